@@ -1,0 +1,1 @@
+//! The snapshot API types and the custom resource definitions generated from them

@@ -1,0 +1,1 @@
+//! Drives a CSI driver from VolumeSnapshotContent objects

@@ -1,0 +1,1 @@
+//! The CSI protocol: messages, client and server over a Unix socket or in process, error classes

@@ -1,0 +1,1 @@
+//! The EBS CSI driver: Identity, Controller and Node services over EC2

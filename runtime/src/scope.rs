@@ -1,0 +1,175 @@
+//! Tasks that end with their owner.
+//!
+//! Every task of a mode is spawned in a [`Scope`]. Dropping the last clone of the owner's handle, or calling
+//! [`Scope::abort`], ends them at their next await point: that is what "crash" means in simulation.
+//! [`Scope::stop`] asks for a graceful end instead: [`Scope::stopping`] resolves, tasks finish what they
+//! have begun, and [`Scope::finished`] waits for them.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// Owner of tasks. Clones share the tasks; the tasks end when the last clone outside of them is gone.
+///
+/// Tasks must not hold a clone of their own scope; give them a [`Scope::child`] or what they need of it
+/// ([`Scope::stopping_token`]).
+#[derive(Clone, Debug)]
+pub struct Scope {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    abort: CancellationToken,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    _abort_on_drop: DropGuard,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scope {
+    /// A scope without a parent.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::from_tokens(CancellationToken::new(), CancellationToken::new())
+    }
+
+    /// A scope that ends with this one, and may end or stop before it. It does not keep this one alive.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self::from_tokens(self.inner.abort.child_token(), self.inner.stop.child_token())
+    }
+
+    fn from_tokens(abort: CancellationToken, stop: CancellationToken) -> Self {
+        let guard = abort.clone().drop_guard();
+        Self {
+            inner: Arc::new(Inner {
+                abort,
+                stop,
+                tasks: TaskTracker::new(),
+                _abort_on_drop: guard,
+            }),
+        }
+    }
+
+    /// Runs a task until it ends by itself or the scope ends.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let abort = self.inner.abort.clone();
+        self.inner.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = abort.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    /// Asks the tasks to end gracefully.
+    pub fn stop(&self) {
+        self.inner.stop.cancel();
+    }
+
+    /// Ends the tasks at their next await point.
+    pub fn abort(&self) {
+        self.inner.abort.cancel();
+    }
+
+    /// Resolves once [`Scope::stop`] was called here or on a parent.
+    pub async fn stopping(&self) {
+        self.inner.stop.cancelled().await;
+    }
+
+    /// The token behind [`Scope::stopping`], for tasks of this scope.
+    #[must_use]
+    pub fn stopping_token(&self) -> CancellationToken {
+        self.inner.stop.clone()
+    }
+
+    /// True once a graceful end was asked for.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.inner.stop.is_cancelled()
+    }
+
+    /// Waits until every task of this scope (not of its children) has ended.
+    pub async fn finished(&self) {
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    struct SetOnDrop(Arc<AtomicBool>);
+    impl Drop for SetOnDrop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn endless(scope: &Scope) -> Arc<AtomicBool> {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let guard = SetOnDrop(dropped.clone());
+        scope.spawn(async move {
+            let _guard = guard;
+            std::future::pending::<()>().await;
+        });
+        dropped
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tasks_end_with_the_last_handle() {
+        let scope = Scope::new();
+        let dropped = endless(&scope);
+        let clone = scope.clone();
+        drop(scope);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(!dropped.load(Ordering::SeqCst), "a handle is still there");
+        drop(clone);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(dropped.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_ends_with_its_parent_and_not_the_reverse() {
+        let parent = Scope::new();
+        let child = parent.child();
+        let (of_parent, of_child) = (endless(&parent), endless(&child));
+        child.abort();
+        child.finished().await;
+        assert!(of_child.load(Ordering::SeqCst));
+        assert!(!of_parent.load(Ordering::SeqCst));
+        let second = parent.child();
+        let of_second = endless(&second);
+        parent.abort();
+        second.finished().await;
+        assert!(of_second.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stop_lets_tasks_finish() {
+        let scope = Scope::new();
+        let finished = Arc::new(AtomicBool::new(false));
+        let (token, flag) = (scope.stopping_token(), finished.clone());
+        scope.spawn(async move {
+            token.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            flag.store(true, Ordering::SeqCst);
+        });
+        scope.stop();
+        scope.finished().await;
+        assert!(finished.load(Ordering::SeqCst));
+    }
+}

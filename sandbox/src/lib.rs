@@ -1,0 +1,1 @@
+//! An in-memory Kubernetes API and EC2, with faults and simulated time

@@ -1,0 +1,1 @@
+//! The Slackwater binary: every mode, the controller in one process, and the quick start

@@ -1,0 +1,1 @@
+//! Reconciles VolumeSnapshot, VolumeSnapshotContent and VolumeSnapshotClass

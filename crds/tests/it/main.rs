@@ -1,0 +1,3 @@
+//! Tests of the snapshot API types.
+
+mod manifests;

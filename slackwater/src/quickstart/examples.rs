@@ -1,0 +1,175 @@
+//! The folders of `examples/`, as the quick start applies them: resources in order, with the replacements
+//! of their `kustomization.yaml` made from `ids.yaml`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A folder: file name and text of each of its manifests.
+pub struct Folder {
+    /// Path below the repository, for people.
+    pub path: &'static str,
+    files: &'static [(&'static str, &'static str)],
+}
+
+macro_rules! folder {
+    ($name:literal, $($file:literal),+ $(,)?) => {
+        Folder {
+            path: concat!("examples/", $name),
+            files: &[$(($file, include_str!(concat!("../../../examples/", $name, "/", $file)))),+],
+        }
+    };
+}
+
+/// A claim on a volume that exists.
+pub const STATIC_VOLUME: Folder = folder!(
+    "01-static",
+    "ids.yaml",
+    "kustomization.yaml",
+    "persistentvolume.yaml",
+    "persistentvolumeclaim.yaml"
+);
+/// A snapshot of that claim.
+pub const SNAPSHOT: Folder =
+    folder!("05-snapshot", "kustomization.yaml", "volumesnapshotclass.yaml", "volumesnapshot.yaml");
+/// An EBS snapshot that exists, as a `VolumeSnapshot`.
+pub const IMPORT: Folder = folder!(
+    "07-import-snapshot",
+    "ids.yaml",
+    "kustomization.yaml",
+    "volumesnapshotcontent.yaml",
+    "volumesnapshot.yaml"
+);
+
+/// Why a folder could not be read. Only a change of the examples can cause it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file is not YAML or not of the expected form.
+    #[error("{file} cannot be read: {reason}")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A replacement names a file, object or field that is not there.
+    #[error("the kustomization of {path} refers to {what}, which is not there")]
+    Missing {
+        /// The folder.
+        path: &'static str,
+        /// What it refers to.
+        what: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct Kustomization {
+    resources: Vec<String>,
+    #[serde(default)]
+    replacements: Vec<Replacement>,
+}
+
+#[derive(Deserialize)]
+struct Replacement {
+    source: Source,
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Source {
+    field_path: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Target {
+    select: Select,
+    field_paths: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Select {
+    kind: String,
+    name: String,
+}
+
+impl Folder {
+    /// The objects to apply, in order. `ids` are the values of `ids.yaml` by key, in place of those that
+    /// stand there.
+    ///
+    /// # Errors
+    /// When the folder is not of the expected form.
+    pub fn objects(&self, ids: &BTreeMap<&str, String>) -> Result<Vec<Value>, Error> {
+        let kustomization: Kustomization = self.parse("kustomization.yaml")?;
+        let mut objects = Vec::new();
+        for file in kustomization.resources.iter().filter(|file| *file != "ids.yaml") {
+            objects.push(self.parse::<Value>(file)?);
+        }
+        for replacement in &kustomization.replacements {
+            let key = replacement.source.field_path.trim_start_matches("data.");
+            let value = ids.get(key).ok_or_else(|| self.missing(format!("the ID {key}")))?;
+            for target in &replacement.targets {
+                self.replace(&mut objects, target, value)?;
+            }
+        }
+        Ok(objects)
+    }
+
+    fn replace(&self, objects: &mut [Value], target: &Target, value: &str) -> Result<(), Error> {
+        let Select { kind, name } = &target.select;
+        let object = objects
+            .iter_mut()
+            .find(|object| object["kind"] == **kind && object["metadata"]["name"] == **name)
+            .ok_or_else(|| self.missing(format!("{kind} {name}")))?;
+        for path in &target.field_paths {
+            let pointer = format!("/{}", path.replace('.', "/"));
+            let field = object.pointer_mut(&pointer).ok_or_else(|| self.missing(format!("{name}.{path}")))?;
+            *field = Value::String(value.to_owned());
+        }
+        Ok(())
+    }
+
+    fn parse<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+        let (_, text) = self
+            .files
+            .iter()
+            .find(|(file, _)| *file == name)
+            .ok_or_else(|| self.missing(format!("the file {name}")))?;
+        serde_saphyr::from_str(text)
+            .map_err(|error| Error::Malformed { file: format!("{}/{name}", self.path), reason: error.to_string() })
+    }
+
+    fn missing(&self, what: String) -> Error {
+        Error::Missing { path: self.path, what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_filled_in() {
+        let ids = BTreeMap::from([("volumeHandle", "vol-1".to_owned()), ("zone", "eu-west-1b".to_owned())]);
+        let objects = STATIC_VOLUME.objects(&ids).unwrap();
+        assert_eq!(objects.len(), 2);
+        assert_eq!(objects[0]["spec"]["csi"]["volumeHandle"], "vol-1");
+        let term = &objects[0]["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0];
+        assert_eq!(term["matchExpressions"][0]["values"][0], "eu-west-1b");
+    }
+
+    #[test]
+    fn every_folder_can_be_applied() {
+        let ids = BTreeMap::from([("snapshotHandle", "snap-1".to_owned())]);
+        assert_eq!(SNAPSHOT.objects(&BTreeMap::new()).unwrap().len(), 2);
+        assert_eq!(IMPORT.objects(&ids).unwrap()[0]["spec"]["source"]["snapshotHandle"], "snap-1");
+    }
+
+    #[test]
+    fn a_missing_id_is_named() {
+        let error = IMPORT.objects(&BTreeMap::new()).unwrap_err();
+        assert!(error.to_string().contains("snapshotHandle"), "{error}");
+    }
+}

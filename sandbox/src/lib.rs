@@ -1,1 +1,3 @@
 //! An in-memory Kubernetes API and EC2, with faults and simulated time
+
+pub mod faults;

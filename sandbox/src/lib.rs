@@ -1,3 +1,4 @@
 //! An in-memory Kubernetes API and EC2, with faults and simulated time
 
+pub mod ec2;
 pub mod faults;

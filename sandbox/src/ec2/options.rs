@@ -1,0 +1,352 @@
+//! How the simulated region looks and how fast it works.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Everything that can be chosen about the simulated EC2. All of it may be changed while it runs
+/// ([`super::Ec2::configure`]); what has begun keeps the times it was begun with.
+#[derive(Clone, Debug)]
+pub struct Ec2Options {
+    /// The region's name.
+    pub region: String,
+    /// The account that all requests act for.
+    pub account_id: String,
+    /// The zones, in the order of `DescribeAvailabilityZones`.
+    pub zones: Vec<Zone>,
+    /// Outposts that volumes may be placed on.
+    pub outposts: Vec<Outpost>,
+    /// The instance types that exist.
+    pub instance_types: Vec<InstanceType>,
+    /// The KMS keys that exist; `None` means any name is a key. A volume with an unknown key ends in state `error`.
+    pub kms_keys: Option<BTreeSet<String>>,
+    /// Whether the account encrypts volumes for which nothing was asked.
+    pub encryption_by_default: bool,
+    /// How long things take.
+    pub timing: Timing,
+    /// How long new things stay unseen.
+    pub lag: Lag,
+    /// How many requests are let through.
+    pub throttles: Throttles,
+    /// Quotas and rules.
+    pub rules: Rules,
+    /// How many of the latest requests [`super::Ec2::calls`] remembers.
+    pub call_log: usize,
+}
+
+impl Default for Ec2Options {
+    /// A region in which a snapshot of 10 GiB takes 6 s and new things show after 200 ms.
+    fn default() -> Self {
+        Self {
+            region: "us-east-1".to_owned(),
+            account_id: "111122223333".to_owned(),
+            zones: ["a", "b", "c"]
+                .iter()
+                .zip(1..)
+                .map(|(letter, number)| Zone::new(&format!("us-east-1{letter}"), &format!("use1-az{number}")))
+                .collect(),
+            outposts: Vec::new(),
+            instance_types: vec![
+                InstanceType::new("m5.large", 27, 1),
+                InstanceType::new("m7i.large", 32, 1),
+                InstanceType::new("r8gb.48xlarge", 128, 2),
+            ],
+            kms_keys: None,
+            encryption_by_default: false,
+            timing: Timing::default(),
+            lag: Lag::default(),
+            throttles: Throttles::off(),
+            rules: Rules::default(),
+            call_log: 10_000,
+        }
+    }
+}
+
+impl Ec2Options {
+    /// A region in which everything is done, and seen, at once.
+    #[must_use]
+    pub fn instant() -> Self {
+        Self {
+            timing: Timing::instant(),
+            lag: Lag::none(),
+            ..Self::default()
+        }
+    }
+}
+
+/// An availability zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// Name, as `us-east-1a`.
+    pub name: String,
+    /// ID, the same for all accounts, as `use1-az1`.
+    pub id: String,
+}
+
+impl Zone {
+    /// A zone with this name and ID.
+    #[must_use]
+    pub fn new(name: &str, id: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            id: id.to_owned(),
+        }
+    }
+}
+
+/// An Outpost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outpost {
+    /// Its ARN.
+    pub arn: String,
+    /// Name of the zone it is tied to.
+    pub zone: String,
+}
+
+/// What is known of an instance type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceType {
+    /// Name, as `m5.large`.
+    pub name: String,
+    /// How many volumes may be attached, the root volume among them.
+    pub attachments: usize,
+    /// How many EBS cards there are, at least 1.
+    pub ebs_cards: u32,
+}
+
+impl InstanceType {
+    /// A type of this name with this many attachments and EBS cards.
+    #[must_use]
+    pub fn new(name: &str, attachments: usize, ebs_cards: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            attachments,
+            ebs_cards,
+        }
+    }
+}
+
+/// How long things take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// From `creating` to `available`.
+    pub volume_creation: Duration,
+    /// How long a deleted volume is shown as `deleting`.
+    pub volume_deletion: Duration,
+    /// From `pending` to `completed`, for any size.
+    pub snapshot: Duration,
+    /// What each GiB adds to it.
+    pub snapshot_per_gib: Duration,
+    /// What it never exceeds.
+    pub snapshot_at_most: Duration,
+    /// How long a modification is `modifying`.
+    pub modifying: Duration,
+    /// How long a modification is `optimizing` after that, for any size.
+    pub optimizing: Duration,
+    /// What each GiB of the target size adds to it.
+    pub optimizing_per_gib: Duration,
+    /// From `attaching` to `attached`.
+    pub attaching: Duration,
+    /// From `detaching` to gone.
+    pub detaching: Duration,
+    /// How fast a volume from a snapshot is filled when no rate is asked for.
+    pub initialization_per_gib: Duration,
+    /// How long a fast snapshot restore stays in each of `enabling` and `optimizing`.
+    pub fast_restore: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            volume_creation: Duration::from_millis(1500),
+            volume_deletion: Duration::from_millis(500),
+            snapshot: Duration::from_secs(1),
+            snapshot_per_gib: Duration::from_millis(500),
+            snapshot_at_most: Duration::from_secs(3600),
+            modifying: Duration::from_secs(2),
+            optimizing: Duration::from_secs(5),
+            optimizing_per_gib: Duration::from_millis(100),
+            attaching: Duration::from_secs(1),
+            detaching: Duration::from_secs(1),
+            initialization_per_gib: Duration::from_millis(100),
+            fast_restore: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Timing {
+    /// Everything is done at once.
+    #[must_use]
+    pub fn instant() -> Self {
+        Self {
+            volume_creation: Duration::ZERO,
+            volume_deletion: Duration::ZERO,
+            snapshot: Duration::ZERO,
+            snapshot_per_gib: Duration::ZERO,
+            snapshot_at_most: Duration::ZERO,
+            modifying: Duration::ZERO,
+            optimizing: Duration::ZERO,
+            optimizing_per_gib: Duration::ZERO,
+            attaching: Duration::ZERO,
+            detaching: Duration::ZERO,
+            initialization_per_gib: Duration::ZERO,
+            fast_restore: Duration::ZERO,
+        }
+    }
+}
+
+/// How long what is new stays unseen by the Describe actions. Actions that change things see it at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// A new volume, by ID and in lists.
+    pub volume: Duration,
+    /// A new snapshot, by ID and in lists.
+    pub snapshot: Duration,
+    /// A new tag, as a filter and, when it came after its resource, in what is shown.
+    pub tag: Duration,
+    /// A new modification of a volume.
+    pub modification: Duration,
+}
+
+impl Default for Lag {
+    fn default() -> Self {
+        let short = Duration::from_millis(200);
+        Self {
+            volume: short,
+            snapshot: short,
+            tag: short,
+            modification: Duration::ZERO,
+        }
+    }
+}
+
+impl Lag {
+    /// Everything is seen at once.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::all(Duration::ZERO)
+    }
+
+    /// New volumes, snapshots and tags stay unseen for this long; modifications do not.
+    #[must_use]
+    pub fn all(duration: Duration) -> Self {
+        Self {
+            volume: duration,
+            snapshot: duration,
+            tag: duration,
+            modification: Duration::ZERO,
+        }
+    }
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Throttle {
+    /// How many requests may come at once.
+    pub burst: f64,
+    /// How many more may come each second.
+    pub per_second: f64,
+}
+
+/// How many requests are let through; the others get `RequestLimitExceeded`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Throttles {
+    /// For each action that is not in `actions`, a bucket of its own.
+    pub default: Option<Throttle>,
+    /// By action.
+    pub actions: BTreeMap<String, Throttle>,
+}
+
+impl Throttles {
+    /// Every request is let through.
+    #[must_use]
+    pub fn off() -> Self {
+        Self::default()
+    }
+
+    /// About the figures of a new account: 100 at once; then 20 a second to describe, 10 to tag, 5 to change.
+    #[must_use]
+    pub fn like_ec2() -> Self {
+        let bucket = |per_second| Throttle {
+            burst: 100.0,
+            per_second,
+        };
+        let mut actions = BTreeMap::new();
+        for action in [
+            "DescribeAvailabilityZones",
+            "DescribeInstances",
+            "DescribeInstanceTypes",
+            "DescribeSnapshots",
+            "DescribeTags",
+            "DescribeVolumes",
+            "DescribeVolumesModifications",
+            "DescribeVolumeStatus",
+        ] {
+            actions.insert(action.to_owned(), bucket(20.0));
+        }
+        for action in ["CreateTags", "DeleteTags"] {
+            actions.insert(action.to_owned(), bucket(10.0));
+        }
+        Self {
+            default: Some(bucket(5.0)),
+            actions,
+        }
+    }
+
+    /// The bucket of an action.
+    #[must_use]
+    pub fn of(&self, action: &str) -> Option<Throttle> {
+        self.actions.get(action).copied().or(self.default)
+    }
+}
+
+/// Quotas and rules that differ between accounts and times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How often a volume may be modified.
+    pub modification_rate: ModificationRate,
+    /// Whether `VolumeModificationRateExceeded` says from when on the volume may be modified again.
+    pub modification_rate_names_time: bool,
+    /// How many GiB may be under modification at a time; `VolumeModificationSizeLimitExceeded` above.
+    pub modification_gib: Option<u64>,
+    /// How many volumes there may be; `VolumeLimitExceeded` above.
+    pub volumes: Option<usize>,
+    /// How many snapshots there may be; `SnapshotLimitExceeded` above.
+    pub snapshots: Option<usize>,
+    /// The least time between two snapshots of one volume; `SnapshotCreationPerVolumeRateExceeded` below. EC2
+    /// has 15 s.
+    pub snapshot_interval: Option<Duration>,
+    /// Whether only 5 (of `st1` and `sc1`: 1) snapshots of a volume may be pending;
+    /// `ConcurrentSnapshotLimitExceeded` above.
+    pub pending_snapshots: bool,
+    /// How long a client token is remembered.
+    pub client_token_lifetime: Duration,
+    /// How many rows a page has at most, whatever is asked for.
+    pub page: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            modification_rate: ModificationRate::FourInADay,
+            modification_rate_names_time: false,
+            modification_gib: None,
+            volumes: None,
+            snapshots: None,
+            snapshot_interval: None,
+            pending_snapshots: true,
+            client_token_lifetime: Duration::from_secs(12 * 3600),
+            page: 1000,
+        }
+    }
+}
+
+/// How often a volume may be modified. Source: decision 23.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModificationRate {
+    /// As often as the one before is completed.
+    Unlimited,
+    /// Four times in a rolling 24 h.
+    FourInADay,
+    /// The older rule: once in 6 h.
+    OnceInSixHours,
+}

@@ -1,0 +1,204 @@
+//! The service: a request becomes a form, a form an answer.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Method, Request, Response, StatusCode, header};
+use tower::{BoxError, Service};
+
+use super::errors::Ec2Error;
+use super::faults::Fault;
+use super::query::{Form, Query};
+use super::state::{Answer, Call};
+use super::xml::error_document;
+use super::{CallRecord, Ec2, Region};
+
+/// What becomes of a request once it has had its effect.
+enum Outcome {
+    Answer(Reply),
+    AnswerAfter(Duration, Reply),
+    Silence,
+    Break,
+}
+
+struct Reply {
+    status: StatusCode,
+    body: String,
+    request_id: String,
+    code: Option<String>,
+}
+
+/// The connection broke before an answer was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("connection reset by peer")]
+struct Disconnected;
+
+impl Service<Request<Bytes>> for Ec2 {
+    type Response = Response<Bytes>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Bytes>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let ec2 = self.clone();
+        Box::pin(async move {
+            match ec2.take(&request) {
+                Outcome::Answer(reply) => reply.response(),
+                Outcome::AnswerAfter(delay, reply) => {
+                    tokio::time::sleep(delay).await;
+                    reply.response()
+                }
+                Outcome::Silence => std::future::pending().await,
+                Outcome::Break => Err(Disconnected.into()),
+            }
+        })
+    }
+}
+
+impl Ec2 {
+    /// Gives a request its effect. Everything happens here, at one moment.
+    fn take(&self, request: &Request<Bytes>) -> Outcome {
+        let request_id = self.random().uuid();
+        let now = self.clock().now();
+        let query = match parse(request) {
+            Ok(query) => query,
+            Err(error) => {
+                let reply = Reply::of_error(&error, request_id);
+                self.with(|region| region.record(record(now, "", &Form::default(), Some(&reply))));
+                return Outcome::Answer(reply);
+            }
+        };
+        self.with(|region| {
+            let fault = region.faults.meet(&query.action, query.form.values());
+            let form = query.form.clone();
+            let outcome = self.act(region, query, fault, now, &request_id);
+            let reply = match &outcome.1 {
+                Outcome::Answer(reply) | Outcome::AnswerAfter(_, reply) => Some(reply),
+                Outcome::Silence | Outcome::Break => None,
+            };
+            region.record(record(now, &outcome.0, &form, reply));
+            outcome.1
+        })
+    }
+
+    fn act(
+        &self,
+        region: &mut Region,
+        query: Query,
+        fault: Option<Fault>,
+        now: jiff::Timestamp,
+        request_id: &str,
+    ) -> (String, Outcome) {
+        let action = query.action;
+        match &fault {
+            Some(Fault::Error(error)) => {
+                return (
+                    action,
+                    Outcome::Answer(Reply::of_error(error, request_id.to_owned())),
+                );
+            }
+            Some(Fault::Timeout) => return (action, Outcome::Silence),
+            Some(Fault::Disconnect) => return (action, Outcome::Break),
+            _ => {}
+        }
+        let fails_later = fault == Some(Fault::FailsLater);
+        let answer = self.apply(region, &action, query.form, now, fails_later);
+        let mut reply = Reply::of(&action, answer, request_id.to_owned());
+        let outcome = match fault {
+            Some(Fault::ErrorAfterEffect(error)) => {
+                Outcome::Answer(Reply::of_error(&error, request_id.to_owned()))
+            }
+            Some(Fault::LostAnswer) => Outcome::Silence,
+            Some(Fault::Delay(delay)) => Outcome::AnswerAfter(delay, reply),
+            Some(Fault::Body(body)) => {
+                reply.body = body;
+                reply.status = StatusCode::OK;
+                reply.code = None;
+                Outcome::Answer(reply)
+            }
+            _ => Outcome::Answer(reply),
+        };
+        (action, outcome)
+    }
+
+    fn apply(
+        &self,
+        region: &mut Region,
+        action: &str,
+        form: Form,
+        now: jiff::Timestamp,
+        fails_later: bool,
+    ) -> Answer {
+        if !region.buckets.take(action, &region.options.throttles, now) {
+            return Err(Ec2Error::new("RequestLimitExceeded", "Request limit exceeded."));
+        }
+        let call = Call {
+            now,
+            options: &region.options,
+            random: self.random(),
+            fails_later,
+        };
+        region.state.apply(action, form, &call)
+    }
+}
+
+/// The form is the body of a POST, or the query of a GET.
+fn parse(request: &Request<Bytes>) -> Result<Query, Ec2Error> {
+    match *request.method() {
+        Method::POST => Query::parse(request.body()),
+        Method::GET => Query::parse(request.uri().query().unwrap_or_default().as_bytes()),
+        _ => Err(Ec2Error::new(
+            "InvalidRequest",
+            "The request received was invalid: only GET and POST are supported",
+        )),
+    }
+}
+
+fn record(now: jiff::Timestamp, action: &str, form: &Form, reply: Option<&Reply>) -> CallRecord {
+    CallRecord {
+        number: 0,
+        action: action.to_owned(),
+        parameters: form.values().clone(),
+        code: reply.and_then(|reply| reply.code.clone()),
+        status: reply.map(|reply| reply.status),
+        at: now,
+        dry_run: form.values().get("DryRun").is_some_and(|value| value == "true"),
+    }
+}
+
+impl Reply {
+    fn of(action: &str, answer: Answer, request_id: String) -> Self {
+        match answer {
+            Ok(xml) => Self {
+                status: StatusCode::OK,
+                body: xml.document(action, &request_id),
+                request_id,
+                code: None,
+            },
+            Err(error) => Self::of_error(&error, request_id),
+        }
+    }
+
+    fn of_error(error: &Ec2Error, request_id: String) -> Self {
+        Self {
+            status: error.status,
+            body: error_document(&error.code, &error.message, &request_id),
+            request_id,
+            code: Some(error.code.clone()),
+        }
+    }
+
+    fn response(self) -> Result<Response<Bytes>, BoxError> {
+        Ok(Response::builder()
+            .status(self.status)
+            .header(header::CONTENT_TYPE, "text/xml;charset=UTF-8")
+            .header("x-amzn-requestid", self.request_id)
+            .header(header::SERVER, "AmazonEC2")
+            .body(Bytes::from(self.body))?)
+    }
+}

@@ -1,0 +1,67 @@
+//! One request to the API server and its answer.
+//!
+//! Used instead of [`kube::Api`] where the answer's headers matter (`Retry-After`) or its body must not reach
+//! a log: the client library logs bodies that it cannot decode.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::BodyExt as _;
+use kube::Client;
+use kube::client::Body;
+use kube::core::Status;
+use serde::de::DeserializeOwned;
+
+use crate::error::{ApiError, unreadable};
+
+/// Longest wait for a whole answer: the API server's own limit for a request.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// Sends and returns the answer with its body still to be read; refusals are errors.
+pub(crate) async fn open(client: &Client, request: Request<Vec<u8>>) -> Result<Response<Body>, ApiError> {
+    let answer = client.send(request.map(Body::from)).await?;
+    let code = answer.status();
+    if !code.is_client_error() && !code.is_server_error() {
+        return Ok(answer);
+    }
+    let retry_after = retry_after(&answer);
+    let body = answer.into_body().collect().await?.to_bytes();
+    let status = serde_json::from_slice::<Status>(&body)
+        .unwrap_or_else(|_| Status::failure(&String::from_utf8_lossy(&body), ""));
+    Err(ApiError::from_status(code.as_u16(), &status, retry_after))
+}
+
+/// Sends and reads the whole answer, at most [`ANSWER_WITHIN`] long.
+pub(crate) async fn exchange(client: &Client, request: Request<Vec<u8>>) -> Result<Bytes, ApiError> {
+    let answered = async {
+        let answer = open(client, request).await?;
+        Ok(answer.into_body().collect().await?.to_bytes())
+    };
+    tokio::time::timeout(ANSWER_WITHIN, answered)
+        .await
+        .unwrap_or_else(|_| {
+            let seconds = ANSWER_WITHIN.as_secs();
+            Err(ApiError::no_answer(&format!(
+                "no answer of the API server within {seconds} s"
+            )))
+        })
+}
+
+/// Decodes an answer.
+pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::no_answer(&unreadable(&error)))
+}
+
+/// A request that could not even be built, as an [`ApiError`].
+pub(crate) fn built(
+    request: Result<Request<Vec<u8>>, kube::core::request::Error>,
+) -> Result<Request<Vec<u8>>, ApiError> {
+    request.map_err(|error| ApiError::bad_request(&crate::error::chain(&error)))
+}
+
+/// `Retry-After` in seconds; the form with a date is not used by API servers.
+fn retry_after(answer: &Response<Body>) -> Option<Duration> {
+    let value = answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}

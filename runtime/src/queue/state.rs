@@ -1,0 +1,188 @@
+//! Which key is where. Synchronous; the time is given.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::outcome::QueueKey;
+
+/// Who set a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// The last outcome of the key: void when the key runs again.
+    Outcome,
+    /// `add_after`: stays until due; the earliest wins.
+    Outside,
+}
+
+type Due = (Instant, u64);
+
+pub(super) struct State<T> {
+    /// Keys that may run, by fairness key.
+    lanes: BTreeMap<String, VecDeque<T>>,
+    /// The lanes that are not empty, in the order of service.
+    rotation: VecDeque<String>,
+    /// Keys that wait for a run (also behind their present run), and since when.
+    waiting: BTreeMap<T, Instant>,
+    /// Keys that run, and since when.
+    running: BTreeMap<T, Instant>,
+    timers: BTreeMap<Due, (T, Timer)>,
+    timer_of: BTreeMap<(T, Timer), Due>,
+    /// Failures in a row.
+    failures: BTreeMap<T, u32>,
+    /// Conflicts in a row.
+    conflicts: BTreeMap<T, u32>,
+    sequence: u64,
+}
+
+impl<T: QueueKey> State<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            lanes: BTreeMap::new(),
+            rotation: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            running: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            timer_of: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
+            sequence: 0,
+        }
+    }
+
+    /// False if the key is waiting already.
+    pub(super) fn add(&mut self, key: T, now: Instant) -> bool {
+        if self.waiting.contains_key(&key) {
+            return false;
+        }
+        self.waiting.insert(key.clone(), now);
+        if !self.running.contains_key(&key) {
+            self.line_up(key);
+        }
+        true
+    }
+
+    /// The next key to run, and how long it has waited.
+    pub(super) fn take(&mut self, now: Instant) -> Option<(T, Duration)> {
+        let name = self.rotation.pop_front()?;
+        let lane = self.lanes.get_mut(&name)?;
+        let key = lane.pop_front()?;
+        if lane.is_empty() {
+            self.lanes.remove(&name);
+        } else {
+            self.rotation.push_back(name);
+        }
+        let since = self.waiting.remove(&key).unwrap_or(now);
+        self.running.insert(key.clone(), now);
+        self.clear_timer(&key, Timer::Outcome);
+        Some((key, now.saturating_duration_since(since)))
+    }
+
+    /// The run of a key has ended; returns how long it took. A key added meanwhile lines up again.
+    pub(super) fn finish(&mut self, key: &T, now: Instant) -> Duration {
+        let since = self.running.remove(key).unwrap_or(now);
+        if self.waiting.contains_key(key) {
+            self.line_up(key.clone());
+        }
+        now.saturating_duration_since(since)
+    }
+
+    /// An outcome's timer replaces the one before; of outside ones the earliest stays.
+    pub(super) fn set_timer(&mut self, key: T, timer: Timer, at: Instant) {
+        let place = (key.clone(), timer);
+        if let Some((present, _)) = self.timer_of.get(&place)
+            && timer == Timer::Outside
+            && *present <= at
+        {
+            return;
+        }
+        self.clear_timer(&key, timer);
+        self.sequence += 1;
+        let due = (at, self.sequence);
+        self.timers.insert(due, (key, timer));
+        self.timer_of.insert(place, due);
+    }
+
+    /// The keys whose timers are due, in the order of their times.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<T> {
+        let mut keys = Vec::new();
+        while self
+            .timers
+            .first_key_value()
+            .is_some_and(|((at, _), _)| *at <= now)
+        {
+            let Some((_, (key, timer))) = self.timers.pop_first() else {
+                break;
+            };
+            self.timer_of.remove(&(key.clone(), timer));
+            keys.push(key);
+        }
+        keys
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.timers.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Counts a failure; returns how many there are in a row.
+    pub(super) fn failed(&mut self, key: &T) -> u32 {
+        count(&mut self.failures, key)
+    }
+
+    /// Counts a conflict; returns how many there are in a row.
+    pub(super) fn conflicted(&mut self, key: &T) -> u32 {
+        count(&mut self.conflicts, key)
+    }
+
+    pub(super) fn end_conflicts(&mut self, key: &T) {
+        self.conflicts.remove(key);
+    }
+
+    pub(super) fn succeeded(&mut self, key: &T) {
+        self.failures.remove(key);
+        self.conflicts.remove(key);
+    }
+
+    /// Keys waiting for a run.
+    pub(super) fn depth(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// True if keys could run now or run already.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.waiting.is_empty() || !self.running.is_empty()
+    }
+
+    /// How long the running keys have been running: sum and maximum.
+    pub(super) fn running_for(&self, now: Instant) -> (Duration, Duration) {
+        self.running
+            .values()
+            .map(|since| now.saturating_duration_since(*since))
+            .fold(
+                Default::default(),
+                |(sum, longest): (Duration, Duration), time| (sum.saturating_add(time), longest.max(time)),
+            )
+    }
+
+    fn line_up(&mut self, key: T) {
+        let name = key.fairness_key();
+        let lane = self.lanes.entry(name.clone()).or_default();
+        if lane.is_empty() {
+            self.rotation.push_back(name);
+        }
+        lane.push_back(key);
+    }
+
+    fn clear_timer(&mut self, key: &T, timer: Timer) {
+        if let Some(due) = self.timer_of.remove(&(key.clone(), timer)) {
+            self.timers.remove(&due);
+        }
+    }
+}
+
+fn count<T: QueueKey>(counts: &mut BTreeMap<T, u32>, key: &T) -> u32 {
+    let count = counts.entry(key.clone()).or_default();
+    *count = count.saturating_add(1);
+    *count
+}

@@ -6,14 +6,36 @@
 //!
 //! | Module | Subject |
 //! |---|---|
+//! | [`cache`] | watch caches with an overlay of our own writes |
 //! | [`clock`] | wall time on the tokio clock |
+//! | [`context`] | what a mode is given |
+//! | [`error`] | classes of the API server's refusals |
+//! | [`objects`] | object keys and trimmed core types |
+//! | [`queue`] | keyed work queue |
 //! | [`random`] | seeded random numbers |
 //! | [`scope`] | tasks that end with their owner, and graceful stop |
+//! | [`write`] | typed API writes |
 
+pub mod cache;
 pub mod clock;
+pub mod context;
+pub mod error;
+pub mod objects;
+pub mod queue;
 pub mod random;
+mod request;
 pub mod scope;
+pub mod write;
 
+/// The JSON patch types of [`Writer::patch_json`].
+pub use json_patch;
+
+pub use cache::{Cache, Cached, Change, Listing, Selection, Source, Subscription, Watches};
 pub use clock::Clock;
+pub use context::Context;
+pub use error::{ApiError, ApiErrorClass};
+pub use objects::ObjectKey;
+pub use queue::{Backoff, Outcome, Queue, QueueKey, QueueOptions, Reconcile};
 pub use random::Random;
 pub use scope::Scope;
+pub use write::{Deleted, Writer};

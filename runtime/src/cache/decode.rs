@@ -1,0 +1,209 @@
+//! Pages of a list and lines of a watch. One object that cannot be decoded never stops the others.
+
+use std::collections::BTreeSet;
+
+use kube::core::watch::WatchEvent;
+use kube::core::{ListMeta, Status};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::version::Version;
+use crate::error::{ApiError, unreadable};
+use crate::objects::ObjectKey;
+
+/// Annotation of the bookmark that ends the initial events of a streaming list.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// One page of a list.
+pub(super) struct Page<K> {
+    pub(super) objects: Vec<K>,
+    pub(super) unreadable: BTreeSet<ObjectKey>,
+    pub(super) version: String,
+    pub(super) next: Option<String>,
+}
+
+/// One line of a watch.
+pub(super) enum Event<K> {
+    /// ADDED or MODIFIED.
+    Applied(K),
+    Deleted(K),
+    Bookmark {
+        version: String,
+        initial_events_end: bool,
+    },
+    /// The watch ends with this.
+    Failed(ApiError),
+    /// An event about an object that cannot be decoded.
+    Unreadable {
+        key: ObjectKey,
+        version: Version,
+        error: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct WirePage<K> {
+    #[serde(default)]
+    metadata: ListMeta,
+    #[serde(default = "Option::default")]
+    items: Option<Vec<K>>,
+}
+
+/// What of an object is needed to skip it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Outline {
+    metadata: OutlineMetadata,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct OutlineMetadata {
+    namespace: String,
+    name: String,
+    resource_version: String,
+}
+
+#[derive(Deserialize)]
+struct OutlineEvent {
+    #[serde(rename = "type")]
+    _kind: String,
+    object: Outline,
+}
+
+impl Outline {
+    fn key(self) -> ObjectKey {
+        ObjectKey::new(self.metadata.namespace, self.metadata.name)
+    }
+}
+
+/// Decodes one page of a list.
+pub(super) fn page<K: DeserializeOwned>(body: &[u8]) -> Result<Page<K>, ApiError> {
+    if let Ok(page) = serde_json::from_slice::<WirePage<K>>(body) {
+        return Ok(Page {
+            objects: page.items.unwrap_or_default(),
+            unreadable: BTreeSet::new(),
+            version: page.metadata.resource_version.unwrap_or_default(),
+            next: page.metadata.continue_.filter(|token| !token.is_empty()),
+        });
+    }
+    let page = serde_json::from_slice::<WirePage<Value>>(body)
+        .map_err(|error| ApiError::no_answer(&unreadable(&error)))?;
+    let (mut objects, mut skipped) = (Vec::new(), BTreeSet::new());
+    for item in page.items.unwrap_or_default() {
+        let outline = serde_json::from_value::<Outline>(item.clone()).unwrap_or_default();
+        match serde_json::from_value(item) {
+            Ok(object) => objects.push(object),
+            Err(_) => {
+                skipped.insert(outline.key());
+            }
+        }
+    }
+    Ok(Page {
+        objects,
+        unreadable: skipped,
+        version: page.metadata.resource_version.unwrap_or_default(),
+        next: page.metadata.continue_.filter(|token| !token.is_empty()),
+    })
+}
+
+/// Decodes one line of a watch. An error means that the stream itself is broken.
+pub(super) fn event<K: DeserializeOwned>(line: &[u8]) -> Result<Event<K>, ApiError> {
+    let error = match serde_json::from_slice::<WatchEvent<K>>(line) {
+        Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => return Ok(Event::Applied(object)),
+        Ok(WatchEvent::Deleted(object)) => return Ok(Event::Deleted(object)),
+        Ok(WatchEvent::Bookmark(bookmark)) => {
+            let ending = bookmark.metadata.annotations.get(INITIAL_EVENTS_END);
+            return Ok(Event::Bookmark {
+                initial_events_end: ending.is_some_and(|value| value == "true"),
+                version: bookmark.metadata.resource_version,
+            });
+        }
+        Ok(WatchEvent::Error(status)) => return Ok(Event::Failed(ApiError::from_status(500, &status, None))),
+        Err(error) => error,
+    };
+    if let Ok(outline) = serde_json::from_slice::<OutlineEvent>(line) {
+        return Ok(Event::Unreadable {
+            version: Version::parse(&outline.object.metadata.resource_version),
+            key: outline.object.key(),
+            error: unreadable(&error),
+        });
+    }
+    // Some proxies end a watch with a bare Status.
+    match serde_json::from_slice::<Status>(line) {
+        Ok(status) if status.is_failure() => Ok(Event::Failed(ApiError::from_status(500, &status, None))),
+        _ => Err(ApiError::no_answer(&unreadable(&error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ApiErrorClass;
+    use crate::objects::Claim;
+
+    fn decoded(line: &Value) -> Result<Event<Claim>, ApiError> {
+        event(&serde_json::to_vec(line).unwrap())
+    }
+
+    #[test]
+    fn a_broken_item_does_not_hide_the_others() {
+        let body = json!({"metadata": {"resourceVersion": "9", "continue": ""}, "items": [
+            {"metadata": {"namespace": "a", "name": "good"}},
+            {"metadata": {"namespace": "a", "name": "bad"}, "spec": {"volumeName": 7}},
+        ]});
+        let page: Page<Claim> = page(&serde_json::to_vec(&body).unwrap()).unwrap();
+        assert_eq!(page.objects.len(), 1);
+        assert_eq!(
+            page.unreadable.into_iter().collect::<Vec<_>>(),
+            [ObjectKey::new("a", "bad")]
+        );
+        assert_eq!((page.version.as_str(), page.next), ("9", None));
+    }
+
+    #[test]
+    fn a_list_without_items_is_empty() {
+        let page: Page<Claim> = page(br#"{"metadata": {"resourceVersion": "9"}, "items": null}"#).unwrap();
+        assert!(page.objects.is_empty());
+    }
+
+    #[test]
+    fn lines_of_a_watch_are_told_apart() {
+        let object = json!({"metadata": {"name": "n", "namespace": "a", "resourceVersion": "5"}});
+        let of = |kind: &str, object: &Value| decoded(&json!({"type": kind, "object": object}));
+        assert!(matches!(of("ADDED", &object), Ok(Event::Applied(_))));
+        assert!(matches!(of("MODIFIED", &object), Ok(Event::Applied(_))));
+        assert!(matches!(of("DELETED", &object), Ok(Event::Deleted(_))));
+        let mark = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {
+            "resourceVersion": "8", "annotations": {"k8s.io/initial-events-end": "true"}}});
+        let Ok(Event::Bookmark {
+            version,
+            initial_events_end,
+        }) = of("BOOKMARK", &mark)
+        else {
+            panic!("not a bookmark");
+        };
+        assert_eq!((version.as_str(), initial_events_end), ("8", true));
+        let expired =
+            json!({"kind": "Status", "status": "Failure", "reason": "Expired", "code": 410, "message": "m"});
+        for line in [of("ERROR", &expired), decoded(&expired)] {
+            assert!(matches!(line, Ok(Event::Failed(error)) if error.class() == ApiErrorClass::Gone));
+        }
+    }
+
+    #[test]
+    fn a_broken_object_is_named_and_a_broken_stream_is_an_error() {
+        let bad = json!({"metadata": {"name": "n", "namespace": "a", "resourceVersion": "5"},
+            "spec": {"volumeName": {"secret": 1}}});
+        let Ok(Event::Unreadable { key, version, error }) = decoded(&json!({"type": "ADDED", "object": bad}))
+        else {
+            panic!("readable");
+        };
+        assert_eq!((key, version.number()), (ObjectKey::new("a", "n"), Some(5)));
+        assert!(!error.contains("secret"));
+        assert!(event::<Claim>(b"<html>").is_err());
+    }
+}

@@ -1,0 +1,235 @@
+//! The store of one cache, those who wait for it and those who are told of its changes.
+//!
+//! Handlers are called without the lock, in the order of the changes, by whoever made the change; if another
+//! thread (or the handler itself) is calling handlers at that moment, that one goes on with ours.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kube::Resource;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::store::{Listed, StaleList, Store};
+use super::subscription::{Change, Source};
+use super::version::Version;
+use crate::objects::ObjectKey;
+
+pub(super) type Handler<K> = Arc<dyn Fn(&Change<K>) + Send + Sync>;
+pub(super) type Trim<K> = Arc<dyn Fn(&mut K) + Send + Sync>;
+
+pub(super) struct Hub<K> {
+    state: Mutex<State<K>>,
+    /// Counts changes, for those who wait.
+    changed: watch::Sender<u64>,
+    synced: watch::Sender<bool>,
+    trim: Option<Trim<K>>,
+}
+
+struct State<K> {
+    store: Store<K>,
+    handlers: BTreeMap<u64, Handler<K>>,
+    next_handler: u64,
+    undelivered: VecDeque<Delivery<K>>,
+    delivering: bool,
+    last_word: Instant,
+}
+
+struct Delivery<K> {
+    change: Change<K>,
+    to: To,
+}
+
+#[derive(Clone, Copy)]
+enum To {
+    One(u64),
+    /// Those who had subscribed before.
+    Before(u64),
+}
+
+impl To {
+    fn includes(self, handler: u64) -> bool {
+        match self {
+            Self::One(one) => handler == one,
+            Self::Before(next) => handler < next,
+        }
+    }
+}
+
+impl<K: Resource> Hub<K> {
+    pub(super) fn new(selective: bool, trim: Option<Trim<K>>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                store: Store::new(selective),
+                handlers: BTreeMap::new(),
+                next_handler: 0,
+                undelivered: VecDeque::new(),
+                delivering: false,
+                last_word: Instant::now(),
+            }),
+            changed: watch::Sender::new(0),
+            synced: watch::Sender::new(false),
+            trim,
+        }
+    }
+
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Store<K>) -> T) -> T {
+        read(&self.lock().store)
+    }
+
+    pub(super) fn index(&self, name: &'static str, of: impl Fn(&K) -> Vec<String> + Send + Sync + 'static) {
+        self.lock().store.index(name, of);
+    }
+
+    /// An event of the watch.
+    pub(super) fn apply(&self, object: K) {
+        let object = self.trimmed(object);
+        self.write(|store| store.apply(object));
+        self.heard();
+    }
+
+    pub(super) fn apply_deleted(&self, object: &K) {
+        self.write(|store| store.apply_deleted(object));
+        self.heard();
+    }
+
+    pub(super) fn advance(&self, version: Version) {
+        self.write(|store| store.advance(version));
+        self.heard();
+    }
+
+    pub(super) fn replace(&self, mut listed: Listed<K>, force: bool) -> Result<(), StaleList> {
+        listed.objects = listed
+            .objects
+            .into_iter()
+            .map(|object| self.trimmed(object))
+            .collect();
+        self.write(|store| store.replace(listed, force))?;
+        self.heard();
+        self.synced.send_replace(true);
+        Ok(())
+    }
+
+    pub(super) fn record(&self, object: K) -> Arc<K> {
+        let object = self.trimmed(object);
+        self.write(|store| store.record(object, Instant::now()))
+    }
+
+    pub(super) fn record_deleted(&self, key: &ObjectKey, uid: &str) {
+        self.write(|store| store.record_deleted(key, uid, Version::default(), Instant::now()));
+    }
+
+    /// When the API server last said anything (list, event, bookmark).
+    pub(super) fn last_word(&self) -> Instant {
+        self.lock().last_word
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn synced(&self) -> watch::Receiver<bool> {
+        self.synced.subscribe()
+    }
+
+    pub(super) fn subscribe(&self, handler: Handler<K>) -> u64 {
+        let id = {
+            let mut state = self.lock();
+            let id = state.next_handler;
+            state.next_handler += 1;
+            state.handlers.insert(id, handler);
+            state.show_all(id, Source::Subscribed);
+            id
+        };
+        self.deliver();
+        id
+    }
+
+    pub(super) fn unsubscribe(&self, id: u64) {
+        // Dropped outside of the lock: it may own anything.
+        let _handler = self.lock().handlers.remove(&id);
+    }
+
+    pub(super) fn resync(&self, id: u64) {
+        self.lock().show_all(id, Source::Resync);
+        self.deliver();
+    }
+
+    fn trimmed(&self, mut object: K) -> K {
+        object.meta_mut().managed_fields = None;
+        if let Some(trim) = &self.trim {
+            trim(&mut object);
+        }
+        object
+    }
+
+    fn heard(&self) {
+        self.lock().last_word = Instant::now();
+    }
+
+    fn write<T>(&self, write: impl FnOnce(&mut Store<K>) -> T) -> T {
+        let (answer, changed) = {
+            let mut state = self.lock();
+            let answer = write(&mut state.store);
+            let changes = state.store.take_changes();
+            let changed = !changes.is_empty();
+            let to = To::Before(state.next_handler);
+            let deliveries = changes.into_iter().map(|change| Delivery { change, to });
+            state.undelivered.extend(deliveries);
+            (answer, changed)
+        };
+        if changed {
+            self.deliver();
+            self.changed.send_modify(|count| *count += 1);
+        }
+        answer
+    }
+
+    fn deliver(&self) {
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.delivering, true) {
+            return;
+        }
+        while let Some(delivery) = state.undelivered.pop_front() {
+            let handlers: Vec<_> = state
+                .handlers
+                .iter()
+                .filter(|(id, _)| delivery.to.includes(**id))
+                .map(|(_, handler)| handler.clone())
+                .collect();
+            drop(state);
+            for handler in handlers {
+                call(&handler, &delivery.change);
+            }
+            state = self.lock();
+        }
+        state.delivering = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Resource> State<K> {
+    fn show_all(&mut self, handler: u64, source: Source) {
+        let present = self.store.all().map(|(key, object)| Delivery {
+            change: Change {
+                key: key.clone(),
+                old: (source == Source::Resync).then(|| object.clone()),
+                new: Some(object.clone()),
+                source,
+            },
+            to: To::One(handler),
+        });
+        self.undelivered.extend(present);
+    }
+}
+
+/// A handler that panics is logged and called again for the next change.
+fn call<K>(handler: &Handler<K>, change: &Change<K>) {
+    if catch_unwind(AssertUnwindSafe(|| handler(change))).is_err() {
+        tracing::error!(key = %change.key, "a handler of cache changes panicked");
+    }
+}

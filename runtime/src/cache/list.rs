@@ -1,0 +1,73 @@
+//! Paged LIST.
+
+use std::collections::BTreeSet;
+
+use kube::core::Request;
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+
+use super::Selection;
+use super::decode::page;
+use super::store::Listed;
+use crate::error::{ApiError, ApiErrorClass};
+use crate::request::{built, exchange};
+use crate::write::list_params;
+
+/// Objects a page.
+const PAGE: u32 = 500;
+
+/// Everything that is selected, as of the newest version. Pages are decoded one by one.
+///
+/// Sends: LIST, one a page. A continue token that expires between two pages leads to one LIST without pages.
+pub(crate) async fn list_all<K>(client: &Client, selection: &Selection) -> Result<Listed<K>, ApiError>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    match list_pages(client, selection, Some(PAGE)).await {
+        Err((error, true)) if error.class() == ApiErrorClass::Gone => list_pages(client, selection, None)
+            .await
+            .map_err(|(error, _)| error),
+        outcome => outcome.map_err(|(error, _)| error),
+    }
+}
+
+/// The flag of an error says whether it came after the first page.
+async fn list_pages<K>(
+    client: &Client,
+    selection: &Selection,
+    limit: Option<u32>,
+) -> Result<Listed<K>, (ApiError, bool)>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let mut params = list_params(selection);
+    params.limit = limit;
+    let request = Request::new(url::<K>(selection));
+    let mut listed = Listed {
+        objects: Vec::new(),
+        unreadable: BTreeSet::new(),
+        version: String::new(),
+    };
+    loop {
+        let later = params.continue_token.is_some();
+        let failed = |error| (error, later);
+        let list = built(request.list(&params)).map_err(failed)?;
+        let page = page::<K>(&exchange(client, list).await.map_err(failed)?).map_err(failed)?;
+        listed.objects.extend(page.objects);
+        for key in &page.unreadable {
+            tracing::warn!(kind = %K::kind(&()), %key, "an object in a list cannot be decoded and is skipped");
+        }
+        listed.unreadable.extend(page.unreadable);
+        listed.version = page.version;
+        let Some(next) = page.next else {
+            return Ok(listed);
+        };
+        params.continue_token = Some(next);
+    }
+}
+
+/// Path of the collection.
+pub(super) fn url<K: Resource<DynamicType = ()>>(selection: &Selection) -> String {
+    let namespace = Some(selection.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+    K::url_path(&(), namespace)
+}

@@ -1,0 +1,53 @@
+//! Watch caches with an overlay of our own writes.
+//!
+//! ```text
+//! API server --LIST, WATCH--> watch task --> store <-- record(answer of an own write)
+//!                                              |
+//!                        get, all, indexed, passes, subscribed handlers
+//! ```
+//!
+//! One cache a kind and selection, shared by all who ask [`Watches`] for it. The list and watch loop is our own
+//! because the overlay needs the list's resourceVersion, which the watcher of `kube-runtime` hides.
+//!
+//! **Overlay**: an object that came from an own write stays until the watch (or a relist at least as new)
+//! passes its resourceVersion; a recorded deletion leaves a tombstone by UID with the same rule. So a reader sees
+//! its own writes at once, and neither a late event nor a late relist undoes them (decision 17, spec snapshot
+//! Q4, Q7, Q21).
+//!
+//! | File | Subject |
+//! |---|---|
+//! | `cache.rs` | [`Cache`], [`Selection`], [`Cached`] |
+//! | `decode.rs` | pages and watch lines; broken objects are skipped |
+//! | `hub.rs` | the store, those who wait for it and those who are told of changes |
+//! | `index.rs` | secondary indexes |
+//! | `list.rs` | paged LIST |
+//! | `metrics.rs` | `slackwater_informer_*` |
+//! | `store.rs` | objects, overlay and tombstones; no I/O |
+//! | `stream.rs` | one open watch: lines and time limits |
+//! | `subscription.rs` | changes, handlers and resync |
+//! | `version.rs` | comparing resourceVersions |
+//! | `watcher.rs` | the loop: list, watch, resume, relist, back off |
+//! | `watches.rs` | [`Watches`]: all caches of the process |
+
+#[allow(
+    clippy::module_inception,
+    reason = "the type named like the module has its own file"
+)]
+mod cache;
+mod decode;
+mod hub;
+mod index;
+mod list;
+mod metrics;
+mod store;
+mod stream;
+mod subscription;
+mod version;
+mod watcher;
+mod watches;
+
+pub use cache::{Cache, Cached, Selection};
+pub(crate) use list::list_all;
+pub use subscription::{Change, Source, Subscription};
+pub use version::Version;
+pub use watches::{Listing, Watches};

@@ -1,0 +1,335 @@
+//! Objects, overlay and tombstones of one cache. Synchronous and without I/O: the rules are all here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Resource;
+use tokio::time::Instant;
+
+use super::index::Index;
+use super::subscription::{Change, Source};
+use super::version::Version;
+use crate::objects::ObjectKey;
+use crate::write::is_gone;
+
+/// A tombstone that no event cleared (the watch was faster than the answer to our DELETE) is dropped after
+/// this; a watch that lags longer is cut and resumed.
+const TOMBSTONE_KEPT: Duration = Duration::from_secs(600);
+
+/// The answer to a complete list.
+pub(crate) struct Listed<K> {
+    pub(crate) objects: Vec<K>,
+    /// Objects that are there but could not be decoded.
+    pub(crate) unreadable: BTreeSet<ObjectKey>,
+    /// resourceVersion of the list.
+    pub(crate) version: String,
+}
+
+/// A list that is older than what the watch has already shown.
+#[derive(Debug, PartialEq)]
+pub(super) struct StaleList;
+
+struct Entry<K> {
+    object: Arc<K>,
+    version: Version,
+    /// Came from an own write that the watch has not passed yet.
+    own: bool,
+}
+
+struct Tombstone {
+    uid: String,
+    /// The last version known of the deleted object; its deletion is later.
+    version: Version,
+    recorded: Instant,
+}
+
+pub(super) struct Store<K> {
+    entries: BTreeMap<ObjectKey, Entry<K>>,
+    tombstones: BTreeMap<ObjectKey, Tombstone>,
+    indexes: BTreeMap<&'static str, Index<K>>,
+    /// Own entries by version, so that passing them costs nothing.
+    own: BTreeSet<(u64, ObjectKey)>,
+    /// The watch has shown everything up to here.
+    seen: Version,
+    /// The watch shows only some objects of the kind.
+    selective: bool,
+    changes: Vec<Change<K>>,
+}
+
+impl<K: Resource> Store<K> {
+    /// `selective`: the watch shows only some objects of the kind.
+    pub(super) fn new(selective: bool) -> Self {
+        Self {
+            selective,
+            entries: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            indexes: BTreeMap::new(),
+            own: BTreeSet::new(),
+            seen: Version::default(),
+            changes: Vec::new(),
+        }
+    }
+
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<&Arc<K>> {
+        self.entries.get(key).map(|entry| &entry.object)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<K>)> {
+        self.entries.iter().map(|(key, entry)| (key, &entry.object))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn tombstones(&self) -> usize {
+        self.tombstones.len()
+    }
+
+    /// The changes since the last call, in order.
+    pub(super) fn take_changes(&mut self) -> Vec<Change<K>> {
+        std::mem::take(&mut self.changes)
+    }
+
+    pub(super) fn index(
+        &mut self,
+        name: &'static str,
+        values: impl Fn(&K) -> Vec<String> + Send + Sync + 'static,
+    ) {
+        let entries = &self.entries;
+        self.indexes.entry(name).or_insert_with(|| {
+            let mut index = Index::new(values);
+            for (key, entry) in entries {
+                index.update(key, None, Some(&entry.object));
+            }
+            index
+        });
+    }
+
+    pub(super) fn indexed(&self, index: &'static str, value: &str) -> Vec<Arc<K>> {
+        let Some(index) = self.indexes.get(index) else {
+            return Vec::new();
+        };
+        index
+            .keys(value)
+            .filter_map(|key| self.get(key).cloned())
+            .collect()
+    }
+
+    /// ADDED or MODIFIED.
+    pub(super) fn apply(&mut self, object: K) {
+        let version = Version::of(&object);
+        self.upsert(object, version);
+        self.advance(version);
+    }
+
+    /// DELETED; the object carries the version of its deletion.
+    pub(super) fn apply_deleted(&mut self, object: &K) {
+        let (key, version) = (ObjectKey::of(object), Version::of(object));
+        if let Some(tombstone) = self.tombstones.get(&key)
+            && (tombstone.uid == uid(object) || tombstone.version.is_older_than(version))
+        {
+            self.tombstones.remove(&key);
+        }
+        // A newer one has been recorded under the same name.
+        let newer = |entry: &Entry<K>| version.is_older_than(entry.version);
+        if !self.entries.get(&key).is_some_and(newer) {
+            self.remove(&key, Source::Watch);
+        }
+        self.advance(version);
+    }
+
+    /// Everything up to this version has been shown (an event of another object, or a bookmark).
+    pub(super) fn advance(&mut self, version: Version) {
+        self.seen = self.seen.max(version);
+        let Some(seen) = self.seen.number() else { return };
+        while self.own.first().is_some_and(|(version, _)| *version <= seen) {
+            let Some((version, key)) = self.own.pop_first() else {
+                break;
+            };
+            let Some(entry) = self.entries.get_mut(&key) else {
+                continue;
+            };
+            if !entry.own || entry.version.number() != Some(version) {
+                continue;
+            }
+            entry.own = false;
+            if self.selective {
+                // Passed without being shown: it is not among the selected ones.
+                self.remove(&key, Source::Watch);
+            }
+        }
+    }
+
+    /// Takes a complete list. With `force`, also one that is older than what was seen: the server went back
+    /// to a backup.
+    pub(super) fn replace(&mut self, listed: Listed<K>, force: bool) -> Result<(), StaleList> {
+        let version = Version::parse(&listed.version);
+        if version.is_older_than(self.seen) {
+            if !force {
+                return Err(StaleList);
+            }
+            self.forget_versions();
+        }
+        let mut present: BTreeMap<ObjectKey, K> = BTreeMap::new();
+        for object in listed.objects {
+            present.insert(ObjectKey::of(&object), object);
+        }
+        self.tombstones.retain(|key, tombstone| {
+            let listed = present
+                .get(key)
+                .is_some_and(|object| uid(object) == tombstone.uid);
+            listed || tombstone.version.number().is_none() || version.is_older_than(tombstone.version)
+        });
+        let absent: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(key, entry)| !present.contains_key(key) && !version.is_older_than(entry.version))
+            .filter(|(key, _)| !listed.unreadable.contains(key))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in absent {
+            self.remove(&key, Source::Watch);
+        }
+        for object in present.into_values() {
+            let version = Version::of(&object);
+            self.upsert(object, version);
+        }
+        self.changes.sort_by(|left, right| left.key.cmp(&right.key));
+        self.seen = version;
+        self.advance(version);
+        Ok(())
+    }
+
+    /// The answer to an own write. Returns the newest known of the object.
+    pub(super) fn record(&mut self, object: K, now: Instant) -> Arc<K> {
+        let (key, version) = (ObjectKey::of(&object), Version::of(&object));
+        let object = Arc::new(object);
+        if is_gone(object.as_ref()) {
+            self.record_deleted(&key, uid(object.as_ref()), version, now);
+            return object;
+        }
+        if self.is_buried(&key, object.as_ref(), version) {
+            return object;
+        }
+        match self.entries.get(&key) {
+            Some(entry) if version.is_older_than(entry.version) || version.is_same_as(entry.version) => {
+                return entry.object.clone();
+            }
+            // The watch has passed this version and the object is not there: it was deleted since.
+            None if self.passed(version) => return object,
+            _ => {}
+        }
+        self.tombstones.remove(&key);
+        self.put(key, object.clone(), version, Source::OwnWrite);
+        object
+    }
+
+    /// An own DELETE, or an own write that removed the last finalizer, succeeded.
+    pub(super) fn record_deleted(
+        &mut self,
+        key: &ObjectKey,
+        uid_deleted: &str,
+        version: Version,
+        now: Instant,
+    ) {
+        self.tombstones
+            .retain(|_, tombstone| now.saturating_duration_since(tombstone.recorded) < TOMBSTONE_KEPT);
+        let entry = self.entries.get(key);
+        if entry.is_some_and(|entry| uid(entry.object.as_ref()) != uid_deleted) {
+            // Another object of that name: the deleted one is already past.
+            return;
+        }
+        let known = entry.map_or(version, |entry| entry.version.max(version));
+        if entry.is_some() {
+            self.remove(key, Source::OwnWrite);
+        }
+        let tombstone = Tombstone {
+            uid: uid_deleted.to_owned(),
+            version: known,
+            recorded: now,
+        };
+        self.tombstones.insert(key.clone(), tombstone);
+    }
+
+    fn upsert(&mut self, object: K, version: Version) {
+        let key = ObjectKey::of(&object);
+        if self.is_buried(&key, &object, version) {
+            return;
+        }
+        match self.entries.get_mut(&key) {
+            Some(entry) if version.is_older_than(entry.version) => return,
+            Some(entry) if version.is_same_as(entry.version) => {
+                entry.own = false;
+                return;
+            }
+            _ => {}
+        }
+        self.tombstones.remove(&key);
+        self.put(key, Arc::new(object), version, Source::Watch);
+    }
+
+    /// True for what a tombstone is in the way of: the deleted object, or one that came before it.
+    fn is_buried(&self, key: &ObjectKey, object: &K, version: Version) -> bool {
+        self.tombstones
+            .get(key)
+            .is_some_and(|tombstone| tombstone.uid == uid(object) || version.is_older_than(tombstone.version))
+    }
+
+    fn passed(&self, version: Version) -> bool {
+        version.is_older_than(self.seen) || version.is_same_as(self.seen)
+    }
+
+    fn put(&mut self, key: ObjectKey, object: Arc<K>, version: Version, source: Source) {
+        let own = source == Source::OwnWrite;
+        if own && let Some(number) = version.number() {
+            self.own.insert((number, key.clone()));
+        }
+        let entry = Entry {
+            object: object.clone(),
+            version,
+            own,
+        };
+        let old = self.entries.insert(key.clone(), entry).map(|entry| entry.object);
+        for index in self.indexes.values_mut() {
+            index.update(&key, old.as_deref(), Some(&object));
+        }
+        self.changes.push(Change {
+            key,
+            old,
+            new: Some(object),
+            source,
+        });
+    }
+
+    fn remove(&mut self, key: &ObjectKey, source: Source) {
+        let Some(entry) = self.entries.remove(key) else {
+            return;
+        };
+        for index in self.indexes.values_mut() {
+            index.update(key, Some(&entry.object), None);
+        }
+        self.changes.push(Change {
+            key: key.clone(),
+            old: Some(entry.object),
+            new: None,
+            source,
+        });
+    }
+
+    /// Makes every listed version count as newer.
+    fn forget_versions(&mut self) {
+        self.tombstones.clear();
+        self.own.clear();
+        for entry in self.entries.values_mut() {
+            entry.version = Version::default();
+            entry.own = false;
+        }
+    }
+}
+
+fn uid<K: Resource>(object: &K) -> &str {
+    object.meta().uid.as_deref().unwrap_or_default()
+}

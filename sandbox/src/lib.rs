@@ -1,4 +1,7 @@
-//! An in-memory Kubernetes API and EC2, with faults and simulated time
+//! An in-memory Kubernetes API and EC2, with faults and simulated time.
 
 pub mod ec2;
 pub mod faults;
+pub mod kube;
+
+pub use kube::Body;

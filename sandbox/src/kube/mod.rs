@@ -1,0 +1,53 @@
+//! An in-memory Kubernetes API server.
+//!
+//! Objects are JSON values in one store with one resourceVersion counter. Every request is one step under one
+//! lock, so that a dropped future leaves no half-done work, and everything that differs between runs (time,
+//! names, UIDs) comes from the given clock and random numbers: the same seed gives the same answers.
+//!
+//! | Layer | Modules |
+//! |---|---|
+//! | HTTP | `serve` (sockets), `service` (in process), `request`, `route`, `query`, `format`, `body`, `discovery` |
+//! | Resource types | `resource`, `builtin`, `custom` |
+//! | Verbs | `verbs`, `read`, `watch`, `write`, `delete`, `patch` |
+//! | Rules | `metadata`, `admit`, `access`, `selector` |
+//! | Store | `state`, `collection`, `object`, `audit`; `store` for actors |
+
+mod access;
+mod admit;
+mod audit;
+mod body;
+mod builtin;
+mod collection;
+mod custom;
+mod delete;
+mod discovery;
+mod error;
+mod format;
+mod metadata;
+mod object;
+mod patch;
+mod query;
+mod read;
+mod request;
+mod resource;
+mod route;
+mod selector;
+mod serve;
+mod server;
+mod service;
+mod state;
+mod store;
+mod verbs;
+mod watch;
+mod write;
+
+pub use access::Denial;
+pub use audit::AuditRecord;
+pub use body::Body;
+pub use collection::{Change, ChangeKind};
+pub use error::{ApiError, Cause};
+pub use object::Object;
+pub use resource::GroupResource;
+pub use server::ApiServer;
+pub use service::ApiService;
+pub use store::{Store, Subscription};

@@ -1,0 +1,279 @@
+//! The verbs on resources.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::delete::{self, DeleteOptions};
+use super::error::{ApiError, Cause};
+use super::format::{Format, render, render_value};
+use super::object::{Object, metadata_mut, serialise};
+use super::patch::{PatchKind, parse_apply};
+use super::query::Query;
+use super::read::{self, Listing};
+use super::request::{Answer, ApiRequest, METHOD_NOT_ALLOWED, success};
+use super::resource::{GroupResource, ResourceType};
+use super::route::ResourcePath;
+use super::server::Inner;
+use super::state::State;
+use super::watch;
+use super::write::{self, Operation, Target};
+
+/// A request to a resource, with what was found out about it.
+pub(crate) struct Call<'a> {
+    pub request: &'a ApiRequest<'a>,
+    pub path: &'a ResourcePath,
+    pub resource: Arc<ResourceType>,
+    pub query: Query,
+    pub format: Format,
+}
+
+/// The type that a path names; none when no such path is served.
+pub(crate) fn find(state: &State, path: &ResourcePath) -> Option<Arc<ResourceType>> {
+    let collection = state.collection(GroupResource::new(&path.group, &path.plural))?;
+    let resource = &collection.resource;
+    let version = resource.version(&path.version).filter(|version| version.served)?;
+    let placed = match (resource.namespaced, &path.namespace) {
+        (true, Some(namespace)) => !namespace.is_empty(),
+        (true, None) => path.name.is_empty(),
+        (false, namespace) => namespace.is_none(),
+    };
+    let subresource = match path.subresource.as_str() {
+        "" => true,
+        "status" => version.status,
+        "finalize" => path.group.is_empty() && path.plural == "namespaces",
+        _ => false,
+    };
+    (placed && subresource).then(|| resource.clone())
+}
+
+impl<'a> Call<'a> {
+    fn target(&self, manager: &'a str) -> Target<'_> {
+        Target {
+            resource: self.resource.clone(),
+            version: &self.path.version,
+            namespace: self.path.namespace.as_deref().unwrap_or_default(),
+            name: &self.path.name,
+            subresource: &self.path.subresource,
+            manager,
+            dry_run: self.query.dry_run,
+        }
+    }
+
+    /// Who owns the written fields: the parameter, else the program's name in the user agent.
+    fn writing(&self) -> Target<'_> {
+        let agent = self.request.user_agent.split('/').next().unwrap_or_default();
+        let mut target = self.target(agent);
+        if !self.query.field_manager.is_empty() {
+            target.manager = &self.query.field_manager;
+        } else if agent.is_empty() {
+            target.manager = "unknown";
+        }
+        target
+    }
+
+    fn object(&self, code: StatusCode, object: &Object) -> Answer {
+        Answer::Json(
+            code,
+            render(&self.resource, &self.path.version, self.format, object),
+        )
+    }
+
+    fn storable(&self) -> Result<(), ApiError> {
+        if self.resource.rules.review_only {
+            return Err(ApiError::method_not_allowed(METHOD_NOT_ALLOWED));
+        }
+        Ok(())
+    }
+
+    fn json_body(&self) -> Result<Value, ApiError> {
+        let content_type = self
+            .request
+            .content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim();
+        if !matches!(content_type, "" | "application/json" | "*/*") {
+            return Err(ApiError::unsupported_media_type("application/json"));
+        }
+        serde_json::from_slice(&self.request.body).map_err(|error| {
+            let kind = &self.resource.kind;
+            ApiError::bad_request(format!(
+                "{kind} in version \"{}\" cannot be handled as a {kind}: {error}",
+                self.path.version
+            ))
+        })
+    }
+
+    pub fn get(&self, state: &State) -> Result<Answer, ApiError> {
+        self.storable()?;
+        let stored = self.target("").stored(state)?;
+        let asked = self.query.revision()?.unwrap_or(0);
+        if asked > state.revision {
+            return Err(ApiError::version_too_large(asked, state.revision));
+        }
+        Ok(self.object(StatusCode::OK, &stored))
+    }
+
+    fn listing(&self) -> Listing<'_> {
+        Listing {
+            version: &self.path.version,
+            namespace: self.path.namespace.as_deref(),
+            query: &self.query,
+            format: self.format,
+        }
+    }
+
+    pub fn list(&self, state: &State) -> Result<Answer, ApiError> {
+        self.storable()?;
+        let collection = state
+            .collection(self.resource.id())
+            .ok_or_else(ApiError::no_such_resource)?;
+        let listing = self.listing();
+        let page = read::page(collection, state.revision, &listing)?;
+        Ok(Answer::Json(
+            StatusCode::OK,
+            read::render_page(collection, &page, &listing),
+        ))
+    }
+
+    pub fn watch(&self, inner: &Arc<Inner>, state: &State) -> Result<Answer, ApiError> {
+        self.storable()?;
+        let namespace = self.path.namespace.as_deref();
+        let watcher = watch::begin(
+            inner,
+            state,
+            &self.target(""),
+            namespace,
+            &self.query,
+            self.format,
+        )?;
+        Ok(Answer::Watch(Box::new(watcher)))
+    }
+
+    pub fn create(&self, state: &mut State) -> Result<Answer, ApiError> {
+        if !self.path.name.is_empty() || self.resource.namespaced && self.path.namespace.is_none() {
+            return Err(ApiError::method_not_allowed(METHOD_NOT_ALLOWED));
+        }
+        let mut value = self.json_body()?;
+        if self.resource.rules.review_only {
+            state.denials.review(self.request.user, &mut value);
+            value["apiVersion"] = json!(self.resource.api_version(&self.path.version));
+            value["kind"] = json!(self.resource.kind);
+            metadata_mut(&mut value);
+            return Ok(Answer::Json(StatusCode::CREATED, serialise(&value)));
+        }
+        let object = write::create(state, &self.writing(), value, Operation::Update)?;
+        Ok(self.object(StatusCode::CREATED, &object))
+    }
+
+    pub fn update(&self, state: &mut State) -> Result<Answer, ApiError> {
+        self.storable()?;
+        let target = self.writing();
+        let value = self.json_body()?;
+        let stored = match target.stored(state) {
+            Err(_) if self.resource.rules.create_on_update && target.subresource.is_empty() => {
+                let object = write::create(state, &target, value, Operation::Update)?;
+                return Ok(self.object(StatusCode::CREATED, &object));
+            }
+            stored => stored?,
+        };
+        let old = write::seen(&target, &stored);
+        let object = write::update(state, &target, &stored, &old, value, Operation::Update)?;
+        Ok(self.object(StatusCode::OK, &object))
+    }
+
+    pub fn patch(&self, state: &mut State) -> Result<Answer, ApiError> {
+        self.storable()?;
+        let kind = PatchKind::negotiate(self.request.content_type, self.resource.is_custom())?;
+        if kind == PatchKind::Apply {
+            return self.apply(state);
+        }
+        if self.query.force.is_some() {
+            let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
+            return Err(ApiError::invalid("PatchOptions", "meta.k8s.io", "", vec![cause]));
+        }
+        let target = self.writing();
+        let stored = target.stored(state)?;
+        let old = write::seen(&target, &stored);
+        let new = kind.patch(&old, &self.request.body)?;
+        let object = write::update(state, &target, &stored, &old, new, Operation::Update)?;
+        Ok(self.object(StatusCode::OK, &object))
+    }
+
+    fn apply(&self, state: &mut State) -> Result<Answer, ApiError> {
+        if self.query.field_manager.is_empty() {
+            let cause = Cause::required("fieldManager", "is required for apply patch");
+            return Err(ApiError::invalid("PatchOptions", "meta.k8s.io", "", vec![cause]));
+        }
+        let target = self.writing();
+        let mut applied = parse_apply(&self.request.body)?;
+        if !applied.is_object() {
+            return Err(ApiError::bad_request(
+                "error decoding YAML: the body is no object",
+            ));
+        }
+        let stored = target.stored(state).ok();
+        if stored.is_none() && !target.subresource.is_empty() {
+            return Err(ApiError::not_found(&self.resource, target.name));
+        }
+        metadata_mut(&mut applied)
+            .entry("name")
+            .or_insert_with(|| json!(target.name));
+        let old = stored.as_ref().map(|stored| write::seen(&target, stored));
+        let force = self.query.force.unwrap_or(false);
+        let new = super::admit::apply(state, &target, old.as_ref(), &applied, force)?;
+        let (code, object) = match stored.as_ref().zip(old.as_ref()) {
+            None => (
+                StatusCode::CREATED,
+                write::create(state, &target, new, Operation::Apply)?,
+            ),
+            Some((stored, old)) => (
+                StatusCode::OK,
+                write::update(state, &target, stored, old, new, Operation::Apply)?,
+            ),
+        };
+        Ok(self.object(code, &object))
+    }
+
+    pub fn delete(&self, state: &mut State) -> Result<Answer, ApiError> {
+        self.storable()?;
+        if !self.path.subresource.is_empty() {
+            return Err(ApiError::method_not_allowed(METHOD_NOT_ALLOWED));
+        }
+        let stored = self.target("").stored(state)?;
+        let options = DeleteOptions::parse(self.query.clone(), &self.request.body)?;
+        let deleted = delete::delete(state, &self.resource, &stored, &options)?;
+        if deleted.gone && !self.resource.rules.returns_deleted {
+            let status = success(
+                &self.resource.group,
+                &self.resource.plural,
+                stored.name(),
+                stored.uid(),
+            );
+            return Ok(Answer::Json(StatusCode::OK, serialise(&status)));
+        }
+        Ok(self.object(StatusCode::OK, &deleted.object))
+    }
+
+    pub fn delete_collection(&self, state: &mut State) -> Result<Answer, ApiError> {
+        self.storable()?;
+        let options = DeleteOptions::parse(self.query.clone(), &self.request.body)?;
+        let collection = state
+            .collection(self.resource.id())
+            .ok_or_else(ApiError::no_such_resource)?;
+        let page = read::page(collection, state.revision, &self.listing())?;
+        let mut items = Vec::new();
+        for object in &page.objects {
+            let deleted = delete::delete(state, &self.resource, object, &options)?;
+            items.push(write::seen(&self.target(""), &deleted.object));
+        }
+        let list = json!({
+            "kind": self.resource.list_kind, "apiVersion": self.resource.api_version(&self.path.version),
+            "metadata": {"resourceVersion": state.revision.to_string()}, "items": items,
+        });
+        Ok(Answer::Json(StatusCode::OK, render_value(Format::Full, &list)))
+    }
+}

@@ -1,0 +1,300 @@
+//! Watches: the changes after a resourceVersion, as they come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::stream::{self, Stream};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::collection::{Change, ChangeKind, Collection};
+use super::error::ApiError;
+use super::format::{Format, convert, render, render_value};
+use super::object::{Object, metadata_mut, serialise};
+use super::query::Query;
+use super::resource::ResourceType;
+use super::selector::Selector;
+use super::server::Inner;
+use super::state::State;
+use super::write::Target;
+
+const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
+/// A bookmark comes so long before the end of a watch, so that the next one begins close to it.
+const LAST_BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
+/// A watch without timeoutSeconds lasts from this to twice this.
+const SHORTEST_DEFAULT: Duration = Duration::from_secs(30 * 60);
+/// A piece of the body ends with the line that makes it so long.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// One running watch.
+pub(crate) struct Watcher {
+    inner: Arc<Inner>,
+    group: String,
+    plural: String,
+    view: View,
+    /// All changes up to this revision were sent.
+    cursor: u64,
+    /// Sent first: the objects that are there.
+    initial: Option<Bytes>,
+    wake: watch::Receiver<u64>,
+    stopping: CancellationToken,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    end: Instant,
+    ended: bool,
+}
+
+/// Which objects a watch shows, and how.
+struct View {
+    version: String,
+    namespace: Option<String>,
+    selector: Selector,
+    format: Format,
+}
+
+/// Begins a watch. `name` is set for a watch of one object.
+///
+/// # Errors
+/// BadRequest, Invalid, Timeout (504). A resourceVersion that is too old is an ERROR event of the stream.
+pub(crate) fn begin(
+    inner: &Arc<Inner>,
+    state: &State,
+    target: &Target<'_>,
+    namespace: Option<&str>,
+    query: &Query,
+    format: Format,
+) -> Result<Watcher, ApiError> {
+    query.check_list()?;
+    let resource = &target.resource;
+    let mut selector = Selector::parse(
+        resource,
+        target.version,
+        &query.label_selector,
+        &query.field_selector,
+    )?;
+    if !target.name.is_empty() {
+        selector = selector.with_name(target.name);
+    }
+    let view = View {
+        version: target.version.to_owned(),
+        namespace: namespace.map(str::to_owned),
+        selector,
+        format,
+    };
+    let asked = query.revision()?.unwrap_or(0);
+    let wants_initial = query.send_initial_events.unwrap_or(asked == 0);
+    if wants_initial && asked > state.revision {
+        return Err(ApiError::version_too_large(asked, state.revision));
+    }
+    let collection = state
+        .collection(resource.id())
+        .ok_or_else(ApiError::no_such_resource)?;
+    let initial = wants_initial.then(|| view.initial(collection, state.revision, query));
+    let now = Instant::now();
+    let timeout = query
+        .timeout
+        .unwrap_or_else(|| state.random.jittered(SHORTEST_DEFAULT, 1.0));
+    let end = now + timeout;
+    let mut watcher = Watcher {
+        inner: inner.clone(),
+        group: resource.group.clone(),
+        plural: resource.plural.clone(),
+        view,
+        cursor: if wants_initial || asked == 0 {
+            state.revision
+        } else {
+            asked
+        },
+        initial: initial.filter(|bytes| !bytes.is_empty()),
+        wake: collection.wake(),
+        stopping: inner.stopping.clone(),
+        bookmarks: query.bookmarks,
+        next_bookmark: now,
+        end,
+        ended: false,
+    };
+    watcher.plan_bookmark(now);
+    Ok(watcher)
+}
+
+/// The lines of a watch.
+pub(crate) fn lines(watcher: Watcher) -> impl Stream<Item = Bytes> + Send {
+    stream::unfold(watcher, Watcher::next)
+}
+
+impl Watcher {
+    async fn next(mut self) -> Option<(Bytes, Self)> {
+        if let Some(initial) = self.initial.take() {
+            return Some((initial, self));
+        }
+        loop {
+            if self.ended || self.stopping.is_cancelled() {
+                return None;
+            }
+            self.wake.borrow_and_update();
+            if let Some(lines) = self.collect() {
+                return Some((lines, self));
+            }
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return None,
+                changed = self.wake.changed() => if changed.is_err() {
+                    return None;
+                },
+                () = sleep_until(self.end) => return None,
+                () = sleep_until(self.next_bookmark), if self.bookmarks => {
+                    if let Some(line) = self.bookmark() {
+                        return Some((line, self));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The lines that are due now; none when there are none.
+    fn collect(&mut self) -> Option<Bytes> {
+        let inner = self.inner.clone();
+        let state = inner.lock();
+        let id = super::GroupResource::new(&self.group, &self.plural);
+        let Some(collection) = state.collection(id) else {
+            self.ended = true;
+            return None;
+        };
+        let Ok(changes) = collection.changes_after(self.cursor) else {
+            self.ended = true;
+            let message = format!("too old resource version: {} ({})", self.cursor, state.revision);
+            return Some(error_line(&ApiError::expired(message, None)));
+        };
+        let mut lines = BytesMut::new();
+        for change in changes {
+            self.cursor = change.revision();
+            self.view.write(&collection.resource, change, &mut lines);
+            if lines.len() >= PIECE_BYTES {
+                break;
+            }
+        }
+        if lines.len() < PIECE_BYTES {
+            self.cursor = self.cursor.max(state.revision);
+        }
+        (!lines.is_empty()).then(|| lines.freeze())
+    }
+
+    fn bookmark(&mut self) -> Option<Bytes> {
+        self.plan_bookmark(Instant::now());
+        let inner = self.inner.clone();
+        let state = inner.lock();
+        let collection = state.collection(super::GroupResource::new(&self.group, &self.plural))?;
+        Some(self.view.bookmark(&collection.resource, self.cursor, false))
+    }
+
+    fn plan_bookmark(&mut self, now: Instant) {
+        let last = self.end - LAST_BOOKMARK_BEFORE_END.min(self.end.saturating_duration_since(now));
+        let next = now + BOOKMARK_PERIOD;
+        self.next_bookmark = if next < last {
+            next
+        } else if now < last {
+            last
+        } else {
+            // The end comes first.
+            self.end + BOOKMARK_PERIOD
+        };
+    }
+}
+
+impl View {
+    /// The objects that are there, as ADDED, and for a streaming list the bookmark that ends them.
+    fn initial(&self, collection: &Collection, revision: u64, query: &Query) -> Bytes {
+        let mut lines = BytesMut::new();
+        let resource = &collection.resource;
+        for object in collection.range(self.namespace.as_deref(), None) {
+            if self.selector.matches(object.value()) {
+                line(
+                    &mut lines,
+                    "ADDED",
+                    &render(resource, &self.version, self.format, object),
+                );
+            }
+        }
+        if query.send_initial_events == Some(true) && query.bookmarks {
+            lines.put(self.bookmark(resource, revision, true));
+        }
+        lines.freeze()
+    }
+
+    fn shows(&self, object: &Object) -> bool {
+        let here = self
+            .namespace
+            .as_deref()
+            .is_none_or(|namespace| object.namespace() == namespace);
+        here && self.selector.matches(object.value())
+    }
+
+    /// Writes the line of a change. An object that moves in or out of the selection is added or deleted.
+    fn write(&self, resource: &ResourceType, change: &Change, lines: &mut BytesMut) {
+        let before = change.previous.as_ref().filter(|object| self.shows(object));
+        let after = change.kind != ChangeKind::Deleted && self.shows(&change.object);
+        let object = &change.object;
+        match (before, after) {
+            (None, false) => {}
+            (None, true) => line(
+                lines,
+                "ADDED",
+                &render(resource, &self.version, self.format, object),
+            ),
+            (Some(_), true) => line(
+                lines,
+                "MODIFIED",
+                &render(resource, &self.version, self.format, object),
+            ),
+            (Some(_), false) if change.kind == ChangeKind::Deleted => {
+                line(
+                    lines,
+                    "DELETED",
+                    &render(resource, &self.version, self.format, object),
+                );
+            }
+            (Some(before), false) => {
+                let mut value = convert(resource, &self.version, before.value());
+                let revision = json!(change.revision().to_string());
+                metadata_mut(&mut value).insert("resourceVersion".to_owned(), revision);
+                line(lines, "DELETED", &render_value(self.format, &value));
+            }
+        }
+    }
+
+    fn bookmark(&self, resource: &ResourceType, revision: u64, ends_initial: bool) -> Bytes {
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
+        if ends_initial {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let bookmark: Value = match self.format {
+            Format::Full => {
+                json!({"kind": resource.kind, "apiVersion": resource.api_version(&self.version), "metadata": metadata})
+            }
+            Format::Metadata => {
+                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
+            }
+        };
+        let mut text = BytesMut::new();
+        line(&mut text, "BOOKMARK", &serialise(&bookmark));
+        text.freeze()
+    }
+}
+
+fn line(lines: &mut BytesMut, kind: &str, object: &[u8]) {
+    lines.reserve(object.len() + 40);
+    lines.put_slice(b"{\"type\":\"");
+    lines.put_slice(kind.as_bytes());
+    lines.put_slice(b"\",\"object\":");
+    lines.put_slice(object);
+    lines.put_slice(b"}\n");
+}
+
+fn error_line(error: &ApiError) -> Bytes {
+    let mut text = BytesMut::new();
+    line(&mut text, "ERROR", &serialise(&error.status()));
+    text.freeze()
+}

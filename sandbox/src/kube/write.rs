@@ -1,0 +1,448 @@
+//! Creating and updating: the way of every write, whoever asks.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::admit;
+use super::custom;
+use super::delete;
+use super::error::{ApiError, Cause};
+use super::format::convert;
+use super::metadata;
+use super::object::{
+    Object, drop_empty_metadata, finalizers, is_deleting, key_of, metadata_mut, metadata_str,
+};
+use super::resource::{Generation, GroupResource, InitialStatus, ResourceType};
+use super::state::State;
+
+pub(crate) const NAMESPACES: GroupResource<'static> = GroupResource::new("", "namespaces");
+pub(crate) const DEFINITIONS: GroupResource<'static> =
+    GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions");
+
+/// What a write is aimed at, and by whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Target<'a> {
+    pub resource: Arc<ResourceType>,
+    /// The version that the client speaks.
+    pub version: &'a str,
+    /// Empty for objects of the cluster.
+    pub namespace: &'a str,
+    /// Empty for a create.
+    pub name: &'a str,
+    pub subresource: &'a str,
+    /// Owner of the written fields in `managedFields`.
+    pub manager: &'a str,
+    pub dry_run: bool,
+}
+
+/// How the fields of a write are owned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Update,
+    /// Server-side apply: `managedFields` come with the object.
+    Apply,
+}
+
+impl Target<'_> {
+    fn id(&self) -> GroupResource<'_> {
+        self.resource.id()
+    }
+
+    pub fn invalid(&self, name: &str, causes: Vec<Cause>) -> ApiError {
+        ApiError::invalid(&self.resource.kind, &self.resource.group, name, causes)
+    }
+
+    fn has_status(&self) -> bool {
+        self.resource
+            .version(self.version)
+            .is_some_and(|version| version.status)
+    }
+
+    /// The stored object.
+    pub fn stored(&self, state: &State) -> Result<Arc<Object>, ApiError> {
+        let stored = state.object(self.id(), self.namespace, self.name);
+        stored
+            .cloned()
+            .ok_or_else(|| ApiError::not_found(&self.resource, self.name))
+    }
+
+    /// `value` as it is stored.
+    fn to_storage(&self, value: &mut Value) {
+        if self.version != self.resource.storage() {
+            value["apiVersion"] = json!(self.resource.api_version(self.resource.storage()));
+        }
+    }
+}
+
+/// Creates an object.
+///
+/// # Errors
+/// BadRequest, NotFound (namespace), Forbidden (it is terminating), AlreadyExists, Invalid.
+pub(crate) fn create(
+    state: &mut State,
+    target: &Target<'_>,
+    mut value: Value,
+    operation: Operation,
+) -> Result<Arc<Object>, ApiError> {
+    let resource = &target.resource;
+    check_type(target, &mut value)?;
+    metadata::check_shape(&value)?;
+    check_place(state, target, &mut value)?;
+    if !matches!(metadata_str(&value, "resourceVersion"), "" | "0") {
+        return Err(ApiError::version_set_on_create());
+    }
+    let name = choose_name(state, target, &mut value);
+    if !name.is_empty() && state.object(target.id(), target.namespace, &name).is_some() {
+        return Err(ApiError::already_exists(resource, &name));
+    }
+    begin_life(state, target, &mut value);
+    admit::prepare(target, &mut value);
+    let mut causes = metadata::validate(resource, &value);
+    causes.extend(admit::validate(state, target, &value, None));
+    if !causes.is_empty() {
+        return Err(target.invalid(&name, causes));
+    }
+    let definition = admit_definition(state, target, &mut value, true)?;
+    if operation == Operation::Update {
+        admit::track(state, target, None, &mut value);
+    }
+    target.to_storage(&mut value);
+    drop_empty_metadata(&mut value);
+    let key = key_of(target.namespace, &name);
+    if target.dry_run {
+        return Ok(Arc::new(Object::new(key, 0, value)));
+    }
+    if let Some(definition) = definition {
+        state.register(definition);
+    }
+    Ok(state.put(resource.id(), key, value))
+}
+
+/// Fills in or checks apiVersion and kind.
+fn check_type(target: &Target<'_>, value: &mut Value) -> Result<(), ApiError> {
+    let resource = &target.resource;
+    let expected = resource.api_version(target.version);
+    let Some(object) = value.as_object_mut() else {
+        return Err(ApiError::bad_request(
+            "the object provided is unrecognized: it is no JSON object",
+        ));
+    };
+    let text = |field: &str| {
+        object
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    if resource.is_custom() && kind.is_empty() {
+        return Err(ApiError::bad_request("Object 'Kind' is missing"));
+    }
+    if resource.is_custom() && version.is_empty() || !version.is_empty() && version != expected {
+        let message = format!(
+            "the API version in the data ({version}) does not match the expected API version ({expected})"
+        );
+        return Err(ApiError::bad_request(message));
+    }
+    if !kind.is_empty() && kind != resource.kind {
+        let message = format!(
+            "{kind} in version \"{expected}\" cannot be handled as a {}",
+            resource.kind
+        );
+        return Err(ApiError::bad_request(message));
+    }
+    object.insert("apiVersion".to_owned(), json!(expected));
+    object.insert("kind".to_owned(), json!(resource.kind));
+    Ok(())
+}
+
+/// Checks the namespace of a new object and that it takes new content.
+fn check_place(state: &State, target: &Target<'_>, value: &mut Value) -> Result<(), ApiError> {
+    let resource = &target.resource;
+    check_namespace(target, value)?;
+    if resource.namespaced {
+        let Some(namespace) = state.object(NAMESPACES, "", target.namespace) else {
+            let namespaces = state
+                .collection(NAMESPACES)
+                .map(|collection| collection.resource.clone());
+            let namespaces = namespaces.unwrap_or_else(|| resource.clone());
+            return Err(ApiError::not_found(&namespaces, target.namespace));
+        };
+        if is_deleting(namespace.value()) {
+            let name = target.namespace;
+            let why =
+                format!("unable to create new content in namespace {name} because it is being terminated");
+            let message = format!("namespace {name} is being terminated");
+            let cause = Cause::new("NamespaceTerminating", "metadata.namespace", message);
+            return Err(ApiError::forbidden(resource, metadata_str(value, "name"), &why).with_cause(cause));
+        }
+    }
+    let definition = resource
+        .is_custom()
+        .then(|| state.object(DEFINITIONS, "", &resource.qualified()))
+        .flatten();
+    if definition.is_some_and(|definition| is_deleting(definition.value())) {
+        let message = "create not allowed while custom resource definition is terminating";
+        return Err(ApiError::method_not_allowed(message));
+    }
+    Ok(())
+}
+
+/// Checks the namespace in the object against that of the path, and fills it in.
+fn check_namespace(target: &Target<'_>, value: &mut Value) -> Result<(), ApiError> {
+    let sent = metadata_str(value, "namespace");
+    if sent != target.namespace && !sent.is_empty() {
+        let message = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(ApiError::bad_request(message));
+    }
+    if target.resource.namespaced {
+        metadata_mut(value).insert("namespace".to_owned(), json!(target.namespace));
+    }
+    Ok(())
+}
+
+/// The name of a new object, generated where only a prefix was sent.
+fn choose_name(state: &State, target: &Target<'_>, value: &mut Value) -> String {
+    const LONGEST_PREFIX: usize = 58;
+    const TRIES: usize = 8;
+    let sent = metadata_str(value, "name").to_owned();
+    let prefix = metadata_str(value, "generateName");
+    if !sent.is_empty() || prefix.is_empty() {
+        return sent;
+    }
+    let prefix: String = prefix.chars().take(LONGEST_PREFIX).collect();
+    let mut name = String::new();
+    for _ in 0..TRIES {
+        name = format!("{prefix}{}", state.random.name_suffix(5));
+        if state.object(target.id(), target.namespace, &name).is_none() {
+            break;
+        }
+    }
+    metadata_mut(value).insert("name".to_owned(), json!(name));
+    name
+}
+
+/// Sets what the server alone sets on a new object.
+fn begin_life(state: &State, target: &Target<'_>, value: &mut Value) {
+    let rules = &target.resource.rules;
+    let metadata = metadata_mut(value);
+    for field in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "selfLink",
+        "resourceVersion",
+    ] {
+        metadata.remove(field);
+    }
+    metadata.insert("uid".to_owned(), json!(state.random.uuid()));
+    metadata.insert("creationTimestamp".to_owned(), json!(state.now()));
+    if rules.generation != Generation::None {
+        metadata.insert("generation".to_owned(), json!(1));
+    }
+    if !target.has_status() {
+        return;
+    }
+    match rules.initial_status {
+        InitialStatus::AsSent => {}
+        InitialStatus::Dropped => remove_field(value, "status"),
+        InitialStatus::Set(status) => value["status"] = serde_json::from_str(status).unwrap_or_default(),
+    }
+}
+
+fn remove_field(value: &mut Value, field: &str) {
+    if let Some(object) = value.as_object_mut() {
+        object.remove(field);
+    }
+}
+
+/// For a CustomResourceDefinition: completes it and answers the type that it describes.
+fn admit_definition(
+    state: &State,
+    target: &Target<'_>,
+    value: &mut Value,
+    new: bool,
+) -> Result<Option<ResourceType>, ApiError> {
+    if target.id() != DEFINITIONS {
+        return Ok(None);
+    }
+    let name = metadata_str(value, "name").to_owned();
+    let described = custom::resource_type(value).map_err(|causes| target.invalid(&name, causes))?;
+    if new {
+        custom::add_cleanup(value);
+    }
+    custom::establish(value, &described, &state.now());
+    Ok(Some(described))
+}
+
+/// Writes `new` over `stored`. Both `old` (the stored object) and `new` are in the client's version.
+///
+/// # Errors
+/// BadRequest, Conflict (resourceVersion, UID), Invalid.
+pub(crate) fn update(
+    state: &mut State,
+    target: &Target<'_>,
+    stored: &Arc<Object>,
+    old: &Value,
+    mut new: Value,
+    operation: Operation,
+) -> Result<Arc<Object>, ApiError> {
+    check_type(target, &mut new)?;
+    metadata::check_shape(&new)?;
+    check_namespace(target, &mut new)?;
+    check_identity(target, stored, &mut new)?;
+    let mut causes = separate(target, old, &mut new);
+    admit::prepare(target, &mut new);
+    drop_empty_metadata(&mut new);
+    causes.extend(metadata::validate_update(old, &new));
+    if old["metadata"] != new["metadata"] {
+        causes.extend(metadata::validate(&target.resource, &new));
+    }
+    if *old == new {
+        return Ok(stored.clone());
+    }
+    causes.extend(admit::validate(state, target, &new, Some(old)));
+    if !causes.is_empty() {
+        return Err(target.invalid(target.name, causes));
+    }
+    if generation_moves(target, old, &new) {
+        let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+        metadata_mut(&mut new).insert("generation".to_owned(), json!(generation));
+    }
+    let definition = admit_definition(state, target, &mut new, false)?;
+    if operation == Operation::Update {
+        admit::track(state, target, Some(old), &mut new);
+    }
+    if *old == new {
+        return Ok(stored.clone());
+    }
+    target.to_storage(&mut new);
+    if target.dry_run {
+        return Ok(Arc::new(Object::new(
+            stored.key().to_owned(),
+            stored.revision(),
+            new,
+        )));
+    }
+    if let Some(definition) = definition {
+        state.register(definition);
+    }
+    Ok(commit(state, target, stored, new))
+}
+
+/// Stores an update, or removes the object when it took the last thing that kept it.
+fn commit(state: &mut State, target: &Target<'_>, stored: &Arc<Object>, new: Value) -> Arc<Object> {
+    let no_grace = stored.value()["metadata"]["deletionGracePeriodSeconds"] == 0;
+    if no_grace && is_deleting(&new) && finalizers(&new).next().is_none() {
+        let gone = state.remove_as(target.id(), stored, new);
+        delete::after_removal(state, target.id(), &gone);
+        return gone;
+    }
+    state.put(target.id(), stored.key().to_owned(), new)
+}
+
+/// Checks name, UID and resourceVersion of an update against the stored object.
+fn check_identity(target: &Target<'_>, stored: &Object, new: &mut Value) -> Result<(), ApiError> {
+    let resource = &target.resource;
+    let name = metadata_str(new, "name");
+    if name.is_empty() {
+        return Err(ApiError::bad_request("name must be provided"));
+    }
+    if name != target.name {
+        let message = format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            target.name
+        );
+        return Err(ApiError::bad_request(message));
+    }
+    let uid = metadata_str(new, "uid");
+    if !uid.is_empty() && uid != stored.uid() {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: \
+             Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            resource.plural,
+            stored.key(),
+            stored.uid()
+        );
+        return Err(ApiError::conflict(resource, target.name, &why));
+    }
+    match metadata_str(new, "resourceVersion") {
+        "" | "0" if resource.rules.unconditional_update => {}
+        "" | "0" => {
+            let cause = Cause::new(
+                "FieldValueInvalid",
+                "metadata.resourceVersion",
+                "Invalid value: 0: must be specified for an update".to_owned(),
+            );
+            return Err(target.invalid(target.name, vec![cause]));
+        }
+        version if version == stored.revision().to_string() => {}
+        _ => return Err(ApiError::modified(resource, target.name)),
+    }
+    let revision = stored.revision().to_string();
+    metadata_mut(new).insert("resourceVersion".to_owned(), json!(revision));
+    Ok(())
+}
+
+/// Takes from the stored object what this write may not change: system metadata, and status or all but status.
+fn separate(target: &Target<'_>, old: &Value, new: &mut Value) -> Vec<Cause> {
+    let managed = metadata_mut(new).get("managedFields").cloned();
+    if target.subresource == "status" {
+        let status = new.get("status").cloned();
+        let sent = std::mem::replace(new, old.clone());
+        match status {
+            Some(status) => new["status"] = status,
+            None => remove_field(new, "status"),
+        }
+        if !target.resource.rules.status_keeps_metadata {
+            new["metadata"] = sent["metadata"].clone();
+        }
+    } else if target.has_status() {
+        match old.get("status") {
+            Some(status) => new["status"] = status.clone(),
+            None => remove_field(new, "status"),
+        }
+    }
+    let causes = metadata::keep_system_fields(old, new);
+    // A sent empty list resets the ownership of fields, else the stored one goes on (apply brings its own).
+    let metadata = metadata_mut(new);
+    match (managed, old["metadata"].get("managedFields")) {
+        (Some(Value::Array(sent)), _) if sent.is_empty() || sent == [json!({})] => {
+            metadata.remove("managedFields");
+        }
+        (Some(sent), _) => {
+            metadata.insert("managedFields".to_owned(), sent);
+        }
+        (None, Some(stored)) => {
+            metadata.insert("managedFields".to_owned(), stored.clone());
+        }
+        (None, None) => {}
+    }
+    causes
+}
+
+fn generation_moves(target: &Target<'_>, old: &Value, new: &Value) -> bool {
+    match target.resource.rules.generation {
+        Generation::None => false,
+        Generation::Spec => old.get("spec") != new.get("spec"),
+        Generation::Content => {
+            let counts = |field: &str| field != "metadata" && !(field == "status" && target.has_status());
+            let content = |value: &Value| -> Vec<(String, Value)> {
+                let fields = value.as_object().into_iter().flatten();
+                let mut fields: Vec<_> = fields
+                    .filter(|(field, _)| counts(field))
+                    .map(|(field, value)| (field.clone(), value.clone()))
+                    .collect();
+                fields.sort_by(|left, right| left.0.cmp(&right.0));
+                fields
+            };
+            target.subresource != "status" && content(old) != content(new)
+        }
+    }
+}
+
+/// The stored object as the client of `target` sees it.
+pub(crate) fn seen(target: &Target<'_>, stored: &Object) -> Value {
+    convert(&target.resource, target.version, stored.value())
+}

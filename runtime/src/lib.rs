@@ -6,20 +6,26 @@
 //!
 //! | Module | Subject |
 //! |---|---|
+//! | [`args`] | command line groups in Go's spellings |
 //! | [`cache`] | watch caches with an overlay of our own writes |
 //! | [`clock`] | wall time on the tokio clock |
 //! | [`context`] | what a mode is given |
 //! | [`error`] | classes of the API server's refusals |
+//! | [`events`] | recorder of Events |
+//! | [`metrics`] | metrics in the registry of one function |
 //! | [`objects`] | object keys and trimmed core types |
 //! | [`queue`] | keyed work queue |
 //! | [`random`] | seeded random numbers |
 //! | [`scope`] | tasks that end with their owner, and graceful stop |
 //! | [`write`] | typed API writes |
 
+pub mod args;
 pub mod cache;
 pub mod clock;
 pub mod context;
 pub mod error;
+pub mod events;
+pub mod metrics;
 pub mod objects;
 pub mod queue;
 pub mod random;
@@ -34,6 +40,7 @@ pub use cache::{Cache, Cached, Change, Listing, Selection, Source, Subscription,
 pub use clock::Clock;
 pub use context::Context;
 pub use error::{ApiError, ApiErrorClass};
+pub use events::{EventType, Recorder};
 pub use objects::ObjectKey;
 pub use queue::{Backoff, Outcome, Queue, QueueKey, QueueOptions, Reconcile};
 pub use random::Random;

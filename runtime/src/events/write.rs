@@ -1,0 +1,206 @@
+//! Writes Events: POST first, PATCH for repeats.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Event, EventSource};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use super::correlate::{Correlator, Standing, Verdict};
+use super::{Occurrence, Outcomes};
+use crate::{Clock, Random};
+
+/// Tries of one write whose failure may pass.
+const TRIES: u32 = 3;
+/// Limit of one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest name of an object, less a dot and 16 hexadecimal digits.
+const LONGEST_PREFIX: usize = 253 - 17;
+
+pub(super) struct Writer {
+    client: kube::Client,
+    clock: Clock,
+    random: Random,
+    outcomes: Outcomes,
+    correlator: Correlator,
+    last_stamp: i128,
+}
+
+/// Why one try of a write failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("not found")]
+    NotFound,
+    #[error("the name is taken")]
+    AlreadyExists,
+    #[error("{0}")]
+    Passing(String),
+    #[error("{0}")]
+    Final(String),
+}
+
+impl Writer {
+    pub(super) fn new(client: kube::Client, clock: Clock, random: Random, outcomes: Outcomes) -> Self {
+        Self {
+            client,
+            clock,
+            random,
+            outcomes,
+            correlator: Correlator::new(),
+            last_stamp: 0,
+        }
+    }
+
+    /// Writes an occurrence if it is due. Failures are counted and logged, nothing more.
+    pub(super) async fn record(&mut self, mut occurrence: Occurrence) {
+        let (key, verdict) = self.correlator.judge(&mut occurrence);
+        let (outcome, result) = match verdict {
+            Verdict::Nothing => return self.count(&occurrence, "suppressed"),
+            Verdict::Create { count, first } => ("created", self.create(&occurrence, count, first).await),
+            Verdict::Update {
+                count,
+                first,
+                standing,
+            } => {
+                match self.update(&occurrence, count, standing).await {
+                    // Events live for an hour or so: the first one is gone.
+                    Err(Failure::NotFound) => ("created", self.create(&occurrence, count, first).await),
+                    other => ("updated", other),
+                }
+            }
+        };
+        match result {
+            Ok(standing) => {
+                self.correlator.written(&key, standing, self.clock.now());
+                self.count(&occurrence, outcome);
+            }
+            Err(failure) => {
+                self.count(&occurrence, "failed");
+                let (about, reason) = (&occurrence.about, occurrence.reason);
+                let name = about.name.as_deref().unwrap_or_default();
+                let namespace = about.namespace.as_deref().unwrap_or_default();
+                tracing::debug!(namespace, name, reason, %failure, "event not written");
+            }
+        }
+    }
+
+    async fn create(
+        &mut self,
+        occurrence: &Occurrence,
+        count: i32,
+        first: Timestamp,
+    ) -> Result<Standing, Failure> {
+        let mut event = event(occurrence, count, first, self.stamp(occurrence.at));
+        let namespace = event.metadata.namespace.clone().unwrap_or_default();
+        let mut tries = 0;
+        loop {
+            let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+            let name = event.metadata.name.clone().unwrap_or_default();
+            match bounded(api.create(&PostParams::default(), &event)).await {
+                Ok(_) => return Ok(Standing { namespace, name }),
+                // A lost answer to our own first try; the name belongs to this occurrence.
+                Err(Failure::AlreadyExists) if tries > 0 => return Ok(Standing { namespace, name }),
+                // Another recorder in the same nanosecond.
+                Err(Failure::AlreadyExists) => {
+                    let stamp = self.stamp(occurrence.at);
+                    event.metadata.name = Some(event_name(occurrence, stamp));
+                }
+                Err(Failure::Passing(_)) if tries + 1 < TRIES => {}
+                Err(failure) => return Err(failure),
+            }
+            self.pause(tries).await;
+            tries += 1;
+        }
+    }
+
+    async fn update(
+        &self,
+        occurrence: &Occurrence,
+        count: i32,
+        standing: Standing,
+    ) -> Result<Standing, Failure> {
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &standing.namespace);
+        let patch =
+            json!({ "count": count, "lastTimestamp": Time(occurrence.at), "message": occurrence.message });
+        let mut tries = 0;
+        loop {
+            match bounded(api.patch(&standing.name, &PatchParams::default(), &Patch::Merge(&patch))).await {
+                Ok(_) => return Ok(standing),
+                Err(Failure::Passing(_)) if tries + 1 < TRIES => {}
+                Err(failure) => return Err(failure),
+            }
+            self.pause(tries).await;
+            tries += 1;
+        }
+    }
+
+    /// 1 s, 4 s, with jitter.
+    async fn pause(&self, tries: u32) {
+        tokio::time::sleep(self.random.jittered(Duration::from_secs(4_u64.pow(tries)), 0.2)).await;
+    }
+
+    /// Nanoseconds that no other event of this recorder carries.
+    fn stamp(&mut self, at: Timestamp) -> i128 {
+        self.last_stamp = at.as_nanosecond().max(self.last_stamp + 1);
+        self.last_stamp
+    }
+
+    fn count(&self, occurrence: &Occurrence, outcome: &str) {
+        self.outcomes.count(&occurrence.component, outcome);
+    }
+}
+
+async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) => Err(match status.code {
+            404 => Failure::NotFound,
+            409 if status.reason == "AlreadyExists" => Failure::AlreadyExists,
+            409 | 429 | 500.. => Failure::Passing(status.message.clone()),
+            _ => Failure::Final(status.message.clone()),
+        }),
+        // The write was accepted, its answer is of no interest.
+        Ok(Err(error @ kube::Error::SerdeError(_))) => Err(Failure::Final(error.to_string())),
+        Ok(Err(error)) => Err(Failure::Passing(error.to_string())),
+        Err(_) => Err(Failure::Passing("no answer within 10 s".to_owned())),
+    }
+}
+
+fn event_name(occurrence: &Occurrence, stamp: i128) -> String {
+    let name = occurrence.about.name.as_deref().unwrap_or("unknown");
+    let prefix = &name[..name.floor_char_boundary(LONGEST_PREFIX)];
+    format!("{}.{stamp:x}", prefix.trim_end_matches(['.', '-']))
+}
+
+fn event(occurrence: &Occurrence, count: i32, first: Timestamp, stamp: i128) -> Event {
+    let namespace = occurrence
+        .about
+        .namespace
+        .clone()
+        .filter(|namespace| !namespace.is_empty())
+        .unwrap_or_else(|| "default".to_owned());
+    Event {
+        metadata: ObjectMeta {
+            name: Some(event_name(occurrence, stamp)),
+            namespace: Some(namespace),
+            ..ObjectMeta::default()
+        },
+        involved_object: occurrence.about.clone(),
+        reason: Some(occurrence.reason.to_owned()),
+        message: Some(occurrence.message.clone()),
+        type_: Some(occurrence.kind.as_str().to_owned()),
+        source: Some(EventSource {
+            component: Some(occurrence.component.to_string()),
+            host: None,
+        }),
+        reporting_component: Some(occurrence.component.to_string()),
+        reporting_instance: Some(String::new()),
+        count: Some(count),
+        first_timestamp: Some(Time(first)),
+        last_timestamp: Some(Time(occurrence.at)),
+        ..Event::default()
+    }
+}

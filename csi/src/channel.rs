@@ -239,6 +239,8 @@ impl Service<Request<Body>> for Channel {
             let answered = match deadline {
                 None => sent.await,
                 Some(at) => match tokio::time::timeout_at(at, sent).await {
+                    // tonic keeps time too, and calls the end of it a transport error.
+                    Ok(Err(_)) if Instant::now() >= at => Err(answer::deadline_exceeded(measured.method())),
                     Ok(answered) => answered,
                     Err(_) => Err(answer::deadline_exceeded(measured.method())),
                 },

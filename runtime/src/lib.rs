@@ -6,27 +6,41 @@
 //!
 //! | Module | Subject |
 //! |---|---|
+//! | [`access`] | what our service account may do |
 //! | [`args`] | command line groups in Go's spellings |
 //! | [`cache`] | watch caches with an overlay of our own writes |
+//! | [`client`] | clients of the API server with their layers |
 //! | [`clock`] | wall time on the tokio clock |
 //! | [`context`] | what a mode is given |
+//! | [`crds`] | waiting for custom resource definitions |
 //! | [`error`] | classes of the API server's refusals |
 //! | [`events`] | recorder of Events |
+//! | [`http`] | metrics and health over HTTP |
+//! | [`leader`] | leader election |
+//! | [`logging`] | log lines as text or JSON |
 //! | [`metrics`] | metrics in the registry of one function |
 //! | [`objects`] | object keys and trimmed core types |
+//! | [`process`] | signals, process metrics, termination log |
 //! | [`queue`] | keyed work queue |
 //! | [`random`] | seeded random numbers |
 //! | [`scope`] | tasks that end with their owner, and graceful stop |
 //! | [`write`] | typed API writes |
 
+pub mod access;
 pub mod args;
 pub mod cache;
+pub mod client;
 pub mod clock;
 pub mod context;
+pub mod crds;
 pub mod error;
 pub mod events;
+pub mod http;
+pub mod leader;
+pub mod logging;
 pub mod metrics;
 pub mod objects;
+pub mod process;
 pub mod queue;
 pub mod random;
 mod request;
@@ -41,6 +55,7 @@ pub use clock::Clock;
 pub use context::Context;
 pub use error::{ApiError, ApiErrorClass};
 pub use events::{EventType, Recorder};
+pub use leader::{ElectionOptions, Ended, LeaderElector};
 pub use objects::ObjectKey;
 pub use queue::{Backoff, Outcome, Queue, QueueKey, QueueOptions, Reconcile};
 pub use random::Random;

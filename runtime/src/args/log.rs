@@ -23,8 +23,9 @@ pub struct LogArgs {
     #[arg(long, value_name = "DURATION", hide = true)]
     pub log_flush_frequency: Option<GoDuration>,
 
+    /// Flags of klog, accepted without effect.
     #[command(flatten)]
-    retired: Retired,
+    pub retired: RetiredLogArgs,
 }
 
 /// Form of the log lines.
@@ -66,7 +67,7 @@ impl FromStr for VerbosityRule {
 /// Flags that older manifests carry; they have no effect. Upstream refuses most of them, which stops the
 /// pod; a log destination is no reason for that.
 #[derive(Clone, Debug, Default, clap::Args)]
-struct Retired {
+pub struct RetiredLogArgs {
     #[arg(long = "alsologtostderr", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]
     alsologtostderr: Option<String>,
     #[arg(long = "logtostderr", num_args = 0..=1, require_equals = true, default_missing_value = "true", hide = true)]

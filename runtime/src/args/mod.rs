@@ -34,7 +34,7 @@ pub use election::{ElectionArgsError, LeaderElectionArgs, parse_labels};
 pub use environment::Environment;
 pub use gates::{FeatureGateArgs, FeatureGates, Gate, GateError, Stage};
 pub use http::{HttpAddress, HttpArgs, HttpArgsError};
-pub use log::{LogArgs, LogFormat, VerbosityRule};
+pub use log::{LogArgs, LogFormat, RetiredLogArgs, VerbosityRule};
 pub use retry::{RetryArgs, RetryArgsError};
 pub use spelling::{normalise_go_flags, parse_bool, split_prefixed};
 

@@ -1,0 +1,98 @@
+//! What our service account may do, asked once instead of found out by a denied request (decision 7).
+
+use std::time::Duration;
+
+use kube::api::PostParams;
+use kube::core::Request;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::Random;
+use crate::client::explain;
+
+const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A verb on a resource in all namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// `patch` and the like.
+    pub verb: &'static str,
+    /// API group; empty for core.
+    pub group: &'static str,
+    /// Plural name.
+    pub resource: &'static str,
+}
+
+/// Patching of PersistentVolumeClaims: granted by our role, not by upstream's, which grants update.
+pub const PATCH_CLAIMS: Permission = Permission {
+    verb: "patch",
+    group: "",
+    resource: "persistentvolumeclaims",
+};
+
+#[derive(Deserialize)]
+struct Review {
+    #[serde(default)]
+    status: ReviewStatus,
+}
+
+#[derive(Default, Deserialize)]
+struct ReviewStatus {
+    #[serde(default)]
+    allowed: bool,
+}
+
+/// Asks with one SelfSubjectAccessReview. While the API server does not answer, it is asked again with
+/// growing pauses up to 10 s; a server that refuses the question counts as no.
+pub async fn may(client: &kube::Client, random: &Random, permission: Permission) -> bool {
+    let mut pause = Duration::from_millis(200);
+    let mut logged = false;
+    loop {
+        match ask(client, permission).await {
+            Ok(allowed) => return allowed,
+            Err(Refusal::Final(reason)) => {
+                tracing::warn!(%reason, "cannot ask what we may do; taken as not allowed: {permission:?}");
+                return false;
+            }
+            Err(Refusal::Passing(reason)) => {
+                if !logged {
+                    tracing::warn!(%reason, "cannot ask yet what we may do, trying on");
+                }
+                logged = true;
+            }
+        }
+        tokio::time::sleep(random.jittered(pause, 0.5)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+enum Refusal {
+    Passing(String),
+    Final(String),
+}
+
+async fn ask(client: &kube::Client, permission: Permission) -> Result<bool, Refusal> {
+    let Permission {
+        verb,
+        group,
+        resource,
+    } = permission;
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": { "resourceAttributes": { "verb": verb, "group": group, "resource": resource } },
+    });
+    let request = Request::new(PATH)
+        .create(&PostParams::default(), review.to_string().into_bytes())
+        .map_err(|error| Refusal::Final(error.to_string()))?;
+    match tokio::time::timeout(REQUEST_TIMEOUT, client.request::<Review>(request)).await {
+        Ok(Ok(review)) => Ok(review.status.allowed),
+        Ok(Err(kube::Error::Api(status))) if (400..500).contains(&status.code) && status.code != 429 => {
+            Err(Refusal::Final(explain(&kube::Error::Api(status))))
+        }
+        Ok(Err(error)) => Err(Refusal::Passing(explain(&error))),
+        Err(_) => Err(Refusal::Passing("no answer within 10 s".to_owned())),
+    }
+}

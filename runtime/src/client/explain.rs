@@ -1,0 +1,152 @@
+//! One clear line for what keeps us from the API server.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use kube::config::{InClusterError, KubeconfigError};
+
+use crate::error::chain;
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No `--kubeconfig`, and this is no pod.
+    #[error(
+        "no --kubeconfig is given and this does not look like a pod with a service account ({reason}); \
+         give --kubeconfig=FILE outside of a cluster"
+    )]
+    NotInACluster {
+        /// What is missing.
+        reason: String,
+    },
+    /// The named file cannot be used.
+    #[error(
+        "cannot use kubeconfig {path:?}: {reason}; check --kubeconfig, or try `kubectl --kubeconfig FILE version`"
+    )]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Certificates, keys or the proxy cannot be used.
+    #[error("cannot set up the connection to {server}: {reason}")]
+    Setup {
+        /// URL of the API server.
+        server: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Not a header value.
+    #[error("the user agent is no valid header value")]
+    UserAgent,
+}
+
+impl ClientError {
+    pub(super) fn not_in_a_cluster(error: InClusterError) -> Self {
+        Self::NotInACluster {
+            reason: chain(&error),
+        }
+    }
+
+    pub(super) fn kubeconfig(path: &Path, error: KubeconfigError) -> Self {
+        let reason = match &error {
+            KubeconfigError::ReadConfig(source, _) => source.to_string(),
+            // The parser quotes the file, which holds credentials.
+            KubeconfigError::Parse(_) => "it is not valid YAML of kind Config".to_owned(),
+            KubeconfigError::CurrentContextNotSet => {
+                "it names no current-context (set one with `kubectl config use-context`)".to_owned()
+            }
+            other => chain(other),
+        };
+        Self::Kubeconfig {
+            path: path.to_owned(),
+            reason,
+        }
+    }
+
+    pub(super) fn setup(server: &str, error: &kube::Error) -> Self {
+        Self::Setup {
+            server: server.to_owned(),
+            reason: explain(error),
+        }
+    }
+}
+
+/// A failed request in one line, with a hint where the cause is a usual one. Nothing of what was sent or
+/// answered is quoted but the API server's own message.
+#[must_use]
+pub fn explain(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => match status.code {
+            401 => "the API server does not accept our credentials (401): check the service account or kubeconfig".to_owned(),
+            403 => format!("not allowed (403): {}; check the RBAC rules of our service account", one_line(&status.message)),
+            code => format!("the API server answered {code}: {}", one_line(&status.message)),
+        },
+        kube::Error::SerdeError(_) => "the API server's answer is not what was expected".to_owned(),
+        kube::Error::Service(source) => transport(source.as_ref()),
+        kube::Error::HyperError(source) => transport(source),
+        other => chain(other),
+    }
+}
+
+fn transport(error: &(dyn Error + 'static)) -> String {
+    let text = one_line(&chain(error));
+    let lower = text.to_lowercase();
+    let hint = [
+        ("certificate", "check the certificate authority of the cluster"),
+        (
+            "connection refused",
+            "is the API server running, and is its address right?",
+        ),
+        ("dns", "check its host name and the cluster's DNS"),
+        (
+            "failed to lookup address",
+            "check its host name and the cluster's DNS",
+        ),
+        ("timed out", "is a firewall or network policy in the way?"),
+        (
+            "deadline has elapsed",
+            "is a firewall or network policy in the way?",
+        ),
+        ("unreachable", "is a firewall or network policy in the way?"),
+    ]
+    .iter()
+    .find(|(sign, _)| lower.contains(sign));
+    match hint {
+        Some((_, hint)) => format!("cannot reach the API server: {text}; {hint}"),
+        None => format!("cannot reach the API server: {text}"),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn usual_causes_come_with_a_hint() {
+        let io = |kind| kube::Error::Service(Box::new(std::io::Error::from(kind)));
+        assert_eq!(
+            explain(&io(std::io::ErrorKind::ConnectionRefused)),
+            "cannot reach the API server: connection refused; is the API server running, and is its address right?"
+        );
+        assert!(explain(&io(std::io::ErrorKind::TimedOut)).contains("firewall"));
+        let forbidden = Status::failure("leases is\nforbidden", "Forbidden").with_code(403);
+        assert_eq!(
+            explain(&kube::Error::Api(forbidden.boxed())),
+            "not allowed (403): leases is forbidden; check the RBAC rules of our service account"
+        );
+    }
+
+    #[test]
+    fn answers_are_not_quoted() {
+        let broken = serde_json::from_str::<u8>("\"secret\"").unwrap_err();
+        assert!(!explain(&kube::Error::SerdeError(broken)).contains("secret"));
+    }
+}

@@ -1,0 +1,73 @@
+//! The service between a function and the shared connection.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response};
+use kube::client::Body;
+use tower::{BoxError, Service};
+
+use super::metrics::{RequestKind, RequestMetrics};
+use super::throttle::Bucket;
+
+/// Waits for the rate limit, sends, and counts.
+pub(super) struct Layered {
+    pub(super) base: kube::Client,
+    pub(super) metrics: RequestMetrics,
+    pub(super) bucket: Option<Bucket>,
+    pub(super) answer_timeout: Duration,
+}
+
+impl Service<Request<Body>> for Layered {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (base, metrics, limit) = (self.base.clone(), self.metrics.clone(), self.answer_timeout);
+        let wait = self.bucket.as_ref().map(Bucket::take).unwrap_or_default();
+        Box::pin(async move {
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+                metrics.throttled(wait);
+            }
+            send(&base, &metrics, limit, request).await
+        })
+    }
+}
+
+async fn send(
+    base: &kube::Client,
+    metrics: &RequestMetrics,
+    limit: Duration,
+    request: Request<Body>,
+) -> Result<Response<Body>, BoxError> {
+    let head = {
+        let mut head = Request::new(());
+        *head.method_mut() = request.method().clone();
+        *head.uri_mut() = request.uri().clone();
+        head
+    };
+    let kind = RequestKind::of(&head);
+    let sent = tokio::time::Instant::now();
+    let answer = tokio::time::timeout(limit, base.send(request)).await;
+    let code = match &answer {
+        Ok(Ok(response)) => response.status().as_str().to_owned(),
+        Ok(Err(_)) | Err(_) => "error".to_owned(),
+    };
+    metrics.observe(kind, &code, sent.elapsed());
+    match answer {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) => Err(Box::new(error)),
+        Err(_) => Err(Box::new(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            format!("timed out: no answer within {} s", limit.as_secs()),
+        ))),
+    }
+}

@@ -1,0 +1,127 @@
+//! Clients of the API server, with the layers that every function wants.
+//!
+//! One [`Connection`] a process; from it each function gets its own client, which counts its requests in
+//! its own registry under its own name and has its own rate limit if one is asked for. They share the
+//! connections. Retries are not hidden in here: a 429 or 5xx reaches the caller, whose queue backs off.
+//! In tests and in the sandbox [`Connection::over`] puts the same layers over any client.
+
+mod explain;
+mod layers;
+mod metrics;
+mod throttle;
+
+use std::path::Path;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::USER_AGENT;
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use prometheus::Registry;
+
+pub use self::explain::{ClientError, explain};
+pub use self::metrics::RequestKind;
+
+use crate::args::{KubeArgs, RateLimit};
+
+/// Limit for opening a connection: an API server that does not answer is noticed within one try of a lease.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Limit for the beginning of an answer; watches begin at once and then stay open. Source: the API server's
+/// own limit of a request.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The way to the API server.
+#[derive(Clone)]
+pub struct Connection {
+    base: kube::Client,
+    server: String,
+    limit: Option<RateLimit>,
+}
+
+impl Connection {
+    /// Reads the kubeconfig, or the pod's service account when none is named. Sends nothing.
+    ///
+    /// # Errors
+    /// One line that says what to do.
+    pub async fn from_args(args: &KubeArgs, user_agent: &str) -> Result<Self, ClientError> {
+        let mut config = match args.kubeconfig() {
+            Some(path) => from_kubeconfig(path).await?,
+            None => Config::incluster().map_err(ClientError::not_in_a_cluster)?,
+        };
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.default_retry = false;
+        let agent = HeaderValue::from_str(user_agent).map_err(|_| ClientError::UserAgent)?;
+        config.headers.push((USER_AGENT, agent));
+        let server = config.cluster_url.to_string();
+        let base = kube::Client::try_from(config).map_err(|error| ClientError::setup(&server, &error))?;
+        Ok(Self {
+            base,
+            server,
+            limit: args.rate_limit(),
+        })
+    }
+
+    /// A connection over an existing client, without limit unless one is given.
+    #[must_use]
+    pub fn over(base: kube::Client, limit: Option<RateLimit>) -> Self {
+        Self {
+            base,
+            server: "the API server given".to_owned(),
+            limit,
+        }
+    }
+
+    /// The clients of one function, counted in `registry` as `component`.
+    ///
+    /// # Errors
+    /// When `registry` has clients already.
+    pub fn clients(&self, component: &str, registry: &Registry) -> Result<Clients, prometheus::Error> {
+        let metrics = metrics::RequestMetrics::new(component, registry)?;
+        Ok(Clients {
+            work: over(&self.base, &metrics, self.limit),
+            leases: over(&self.base, &metrics, None),
+        })
+    }
+
+    /// URL of the API server, for messages.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The configuration holds credentials.
+        f.debug_struct("Connection")
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The clients of one function.
+#[derive(Clone)]
+pub struct Clients {
+    /// For everything but leases; limited as the flags ask.
+    pub work: kube::Client,
+    /// For leases: never limited, so that load cannot starve renewals (snapshot 5.2).
+    pub leases: kube::Client,
+}
+
+fn over(base: &kube::Client, metrics: &metrics::RequestMetrics, limit: Option<RateLimit>) -> kube::Client {
+    let service = layers::Layered {
+        base: base.clone(),
+        metrics: metrics.clone(),
+        bucket: limit.map(throttle::Bucket::new),
+        answer_timeout: ANSWER_TIMEOUT,
+    };
+    kube::Client::new(service, base.default_namespace().to_owned())
+}
+
+async fn from_kubeconfig(path: &Path) -> Result<Config, ClientError> {
+    let broken = |error| ClientError::kubeconfig(path, error);
+    let file = Kubeconfig::read_from(path).map_err(broken)?;
+    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+        .await
+        .map_err(broken)
+}

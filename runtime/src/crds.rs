@@ -1,0 +1,210 @@
+//! Waiting for custom resource definitions. Sources: snapshot 2.1, decision 4.
+
+use std::fmt;
+use std::time::Duration;
+
+use kube::api::ListParams;
+use kube::core::{ApiResource, Request};
+use prometheus::{IntGaugeVec, Opts, Registry};
+use serde::de::IgnoredAny;
+use tokio::time::Instant;
+
+use crate::client::explain;
+use crate::http::ReadyHandle;
+use crate::metrics::register;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// While waiting for ever; new definitions are noticed within this time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LOG_EVERY: Duration = Duration::from_secs(60);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Upstream's lower bound of `--retry-crd-interval-max`.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// As upstream's snapshot-controller; at least 1 s.
+    AtMost(Duration),
+    /// With one log line a minute.
+    Endless,
+}
+
+/// Definitions that did not appear in time; the process ends with exit 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.summary())]
+pub struct CrdsMissing {
+    /// What was missing, and why as far as known.
+    pub missing: Vec<Missing>,
+}
+
+/// One definition that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// `volumesnapshots.snapshot.storage.k8s.io/v1`.
+    pub definition: String,
+    /// What the probe met; `None` when the API server does not know the kind.
+    pub obstacle: Option<String>,
+}
+
+impl CrdsMissing {
+    fn summary(&self) -> String {
+        let absent: Vec<&str> = self
+            .missing
+            .iter()
+            .filter(|missing| missing.obstacle.is_none())
+            .map(|missing| missing.definition.as_str())
+            .collect();
+        let mut lines = Vec::new();
+        if !absent.is_empty() {
+            lines.push(format!(
+                "custom resource definitions are missing: {}; install them with `slackwater crds | kubectl apply -f -`",
+                absent.join(", ")
+            ));
+        }
+        // One reason usually holds for all.
+        let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+        for missing in &self.missing {
+            if let Some(obstacle) = &missing.obstacle {
+                match reasons.iter_mut().find(|(reason, _)| reason == obstacle) {
+                    Some((_, definitions)) => definitions.push(&missing.definition),
+                    None => reasons.push((obstacle, vec![&missing.definition])),
+                }
+            }
+        }
+        lines.extend(
+            reasons
+                .into_iter()
+                .map(|(reason, definitions)| format!("cannot list {}: {reason}", definitions.join(", "))),
+        );
+        lines.join("; ")
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.definition)
+    }
+}
+
+/// `slackwater_waiting_for_crds`: 1 for each kind that is waited for.
+#[derive(Clone, Debug)]
+pub struct WaitingGauge(IntGaugeVec);
+
+impl WaitingGauge {
+    /// In the registry of a function, once.
+    ///
+    /// # Errors
+    /// When the registry has it already.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let opts = Opts::new(
+            "slackwater_waiting_for_crds",
+            "1 while the custom resource definition of a kind is waited for.",
+        );
+        Ok(Self(register(registry, IntGaugeVec::new(opts, &["kind"])?)?))
+    }
+
+    fn set(&self, kind: &str, waiting: bool) {
+        self.0.with_label_values(&[kind]).set(waiting.into());
+    }
+}
+
+/// Probes every kind with a LIST of one object until all answer; each probe that succeeded is not repeated.
+/// Pauses grow from 100 ms by half.
+///
+/// `remark` shows on `/readyz?verbose` what is waited for; waiting never makes the process unready.
+///
+/// # Errors
+/// [`CrdsMissing`] when patience ends.
+pub async fn wait_for_crds(
+    client: &kube::Client,
+    kinds: &[ApiResource],
+    patience: Patience,
+    gauge: Option<&WaitingGauge>,
+    remark: Option<&ReadyHandle>,
+) -> Result<(), CrdsMissing> {
+    let deadline = match patience {
+        Patience::AtMost(limit) => Some(Instant::now() + limit.max(SHORTEST_LIMIT)),
+        Patience::Endless => None,
+    };
+    let mut kinds: Vec<&ApiResource> = kinds.iter().collect();
+    let mut pause = FIRST_PAUSE;
+    let mut logged: Option<Instant> = None;
+    loop {
+        let missing = probe_all(client, &mut kinds, gauge).await;
+        if missing.missing.is_empty() {
+            if let Some(remark) = remark {
+                remark.ready();
+            }
+            return Ok(());
+        }
+        if let Some(remark) = remark {
+            remark.remark(&missing.to_string());
+        }
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| now >= deadline) {
+            return Err(missing);
+        }
+        if logged.is_none_or(|at| now.duration_since(at) >= LOG_EVERY) {
+            tracing::warn!("waiting: {missing}");
+            logged = Some(now);
+        }
+        let until = deadline.map_or(now + pause, |deadline| deadline.min(now + pause));
+        tokio::time::sleep_until(until).await;
+        pause = (pause * 3 / 2).min(if deadline.is_some() {
+            Duration::MAX / 4
+        } else {
+            LONGEST_PAUSE
+        });
+    }
+}
+
+/// One LIST of one object for each kind; those that answer are taken out of `kinds`.
+async fn probe_all(
+    client: &kube::Client,
+    kinds: &mut Vec<&ApiResource>,
+    gauge: Option<&WaitingGauge>,
+) -> CrdsMissing {
+    let mut missing = Vec::new();
+    let mut left = Vec::new();
+    for kind in kinds.drain(..) {
+        let obstacle = probe(client, kind).await;
+        if let Some(gauge) = gauge {
+            gauge.set(&kind.kind, obstacle.is_err());
+        }
+        if let Err(obstacle) = obstacle {
+            let definition = format!("{}.{}/{}", kind.plural, kind.group, kind.version);
+            missing.push(Missing { definition, obstacle });
+            left.push(kind);
+        }
+    }
+    *kinds = left;
+    CrdsMissing { missing }
+}
+
+/// Asks once whether all kinds can be listed, for functions that can do without them.
+///
+/// # Errors
+/// What is missing.
+pub async fn probe_crds(client: &kube::Client, kinds: &[ApiResource]) -> Result<(), CrdsMissing> {
+    let missing = probe_all(client, &mut kinds.iter().collect(), None).await;
+    if missing.missing.is_empty() {
+        Ok(())
+    } else {
+        Err(missing)
+    }
+}
+
+/// `Err(None)` when the API server does not know the kind.
+async fn probe(client: &kube::Client, kind: &ApiResource) -> Result<(), Option<String>> {
+    let path = format!("/apis/{}/{}/{}", kind.group, kind.version, kind.plural);
+    let request = Request::new(path)
+        .list(&ListParams::default().limit(1))
+        .map_err(|error| Some(error.to_string()))?;
+    match tokio::time::timeout(PROBE_TIMEOUT, client.request::<IgnoredAny>(request)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(None),
+        Ok(Err(error)) => Err(Some(explain(&error))),
+        Err(_) => Err(Some("the API server does not answer".to_owned())),
+    }
+}

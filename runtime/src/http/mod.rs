@@ -1,0 +1,208 @@
+//! Metrics and health over HTTP.
+//!
+//! A combined process listens on each of upstream's ports and serves there only that function's series
+//! (journeys 5.1); two functions with one address share the listener and their series are merged.
+//!
+//! | Path | Answer |
+//! |---|---|
+//! | the metrics path | Prometheus text |
+//! | `/healthz` | 200 `ok` while the process runs |
+//! | `/readyz` | 200 or 500; `?verbose` lists the conditions |
+//! | `/healthz/leader-election` | 200 or 500 (sidecars 1.4); 404 without election |
+//! | anything else | 404 |
+
+mod exposition;
+mod readiness;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+pub use readiness::{Readiness, ReadyHandle};
+
+use crate::Scope;
+use crate::args::HttpAddress;
+use crate::leader::LeaderHealth;
+
+/// What is served on one address.
+#[derive(Clone, Debug, Default)]
+struct Content {
+    /// Registries by metrics path.
+    metrics: BTreeMap<String, Vec<Registry>>,
+    elections: Vec<LeaderHealth>,
+    readiness: Readiness,
+}
+
+/// The addresses of a process and what is served on each.
+#[derive(Debug)]
+pub struct Endpoints {
+    readiness: Readiness,
+    contents: BTreeMap<String, Content>,
+}
+
+/// A listener could not be had; the process ends with exit 1.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address:?} for metrics and health: {source}; choose another --http-endpoint")]
+pub struct BindError {
+    /// The address as it was given.
+    pub address: String,
+    /// What the operating system says.
+    #[source]
+    pub source: io::Error,
+}
+
+impl Endpoints {
+    /// No address yet; all of them will answer `/readyz` by these conditions.
+    #[must_use]
+    pub fn new(readiness: Readiness) -> Self {
+        Self {
+            readiness,
+            contents: BTreeMap::new(),
+        }
+    }
+
+    /// Serves a function's metrics, and the health of its election where there is one.
+    pub fn add(&mut self, address: &HttpAddress, registry: &Registry, election: Option<&LeaderHealth>) {
+        let content = self.contents.entry(address.address.clone()).or_default();
+        content.readiness = self.readiness.clone();
+        content
+            .metrics
+            .entry(address.metrics_path.clone())
+            .or_default()
+            .push(registry.clone());
+        if let Some(health) = election.filter(|_| address.election_health) {
+            content.elections.push(health.clone());
+        }
+    }
+
+    /// Opens all the listeners.
+    ///
+    /// # Errors
+    /// The first address that cannot be had.
+    pub async fn bind(self) -> Result<Bound, BindError> {
+        let mut listeners = Vec::new();
+        for (address, content) in self.contents {
+            match listen(&address).await {
+                Ok(listener) => listeners.push((listener, content)),
+                Err(source) => return Err(BindError { address, source }),
+            }
+        }
+        Ok(Bound { listeners })
+    }
+}
+
+/// Open listeners that do not answer yet.
+#[derive(Debug)]
+pub struct Bound {
+    listeners: Vec<(TcpListener, Content)>,
+}
+
+impl Bound {
+    /// Where the listeners are, in the order of the addresses as they were given.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .iter()
+            .filter_map(|(listener, _)| listener.local_addr().ok())
+            .collect()
+    }
+
+    /// Answers until the scope stops or ends.
+    pub fn serve(self, scope: &Scope) {
+        for (listener, content) in self.listeners {
+            scope.spawn(serve(listener, content, scope.stopping_token()));
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, content: Content, stopping: tokio_util::sync::CancellationToken) {
+    let router = Router::new().fallback(answer).with_state(Arc::new(content));
+    // The library's own tasks end with `_alive`, that is when this task is dropped in the middle.
+    let (_alive, ended) = oneshot::channel::<()>();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async {
+        let _ = ended.await;
+    });
+    tokio::select! {
+        biased;
+        () = stopping.cancelled() => {}
+        result = serving.into_future() => {
+            if let Err(error) = result {
+                tracing::error!(%error, "metrics and health server ended");
+            }
+        }
+    }
+}
+
+/// `:8080` means every address, IPv6 and IPv4 where there is IPv6.
+async fn listen(address: &str) -> io::Result<TcpListener> {
+    let Some(port) = address.strip_prefix(':') else {
+        return TcpListener::bind(address).await;
+    };
+    match TcpListener::bind(format!("[::]:{port}")).await {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+            TcpListener::bind(format!("0.0.0.0:{port}")).await
+        }
+        result => result,
+    }
+}
+
+async fn answer(State(content): State<Arc<Content>>, request: Request) -> Response {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return (StatusCode::METHOD_NOT_ALLOWED, "only GET\n").into_response();
+    }
+    let path = request.uri().path();
+    if let Some(registries) = content.metrics.get(path) {
+        return metrics(registries);
+    }
+    match path {
+        "/healthz" => "ok".into_response(),
+        "/healthz/leader-election" if !content.elections.is_empty() => election(&content.elections),
+        "/readyz" => {
+            let verbose = request.uri().query().is_some_and(|query| {
+                query
+                    .split('&')
+                    .any(|part| part.split('=').next() == Some("verbose"))
+            });
+            readyz(&content.readiness, verbose)
+        }
+        _ => (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
+    }
+}
+
+fn metrics(registries: &[Registry]) -> Response {
+    match exposition::exposition(registries) {
+        Ok(text) => ([(header::CONTENT_TYPE, exposition::MEDIA_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+fn readyz(readiness: &Readiness, verbose: bool) -> Response {
+    let (ready, report) = readiness.report();
+    match (ready, verbose) {
+        (true, false) => "ok".into_response(),
+        (true, true) => report.into_response(),
+        (false, _) => (StatusCode::INTERNAL_SERVER_ERROR, report).into_response(),
+    }
+}
+
+fn election(elections: &[LeaderHealth]) -> Response {
+    let failures: BTreeSet<String> = elections
+        .iter()
+        .filter_map(|health| health.check().err().map(|overdue| overdue.to_string()))
+        .collect();
+    if failures.is_empty() {
+        return "ok".into_response();
+    }
+    let text: Vec<String> = failures.into_iter().collect();
+    let text = format!("internal server error: {}", text.join("; "));
+    (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+}

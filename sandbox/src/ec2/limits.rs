@@ -220,7 +220,8 @@ mod tests {
 
     #[test]
     fn iops_follow_the_table() {
-        let rows: [(&str, u32, Option<u32>, Result<Option<u32>, &str>); 14] = [
+        type Row = (&'static str, u32, Option<u32>, Result<Option<u32>, &'static str>);
+        let rows: [Row; 14] = [
             ("gp3", 1, None, Ok(Some(3000))),
             ("gp3", 1, Some(3000), Ok(Some(3000))),
             (

@@ -182,7 +182,7 @@ impl Timing {
             volume_deletion: Duration::ZERO,
             snapshot: Duration::ZERO,
             snapshot_per_gib: Duration::ZERO,
-            snapshot_at_most: Duration::ZERO,
+            snapshot_at_most: Duration::MAX,
             modifying: Duration::ZERO,
             optimizing: Duration::ZERO,
             optimizing_per_gib: Duration::ZERO,

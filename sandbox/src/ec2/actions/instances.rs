@@ -127,8 +127,8 @@ fn write(xml: &mut Xml, state: &State, instance: &Instance, call: &Call<'_>) {
 pub(in crate::ec2) fn describe_types(_: &mut State, mut form: Form, call: &Call<'_>) -> Answer {
     let names = form.list("InstanceType");
     let filters = Filters::take(&mut form, TYPE_FILTERS, false)?;
-    let ids_name = (!names.is_empty()).then_some("instanceTypeSet");
-    let page = Page::take(&mut form, MOST_TYPES, ids_name, &call.options.rules)?;
+
+    let page = Page::take(&mut form, MOST_TYPES, None, &call.options.rules)?;
     let dry_run = form.dry_run()?;
     form.boolean("IncludeUnsupportedInRegion")?;
     form.finish()?;

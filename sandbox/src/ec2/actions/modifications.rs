@@ -13,7 +13,7 @@ use super::super::options::ModificationRate;
 use super::super::query::Form;
 use super::super::state::{Answer, Call, State};
 use super::super::xml::{Xml, time};
-use super::volumes::{check_seen, ids_name};
+use super::volumes::check_seen;
 
 const FILTERS: &[&str] = &[
     "modification-state",
@@ -212,7 +212,7 @@ pub(in crate::ec2) fn describe(state: &mut State, mut form: Form, call: &Call<'_
     let now = call.now;
     let ids = form.list("VolumeId");
     let filters = Filters::take(&mut form, FILTERS, false)?;
-    let page = Page::take(&mut form, MOST_ROWS, ids_name(&ids), &call.options.rules)?;
+    let page = Page::take(&mut form, MOST_ROWS, None, &call.options.rules)?;
     let dry_run = form.dry_run()?;
     form.boolean("IncludeManagedResources")?;
     form.finish()?;

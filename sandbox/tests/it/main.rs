@@ -1,0 +1,12 @@
+//! The sandbox through the clients that its users have.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod ec2_describe;
+mod ec2_faults;
+mod ec2_locks;
+mod ec2_modifications;
+mod ec2_protocol;
+mod ec2_snapshots;
+mod ec2_support;
+mod ec2_tags;
+mod ec2_volumes;

@@ -9,7 +9,7 @@
 //! | HTTP | `serve` (sockets), `service` (in process), `request`, `route`, `query`, `format`, `body`, `discovery` |
 //! | Resource types | `resource`, `builtin`, `custom` |
 //! | Verbs | `verbs`, `read`, `watch`, `write`, `delete`, `patch` |
-//! | Rules | `metadata`, `admit`, `access`, `selector` |
+//! | Rules | `metadata`, `checks`, `admit`, `access`, `selector` |
 //! | Store | `state`, `collection`, `object`, `audit`; `store` for actors |
 
 mod access;
@@ -17,6 +17,7 @@ mod admit;
 mod audit;
 mod body;
 mod builtin;
+mod checks;
 mod collection;
 mod custom;
 mod delete;

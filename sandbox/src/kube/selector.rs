@@ -125,7 +125,8 @@ fn parse_label(part: &str) -> Option<LabelRequirement> {
     };
     let one = |value: &str| {
         let value = value.trim();
-        (!value.contains(char::is_whitespace)).then(|| vec![value.to_owned()])
+        let bad = value.contains(|c: char| c.is_whitespace() || "()!=<>,".contains(c));
+        (!bad).then(|| vec![value.to_owned()])
     };
     if let Some(list) = part.strip_suffix(')') {
         let (head, values) = list.split_once('(')?;

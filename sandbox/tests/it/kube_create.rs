@@ -115,93 +115,64 @@ async fn a_sent_status_is_dropped() {
     assert_eq!(made.status.unwrap().phase.as_deref(), Some("Pending"));
 }
 
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
 #[tokio::test(start_paused = true)]
-async fn malformed_requests_are_refused() {
+async fn objects_that_do_not_fit_are_bad_requests() {
     let fixture = Fixture::new();
-    let maps = "/api/v1/namespaces/default/configmaps";
-    let name = json!({"metadata": {"name": "one"}});
-    for (path, content_type, body, code, reason) in [
-        (
-            maps,
-            "application/yaml",
-            name.clone(),
-            415,
-            "UnsupportedMediaType",
-        ),
-        (maps, "application/json", json!([]), 400, "BadRequest"),
-        (
-            maps,
-            "application/json",
-            json!({"kind": "Pod", "metadata": {"name": "one"}}),
-            400,
-            "BadRequest",
-        ),
-        (
-            maps,
-            "application/json",
-            json!({"apiVersion": "v2", "metadata": {"name": "one"}}),
-            400,
-            "BadRequest",
-        ),
-        (
-            maps,
-            "application/json",
-            json!({"metadata": {"name": "one", "namespace": "other"}}),
-            400,
-            "BadRequest",
-        ),
-        (
-            maps,
-            "application/json",
-            json!({"metadata": {"name": "one", "labels": {"a": 1}}}),
-            400,
-            "BadRequest",
-        ),
-        (
-            maps,
-            "application/json",
-            json!({"metadata": {"name": 1}}),
-            400,
-            "BadRequest",
-        ),
-        (
-            "/api/v1/configmaps",
-            "application/json",
-            name.clone(),
-            405,
-            "MethodNotAllowed",
-        ),
-        (
-            "/api/v1/namespaces/default/configmaps/one",
-            "application/json",
-            name,
-            405,
-            "MethodNotAllowed",
-        ),
+    for body in [
+        json!([]),
+        json!({"kind": "Pod", "metadata": {"name": "one"}}),
+        json!({"apiVersion": "v2", "metadata": {"name": "one"}}),
+        json!({"metadata": {"name": "one", "namespace": "other"}}),
+        json!({"metadata": {"name": "one", "labels": {"a": 1}}}),
+        json!({"metadata": {"name": 1}}),
+        json!({"metadata": []}),
     ] {
-        let (got, status) = fixture.send("POST", path, content_type, body.clone()).await;
+        let (code, status) = fixture.send("POST", MAPS, "application/json", body.clone()).await;
         assert_eq!(
-            (got, status["reason"].as_str()),
-            (code, Some(reason)),
-            "{path} {body}"
+            (code, status["reason"].as_str()),
+            (400, Some("BadRequest")),
+            "{body}"
         );
         assert_eq!(status["kind"], "Status");
     }
+    let (code, _) = fixture
+        .raw(http::Request::post(MAPS).body(b"{".to_vec()).unwrap())
+        .await;
+    assert_eq!(code, 400);
     let with_version = json!({"metadata": {"name": "one", "resourceVersion": "7"}});
-    let (code, status) = fixture.send("POST", maps, "application/json", with_version).await;
+    let (code, status) = fixture.send("POST", MAPS, "application/json", with_version).await;
     assert_eq!(code, 500);
     assert_eq!(
         status["message"],
         "resourceVersion should not be set on objects to be created"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_paths_types_and_sizes_are_refused() {
+    let fixture = Fixture::new();
+    let one = format!("{MAPS}/one");
+    for (path, content_type, code) in [
+        (MAPS, "application/yaml", 415),
+        ("/api/v1/configmaps", "application/json", 405),
+        (one.as_str(), "application/json", 405),
+        ("/api/v1/namespaces/default/nodes", "application/json", 404),
+        ("/api/v2/namespaces/default/configmaps", "application/json", 404),
+    ] {
+        let body = json!({"metadata": {"name": "one"}});
+        assert_eq!(
+            fixture.send("POST", path, content_type, body).await.0,
+            code,
+            "{path}"
+        );
+    }
     let (code, _) = fixture
-        .raw(http::Request::post(maps).body(b"{".to_vec()).unwrap())
-        .await;
-    assert_eq!(code, 400);
-    let (code, _) = fixture
-        .raw(http::Request::post(maps).body(vec![b' '; 4 << 20]).unwrap())
+        .raw(http::Request::post(MAPS).body(vec![b' '; 4 << 20]).unwrap())
         .await;
     assert_eq!(code, 413);
+    assert_eq!(fixture.send("TRACE", MAPS, "", json!({})).await.0, 405);
 }
 
 #[tokio::test(start_paused = true)]

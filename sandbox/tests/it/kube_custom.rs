@@ -64,10 +64,17 @@ async fn versions_are_views_of_the_stored_one() {
         .create(&PostParams::default(), &old)
         .await
         .unwrap();
-    assert_eq!(made.types.unwrap().api_version, "example.com/v1beta1", "the version asked for");
+    assert_eq!(
+        made.types.unwrap().api_version,
+        "example.com/v1beta1",
+        "the version asked for"
+    );
     let seen = fixture.things("v1").get("t").await.unwrap();
     assert_eq!(seen.types.unwrap().api_version, "example.com/v1");
-    assert_eq!(fixture.server.dump()["things.example.com"]["default/t"]["apiVersion"], "example.com/v1");
+    assert_eq!(
+        fixture.server.dump()["things.example.com"]["default/t"]["apiVersion"],
+        "example.com/v1"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -77,7 +77,8 @@ impl LeaderElector {
             let mut look_first = false;
             loop {
                 let sent = Instant::now();
-                let until = deadline.min(sent + half_of(self.options.renew_deadline));
+                // A request that hangs leaves time for another one.
+                let until = sent + deadline.saturating_duration_since(sent) * 2 / 3;
                 match self.renew_once(&mut held.lease, look_first, until).await {
                     Ok(sent) => {
                         held.sent = sent;
@@ -90,12 +91,13 @@ impl LeaderElector {
                     }
                     Err(Renewal::Failed(error)) => {
                         tracing::warn!(lease = %self.options.lease, %error, "lease not renewed, trying on");
-                        // A first conflict is followed up at once, anything else with the next period.
+                        // A first conflict is followed up at once, anything else after a short pause: a
+                        // whole period would leave one try before the deadline.
                         let moved = matches!(error, LockError::Conflict | LockError::NotFound);
                         let at_once = moved && !look_first;
                         look_first = moved;
                         if !at_once {
-                            sleep_until(deadline.min(sent + self.options.retry_period)).await;
+                            sleep_until(deadline.min(Instant::now() + self.options.retry_period / 5)).await;
                         }
                     }
                 }

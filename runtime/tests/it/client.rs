@@ -1,0 +1,199 @@
+//! Clients: what they count, when they wait, what they say when there is no API server.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use prometheus::{Encoder as _, Registry, TextEncoder};
+use runtime::args::{KubeArgs, RateLimit};
+use runtime::client::{Connection, explain};
+use tokio::time::Instant;
+
+use crate::store::{Fault, Store};
+
+fn kubeconfig(text: &str) -> (tempfile::NamedTempFile, KubeArgs) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let args = KubeArgs {
+        kubeconfig: file.path().to_str().unwrap().to_owned(),
+        ..KubeArgs::default()
+    };
+    (file, args)
+}
+
+fn text(registry: &Registry) -> String {
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_counted_by_component() {
+    let (store, registry) = (Store::default(), Registry::new());
+    let clients = Connection::over(store.client(), None)
+        .clients("driver", &registry)
+        .unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(clients.work.clone(), "ns");
+    assert!(maps.get("absent").await.is_err());
+    store.faults(|_| Fault {
+        lose: true,
+        after: Duration::from_secs(3),
+        ..Fault::default()
+    });
+    assert!(maps.get("absent").await.is_err());
+    let text = text(&registry);
+    let labels = r#"component="driver",resource="configmaps",subresource="",verb="get""#;
+    for code in ["404", "error"] {
+        let labels = format!("code=\"{code}\",{labels}");
+        assert!(
+            text.contains(&format!("slackwater_kube_requests_total{{{labels}}} 1\n")),
+            "{text}"
+        );
+    }
+    assert!(
+        text.contains("slackwater_kube_request_seconds_sum{component=\"driver\",verb=\"get\"} 3\n"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_answer_ends_after_a_minute() {
+    let store = Store::default();
+    store.faults(|_| Fault {
+        before: Duration::from_secs(100_000),
+        ..Fault::default()
+    });
+    let clients = Connection::over(store.client(), None)
+        .clients("driver", &Registry::new())
+        .unwrap();
+    let start = Instant::now();
+    let error = Api::<ConfigMap>::namespaced(clients.work, "ns")
+        .get("x")
+        .await
+        .unwrap_err();
+    assert_eq!(start.elapsed(), Duration::from_secs(60));
+    assert_eq!(
+        explain(&error),
+        "cannot reach the API server: timed out: no answer within 60 s; is a firewall or network policy in the way?"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_work_waits_for_the_limit_that_was_asked_for() {
+    let (store, registry) = (Store::default(), Registry::new());
+    let limit = RateLimit { qps: 2.0, burst: 2 };
+    let clients = Connection::over(store.client(), Some(limit))
+        .clients("driver", &registry)
+        .unwrap();
+    for (client, seconds) in [(clients.work, 4), (clients.leases, 0)] {
+        let start = Instant::now();
+        let maps: Api<ConfigMap> = Api::namespaced(client, "ns");
+        futures::future::join_all((0..10).map(|_| maps.get("x"))).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(seconds));
+    }
+    let text = text(&registry);
+    assert!(
+        text.contains("slackwater_kube_throttle_seconds_total{component=\"driver\"} 18\n"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_bad_kubeconfig_is_one_clear_line_without_its_secrets() {
+    let secret = "token: hunter2";
+    let context = "current-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n";
+    let user = format!("users: [{{name: u, user: {{{secret}}}}}]\n");
+    for (config, says) in [
+        (format!("{{ {secret}"), "it is not valid YAML"),
+        (format!("apiVersion: v1\nkind: Config\n{user}"), "current-context"),
+        (
+            format!("apiVersion: v1\nkind: Config\n{context}{user}"),
+            "cluster",
+        ),
+        (
+            format!("apiVersion: v1\nkind: Config\n{context}{user}clusters: [{{name: k, cluster: {{}}}}]\n"),
+            "cluster url is missing",
+        ),
+    ] {
+        let (_file, args) = kubeconfig(&config);
+        let error = Connection::from_args(&args, "slackwater/0.1.0")
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("cannot use kubeconfig") && error.contains(says),
+            "{error}"
+        );
+        assert!(!error.contains("hunter2") && !error.contains('\n'), "{error}");
+    }
+    let args = KubeArgs {
+        kubeconfig: "/nonexistent/config".to_owned(),
+        ..KubeArgs::default()
+    };
+    let error = Connection::from_args(&args, "slackwater/0.1.0")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("\"/nonexistent/config\": No such file"), "{error}");
+}
+
+#[tokio::test]
+async fn outside_of_a_cluster_a_kubeconfig_is_asked_for() {
+    let error = Connection::from_args(&KubeArgs::default(), "slackwater/0.1.0")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("give --kubeconfig=FILE outside of a cluster"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_unreachable_server_is_one_clear_line() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let (_file, args) = kubeconfig(&format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
+         users: [{{name: u, user: {{token: hunter2}}}}]\nclusters: [{{name: k, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]\n"
+    ));
+    let connection = Connection::from_args(&args, "slackwater/0.1.0").await.unwrap();
+    assert!(!format!("{connection:?}").contains("hunter2"));
+    let clients = connection.clients("driver", &Registry::new()).unwrap();
+    let error = clients.work.apiserver_version().await.unwrap_err();
+    let line = explain(&error);
+    assert!(line.starts_with("cannot reach the API server: "), "{line}");
+    assert!(
+        line.ends_with("is the API server running, and is its address right?"),
+        "{line}"
+    );
+    assert!(!line.contains('\n') && !line.contains("hunter2"), "{line}");
+}
+
+#[tokio::test]
+async fn the_user_agent_names_the_program() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (_file, args) = kubeconfig(&format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
+         users: [{{name: u, user: {{}}}}]\nclusters: [{{name: k, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]\n"
+    ));
+    let connection = Connection::from_args(&args, "csi-snapshotter/0.1.0")
+        .await
+        .unwrap();
+    let clients = connection.clients("driver", &Registry::new()).unwrap();
+    let serve = async {
+        use tokio::io::AsyncReadExt as _;
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = vec![0; 4_096];
+        let length = stream.read(&mut head).await.unwrap();
+        String::from_utf8_lossy(&head[..length]).to_lowercase()
+    };
+    let (head, _) = tokio::join!(serve, clients.work.apiserver_version());
+    assert!(head.contains("user-agent: csi-snapshotter/0.1.0\r\n"), "{head}");
+}

@@ -9,11 +9,12 @@
 //! | HTTP | `serve` (sockets), `service` (in process), `request`, `route`, `query`, `format`, `body`, `discovery` |
 //! | Resource types | `resource`, `builtin`, `custom` |
 //! | Verbs | `verbs`, `read`, `watch`, `write`, `delete`, `patch` |
-//! | Rules | `metadata`, `checks`, `admit`, `access`, `selector` |
+//! | Rules | `metadata`, `checks`, `admit`, `access`, `selector`; [`schema`], [`validation`], [`apply`] |
 //! | Store | `state`, `collection`, `object`, `audit`; `store` for actors |
 
 mod access;
 mod admit;
+pub mod apply;
 mod audit;
 mod body;
 mod builtin;
@@ -32,12 +33,14 @@ mod read;
 mod request;
 mod resource;
 mod route;
+pub mod schema;
 mod selector;
 mod serve;
 mod server;
 mod service;
 mod state;
 mod store;
+pub mod validation;
 mod verbs;
 mod watch;
 mod write;

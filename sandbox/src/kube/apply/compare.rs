@@ -1,0 +1,147 @@
+//! What differs between two forms of an object.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::fields::{Fields, Step};
+use super::layout::{Layout, Place, key_of};
+
+/// Fields by what happened to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub(super) added: Fields,
+    pub(super) modified: Fields,
+    pub(super) removed: Fields,
+}
+
+impl Difference {
+    /// What the newer form set.
+    pub(super) fn set(self) -> Fields {
+        self.added.union(&self.modified)
+    }
+
+    fn adopt(&mut self, step: &Step, below: Self) {
+        let parts = [
+            (&mut self.added, below.added),
+            (&mut self.modified, below.modified),
+            (&mut self.removed, below.removed),
+        ];
+        for (all, part) in parts {
+            if !part.is_empty() {
+                all.children.insert(step.clone(), part);
+            }
+        }
+    }
+}
+
+/// From `old` to `new`; a missing object is null.
+pub(super) fn compare(old: &Value, new: &Value) -> Difference {
+    // The server prints empty spec and status of its own kinds, so there they are never "added".
+    let custom = is_custom(new);
+    let mut difference = between(Place::ROOT, Some(old), Some(new));
+    for fields in [&mut difference.added, &mut difference.removed] {
+        fields.owned = false;
+        for (step, child) in &mut fields.children {
+            let always_there =
+                matches!(step, Step::Field(name) if name == "metadata" || !custom && is_frame(name));
+            child.owned &= child.children.is_empty() || !always_there;
+        }
+    }
+    difference
+}
+
+fn is_frame(name: &str) -> bool {
+    matches!(name, "spec" | "status")
+}
+
+fn is_custom(object: &Value) -> bool {
+    const BUILT_IN: [&str; 8] = [
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "authorization.k8s.io",
+        "coordination.k8s.io",
+        "events.k8s.io",
+        "networking.k8s.io",
+        "rbac.authorization.k8s.io",
+        "storage.k8s.io",
+    ];
+    let version = object["apiVersion"].as_str().unwrap_or_default();
+    version
+        .split_once('/')
+        .is_some_and(|(group, _)| group.contains('.') && !BUILT_IN.contains(&group))
+}
+
+fn between(place: Place<'_>, old: Option<&Value>, new: Option<&Value>) -> Difference {
+    let (old, new) = (
+        old.filter(|value| !value.is_null()),
+        new.filter(|value| !value.is_null()),
+    );
+    match (old, new) {
+        (None, None) => Difference::default(),
+        (None, Some(new)) => Difference {
+            added: whole(place, new),
+            ..Difference::default()
+        },
+        (Some(old), None) => Difference {
+            removed: whole(place, old),
+            ..Difference::default()
+        },
+        (Some(old), Some(new)) if old == new => Difference::default(),
+        (Some(old), Some(new)) => entries(place, old, new),
+    }
+}
+
+/// Every field of a value including the objects and lists around its leaves.
+fn whole(place: Place<'_>, value: &Value) -> Fields {
+    let children = parts(place, value).unwrap_or_default();
+    let below = children
+        .into_iter()
+        .map(|(step, (place, child))| (step, whole(place, child)));
+    Fields {
+        owned: true,
+        children: below.collect(),
+    }
+}
+
+type Parts<'a> = BTreeMap<Step, (Place<'a>, &'a Value)>;
+
+/// The entries of a value that are compared one by one; none where the value is one.
+fn parts<'a>(place: Place<'a>, value: &'a Value) -> Option<Parts<'a>> {
+    Some(match (Layout::of(place, value), value) {
+        (Layout::Members, Value::Object(object)) => object
+            .iter()
+            .map(|(name, child)| (Step::Field(name.clone()), (place.member(name), child)))
+            .collect(),
+        (Layout::Keyed(keys), Value::Array(items)) => items
+            .iter()
+            .map(|item| (Step::Key(key_of(keys, item)), (place.item(), item)))
+            .collect(),
+        (Layout::Set, Value::Array(items)) => items
+            .iter()
+            .map(|item| (Step::item(item), (place.item(), item)))
+            .collect(),
+        _ => return None,
+    })
+}
+
+fn entries(place: Place<'_>, old: &Value, new: &Value) -> Difference {
+    let same_shape = old.is_object() == new.is_object() && old.is_array() == new.is_array();
+    let (Some(former), Some(latter), true) = (parts(place, old), parts(place, new), same_shape) else {
+        return Difference {
+            modified: Fields::leaf(),
+            ..Difference::default()
+        };
+    };
+    let mut difference = Difference::default();
+    for (step, (place, old)) in &former {
+        let new = latter.get(step).map(|(_, new)| *new);
+        difference.adopt(step, between(*place, Some(old), new));
+    }
+    for (step, (place, new)) in &latter {
+        if !former.contains_key(step) {
+            difference.adopt(step, between(*place, None, Some(new)));
+        }
+    }
+    difference
+}

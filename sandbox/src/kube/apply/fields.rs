@@ -1,0 +1,233 @@
+//! Sets of fields, as trees, and their `FieldsV1` form.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+use super::layout::{Layout, Place, key_of};
+
+/// One step of a path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// A member of an object.
+    Field(String),
+    /// An item of a list with keys: the keys as JSON.
+    Key(String),
+    /// An item of a set: the value as JSON.
+    Item(String),
+}
+
+impl Step {
+    pub(super) fn item(value: &Value) -> Self {
+        Self::Item(value.to_string())
+    }
+
+    fn encode(&self) -> String {
+        match self {
+            Self::Field(name) => format!("f:{name}"),
+            Self::Key(keys) => format!("k:{keys}"),
+            Self::Item(value) => format!("v:{value}"),
+        }
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let (prefix, rest) = text.split_once(':')?;
+        let rest = rest.to_owned();
+        Some(match prefix {
+            "f" => Self::Field(rest),
+            "k" => Self::Key(rest),
+            "v" => Self::Item(rest),
+            _ => return None,
+        })
+    }
+
+    fn show(&self, path: &mut String) {
+        match self {
+            Self::Field(name) => {
+                path.push('.');
+                path.push_str(name);
+            }
+            Self::Key(keys) => {
+                let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
+                let keys: Vec<String> = keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                let _ = write!(path, "[{}]", keys.join(","));
+            }
+            Self::Item(value) => {
+                let _ = write!(path, "[={value}]");
+            }
+        }
+    }
+}
+
+/// A set of paths: those of the nodes that are `owned`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fields {
+    pub(super) owned: bool,
+    pub(super) children: BTreeMap<Step, Fields>,
+}
+
+impl Fields {
+    pub(super) fn leaf() -> Self {
+        Self {
+            owned: true,
+            children: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.owned && self.children.is_empty()
+    }
+
+    /// The fields that an applied configuration sets: its leaves, and the items of its lists.
+    pub(super) fn of(value: &Value) -> Self {
+        Self::at(Place::ROOT, value)
+    }
+
+    fn at(place: Place<'_>, value: &Value) -> Self {
+        let mut children = BTreeMap::new();
+        match (Layout::of(place, value), value) {
+            (Layout::Members, Value::Object(object)) => {
+                for (name, child) in object {
+                    children.insert(Step::Field(name.clone()), Self::at(place.member(name), child));
+                }
+            }
+            (Layout::Keyed(keys), Value::Array(items)) => {
+                for item in items {
+                    let mut fields = Self::at(place.item(), item);
+                    fields.owned = true;
+                    children.insert(Step::Key(key_of(keys, item)), fields);
+                }
+            }
+            (Layout::Set, Value::Array(items)) => {
+                children.extend(items.iter().map(|item| (Step::item(item), Self::leaf())));
+            }
+            _ => {}
+        }
+        Self {
+            owned: children.is_empty(),
+            children,
+        }
+    }
+
+    /// Without the fields that say which object it is and what only the server writes.
+    pub(super) fn without_identity(mut self) -> Self {
+        const OF_METADATA: [&str; 9] = [
+            "creationTimestamp",
+            "deletionGracePeriodSeconds",
+            "deletionTimestamp",
+            "generation",
+            "managedFields",
+            "name",
+            "namespace",
+            "resourceVersion",
+            "uid",
+        ];
+        let metadata = Step::Field("metadata".to_owned());
+        for name in ["apiVersion", "kind"] {
+            self.children.remove(&Step::Field(name.to_owned()));
+        }
+        if let Some(fields) = self.children.get_mut(&metadata) {
+            fields.owned = false;
+            for name in OF_METADATA
+                .into_iter()
+                .chain(["selfLink", "clusterName", "generateName"])
+            {
+                fields.children.remove(&Step::Field(name.to_owned()));
+            }
+            if fields.is_empty() {
+                self.children.remove(&metadata);
+            }
+        }
+        self.owned = false;
+        self
+    }
+
+    pub(super) fn union(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        both.owned |= other.owned;
+        for (step, fields) in &other.children {
+            let merged = both
+                .children
+                .get(step)
+                .map_or_else(|| fields.clone(), |own| own.union(fields));
+            both.children.insert(step.clone(), merged);
+        }
+        both
+    }
+
+    pub(super) fn difference(&self, other: &Self) -> Self {
+        self.combine(other, |own, others| own && !others, true)
+    }
+
+    pub(super) fn intersection(&self, other: &Self) -> Self {
+        self.combine(other, |own, others| own && others, false)
+    }
+
+    fn combine(&self, other: &Self, owned: fn(bool, bool) -> bool, keep_unmatched: bool) -> Self {
+        let children = self.children.iter().filter_map(|(step, fields)| {
+            let combined = match other.children.get(step) {
+                Some(matching) => fields.combine(matching, owned, keep_unmatched),
+                None if keep_unmatched => fields.clone(),
+                None => return None,
+            };
+            (!combined.is_empty()).then(|| (step.clone(), combined))
+        });
+        Self {
+            owned: owned(self.owned, other.owned),
+            children: children.collect(),
+        }
+    }
+
+    /// The paths of the set in the notation of conflict messages.
+    pub(super) fn paths(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        self.collect(&mut String::new(), &mut paths);
+        paths
+    }
+
+    fn collect(&self, path: &mut String, paths: &mut Vec<String>) {
+        if self.owned {
+            paths.push(path.clone());
+        }
+        for (step, fields) in &self.children {
+            let length = path.len();
+            step.show(path);
+            fields.collect(path, paths);
+            path.truncate(length);
+        }
+    }
+
+    /// The `fieldsV1` value.
+    pub(super) fn encode(&self) -> Value {
+        let mut object = Map::new();
+        if self.owned && !self.children.is_empty() {
+            object.insert(".".to_owned(), Value::Object(Map::new()));
+        }
+        for (step, fields) in &self.children {
+            object.insert(step.encode(), fields.encode());
+        }
+        Value::Object(object)
+    }
+
+    /// Reads a `fieldsV1` value; what is not understood is left out.
+    pub(super) fn decode(value: &Value) -> Self {
+        let mut fields = Self::decode_below(value);
+        fields.owned &= !fields.children.is_empty();
+        fields
+    }
+
+    fn decode_below(value: &Value) -> Self {
+        let Value::Object(object) = value else {
+            return Self::default();
+        };
+        let children = object
+            .iter()
+            .filter_map(|(text, child)| Some((Step::decode(text)?, Self::decode_below(child))));
+        let children: BTreeMap<Step, Fields> = children.collect();
+        Self {
+            owned: children.is_empty() || object.contains_key("."),
+            children,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Structural schemas of custom resource definitions: compiled once, then used to prune, default and
+//! validate every object of the kind.
+//!
+//! | Module | Subject |
+//! |---|---|
+//! | [`definition`] | checks of the definition around the schemas |
+//! | [`node`], [`parse`] | the compiled schema tree and how it is read |
+//! | [`prepare`] | pruning and defaults |
+//! | [`check`] | types, bounds, formats, lists |
+//! | [`rules`], [`scope`], [`value`] | CEL rules, the names they may use, the values they see |
+
+mod check;
+mod definition;
+mod format;
+mod lists;
+mod node;
+mod parse;
+mod prepare;
+mod rules;
+mod scope;
+mod value;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use self::node::Node;
+use self::rules::Environment;
+use super::validation::FieldError;
+
+/// A custom resource definition, ready for use.
+#[derive(Debug)]
+pub struct CompiledCrd {
+    versions: BTreeMap<String, Node>,
+    environment: Environment,
+}
+
+impl CompiledCrd {
+    /// Reads the definition, its schemas and their rules.
+    ///
+    /// # Errors
+    /// One text `field: message` for each fault, as the API server lists them.
+    pub fn compile(definition: &Value) -> Result<Self, Vec<String>> {
+        let environment = Environment::new();
+        let mut errors = definition::faults(definition);
+        let mut versions = BTreeMap::new();
+        let listed = definition["spec"]["versions"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        for (index, version) in listed.iter().enumerate() {
+            let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
+            let Some(schema) = version["schema"].get("openAPIV3Schema").filter(|s| s.is_object()) else {
+                errors.push(format!("{path}: Required value: schemas are required"));
+                continue;
+            };
+            let node = parse::root(schema, &path, &mut errors);
+            if errors.is_empty() {
+                check::defaults(&node, &path, &mut errors);
+            }
+            if let Some(name) = version["name"].as_str() {
+                versions.insert(name.to_owned(), node);
+            }
+        }
+        if errors.is_empty() {
+            Ok(Self {
+                versions,
+                environment,
+            })
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// Removes what the schema does not know and fills in its defaults. A version that the definition
+    /// does not have leaves the object as it is.
+    pub fn prepare(&self, version: &str, object: &mut Value) {
+        if let Some(schema) = self.versions.get(version) {
+            prepare::prune_root(schema, object);
+            prepare::default_root(schema, object);
+        }
+    }
+
+    /// Everything wrong with a prepared object; on an update `old` is the stored one. What an update
+    /// leaves as it was is not complained about again (ratcheting), except by transition rules.
+    #[must_use]
+    pub fn validate(&self, version: &str, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        let Some(schema) = self.versions.get(version) else {
+            return Vec::new();
+        };
+        let mut errors = check::root(schema, new, old);
+        lists::root(schema, new, old, &mut errors);
+        if errors.iter().any(|error| error.kind.blocks_rules()) {
+            errors.push(FieldError::invalid(
+                "<nil>",
+                &Value::Null,
+                "some validation rules were not checked because the object was invalid; correct the existing \
+                 errors to complete validation",
+            ));
+        } else {
+            self.environment.root(schema, new, old, &mut errors);
+        }
+        errors
+    }
+}
+
+#[cfg(test)]
+mod tests;

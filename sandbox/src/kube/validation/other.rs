@@ -1,0 +1,73 @@
+//! Secret, ConfigMap, Event and Lease.
+
+use serde_json::Value;
+
+use super::{FieldError, text, unchanged};
+
+pub(super) fn secret(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    if let Some(old) = old {
+        unchanged("type", &new["type"], &old["type"], errors);
+        frozen(new, old, &["data"], errors);
+    }
+}
+
+pub(super) fn config_map(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    if let Some(old) = old {
+        frozen(new, old, &["data", "binaryData"], errors);
+    }
+}
+
+/// Once `immutable` is set, neither it nor the data may change.
+fn frozen(new: &Value, old: &Value, fields: &[&str], errors: &mut Vec<FieldError>) {
+    if old["immutable"] != true {
+        return;
+    }
+    let detail = "field is immutable when `immutable` is set";
+    if new["immutable"] != true {
+        errors.push(FieldError::forbidden("immutable", detail));
+    }
+    for field in fields {
+        if new[field] != old[field] {
+            errors.push(FieldError::forbidden(*field, detail));
+        }
+    }
+}
+
+/// An event lies in the namespace of its object, those of cluster objects in `default`.
+pub(super) fn event(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    if old.is_some() {
+        return;
+    }
+    let namespace = text(&new["metadata"], "namespace");
+    let about = text(&new["involvedObject"], "namespace");
+    let matches = if about.is_empty() {
+        namespace == "default"
+    } else {
+        namespace == about
+    };
+    if !matches {
+        let value = Value::from(about);
+        errors.push(FieldError::invalid(
+            "involvedObject.namespace",
+            &value,
+            "does not match event.namespace",
+        ));
+    }
+}
+
+pub(super) fn lease(new: &Value, errors: &mut Vec<FieldError>) {
+    let spec = &new["spec"];
+    let seconds = &spec["leaseDurationSeconds"];
+    if seconds.as_i64().is_some_and(|seconds| seconds <= 0) {
+        errors.push(FieldError::invalid(
+            "spec.leaseDurationSeconds",
+            seconds,
+            "must be greater than 0",
+        ));
+    }
+    let transitions = &spec["leaseTransitions"];
+    if transitions.as_i64().is_some_and(|transitions| transitions < 0) {
+        let detail = "must be greater than or equal to 0";
+        errors.push(FieldError::invalid("spec.leaseTransitions", transitions, detail));
+    }
+}

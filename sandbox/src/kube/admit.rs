@@ -1,38 +1,108 @@
-//! What schemas, rules of the kinds and field ownership add to a write.
+//! What schemas, rules of the kinds, admission and field ownership add to a write.
 
 use serde_json::Value;
 
+use super::apply;
 use super::error::{ApiError, Cause};
+use super::object::metadata_str;
+use super::resource::GroupResource;
 use super::state::State;
+use super::validation::{self, FieldError, Lookup};
 use super::write::Target;
+
+impl Lookup for State {
+    fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+        self.object(GroupResource::new(group, resource), namespace, name)
+            .map(|object| object.value().clone())
+    }
+
+    fn list(&self, group: &str, resource: &str) -> Vec<Value> {
+        let collection = self.collection(GroupResource::new(group, resource));
+        let objects = collection
+            .into_iter()
+            .flat_map(|collection| collection.range(None, None));
+        objects.map(|object| object.value().clone()).collect()
+    }
+}
 
 /// Prunes and sets defaults.
 pub(crate) fn prepare(target: &Target<'_>, value: &mut Value) {
-    if let Some(custom) = &target.resource.custom {
-        custom.prepare(target.version, value);
+    match &target.resource.custom {
+        Some(custom) => custom.prepare(target.version, value),
+        None => validation::default(&target.resource.group, &target.resource.kind, value),
     }
+}
+
+/// Runs the admission plugins, which may add to a new object.
+///
+/// # Errors
+/// Forbidden.
+pub(crate) fn admit(
+    state: &State,
+    target: &Target<'_>,
+    new: &mut Value,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
+    let resource = &target.resource;
+    if resource.is_custom() || !target.subresource.is_empty() {
+        return Ok(());
+    }
+    let admitted = validation::admit(&resource.group, &resource.kind, new, old, state);
+    admitted.map_err(|why| ApiError::forbidden(resource, metadata_str(new, "name"), why))
 }
 
 /// What is wrong with a new object, or with an update of `old`.
-pub(crate) fn validate(_state: &State, target: &Target<'_>, new: &Value, old: Option<&Value>) -> Vec<Cause> {
-    match &target.resource.custom {
+pub(crate) fn validate(state: &State, target: &Target<'_>, new: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let errors = match &target.resource.custom {
         Some(custom) => custom.validate(target.version, new, old),
-        None => Vec::new(),
-    }
+        None => validation::validate(&target.resource.group, &target.resource.kind, new, old, state),
+    };
+    errors.into_iter().map(cause).collect()
+}
+
+fn cause(error: FieldError) -> Cause {
+    Cause::new(error.kind.reason(), error.field, error.message)
 }
 
 /// Notes the owner of the changed fields in `managedFields`.
-pub(crate) fn track(_state: &State, _target: &Target<'_>, _old: Option<&Value>, _new: &mut Value) {}
+pub(crate) fn track(state: &State, target: &Target<'_>, old: Option<&Value>, new: &mut Value) {
+    let (manager, now) = (target.manager, state.clock.now());
+    apply::track(
+        old,
+        new,
+        manager,
+        apply::Operation::Update,
+        target.subresource,
+        now,
+    );
+}
 
 /// Merges an applied configuration into the stored object.
+///
+/// # Errors
+/// Conflict, with a cause for each field that another manager owns.
 pub(crate) fn apply(
-    _state: &State,
-    _target: &Target<'_>,
+    state: &State,
+    target: &Target<'_>,
     live: Option<&Value>,
     applied: &Value,
-    _force: bool,
+    force: bool,
 ) -> Result<Value, ApiError> {
-    let mut merged = live.cloned().unwrap_or_default();
-    json_patch::merge(&mut merged, applied);
-    Ok(merged)
+    let now = state.clock.now();
+    let merged = apply::apply_subresource(live, applied, target.manager, target.subresource, force, now);
+    merged.map_err(|refused| {
+        let causes = refused.conflicts.iter().map(|conflict| {
+            Cause::new(
+                "FieldManagerConflict",
+                conflict.field.clone(),
+                conflict.to_string(),
+            )
+        });
+        ApiError::apply_conflict(
+            &target.resource,
+            target.name,
+            &refused.to_string(),
+            causes.collect(),
+        )
+    })
 }

@@ -1,7 +1,5 @@
 //! Custom resource types: what a CustomResourceDefinition says.
 
-use std::fmt;
-
 use serde_json::{Value, json};
 
 use super::error::Cause;
@@ -9,31 +7,51 @@ use super::object::{metadata_mut, metadata_str};
 use super::resource::{
     Generation, InitialStatus, NameStyle, ResourceType, Rules, SelectableField, ServedVersion,
 };
+use super::schema::CompiledCrd;
+use super::validation::FieldError;
 
 /// The finalizer that keeps a definition until its objects are gone.
 pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// Schemas and rules of a custom type.
-pub(crate) struct CustomType {}
-
-impl fmt::Debug for CustomType {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("CustomType")
-    }
+#[derive(Debug)]
+pub(crate) struct CustomType {
+    schemas: CompiledCrd,
 }
 
 impl CustomType {
-    fn compile(_definition: &Value) -> Result<Self, Vec<Cause>> {
-        Ok(Self {})
+    fn compile(definition: &Value) -> Result<Self, Vec<Cause>> {
+        match CompiledCrd::compile(definition) {
+            Ok(schemas) => Ok(Self { schemas }),
+            Err(faults) => Err(faults.iter().map(|fault| cause(fault)).collect()),
+        }
     }
 
     /// Prunes unknown fields and sets defaults.
-    pub fn prepare(&self, _version: &str, _object: &mut Value) {}
+    pub fn prepare(&self, version: &str, object: &mut Value) {
+        self.schemas.prepare(version, object);
+    }
 
     /// What is wrong with `new`, given the stored object for an update.
-    pub fn validate(&self, _version: &str, _new: &Value, _old: Option<&Value>) -> Vec<Cause> {
-        Vec::new()
+    pub fn validate(&self, version: &str, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        self.schemas.validate(version, new, old)
     }
+}
+
+/// The cause in a text `field: message`.
+fn cause(fault: &str) -> Cause {
+    let (field, message) = fault.split_once(": ").unwrap_or(("", fault));
+    let reasons = [
+        ("Required value", "FieldValueRequired"),
+        ("Forbidden", "FieldValueForbidden"),
+        ("Unsupported value", "FieldValueNotSupported"),
+    ];
+    let reason = reasons.iter().find(|(start, _)| message.starts_with(start));
+    Cause::new(
+        reason.map_or("FieldValueInvalid", |(_, reason)| *reason),
+        field,
+        message.to_owned(),
+    )
 }
 
 /// The type that a definition describes.

@@ -129,6 +129,18 @@ impl ApiError {
         Self::plain(409, "Conflict", message).about(resource, name)
     }
 
+    /// An apply would change fields of other managers.
+    pub(crate) fn apply_conflict(
+        resource: &ResourceType,
+        name: &str,
+        message: &str,
+        causes: Vec<Cause>,
+    ) -> Self {
+        let mut error = Self::plain(409, "Conflict", message).about(resource, name);
+        error.details.get_or_insert_default().causes = causes;
+        error
+    }
+
     /// The resourceVersion of a write is not the stored one.
     pub(crate) fn modified(resource: &ResourceType, name: &str) -> Self {
         let why =

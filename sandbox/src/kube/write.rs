@@ -99,6 +99,7 @@ pub(crate) fn create(
     }
     begin_life(state, target, &mut value);
     admit::prepare(target, &mut value);
+    admit::admit(state, target, &mut value, None)?;
     let mut causes = metadata::validate(resource, &value);
     causes.extend(admit::validate(state, target, &value, None));
     if !causes.is_empty() {
@@ -220,6 +221,7 @@ pub(crate) fn update(
     if *old == new {
         return Ok(stored.clone());
     }
+    admit::admit(state, target, &mut new, Some(old))?;
     causes.extend(admit::validate(state, target, &new, Some(old)));
     if !causes.is_empty() {
         return Err(target.invalid(target.name, causes));

@@ -116,7 +116,8 @@ impl Bound {
             .collect()
     }
 
-    /// Answers until the scope stops or ends.
+    /// Answers until the scope stops or ends. Give it a scope of its own that is stopped last: health is
+    /// still asked for while the functions drain.
     pub fn serve(self, scope: &Scope) {
         for (listener, content) in self.listeners {
             scope.spawn(serve(listener, content, scope.stopping_token()));

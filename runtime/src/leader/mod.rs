@@ -91,7 +91,7 @@ pub enum Ended<T = ()> {
     Lost,
     /// The leader stepped down by itself (decision 3); the work has drained and the lease is given back.
     SteppedDown,
-    /// The work ended by itself; the lease is given back.
+    /// The work ended by itself, or just as the scope was being stopped; the lease is given back.
     Finished(T),
 }
 

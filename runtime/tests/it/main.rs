@@ -8,5 +8,6 @@ mod client;
 mod election;
 mod events;
 mod http;
+mod process;
 mod startup;
 mod store;

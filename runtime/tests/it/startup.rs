@@ -152,6 +152,24 @@ async fn one_review_decides_about_patching_claims() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_granted_is_allowed() {
+    let service = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+        let review = json!({ "spec": {}, "status": { "allowed": true, "reason": "RBAC" } });
+        Ok::<_, std::io::Error>(http::Response::new(kube::client::Body::from(
+            review.to_string().into_bytes(),
+        )))
+    });
+    assert!(
+        may(
+            &kube::Client::new(service, "default"),
+            &Random::seeded(1),
+            PATCH_CLAIMS
+        )
+        .await
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unreachable_server_is_asked_again() {
     let store = Store::default();
     let mut refusals = 5;

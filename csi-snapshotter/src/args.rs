@@ -1,0 +1,253 @@
+//! Upstream's flags (snapshot.md 5.1, sidecars.md 1.1) and the checked configuration.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use csi::Address;
+use csi::address::InvalidAddress;
+use runtime::args::{
+    ElectionArgsError, Environment, FeatureGateArgs, FeatureGates, Gate, GateError, GoDuration, HttpAddress,
+    HttpArgs, HttpArgsError, KubeArgs, LeaderElectionArgs, LogArgs, ProcessArgs, RetryArgs, RetryArgsError,
+    Stage, parse_bool,
+};
+use runtime::http::ReadyHandle;
+
+/// The command line of `slackwater csi-snapshotter`. Read it with [`runtime::args::parse`].
+#[derive(Clone, Debug, clap::Parser)]
+#[command(
+    name = "csi-snapshotter",
+    disable_version_flag = true,
+    about = "Drives a CSI driver from VolumeSnapshotContent objects"
+)]
+pub struct Args {
+    /// Version and the like.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+    /// The API server.
+    #[command(flatten)]
+    pub kube: KubeArgs,
+    /// Leader election.
+    #[command(flatten)]
+    pub election: LeaderElectionArgs,
+    /// Metrics and health.
+    #[command(flatten)]
+    pub http: HttpArgs,
+    /// Back-off.
+    #[command(flatten)]
+    pub retry: RetryArgs,
+    /// Feature gates.
+    #[command(flatten)]
+    pub gates: FeatureGateArgs,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// What only this function has.
+    #[command(flatten)]
+    pub own: OwnArgs,
+}
+
+/// Flags of this function alone.
+#[derive(Clone, Debug, clap::Args)]
+pub struct OwnArgs {
+    /// Address of the CSI driver: an absolute path, unix://path or tcp://host:port.
+    #[arg(long, value_name = "ADDRESS", default_value = "/run/csi/socket")]
+    pub csi_address: String,
+
+    /// Longest time of one CSI call.
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    pub timeout: GoDuration,
+
+    /// Beginning of the CSI names of snapshots.
+    #[arg(long, value_name = "PREFIX", default_value = "snapshot")]
+    pub snapshot_name_prefix: String,
+
+    /// Characters of the UID in the CSI names of snapshots, 1 to 32; -1 is the whole UID with its dashes.
+    #[arg(long, value_name = "NUMBER", default_value_t = -1, allow_negative_numbers = true)]
+    pub snapshot_name_uuid_length: i32,
+
+    /// Beginning of the CSI names of group snapshots.
+    #[arg(long, value_name = "PREFIX", default_value = "groupsnapshot")]
+    pub groupsnapshot_name_prefix: String,
+
+    /// Characters of the UID in the CSI names of group snapshots, 1 to 32; -1 is the whole UID with its dashes.
+    #[arg(long, value_name = "NUMBER", default_value_t = -1, allow_negative_numbers = true)]
+    pub groupsnapshot_name_uuid_length: i32,
+
+    /// Pass the names of VolumeSnapshot and VolumeSnapshotContent to the driver as parameters.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub extra_create_metadata: bool,
+
+    /// Handle only contents that are labelled with this node (environment variable NODE_NAME).
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub node_deployment: bool,
+
+    /// How often every content is looked at without a change.
+    #[arg(long, value_name = "DURATION", default_value = "15m")]
+    pub resync_period: GoDuration,
+
+    /// Contents that are worked on at the same time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    pub worker_threads: usize,
+
+    /// End with exit 1 when the connection to the driver is lost, as upstream does.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub exit_on_connection_loss: bool,
+}
+
+/// The gates that upstream knows.
+const GATES: [Gate; 2] = [
+    Gate {
+        name: "CSIVolumeGroupSnapshot",
+        default: true,
+        stage: Stage::Ga,
+    },
+    Gate {
+        name: "ReleaseLeaderElectionOnExit",
+        default: false,
+        stage: Stage::Alpha,
+    },
+];
+
+/// Flags that contradict each other or cannot work. The process ends with exit 1 before any call.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Per-node replicas do not compete.
+    #[error("--node-deployment and --leader-election cannot be used together")]
+    NodeDeploymentWithElection,
+    /// The node is unknown.
+    #[error("--node-deployment needs the environment variable NODE_NAME")]
+    NoNodeName,
+    /// Names would begin with a dash.
+    #[error("--{0} must not be empty")]
+    EmptyPrefix(&'static str),
+    /// Too short names of two snapshots could be equal; longer ones do not exist.
+    #[error("--{flag} is {value}; it must be -1 or 1 to 32")]
+    UidLength {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        value: i32,
+    },
+    /// Nothing would ever be done.
+    #[error("--{0} must be greater than 0")]
+    Zero(&'static str),
+    /// `--csi-address`.
+    #[error("--csi-address: {0}")]
+    Address(#[from] InvalidAddress),
+    /// Metrics addresses.
+    #[error(transparent)]
+    Http(#[from] HttpArgsError),
+    /// Back-off.
+    #[error(transparent)]
+    Retry(#[from] RetryArgsError),
+    /// Leader election.
+    #[error(transparent)]
+    Election(#[from] ElectionArgsError),
+    /// Feature gates.
+    #[error(transparent)]
+    Gates(#[from] GateError),
+}
+
+/// What `run` is given: flags that were checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the driver listens, if it is not in this process.
+    pub csi_address: Address,
+    /// Longest time of one CSI call.
+    pub timeout: Duration,
+    /// Beginning of CSI names.
+    pub name_prefix: String,
+    /// Characters of the UID in CSI names; `None` is all of them.
+    pub name_uid_length: Option<usize>,
+    /// Pass object names to the driver.
+    pub extra_create_metadata: bool,
+    /// Handle only contents labelled with this node.
+    pub node: Option<String>,
+    /// Zero means never.
+    pub resync_period: Duration,
+    /// Contents at the same time.
+    pub workers: usize,
+    /// First and longest wait after failures.
+    pub retry_intervals: (Duration, Duration),
+    /// The flags of leader election, where it is on.
+    pub election: Option<LeaderElectionArgs>,
+    /// Where metrics and health are to be served; that is the caller's work.
+    pub http: Option<HttpAddress>,
+    /// End when the connection to the driver is lost.
+    pub exit_on_connection_loss: bool,
+    /// Where the reason of an exit goes with `exit_on_connection_loss`.
+    pub termination_log: PathBuf,
+    /// Entry of `/readyz?verbose` that tells of missing definitions.
+    pub crds_remark: Option<ReadyHandle>,
+    /// Feature gates.
+    pub gates: FeatureGates,
+}
+
+impl Args {
+    /// Checks the flags. Source: snapshot.md 3.1, Q26, case 16.
+    ///
+    /// # Errors
+    /// The first contradiction, before anything is called.
+    pub fn config(&self, environment: &Environment) -> Result<Config, ConfigError> {
+        let own = &self.own;
+        let http = self.http.address()?;
+        if own.node_deployment && self.election.leader_election {
+            return Err(ConfigError::NodeDeploymentWithElection);
+        }
+        let node = match (own.node_deployment, environment.node_name.clone()) {
+            (false, _) => None,
+            (true, None) => return Err(ConfigError::NoNodeName),
+            (true, node) => node,
+        };
+        let prefixes = BTreeMap::from([
+            ("snapshot-name-prefix", &own.snapshot_name_prefix),
+            ("groupsnapshot-name-prefix", &own.groupsnapshot_name_prefix),
+        ]);
+        if let Some((flag, _)) = prefixes.into_iter().find(|(_, prefix)| prefix.is_empty()) {
+            return Err(ConfigError::EmptyPrefix(flag));
+        }
+        uid_length(
+            "groupsnapshot-name-uuid-length",
+            own.groupsnapshot_name_uuid_length,
+        )?;
+        if own.worker_threads == 0 {
+            return Err(ConfigError::Zero("worker-threads"));
+        }
+        if own.timeout.0.is_zero() {
+            return Err(ConfigError::Zero("timeout"));
+        }
+        self.retry.validate()?;
+        if self.election.leader_election {
+            self.election.validate()?;
+        }
+        Ok(Config {
+            csi_address: own.csi_address.parse()?,
+            timeout: own.timeout.0,
+            name_prefix: own.snapshot_name_prefix.clone(),
+            name_uid_length: uid_length("snapshot-name-uuid-length", own.snapshot_name_uuid_length)?,
+            extra_create_metadata: own.extra_create_metadata,
+            node,
+            resync_period: own.resync_period.0,
+            workers: own.worker_threads,
+            retry_intervals: self.retry.intervals(),
+            election: Some(self.election.clone()).filter(|election| election.leader_election),
+            http,
+            exit_on_connection_loss: own.exit_on_connection_loss,
+            termination_log: runtime::process::TERMINATION_LOG.into(),
+            crds_remark: None,
+            gates: self.gates.resolve(&GATES)?,
+        })
+    }
+}
+
+fn uid_length(flag: &'static str, value: i32) -> Result<Option<usize>, ConfigError> {
+    match value {
+        -1 => Ok(None),
+        1..=32 => Ok(usize::try_from(value).ok()),
+        _ => Err(ConfigError::UidLength { flag, value }),
+    }
+}

@@ -1,0 +1,15 @@
+//! Reasons of the events that this function records on contents. Source: snapshot.md 3.4.3, 3.5. All are
+//! warnings: good news is told by the snapshot controller, on the VolumeSnapshot.
+
+/// Taking the snapshot failed.
+pub const CREATION_FAILED: &str = "SnapshotCreationFailed";
+/// Looking after a snapshot that exists, or should exist, failed.
+pub const CHECK_FAILED: &str = "SnapshotContentCheckandUpdateFailed";
+/// Deleting the snapshot failed.
+pub const DELETE_ERROR: &str = "SnapshotDeleteError";
+
+/// The source component: `csi-snapshotter <driver>`.
+#[must_use]
+pub fn component(driver: &str) -> String {
+    format!("csi-snapshotter {driver}")
+}

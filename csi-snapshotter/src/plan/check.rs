@@ -1,0 +1,92 @@
+//! ListSnapshots: the state of a snapshot that exists already.
+
+use jiff::Timestamp;
+
+use super::secrets::{self, Need};
+use super::status::{self, Answer};
+use super::{Call, Next, Plan, StatusChange, Step};
+use crate::observe::{ClassLookup, ContentExt as _, Failure, Observed, Snapshot};
+
+/// Decides how to look at a snapshot: pre-provisioned, or a member of a group.
+///
+/// Reads: class, annotations. Sends: GET of the Secret, then ListSnapshots; for a driver that cannot list, only
+/// the status. Bound or not does not count `[K]`. Source: snapshot.md 3.4.2.
+pub(super) fn plan(observed: &Observed<'_>, handle: &str, now: Timestamp) -> Plan {
+    let plan = Plan::new(observed);
+    if let ClassLookup::Absent(name) = observed.class {
+        let reason = format!("failed to get snapshot class {name}: it does not exist");
+        return status::failed(observed, plan, &reason, now);
+    }
+    if !observed.settings.can_list {
+        let trusted = Snapshot {
+            handle: handle.to_string(),
+            ready: true,
+            ..Snapshot::default()
+        };
+        return answered(observed, plan, &trusted, now);
+    }
+    let need = if observed.content.is_group_member() {
+        secrets::of_annotations(observed)
+    } else {
+        secrets::of_list(observed)
+    };
+    match need {
+        Need::Nothing | Need::Ready => {}
+        Need::Read(secret) => return plan.step(Step::ReadSecret(secret)).then(Next::Again),
+        Need::Missing(text) | Need::Invalid(text) => return status::failed(observed, plan, &text, now),
+    }
+    plan.step(Step::Call(Call::List {
+        snapshot_handle: handle.to_string(),
+    }))
+    .then(Next::Again)
+}
+
+/// Decides what follows from the answer to ListSnapshots. Sends: PATCH of the status where it changes.
+pub(super) fn after(
+    observed: &Observed<'_>,
+    outcome: &Result<Option<Snapshot>, Failure>,
+    now: Timestamp,
+) -> Plan {
+    let plan = Plan::new(observed);
+    let content = observed.content;
+    match outcome {
+        Ok(Some(snapshot)) => answered(observed, plan, snapshot, now),
+        Ok(None) => {
+            let handle = content.source_snapshot_handle().or(content.stored_handle());
+            let reason = format!(
+                "can not find snapshot for snapshotID {}",
+                handle.unwrap_or_default()
+            );
+            status::failed(observed, plan, &reason, now)
+        }
+        Err(failure) => {
+            let reason = format!(
+                "failed to list snapshot for content {}: {:?}",
+                content.name(),
+                failure.text
+            );
+            let plan = status::failed(observed, plan, &reason, now);
+            status::wait_as_asked(observed, plan, failure)
+        }
+    }
+}
+
+fn answered(observed: &Observed<'_>, mut plan: Plan, snapshot: &Snapshot, now: Timestamp) -> Plan {
+    let content = observed.content;
+    // The handle that was asked for, whatever the driver calls it.
+    let handle = content.source_snapshot_handle().or(content.stored_handle());
+    if let Some(answer) = Answer::of(content, handle.unwrap_or(&snapshot.handle), snapshot, now) {
+        let group = Some(snapshot.group_handle.clone());
+        let answer = Answer {
+            group_handle: group.filter(|group| !group.is_empty() && content.group_handle().is_none()),
+            ..answer
+        };
+        plan = plan.step(Step::Status(StatusChange::Answer(answer)));
+    }
+    plan.memory.told.clear();
+    if snapshot.ready {
+        plan.memory.polls = 0;
+        return plan;
+    }
+    plan.poll(observed)
+}

@@ -1,0 +1,142 @@
+//! CreateSnapshot: the cut, and the poll for readiness.
+
+use std::collections::BTreeMap;
+
+use csi::Class;
+use jiff::Timestamp;
+
+use super::secrets::{self, Need};
+use super::status::{self, Answer};
+use super::{Call, Next, Plan, StatusChange, Step, delete, parameters};
+use crate::events;
+use crate::observe::{ContentExt as _, Failure, Observed, Snapshot};
+
+/// Decides how to call CreateSnapshot.
+///
+/// Reads: class, annotations, status. Sends: GET of the Secret; then the being-created mark and CreateSnapshot.
+/// The mark is set only when everything is valid and no handle is stored (decisions 12, 14).
+/// Source: snapshot.md 3.4.1, 3.7, Q23.
+pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
+    let content = observed.content;
+    let mut notes = Vec::new();
+    let parameters = match usable_parameters(observed, &mut notes) {
+        Ok(parameters) => parameters,
+        Err(reason) => return status::failed(observed, Plan::new(observed), &reason, now),
+    };
+    let mut plan = Plan::new(observed);
+    match secrets::of_annotations(observed) {
+        Need::Nothing | Need::Ready => {}
+        Need::Read(secret) => return plan.step(Step::ReadSecret(secret)).then(Next::Again),
+        Need::Missing(text) if must_end(observed) => notes.push(format!("{text}; going on without it")),
+        Need::Missing(text) | Need::Invalid(text) => return status::failed(observed, plan, &text, now),
+    }
+    for note in notes {
+        let message = status::steady(&mut plan.memory, &format!("Failed to create snapshot: {note}"));
+        plan = plan.event(events::CREATION_FAILED, message);
+    }
+    if content.stored_handle().is_none() && !content.is_being_created() {
+        plan = plan.step(Step::Mark);
+    }
+    plan.memory.parameters = Some(parameters.clone());
+    plan.step(Step::Call(Call::Create {
+        volume_handle: content.volume_handle().unwrap_or_default().to_string(),
+        name: parameters::snapshot_name(observed.settings, content.snapshot_uid()),
+        parameters,
+    }))
+    .then(Next::Again)
+}
+
+/// A call that was begun must end before the content can go, whatever has vanished meanwhile (Q23).
+fn must_end(observed: &Observed<'_>) -> bool {
+    observed.content.is_terminating() && observed.content.is_being_created()
+}
+
+/// The parameters of the class. Where it has vanished: those of the last call if a call must end or a snapshot
+/// exists, and none at all if a call must end and nothing is remembered.
+fn usable_parameters(
+    observed: &Observed<'_>,
+    notes: &mut Vec<String>,
+) -> Result<BTreeMap<String, String>, String> {
+    let reason = match parameters::of_class(observed) {
+        Ok(parameters) => return Ok(parameters),
+        Err(reason) => reason,
+    };
+    let remembered = observed.memory.parameters.clone();
+    if must_end(observed) {
+        notes.push(reason);
+        return Ok(remembered.unwrap_or_default());
+    }
+    match remembered {
+        Some(parameters) if observed.content.stored_handle().is_some() => Ok(parameters),
+        _ => Err(reason),
+    }
+}
+
+/// Decides what follows from the answer to CreateSnapshot.
+///
+/// Sends: PATCH of the status where it changes, PATCH that ends the mark unless the call may still run.
+/// Source: snapshot.md 3.4.1.
+pub(super) fn after(observed: &Observed<'_>, outcome: &Result<Snapshot, Failure>, now: Timestamp) -> Plan {
+    match outcome {
+        Ok(snapshot) => match observed.content.stored_handle() {
+            Some(first) if first != snapshot.handle => {
+                second_snapshot(observed, first, &snapshot.handle, now)
+            }
+            _ => answered(observed, snapshot, now),
+        },
+        Err(failure) => call_failed(observed, failure, now),
+    }
+}
+
+fn answered(observed: &Observed<'_>, snapshot: &Snapshot, now: Timestamp) -> Plan {
+    let content = observed.content;
+    let mut plan = Plan::new(observed);
+    if let Some(answer) = Answer::of(content, &snapshot.handle, snapshot, now) {
+        plan = plan.step(Step::Status(StatusChange::Answer(answer)));
+    }
+    if content.is_being_created() {
+        plan = plan.step(Step::Unmark);
+    }
+    plan.memory.told.clear();
+    if delete::is_wanted_unmarked(content) {
+        return plan.then(Next::Again);
+    }
+    if snapshot.ready {
+        plan.memory.polls = 0;
+        return plan.then(Next::Done);
+    }
+    plan.poll(observed)
+}
+
+/// The first answer counts; the second snapshot must not leak (decision 14).
+fn second_snapshot(observed: &Observed<'_>, first: &str, second: &str, now: Timestamp) -> Plan {
+    let reason = format!(
+        "the driver answered snapshot {second} where it had answered {first} before; {first} is kept, {second} is \
+         deleted"
+    );
+    let second = Step::Call(Call::Delete {
+        snapshot_handle: second.to_string(),
+    });
+    status::failed(observed, Plan::new(observed), &reason, now)
+        .step(second)
+        .then(Next::Again)
+}
+
+fn call_failed(observed: &Observed<'_>, failure: &Failure, now: Timestamp) -> Plan {
+    let content = observed.content;
+    let mut plan = Plan::new(observed);
+    let may_run = matches!(failure.class, Class::InProgress | Class::Ok);
+    if content.is_being_created() && !may_run {
+        plan = plan.step(Step::Unmark);
+    }
+    let volume = content.volume_handle().unwrap_or_default();
+    let reason = format!(
+        "failed to take snapshot of the volume {volume}: {:?}",
+        failure.text
+    );
+    let plan = status::failed(observed, plan, &reason, now);
+    if !may_run && delete::is_wanted_unmarked(content) {
+        return plan.then(Next::Again);
+    }
+    status::wait_as_asked(observed, plan, failure)
+}

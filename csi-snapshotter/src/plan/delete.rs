@@ -1,0 +1,117 @@
+//! DeleteSnapshot, and the end of our finalizer.
+
+use crds::v1::VolumeSnapshotContent;
+
+use super::secrets::{self, Need};
+use super::{Call, Next, Plan, StatusChange, Step, status};
+use crate::events;
+use crate::observe::{ContentExt as _, Failure, Observed};
+
+/// Whether the content is to go now. While the being-created mark is present a call may be running, so only a
+/// pre-provisioned content that was never bound may go. Source: snapshot.md 3.3.
+pub(super) fn is_wanted(content: &VolumeSnapshotContent) -> bool {
+    let never_bound = content.source_snapshot_handle().is_some() && content.snapshot_uid().is_empty();
+    content.is_terminating() && (never_bound || (!content.is_being_created() && content.is_being_deleted()))
+}
+
+/// The same once the mark is gone.
+pub(super) fn is_wanted_unmarked(content: &VolumeSnapshotContent) -> bool {
+    let never_bound = content.source_snapshot_handle().is_some() && content.snapshot_uid().is_empty();
+    content.is_terminating() && (never_bound || content.is_being_deleted())
+}
+
+/// Decides how to end a content that is to go (rows 1 and 2).
+///
+/// Reads: policy, handles, finalizers, annotations. Sends: GET of the Secret and DeleteSnapshot, or the end of the
+/// finalizer. The class is not needed. Source: snapshot.md 3.3, 3.5, Q24, Q27.
+pub(super) fn plan(observed: &Observed<'_>) -> Plan {
+    let plan = Plan::new(observed);
+    let Some(handle) = handle_to_delete(observed.content) else {
+        return without_finalizer(observed, plan);
+    };
+    if observed.memory.deleted.as_deref() == Some(handle) {
+        return finished(observed, plan);
+    }
+    match secrets::of_annotations(observed) {
+        // A missing Secret must not block for ever (Q27).
+        Need::Nothing | Need::Ready | Need::Missing(_) => {}
+        Need::Read(secret) => return plan.step(Step::ReadSecret(secret)).then(Next::Again),
+        Need::Invalid(text) => {
+            let text = format!("Failed to get snapshot credentials: {text}");
+            return failed(plan, &text);
+        }
+    }
+    plan.step(Step::Call(Call::Delete {
+        snapshot_handle: handle.to_string(),
+    }))
+    .then(Next::Again)
+}
+
+/// The snapshot that goes with the content, if one does. A pre-provisioned content whose status was never written
+/// names it in its source (Q24); without our finalizer that may be done already, so only a stored handle counts.
+fn handle_to_delete(content: &VolumeSnapshotContent) -> Option<&str> {
+    if !content.deletes() || content.group_handle().is_some() {
+        return None;
+    }
+    let source = content
+        .source_snapshot_handle()
+        .filter(|_| content.finalizer_position().is_some());
+    content.stored_handle().or(source)
+}
+
+/// Decides what follows from the answer to DeleteSnapshot: of the content's own snapshot, or of a second one that
+/// a poll had answered.
+pub(super) fn after(observed: &Observed<'_>, handle: &str, outcome: &Result<(), Failure>) -> Plan {
+    let content = observed.content;
+    let mut plan = Plan::new(observed);
+    let is_own = handle_to_delete(content) == Some(handle);
+    // Nobody had ever seen it (Q24).
+    let never_seen = content.stored_handle().is_none();
+    match outcome {
+        Err(failure) if !(is_own && never_seen && failure.not_found) => {
+            let plan = failed(plan, &format!("Failed to delete snapshot: {}", failure.text));
+            status::wait_as_asked(observed, plan, failure)
+        }
+        _ if is_own && is_wanted(content) => {
+            plan.memory.deleted = Some(handle.to_string());
+            finished(observed, plan)
+        }
+        _ => plan.then(Next::Backoff(format!(
+            "the driver answered a second snapshot, {handle}; it is deleted"
+        ))),
+    }
+}
+
+/// The snapshot is deleted. The status is cleared only where foreign finalizers keep the object, so that nobody
+/// restores from it meanwhile.
+fn finished(observed: &Observed<'_>, plan: Plan) -> Plan {
+    let content = observed.content;
+    let ours = usize::from(content.finalizer_position().is_some());
+    let stays = content.finalizers().len() > ours;
+    let stale = content.status.as_ref().is_some_and(|status| {
+        status.snapshot_handle.is_some()
+            || status.ready_to_use.is_some()
+            || status.creation_time.is_some()
+            || status.restore_size.is_some()
+    });
+    let plan = if stays && stale {
+        plan.step(Step::Status(StatusChange::Cleared))
+    } else {
+        plan
+    };
+    without_finalizer(observed, plan)
+}
+
+fn without_finalizer(observed: &Observed<'_>, plan: Plan) -> Plan {
+    match observed.content.finalizer_position() {
+        Some(position) => plan.step(Step::RemoveFinalizer { position }),
+        None => plan,
+    }
+}
+
+/// An event and the back-off; the status is left as it is (3.5).
+fn failed(mut plan: Plan, text: &str) -> Plan {
+    let message = status::steady(&mut plan.memory, text);
+    plan.event(events::DELETE_ERROR, message)
+        .then(Next::Backoff(text.to_string()))
+}

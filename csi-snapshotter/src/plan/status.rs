@@ -1,0 +1,137 @@
+//! What is written of an answer or an error.
+
+use std::time::Duration;
+
+use crds::v1::VolumeSnapshotContent;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Next, Plan, StatusChange, Step, mask};
+use crate::events;
+use crate::observe::{ContentExt as _, Failure, Memory, Observed, Snapshot, Told};
+
+/// Errors that are equal after masking are written at most once in this time (Q29).
+const QUIET: SignedDuration = SignedDuration::from_secs(60);
+/// Errors remembered of one content.
+const LONGEST_MEMORY: usize = 8;
+
+/// The members of `status` that a good answer changes. Handle, time, size and group are set once; readiness
+/// follows the answer; the error goes with the first good answer (decision 16).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// `snapshotHandle`. Written only to the version that was observed: the first writer wins.
+    pub handle: Option<String>,
+    /// `creationTime`, nanoseconds since 1970.
+    pub creation_time: Option<i64>,
+    /// `restoreSize`, bytes.
+    pub restore_size: Option<i64>,
+    /// `readyToUse`.
+    pub ready: Option<bool>,
+    /// `volumeGroupSnapshotHandle`.
+    pub group_handle: Option<String>,
+    /// `error` goes.
+    pub clear_error: bool,
+}
+
+impl Answer {
+    /// What an answer changes; `None` when the status says it all already.
+    ///
+    /// A driver that gives no time of creation took the snapshot now, not in 1970 (Q25).
+    #[must_use]
+    pub fn of(
+        content: &VolumeSnapshotContent,
+        handle: &str,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let status = content.status.clone().unwrap_or_default();
+        let taken = snapshot.creation_time.unwrap_or(now).as_nanosecond();
+        let answer = Self {
+            handle: content.stored_handle().is_none().then(|| handle.to_string()),
+            creation_time: i64::try_from(taken)
+                .ok()
+                .filter(|_| status.creation_time.is_none()),
+            restore_size: Some(snapshot.size_bytes).filter(|size| *size > 0 && status.restore_size.is_none()),
+            ready: Some(snapshot.ready).filter(|ready| status.ready_to_use != Some(*ready)),
+            group_handle: None,
+            clear_error: status.error.is_some(),
+        };
+        (answer != Self::default()).then_some(answer)
+    }
+}
+
+/// A failure that users see in the status and in an event, then the back-off. Nothing is written when an equal
+/// error is there already.
+///
+/// Reason and beginning of the text say whether the snapshot exists: upstream goes by "status is absent", so that
+/// the second failure of one and the same cause reads otherwise than the first. Source: snapshot.md 3.4.3.
+pub(super) fn failed(observed: &Observed<'_>, mut plan: Plan, reason: &str, now: Timestamp) -> Plan {
+    let content = observed.content;
+    let taking = content.source_snapshot_handle().is_none() && content.stored_handle().is_none();
+    let (event, beginning) = if taking {
+        (events::CREATION_FAILED, "Failed to create snapshot")
+    } else {
+        (
+            events::CHECK_FAILED,
+            "Failed to check and update snapshot content",
+        )
+    };
+    let text = format!("{beginning}: {reason}");
+    let status = content.status.as_ref();
+    let stored = status.and_then(|status| status.error.as_ref()?.message.as_deref());
+    let message = match stored {
+        Some(stored) if mask::mask(stored) == mask::mask(&text) => stored.to_string(),
+        _ => {
+            let message = steady(&mut plan.memory, &text);
+            if stored.is_none() || may_write(&plan.memory, &message, now) {
+                written(&mut plan.memory, &message, now);
+                plan = plan.step(Step::Status(StatusChange::Failed {
+                    message: message.clone(),
+                    time: now,
+                    not_ready: status.and_then(|status| status.ready_to_use) != Some(false),
+                }));
+            }
+            message
+        }
+    };
+    plan.event(event, message.clone()).then(Next::Backoff(message))
+}
+
+/// Whether no equal error was written within the last minute.
+fn may_write(memory: &Memory, text: &str, now: Timestamp) -> bool {
+    let told = memory.told.iter().find(|told| told.text == text);
+    told.and_then(|told| told.written)
+        .is_none_or(|at| now.duration_since(at) >= QUIET)
+}
+
+fn written(memory: &mut Memory, text: &str, now: Timestamp) {
+    for told in memory.told.iter_mut().filter(|told| told.text == text) {
+        told.written = Some(now);
+    }
+}
+
+/// The text of an equal error told before, else this one: equal texts are what the recorder counts up.
+pub(super) fn steady(memory: &mut Memory, text: &str) -> String {
+    let masked = mask::mask(text);
+    if let Some(told) = memory.told.iter().find(|told| told.masked == masked) {
+        return told.text.clone();
+    }
+    memory.told.push(Told {
+        masked,
+        text: text.to_string(),
+        written: None,
+    });
+    let surplus = memory.told.len().saturating_sub(LONGEST_MEMORY);
+    memory.told.drain(..surplus);
+    text.to_string()
+}
+
+/// Waits as long as the driver asked for, where it did, instead of the back-off.
+pub(super) fn wait_as_asked(observed: &Observed<'_>, plan: Plan, failure: &Failure) -> Plan {
+    match failure.retry_after {
+        None => plan,
+        Some(delay) => {
+            let longest = observed.settings.retry_interval_max;
+            plan.then(Next::After(delay.min(longest).max(Duration::from_secs(1))))
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The events that users and tools look for: reasons and texts (spec snapshot 2.3 to 2.10).
+
+use crds::v1::VolumeSnapshot;
+
+/// Component name in the events.
+pub const COMPONENT: &str = "snapshot-controller";
+
+/// A dynamic snapshot has a content and waits for its driver.
+pub const CREATING_SNAPSHOT: &str = "CreatingSnapshot";
+/// The driver has cut the snapshot.
+pub const SNAPSHOT_CREATED: &str = "SnapshotCreated";
+/// The snapshot can be restored from.
+pub const SNAPSHOT_READY: &str = "SnapshotReady";
+/// Not exactly one source.
+pub const SNAPSHOT_VALIDATION_ERROR: &str = "SnapshotValidationError";
+/// The named class does not exist.
+pub const GET_SNAPSHOT_CLASS_FAILED: &str = "GetSnapshotClassFailed";
+/// No class is named and the default cannot be told.
+pub const SET_DEFAULT_SNAPSHOT_CLASS_FAILED: &str = "SetDefaultSnapshotClassFailed";
+/// An input of a dynamic snapshot is missing or wrong.
+pub const SNAPSHOT_CONTENT_CREATION_FAILED: &str = "SnapshotContentCreationFailed";
+/// The API server refused the content.
+pub const CREATE_SNAPSHOT_CONTENT_FAILED: &str = "CreateSnapshotContentFailed";
+/// The content is not there (yet, or any more).
+pub const SNAPSHOT_CONTENT_MISSING: &str = "SnapshotContentMissing";
+/// The content has the other kind of source.
+pub const SNAPSHOT_CONTENT_MISMATCH: &str = "SnapshotContentMismatch";
+/// The content refers to another snapshot, and this one was never bound to it.
+pub const SNAPSHOT_CONTENT_MISBOUND: &str = "SnapshotContentMisbound";
+/// The content refers to another snapshot now.
+pub const SNAPSHOT_MISBOUND: &str = "SnapshotMisbound";
+/// The content cannot be bound.
+pub const SNAPSHOT_BIND_FAILED: &str = "SnapshotBindFailed";
+/// The API server refused a change of the snapshot's finalizers.
+pub const SNAPSHOT_FINALIZER_ERROR: &str = "SnapshotFinalizerError";
+/// The API server refused a change of the claim's finalizers.
+pub const ERROR_PVC_FINALIZER: &str = "ErrorPVCFinalizer";
+/// The API server refused a change of the snapshot's status.
+pub const SNAPSHOT_STATUS_UPDATE_FAILED: &str = "SnapshotStatusUpdateFailed";
+/// A claim is being filled from the snapshot that is to be deleted.
+pub const SNAPSHOT_DELETE_PENDING: &str = "SnapshotDeletePending";
+/// The API server refused the deletion of the content.
+pub const SNAPSHOT_CONTENT_OBJECT_DELETE_ERROR: &str = "SnapshotContentObjectDeleteError";
+/// The content has not exactly one source.
+pub const CONTENT_VALIDATION_ERROR: &str = "ContentValidationError";
+
+/// How loud an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Something went as it should.
+    Normal,
+    /// Somebody has to act.
+    Warning,
+}
+
+/// An event about the object that a plan is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// How loud it is.
+    pub severity: Severity,
+    /// One of the constants of this module.
+    pub reason: &'static str,
+    /// For the user: what happened and what helps.
+    pub message: String,
+}
+
+impl Event {
+    /// An event that tells of progress.
+    #[must_use]
+    pub fn normal(reason: &'static str, message: String) -> Self {
+        Self {
+            severity: Severity::Normal,
+            reason,
+            message,
+        }
+    }
+
+    /// An event that asks for help.
+    #[must_use]
+    pub fn warning(reason: &'static str, message: String) -> Self {
+        Self {
+            severity: Severity::Warning,
+            reason,
+            message,
+        }
+    }
+}
+
+/// A dynamic snapshot has its content.
+#[must_use]
+pub fn creating(snapshot: &VolumeSnapshot) -> Event {
+    Event::normal(
+        CREATING_SNAPSHOT,
+        format!(
+            "Waiting for a snapshot {} to be created by the CSI driver.",
+            key(snapshot)
+        ),
+    )
+}
+
+/// The snapshot was cut.
+#[must_use]
+pub fn created(snapshot: &VolumeSnapshot) -> Event {
+    Event::normal(
+        SNAPSHOT_CREATED,
+        format!(
+            "Snapshot {} was successfully created by the CSI driver.",
+            key(snapshot)
+        ),
+    )
+}
+
+/// The snapshot is ready.
+#[must_use]
+pub fn ready(snapshot: &VolumeSnapshot) -> Event {
+    Event::normal(
+        SNAPSHOT_READY,
+        format!("Snapshot {} is ready to use.", key(snapshot)),
+    )
+}
+
+fn key(snapshot: &VolumeSnapshot) -> String {
+    format!(
+        "{}/{}",
+        snapshot.metadata.namespace.as_deref().unwrap_or_default(),
+        snapshot.metadata.name.as_deref().unwrap_or_default()
+    )
+}

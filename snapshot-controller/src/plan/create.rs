@@ -1,0 +1,303 @@
+//! Dynamic snapshots: from a claim to a bound content (spec snapshot 2.5).
+
+use std::collections::BTreeMap;
+
+use crds::v1::{
+    DeletionPolicy, VolumeSnapshotContent, VolumeSnapshotContentSource, VolumeSnapshotContentSpec,
+};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+
+use super::class::{self, Choice};
+use super::facts::{ClaimFacts, CsiVolume, VolumeFacts};
+use super::refusal::{self, Refusal};
+use super::{
+    ClaimChange, ClaimIntent, Lookup, Observed, Plan, Source, Step, bind, may_be_created, patch, status,
+    topology,
+};
+use crate::events::{self, SNAPSHOT_CONTENT_CREATION_FAILED, SNAPSHOT_CONTENT_MISSING};
+use crate::secrets::{self, Tokens};
+use crds::names;
+
+/// Decides about a dynamic snapshot that is not being deleted.
+///
+/// Reads: content, class, claim, volume, nodes. Sends: PATCH vs, PATCH pvc, POST vsc, PATCH vs/status.
+/// Source: spec snapshot 2.5, decisions 7, 12.
+#[must_use]
+pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
+    match &observed.content {
+        Lookup::Found(content) => bind::keep_up(observed, content, now),
+        Lookup::Unknown => Plan::then_again(vec![Step::ReadContent {
+            name: super::content_name(&observed.snapshot).unwrap_or_default(),
+        }]),
+        Lookup::Absent | Lookup::NotReferenced if !may_be_created(&observed.snapshot) => {
+            refusal::show(observed, content_missing(), now)
+        }
+        Lookup::Absent | Lookup::NotReferenced => match inputs(observed) {
+            Ok(inputs) => create(observed, inputs),
+            Err(refusal) => refusal::show(observed, refusal, now),
+        },
+    }
+}
+
+/// The content of a snapshot is not there.
+#[must_use]
+pub fn content_missing() -> Refusal {
+    Refusal::lowering(
+        SNAPSHOT_CONTENT_MISSING,
+        "VolumeSnapshotContent is missing".to_owned(),
+    )
+}
+
+/// What a content is made from: everything about a dynamic snapshot that was found right.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inputs<'a> {
+    /// The class.
+    pub choice: Choice<'a>,
+    /// The source claim.
+    pub claim: &'a ClaimFacts,
+    /// The content to be posted.
+    pub content: VolumeSnapshotContent,
+}
+
+/// The claim and the CSI volume of a dynamic snapshot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SourceVolume<'a> {
+    /// The claim.
+    pub claim: &'a ClaimFacts,
+    /// Its volume.
+    pub facts: &'a VolumeFacts,
+    /// The volume as its driver knows it.
+    pub volume: &'a CsiVolume,
+}
+
+/// Follows claim and volume to the CSI volume.
+///
+/// # Errors
+/// A sentence about the first thing that is missing or wrong.
+pub fn source(observed: &Observed) -> Result<SourceVolume<'_>, String> {
+    let Some(claim) = observed.claim.found() else {
+        let name = match Source::of(&observed.snapshot) {
+            Source::Dynamic(name) => name,
+            Source::PreProvisioned(_) | Source::Member | Source::Invalid => "",
+        };
+        return Err(format!(
+            "the PersistentVolumeClaim {name:?} does not exist in namespace {:?}",
+            observed.snapshot.namespace().unwrap_or_default()
+        ));
+    };
+    let Some(volume_name) = claim.volume_name.as_deref().filter(|_| claim.bound) else {
+        return Err(format!(
+            "the PVC {} is not yet bound to a PV, will not attempt to take a snapshot",
+            claim.name
+        ));
+    };
+    let Some(facts) = observed.volume.found() else {
+        return Err(format!(
+            "the PersistentVolume {volume_name:?} of claim {:?} does not exist",
+            claim.name
+        ));
+    };
+    if !binds(facts, claim) {
+        return Err(format!(
+            "claim in dataSource not bound or invalid: PersistentVolume {} is not bound to claim {}",
+            facts.name, claim.name
+        ));
+    }
+    let volume = facts
+        .csi
+        .as_ref()
+        .ok_or_else(|| format!("cannot find CSI PersistentVolumeSource for volume {}", facts.name))?;
+    Ok(SourceVolume { claim, facts, volume })
+}
+
+fn binds(volume: &VolumeFacts, claim: &ClaimFacts) -> bool {
+    volume.claim.as_ref().is_some_and(|reference| {
+        reference.namespace == claim.namespace
+            && reference.name == claim.name
+            && reference
+                .uid
+                .as_deref()
+                .is_none_or(|uid| uid.is_empty() || uid == claim.uid)
+    })
+}
+
+/// Checks every input of a dynamic snapshot before anything is written (spec snapshot Q6, Q17).
+///
+/// # Errors
+/// The first thing that is wrong, as the user is to read it.
+pub fn inputs(observed: &Observed) -> Result<Inputs<'_>, Refusal> {
+    let refuse = |error: String| {
+        Refusal::lowering(
+            SNAPSHOT_CONTENT_CREATION_FAILED,
+            format!("Failed to create snapshot content with error {error}"),
+        )
+    };
+    let choice = class::choose(observed)?;
+    let class = choice.class();
+    let source = source(observed).map_err(refuse)?;
+    if class.driver != source.volume.driver {
+        return Err(refuse(format!(
+            "VolumeSnapshotClass {} is of driver {}, but the volume of claim {} is of driver {}",
+            class.name_any(),
+            class.driver,
+            source.claim.name,
+            source.volume.driver
+        )));
+    }
+    if source.claim.deleting && !is_protected(source.claim) {
+        return Err(refuse(format!(
+            "cannot add finalizer on claim {} because it is being deleted",
+            source.claim.name
+        )));
+    }
+    let metadata = content_metadata(observed, &choice, source).map_err(refuse)?;
+    let spec = content_spec(observed, &choice, source);
+    Ok(Inputs {
+        choice,
+        claim: source.claim,
+        content: VolumeSnapshotContent {
+            metadata,
+            spec,
+            status: None,
+        },
+    })
+}
+
+fn content_metadata(
+    observed: &Observed,
+    choice: &Choice<'_>,
+    source: SourceVolume<'_>,
+) -> Result<ObjectMeta, String> {
+    let snapshot = &observed.snapshot;
+    let name = names::dynamic_content_name(&snapshot.uid().unwrap_or_default());
+    let tokens = Tokens {
+        content_name: &name,
+        snapshot_namespace: snapshot.metadata.namespace.as_deref().unwrap_or_default(),
+        snapshot_name: snapshot.metadata.name.as_deref().unwrap_or_default(),
+    };
+    let secret =
+        secrets::snapshotter_secret(&choice.class().parameters, tokens).map_err(|error| error.to_string())?;
+    let annotations = secret.map(|secret| {
+        BTreeMap::from([
+            (names::DELETION_SECRET_NAME_ANNOTATION.to_owned(), secret.name),
+            (
+                names::DELETION_SECRET_NAMESPACE_ANNOTATION.to_owned(),
+                secret.namespace,
+            ),
+        ])
+    });
+    Ok(ObjectMeta {
+        annotations,
+        labels: managed_by(observed, source).map_err(|error| error.to_string())?,
+        finalizers: Some(vec![names::CONTENT_FINALIZER.to_owned()]),
+        name: Some(name),
+        ..ObjectMeta::default()
+    })
+}
+
+fn managed_by(
+    observed: &Observed,
+    source: SourceVolume<'_>,
+) -> Result<Option<BTreeMap<String, String>>, topology::TopologyError> {
+    let Some(affinity) = source
+        .facts
+        .affinity
+        .as_ref()
+        .filter(|_| observed.options.distributed)
+    else {
+        return Ok(None);
+    };
+    let nodes = observed.nodes.iter().map(AsRef::as_ref);
+    let node = topology::managing_node(&source.facts.name, affinity, nodes)?;
+    Ok(Some(BTreeMap::from([(names::MANAGED_BY_LABEL.to_owned(), node)])))
+}
+
+fn content_spec(
+    observed: &Observed,
+    choice: &Choice<'_>,
+    source: SourceVolume<'_>,
+) -> VolumeSnapshotContentSpec {
+    let snapshot = &observed.snapshot;
+    let class = choice.class();
+    VolumeSnapshotContentSpec {
+        deletion_policy: class.deletion_policy,
+        driver: source.volume.driver.clone(),
+        source: VolumeSnapshotContentSource {
+            volume_handle: Some(source.volume.handle.clone()),
+            snapshot_handle: None,
+        },
+        source_volume_mode: source
+            .facts
+            .mode
+            .clone()
+            .filter(|_| observed.options.record_volume_mode),
+        volume_snapshot_class_name: Some(class.name_any()),
+        volume_snapshot_ref: ObjectReference {
+            api_version: Some(format!("{}/v1", names::GROUP)),
+            kind: Some("VolumeSnapshot".to_owned()),
+            name: snapshot.metadata.name.clone(),
+            namespace: snapshot.metadata.namespace.clone(),
+            resource_version: snapshot.metadata.resource_version.clone(),
+            uid: snapshot.metadata.uid.clone(),
+            ..ObjectReference::default()
+        },
+    }
+}
+
+/// Finalizers first, then the claim's, then the content, then the status: each state in between is one that
+/// [`plan`] goes on from.
+fn create(observed: &Observed, inputs: Inputs<'_>) -> Plan {
+    let snapshot = &observed.snapshot;
+    let mut steps = Vec::new();
+    let class_name = match &inputs.choice {
+        Choice::Named(_) => None,
+        Choice::Default(class) => Some(class.name_any()),
+    };
+    let policy = inputs.choice.class().deletion_policy;
+    steps.extend(bind::own(snapshot, policy, class_name));
+    steps.extend(protect(inputs.claim));
+    let told = status::follow(snapshot, &inputs.content);
+    let announced = told.iter().any(|step| matches!(step, Step::Event(_)));
+    steps.push(Step::CreateContent(Box::new(inputs.content)));
+    steps.extend(told);
+    if !announced {
+        steps.push(Step::Event(events::creating(snapshot)));
+    }
+    Plan::then_await(steps)
+}
+
+/// True when our finalizer is on the claim.
+#[must_use]
+pub fn is_protected(claim: &ClaimFacts) -> bool {
+    claim.finalizers.iter().any(|name| name == names::CLAIM_FINALIZER)
+}
+
+fn protect(claim: &ClaimFacts) -> Option<Step> {
+    if is_protected(claim) {
+        return None;
+    }
+    let mut operations = vec![patch::unchanged(Some(&claim.resource_version))];
+    operations.extend(patch::add_finalizers(
+        &claim.finalizers,
+        &[names::CLAIM_FINALIZER],
+    ));
+    Some(Step::ChangeClaim(ClaimChange {
+        namespace: claim.namespace.clone(),
+        name: claim.name.clone(),
+        uid: claim.uid.clone(),
+        intent: ClaimIntent::Protect,
+        change: patch::Change::json(operations),
+    }))
+}
+
+/// The finalizers of a snapshot with a content of this policy.
+#[must_use]
+pub fn snapshot_finalizers(policy: DeletionPolicy) -> &'static [&'static str] {
+    match policy {
+        DeletionPolicy::Delete => &[names::SNAPSHOT_SOURCE_FINALIZER, names::SNAPSHOT_BOUND_FINALIZER],
+        DeletionPolicy::Retain => &[names::SNAPSHOT_SOURCE_FINALIZER],
+    }
+}

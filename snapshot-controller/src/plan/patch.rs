@@ -1,0 +1,140 @@
+//! Patches that change single keys, so that nothing another writer did in between is lost (spec snapshot Q15).
+
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, TestOperation};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
+
+/// The body of a PATCH.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A JSON patch (RFC 6902).
+    Json(Patch),
+    /// A merge patch (RFC 7386).
+    Merge(Value),
+}
+
+impl Change {
+    /// A JSON patch of these operations.
+    #[must_use]
+    pub fn json(operations: Vec<PatchOperation>) -> Self {
+        Self::Json(Patch(operations))
+    }
+
+    /// True when the patch tests what it was made from, so that a refusal of it means a lost race.
+    #[must_use]
+    pub fn has_test(&self) -> bool {
+        match self {
+            Self::Json(patch) => patch
+                .iter()
+                .any(|operation| matches!(operation, PatchOperation::Test(_))),
+            Self::Merge(_) => false,
+        }
+    }
+}
+
+/// Adds or replaces a member, or inserts into a list.
+#[must_use]
+pub fn add(path: &[&str], value: impl Into<Value>) -> PatchOperation {
+    PatchOperation::Add(AddOperation {
+        path: PointerBuf::from_tokens(path.iter().copied()),
+        value: value.into(),
+    })
+}
+
+/// Fails the whole patch when the member has another value.
+#[must_use]
+pub fn test(path: &[&str], value: impl Into<Value>) -> PatchOperation {
+    PatchOperation::Test(TestOperation {
+        path: PointerBuf::from_tokens(path.iter().copied()),
+        value: value.into(),
+    })
+}
+
+/// Removes a member.
+#[must_use]
+pub fn remove(path: &[&str]) -> PatchOperation {
+    PatchOperation::Remove(RemoveOperation {
+        path: PointerBuf::from_tokens(path.iter().copied()),
+    })
+}
+
+/// Fails the patch when the object is another one of the same name.
+#[must_use]
+pub fn same_object(uid: Option<&str>) -> PatchOperation {
+    test(&["metadata", "uid"], uid.unwrap_or_default())
+}
+
+/// Fails the patch when the object has changed at all.
+#[must_use]
+pub fn unchanged(resource_version: Option<&str>) -> PatchOperation {
+    test(
+        &["metadata", "resourceVersion"],
+        resource_version.unwrap_or_default(),
+    )
+}
+
+/// Operations that add what is missing of `wanted`. They need [`unchanged`] before them: another writer may
+/// have made the list, and a repeated write would append twice.
+#[must_use]
+pub fn add_finalizers(present: &[String], wanted: &[&str]) -> Vec<PatchOperation> {
+    let missing = wanted
+        .iter()
+        .filter(|name| !present.iter().any(|other| other == *name));
+    if present.is_empty() {
+        let list: Vec<Value> = missing.map(|name| json!(name)).collect();
+        return if list.is_empty() {
+            Vec::new()
+        } else {
+            vec![add(&["metadata", "finalizers"], list)]
+        };
+    }
+    missing
+        .map(|name| add(&["metadata", "finalizers", "-"], *name))
+        .collect()
+}
+
+/// Operations that remove what is there of `unwanted`, each with a test of its position, last first.
+#[must_use]
+pub fn remove_finalizers(present: &[String], unwanted: &[&str]) -> Vec<PatchOperation> {
+    let mut operations = Vec::new();
+    for (position, name) in present.iter().enumerate().rev() {
+        if unwanted.contains(&name.as_str()) {
+            let position = position.to_string();
+            let path = ["metadata", "finalizers", position.as_str()];
+            operations.push(test(&path, name.as_str()));
+            operations.push(remove(&path));
+        }
+    }
+    operations
+}
+
+/// Sets one annotation. A merge patch, since the map may or may not exist; the UID in it makes the API server
+/// refuse another object of the same name.
+#[must_use]
+pub fn annotate(metadata: &ObjectMeta, key: &str, value: &str) -> Change {
+    let mut annotations = serde_json::Map::new();
+    annotations.insert(key.to_owned(), json!(value));
+    Change::Merge(json!({"metadata": {"uid": metadata.uid, "annotations": annotations}}))
+}
+
+/// True when the object has this annotation, whatever its value.
+#[must_use]
+pub fn has_annotation(metadata: &ObjectMeta, key: &str) -> bool {
+    metadata
+        .annotations
+        .as_ref()
+        .is_some_and(|annotations| annotations.contains_key(key))
+}
+
+/// True when the object has this finalizer.
+#[must_use]
+pub fn has_finalizer(metadata: &ObjectMeta, name: &str) -> bool {
+    finalizers(metadata).iter().any(|other| other == name)
+}
+
+/// The finalizers of an object, in order.
+#[must_use]
+pub fn finalizers(metadata: &ObjectMeta) -> &[String] {
+    metadata.finalizers.as_deref().unwrap_or_default()
+}

@@ -1,0 +1,58 @@
+//! When a claim may lose the finalizer that keeps it while it is being cut (spec snapshot 2.9, Q17).
+
+use crds::names;
+
+use super::bind::owned_content;
+use super::create::{inputs, is_protected};
+use super::facts::ClaimFacts;
+use super::patch::{self, Change};
+use super::{
+    ClaimChange, ClaimIntent, Lookup, Observed, Plan, Source, Step, is_deleting, is_ready, may_be_created,
+};
+
+/// All that the decision about one claim reads.
+#[derive(Clone, Debug)]
+pub struct ObservedClaim {
+    /// The claim.
+    pub claim: ClaimFacts,
+    /// Every snapshot whose source is the claim.
+    pub snapshots: Vec<Observed>,
+}
+
+/// Decides whether a claim still needs our finalizer.
+///
+/// Sends: PATCH pvc, or nothing. Source: spec snapshot 2.9.
+#[must_use]
+pub fn plan(observed: &ObservedClaim) -> Plan {
+    if !is_protected(&observed.claim) || observed.snapshots.iter().any(needs_claim) {
+        return Plan::settled();
+    }
+    let claim = &observed.claim;
+    let mut operations = vec![patch::same_object(Some(&claim.uid))];
+    operations.extend(patch::remove_finalizers(
+        &claim.finalizers,
+        &[names::CLAIM_FINALIZER],
+    ));
+    Plan::then_await(vec![Step::ChangeClaim(ClaimChange {
+        namespace: claim.namespace.clone(),
+        name: claim.name.clone(),
+        uid: claim.uid.clone(),
+        intent: ClaimIntent::Release,
+        change: Change::json(operations),
+    })])
+}
+
+/// True for a snapshot that is not ready, not being deleted, and has a content or is about to get one. One
+/// that cannot be taken (no class, wrong driver, ...) holds nothing.
+#[must_use]
+pub fn needs_claim(observed: &Observed) -> bool {
+    let snapshot = &observed.snapshot;
+    if is_deleting(&**snapshot) || is_ready(snapshot) || !matches!(Source::of(snapshot), Source::Dynamic(_)) {
+        return false;
+    }
+    match &observed.content {
+        Lookup::Found(_) => owned_content(observed).is_some(),
+        Lookup::Unknown => true,
+        Lookup::Absent | Lookup::NotReferenced => may_be_created(snapshot) && inputs(observed).is_ok(),
+    }
+}

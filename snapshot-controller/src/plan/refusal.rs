@@ -1,0 +1,90 @@
+//! How a user's or a driver's mistake is shown: `status.error` and an event, once (spec snapshot 2.7.3).
+
+use crds::v1::VolumeSnapshot;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::status::{rfc3339_seconds, status_patch};
+use super::{Next, Observed, Plan, Step};
+use crate::events::Event;
+
+/// Why nothing can be done until somebody acts. Its text is `status.error.message` and the event's message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {message}")]
+pub struct Refusal {
+    /// Reason of the event.
+    pub reason: &'static str,
+    /// What is wrong and what helps.
+    pub message: String,
+    /// What happens to `status.readyToUse`.
+    pub ready: ReadyFlag,
+}
+
+/// What a refusal does to `status.readyToUse`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadyFlag {
+    /// It stays what it is.
+    Keep,
+    /// It becomes false.
+    Lower,
+}
+
+impl Refusal {
+    /// A refusal that leaves `readyToUse` alone.
+    #[must_use]
+    pub fn keeping(reason: &'static str, message: String) -> Self {
+        Self {
+            reason,
+            message,
+            ready: ReadyFlag::Keep,
+        }
+    }
+
+    /// A refusal that makes the snapshot unready.
+    #[must_use]
+    pub fn lowering(reason: &'static str, message: String) -> Self {
+        Self {
+            reason,
+            message,
+            ready: ReadyFlag::Lower,
+        }
+    }
+}
+
+/// Writes the refusal to status and event unless the same text stands there, and tries again with back-off.
+#[must_use]
+pub fn show(observed: &Observed, refusal: Refusal, now: Timestamp) -> Plan {
+    let mut steps = Vec::new();
+    if let Some(change) = error_patch(&observed.snapshot, &refusal, now) {
+        steps.push(Step::PatchSnapshotStatus(change));
+    }
+    if stored_message(&observed.snapshot) != Some(refusal.message.as_str()) {
+        steps.push(Step::Event(Event::warning(
+            refusal.reason,
+            refusal.message.clone(),
+        )));
+    }
+    Plan {
+        steps,
+        next: Next::Retry(refusal),
+    }
+}
+
+/// The text of `status.error`.
+#[must_use]
+pub fn stored_message(snapshot: &VolumeSnapshot) -> Option<&str> {
+    snapshot.status.as_ref()?.error.as_ref()?.message.as_deref()
+}
+
+fn error_patch(snapshot: &VolumeSnapshot, refusal: &Refusal, now: Timestamp) -> Option<super::patch::Change> {
+    let mut fields: Vec<(&'static str, Option<Value>)> = Vec::new();
+    let ready = snapshot.status.as_ref().and_then(|status| status.ready_to_use);
+    if refusal.ready == ReadyFlag::Lower && ready != Some(false) {
+        fields.push(("readyToUse", Some(json!(false))));
+    }
+    if stored_message(snapshot) != Some(refusal.message.as_str()) {
+        let error = json!({"message": refusal.message, "time": rfc3339_seconds(now)});
+        fields.push(("error", Some(error)));
+    }
+    status_patch(snapshot, fields)
+}

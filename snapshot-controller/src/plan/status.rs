@@ -1,0 +1,225 @@
+//! What a snapshot's status takes from its content (spec snapshot 2.7.1).
+
+use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::patch::{self, Change};
+use super::{Source, Step};
+use crate::events::{self, Event};
+
+/// The steps that make the snapshot's status follow its content: at most one PATCH and the events that it
+/// announces. Nothing when the status says it all.
+///
+/// `readyToUse` never falls while the content is there and bound: spec snapshot 2.7.2.
+#[must_use]
+pub fn follow(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Vec<Step> {
+    let mut fields = Vec::new();
+    let mut told = Vec::new();
+    bound_name(snapshot, content, &mut fields, &mut told);
+    creation_time(snapshot, content, &mut fields, &mut told);
+    readiness(snapshot, content, &mut fields, &mut told);
+    restore_size(snapshot, content, &mut fields);
+    error(snapshot, content, &mut fields);
+    let mut steps = Vec::new();
+    if let Some(change) = status_patch(snapshot, fields) {
+        steps.push(Step::PatchSnapshotStatus(change));
+        steps.extend(told.into_iter().map(Step::Event));
+    }
+    steps
+}
+
+type Fields = Vec<(&'static str, Option<Value>)>;
+
+fn bound_name(
+    snapshot: &VolumeSnapshot,
+    content: &VolumeSnapshotContent,
+    fields: &mut Fields,
+    told: &mut Vec<Event>,
+) {
+    let bound = snapshot
+        .status
+        .as_ref()
+        .and_then(|status| status.bound_volume_snapshot_content_name.as_deref());
+    if bound.is_some_and(|name| !name.is_empty()) {
+        return;
+    }
+    fields.push((
+        "boundVolumeSnapshotContentName",
+        Some(json!(content.metadata.name)),
+    ));
+    if matches!(Source::of(snapshot), Source::Dynamic(_)) {
+        told.push(events::creating(snapshot));
+    }
+}
+
+fn creation_time(
+    snapshot: &VolumeSnapshot,
+    content: &VolumeSnapshotContent,
+    fields: &mut Fields,
+    told: &mut Vec<Event>,
+) {
+    let known = snapshot
+        .status
+        .as_ref()
+        .is_some_and(|status| status.creation_time.is_some());
+    let cut = content
+        .status
+        .as_ref()
+        .and_then(|status| status.creation_time)
+        .and_then(|nanoseconds| Timestamp::from_second(nanoseconds.div_euclid(1_000_000_000)).ok());
+    if let (false, Some(cut)) = (known, cut) {
+        fields.push(("creationTime", Some(json!(rfc3339_seconds(cut)))));
+        told.push(events::created(snapshot));
+    }
+}
+
+fn readiness(
+    snapshot: &VolumeSnapshot,
+    content: &VolumeSnapshotContent,
+    fields: &mut Fields,
+    told: &mut Vec<Event>,
+) {
+    let known = snapshot.status.as_ref().and_then(|status| status.ready_to_use);
+    let ready = becomes_ready(snapshot, content);
+    if known != Some(ready) {
+        fields.push(("readyToUse", Some(json!(ready))));
+        if ready {
+            told.push(events::ready(snapshot));
+        }
+    }
+}
+
+fn becomes_ready(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> bool {
+    super::is_ready(snapshot) || content.status.as_ref().and_then(|status| status.ready_to_use) == Some(true)
+}
+
+fn restore_size(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent, fields: &mut Fields) {
+    let known = snapshot
+        .status
+        .as_ref()
+        .and_then(|status| status.restore_size.as_ref());
+    let Some(bytes) = content.status.as_ref().and_then(|status| status.restore_size) else {
+        return;
+    };
+    let missing = known.is_none_or(|size| is_zero(&size.0) && bytes > 0);
+    if missing {
+        fields.push(("restoreSize", Some(json!(quantity(bytes)))));
+    }
+}
+
+fn error(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent, fields: &mut Fields) {
+    let known = snapshot.status.as_ref().and_then(|status| status.error.as_ref());
+    let wanted = content
+        .status
+        .as_ref()
+        .and_then(|status| status.error.as_ref())
+        .filter(|_| !becomes_ready(snapshot, content));
+    match (known, wanted) {
+        (None, None) => {}
+        (Some(_), None) => fields.push(("error", None)),
+        (known, Some(wanted)) => {
+            if known.map(|error| &error.message) != Some(&wanted.message) {
+                let mut error = Map::new();
+                if let Some(message) = &wanted.message {
+                    error.insert("message".to_owned(), json!(message));
+                }
+                if let Some(time) = &wanted.time {
+                    error.insert("time".to_owned(), json!(rfc3339_seconds(time.0)));
+                }
+                fields.push(("error", Some(Value::Object(error))));
+            }
+        }
+    }
+}
+
+/// One PATCH of these members of the status, `None` removing one; nothing for no members. It tests the UID,
+/// so that a new snapshot of the same name is not told about its predecessor.
+#[must_use]
+pub fn status_patch(snapshot: &VolumeSnapshot, fields: Vec<(&'static str, Option<Value>)>) -> Option<Change> {
+    if fields.is_empty() {
+        return None;
+    }
+    let mut operations = vec![patch::same_object(snapshot.metadata.uid.as_deref())];
+    if snapshot.status.is_none() {
+        let status: Map<String, Value> = fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect();
+        operations.push(patch::add(&["status"], Value::Object(status)));
+    } else {
+        operations.extend(fields.into_iter().map(|(name, value)| match value {
+            Some(value) => patch::add(&["status", name], value),
+            None => patch::remove(&["status", name]),
+        }));
+    }
+    Some(Change::json(operations))
+}
+
+/// A moment as Kubernetes writes it: UTC, whole seconds.
+#[must_use]
+pub fn rfc3339_seconds(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A number of bytes as a canonical quantity: binary suffixes from 1024 on, decimal ones below.
+#[must_use]
+pub fn quantity(bytes: i64) -> String {
+    const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    if (-1023..1024).contains(&bytes) {
+        return match bytes {
+            1000 => "1k".to_owned(),
+            -1000 => "-1k".to_owned(),
+            _ => bytes.to_string(),
+        };
+    }
+    let (mut mantissa, mut suffix) = (bytes, 0);
+    while mantissa % 1024 == 0 && suffix + 1 < BINARY.len() {
+        mantissa /= 1024;
+        suffix += 1;
+    }
+    format!("{mantissa}{}", BINARY[suffix])
+}
+
+/// True for a quantity of no bytes, with any suffix.
+fn is_zero(quantity: &str) -> bool {
+    let digits = quantity.trim_start_matches(['+', '-']);
+    digits.starts_with(['0', '.'])
+        && !digits
+            .split(|character: char| character.is_ascii_alphabetic())
+            .next()
+            .unwrap_or_default()
+            .contains(|character: char| ('1'..='9').contains(&character))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshot_case_23_sizes_are_canonical_quantities() {
+        for (bytes, text) in [
+            (0, "0"),
+            (512, "512"),
+            (1000, "1k"),
+            (1023, "1023"),
+            (1024, "1Ki"),
+            (5_368_709_120, "5Gi"),
+            (1_500_000_000, "1500000000"),
+            (i64::MAX, "9223372036854775807"),
+            (1 << 62, "4Ei"),
+        ] {
+            assert_eq!(quantity(bytes), text);
+        }
+    }
+
+    #[test]
+    fn zero_is_known_in_any_notation() {
+        for text in ["0", "0Gi", "0.0", "00k", "+0", "0e3"] {
+            assert!(is_zero(text), "{text}");
+        }
+        for text in ["1", "0.5Gi", "10", "5Gi"] {
+            assert!(!is_zero(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Tests of the snapshot controller: the decisions by tables and properties, then the whole controller
+//! against the sandbox.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
+
+mod plan_create;
+mod plan_delete;
+mod plan_import;
+mod plan_protect;
+mod properties;
+mod scene;

@@ -28,6 +28,8 @@ const FILTERS: &[&str] = &[
 ];
 const MOST_ROWS: usize = 500;
 const HOUR: Duration = Duration::from_secs(3600);
+/// For how long the beginning of a modification may still count.
+const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 3600);
 
 struct Wish {
     size_gib: Option<u32>,
@@ -60,6 +62,9 @@ pub(in crate::ec2) fn modify(state: &mut State, mut form: Form, call: &Call<'_>)
     let modification = begin(volume, target, target_multi_attach, call);
     let mut xml = Xml::new();
     xml.element("volumeModification", |xml| modification.write(xml, &id, call.now));
+    volume
+        .modified_at
+        .retain(|begun| call.now < after(*begun, LONGEST_WINDOW));
     volume.modified_at.push(call.now);
     volume.modification = Some(modification);
     volume.settle(call.now);

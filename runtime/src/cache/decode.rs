@@ -1,8 +1,7 @@
 //! Pages of a list and lines of a watch. One object that cannot be decoded never stops the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kube::core::watch::WatchEvent;
 use kube::core::{ListMeta, Status};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -48,6 +47,29 @@ struct WirePage<K> {
     metadata: ListMeta,
     #[serde(default = "Option::default")]
     items: Option<Vec<K>>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", content = "object", rename_all = "UPPERCASE")]
+enum WireEvent<K> {
+    Added(K),
+    Modified(K),
+    Deleted(K),
+    Bookmark(Bookmark),
+    Error(Box<Status>),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Bookmark {
+    metadata: BookmarkMetadata,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct BookmarkMetadata {
+    resource_version: String,
+    annotations: BTreeMap<String, String>,
 }
 
 /// What of an object is needed to skip it.
@@ -110,17 +132,17 @@ pub(super) fn page<K: DeserializeOwned>(body: &[u8]) -> Result<Page<K>, ApiError
 
 /// Decodes one line of a watch. An error means that the stream itself is broken.
 pub(super) fn event<K: DeserializeOwned>(line: &[u8]) -> Result<Event<K>, ApiError> {
-    let error = match serde_json::from_slice::<WatchEvent<K>>(line) {
-        Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)) => return Ok(Event::Applied(object)),
-        Ok(WatchEvent::Deleted(object)) => return Ok(Event::Deleted(object)),
-        Ok(WatchEvent::Bookmark(bookmark)) => {
+    let error = match serde_json::from_slice::<WireEvent<K>>(line) {
+        Ok(WireEvent::Added(object) | WireEvent::Modified(object)) => return Ok(Event::Applied(object)),
+        Ok(WireEvent::Deleted(object)) => return Ok(Event::Deleted(object)),
+        Ok(WireEvent::Bookmark(bookmark)) => {
             let ending = bookmark.metadata.annotations.get(INITIAL_EVENTS_END);
             return Ok(Event::Bookmark {
                 initial_events_end: ending.is_some_and(|value| value == "true"),
                 version: bookmark.metadata.resource_version,
             });
         }
-        Ok(WatchEvent::Error(status)) => return Ok(Event::Failed(ApiError::from_status(500, &status, None))),
+        Ok(WireEvent::Error(status)) => return Ok(Event::Failed(ApiError::from_status(500, &status, None))),
         Err(error) => error,
     };
     if let Ok(outline) = serde_json::from_slice::<OutlineEvent>(line) {

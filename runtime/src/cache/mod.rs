@@ -40,6 +40,8 @@ mod index;
 mod list;
 mod metrics;
 mod store;
+#[cfg(test)]
+mod store_tests;
 mod stream;
 mod subscription;
 mod version;

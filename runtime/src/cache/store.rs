@@ -38,7 +38,6 @@ struct Entry<K> {
 }
 
 struct Tombstone {
-    uid: String,
     /// The last version known of the deleted object; its deletion is later.
     version: Version,
     recorded: Instant,
@@ -46,7 +45,8 @@ struct Tombstone {
 
 pub(super) struct Store<K> {
     entries: BTreeMap<ObjectKey, Entry<K>>,
-    tombstones: BTreeMap<ObjectKey, Tombstone>,
+    /// By key and UID.
+    tombstones: BTreeMap<(ObjectKey, String), Tombstone>,
     indexes: BTreeMap<&'static str, Index<K>>,
     /// Own entries by version, so that passing them costs nothing.
     own: BTreeSet<(u64, ObjectKey)>,
@@ -128,11 +128,8 @@ impl<K: Resource> Store<K> {
     /// DELETED; the object carries the version of its deletion.
     pub(super) fn apply_deleted(&mut self, object: &K) {
         let (key, version) = (ObjectKey::of(object), Version::of(object));
-        if let Some(tombstone) = self.tombstones.get(&key)
-            && (tombstone.uid == uid(object) || tombstone.version.is_older_than(version))
-        {
-            self.tombstones.remove(&key);
-        }
+        self.tombstones.remove(&(key.clone(), uid(object).to_owned()));
+        self.outlive(&key, version);
         // A newer one has been recorded under the same name.
         let newer = |entry: &Entry<K>| version.is_older_than(entry.version);
         if !self.entries.get(&key).is_some_and(newer) {
@@ -177,10 +174,8 @@ impl<K: Resource> Store<K> {
         for object in listed.objects {
             present.insert(ObjectKey::of(&object), object);
         }
-        self.tombstones.retain(|key, tombstone| {
-            let listed = present
-                .get(key)
-                .is_some_and(|object| uid(object) == tombstone.uid);
+        self.tombstones.retain(|(key, buried), tombstone| {
+            let listed = present.get(key).is_some_and(|object| uid(object) == buried);
             listed || tombstone.version.number().is_none() || version.is_older_than(tombstone.version)
         });
         let absent: Vec<_> = self
@@ -222,7 +217,7 @@ impl<K: Resource> Store<K> {
             None if self.passed(version) => return object,
             _ => {}
         }
-        self.tombstones.remove(&key);
+        self.outlive(&key, version);
         self.put(key, object.clone(), version, Source::OwnWrite);
         object
     }
@@ -247,11 +242,11 @@ impl<K: Resource> Store<K> {
             self.remove(key, Source::OwnWrite);
         }
         let tombstone = Tombstone {
-            uid: uid_deleted.to_owned(),
             version: known,
             recorded: now,
         };
-        self.tombstones.insert(key.clone(), tombstone);
+        self.tombstones
+            .insert((key.clone(), uid_deleted.to_owned()), tombstone);
     }
 
     fn upsert(&mut self, object: K, version: Version) {
@@ -267,15 +262,34 @@ impl<K: Resource> Store<K> {
             }
             _ => {}
         }
-        self.tombstones.remove(&key);
+        self.outlive(&key, version);
         self.put(key, Arc::new(object), version, Source::Watch);
     }
 
     /// True for what a tombstone is in the way of: the deleted object, or one that came before it.
     fn is_buried(&self, key: &ObjectKey, object: &K, version: Version) -> bool {
+        self.tombstones_of(key)
+            .any(|(buried, tombstone)| buried == uid(object) || version.is_older_than(tombstone.version))
+    }
+
+    fn tombstones_of<'a>(&'a self, key: &'a ObjectKey) -> impl Iterator<Item = (&'a str, &'a Tombstone)> {
         self.tombstones
-            .get(key)
-            .is_some_and(|tombstone| tombstone.uid == uid(object) || version.is_older_than(tombstone.version))
+            .range((key.clone(), String::new())..)
+            .take_while(move |((place, _), _)| place == key)
+            .map(|((_, uid), tombstone)| (uid.as_str(), tombstone))
+    }
+
+    /// Removes the tombstones that an event or object of this version shows to be past.
+    fn outlive(&mut self, key: &ObjectKey, version: Version) {
+        let past = |tombstone: &Tombstone| tombstone.version.is_older_than(version);
+        let served: Vec<_> = self
+            .tombstones_of(key)
+            .filter(|(_, tombstone)| past(tombstone))
+            .map(|(uid, _)| (key.clone(), uid.to_owned()))
+            .collect();
+        for place in served {
+            self.tombstones.remove(&place);
+        }
     }
 
     fn passed(&self, version: Version) -> bool {

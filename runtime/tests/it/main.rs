@@ -4,10 +4,14 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod args;
+mod cache;
 mod client;
 mod election;
 mod events;
 mod http;
 mod process;
+mod queue;
+mod script;
 mod startup;
 mod store;
+mod write;

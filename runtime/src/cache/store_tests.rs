@@ -1,0 +1,303 @@
+//! Random histories of an API server, shown late by its watch and early by our own writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::store::{Listed, Store};
+use super::version::Version;
+use crate::objects::{Claim, ObjectKey};
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Somebody creates or changes an object; if it is us, the answer is recorded.
+    Write {
+        name: u8,
+        own: bool,
+    },
+    /// Somebody deletes an object; if it is us, that is recorded.
+    Delete {
+        name: u8,
+        own: bool,
+    },
+    /// The answer to an own write comes only now (of those that are still out, this one).
+    Answer(u8),
+    /// The watch shows this many events.
+    Show(u8),
+    /// The watch is lost, and the present state listed; events up to now are not shown any more.
+    Relist,
+    Bookmark,
+}
+
+/// The server, its history, and what the watch has shown of it.
+#[derive(Default)]
+struct Server {
+    version: u64,
+    uids: u64,
+    objects: BTreeMap<u8, Claim>,
+    /// Deleted, and the object with the version of the event.
+    history: Vec<(bool, Claim)>,
+    shown: usize,
+}
+
+impl Server {
+    fn write(&mut self, name: u8) -> Claim {
+        self.version += 1;
+        let uid = self
+            .objects
+            .get(&name)
+            .and_then(|claim| claim.metadata.uid.clone());
+        let uid = uid.unwrap_or_else(|| {
+            self.uids += 1;
+            format!("u{}", self.uids)
+        });
+        let claim = claim(name, &uid, self.version);
+        self.objects.insert(name, claim.clone());
+        self.history.push((false, claim.clone()));
+        claim
+    }
+
+    fn delete(&mut self, name: u8) -> Option<Claim> {
+        let claim = self.objects.remove(&name)?;
+        self.version += 1;
+        let mut event = claim.clone();
+        event.metadata.resource_version = Some(self.version.to_string());
+        self.history.push((true, event));
+        Some(claim)
+    }
+
+    fn show(&mut self, events: usize, store: &mut Store<Claim>) {
+        for (deleted, claim) in self.history.iter().skip(self.shown).take(events) {
+            if *deleted {
+                store.apply_deleted(claim);
+            } else {
+                store.apply(claim.clone());
+            }
+            self.shown += 1;
+        }
+    }
+
+    fn has_shown_deletion(&self, name: u8, after: u64) -> bool {
+        self.history[..self.shown].iter().any(|(deleted, claim)| {
+            *deleted && ObjectKey::of(claim) == key(name) && Version::of(claim).number() > Some(after)
+        })
+    }
+
+    fn relist(&mut self, store: &mut Store<Claim>) {
+        let listed = Listed {
+            objects: self.objects.values().cloned().collect(),
+            unreadable: BTreeSet::new(),
+            version: self.version.to_string(),
+        };
+        assert!(
+            store.replace(listed, false).is_ok(),
+            "it is not older than what was shown"
+        );
+        self.shown = self.history.len();
+    }
+}
+
+fn claim(name: u8, uid: &str, version: u64) -> Claim {
+    Claim {
+        metadata: ObjectMeta {
+            namespace: Some("shop".to_owned()),
+            name: Some(name.to_string()),
+            uid: Some(uid.to_owned()),
+            resource_version: Some(version.to_string()),
+            ..ObjectMeta::default()
+        },
+        ..Claim::default()
+    }
+}
+
+fn key(name: u8) -> ObjectKey {
+    ObjectKey::new("shop", name.to_string())
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0..3_u8, any::<bool>()).prop_map(|(name, own)| Step::Write { name, own }),
+        3 => (0..3_u8, any::<bool>()).prop_map(|(name, own)| Step::Delete { name, own }),
+        4 => any::<u8>().prop_map(Step::Answer),
+        4 => (1..4_u8).prop_map(Step::Show),
+        1 => Just(Step::Relist),
+        1 => Just(Step::Bookmark),
+    ];
+    prop::collection::vec(step, 1..80)
+}
+
+/// The answers to own writes and deletions that are on their way.
+enum Answer {
+    Written(Claim),
+    Deleted(Claim),
+}
+
+/// The server, our cache of it, and what our own writes have told us.
+struct World {
+    server: Server,
+    store: Store<Claim>,
+    /// Answers on their way.
+    out: Vec<Answer>,
+    /// The version of the newest answer, by name.
+    known: BTreeMap<u8, u64>,
+    /// UIDs whose deletion was answered.
+    gone: BTreeSet<String>,
+    now: Instant,
+}
+
+impl World {
+    fn new() -> Self {
+        let (mut server, mut store) = (Server::default(), Store::new(false));
+        server.relist(&mut store);
+        Self {
+            server,
+            store,
+            out: Vec::new(),
+            known: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            now: Instant::now(),
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Write { name, own } => {
+                let claim = self.server.write(*name);
+                if *own {
+                    self.out.push(Answer::Written(claim));
+                }
+            }
+            Step::Delete { name, own } => {
+                // We delete what we know of only.
+                let shown = self
+                    .store
+                    .get(&key(*name))
+                    .and_then(|claim| claim.metadata.uid.clone());
+                if let Some(claim) = self.server.delete(*name)
+                    && *own
+                    && claim.metadata.uid == shown
+                {
+                    self.out.push(Answer::Deleted(claim));
+                }
+            }
+            Step::Answer(which) if !self.out.is_empty() => {
+                let answer = self.out.remove(usize::from(*which) % self.out.len());
+                self.answer(answer);
+            }
+            Step::Answer(_) => {}
+            Step::Show(events) => self.server.show(usize::from(*events), &mut self.store),
+            Step::Relist => self.server.relist(&mut self.store),
+            Step::Bookmark if self.server.shown == self.server.history.len() => {
+                self.store
+                    .advance(Version::parse(&self.server.version.to_string()));
+            }
+            Step::Bookmark => {}
+        }
+        self.assert_own_writes_hold();
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let (Answer::Written(claim) | Answer::Deleted(claim)) = &answer;
+        let name: u8 = claim.metadata.name.as_deref().unwrap().parse().unwrap();
+        let version = Version::of(claim).number().unwrap();
+        let uid = claim.metadata.uid.clone().unwrap();
+        match answer {
+            Answer::Written(claim) => {
+                self.store.record(claim, self.now);
+                if !self.gone.contains(&uid) && self.known.get(&name).is_none_or(|known| *known < version) {
+                    self.known.insert(name, version);
+                }
+            }
+            Answer::Deleted(claim) => {
+                let place = ObjectKey::of(&claim);
+                self.store
+                    .record_deleted(&place, &uid, Version::default(), self.now);
+                if self.known.get(&name).is_some_and(|known| *known <= version) {
+                    self.known.remove(&name);
+                }
+                self.gone.insert(uid);
+            }
+        }
+    }
+
+    /// What we know by own writes is never undone.
+    fn assert_own_writes_hold(&self) {
+        for (name, version) in &self.known {
+            match self.store.get(&key(*name)) {
+                Some(claim) => {
+                    let shown = Version::of(claim.as_ref()).number().unwrap();
+                    assert!(
+                        shown >= *version,
+                        "{name}: {shown} is older than the own write {version}"
+                    );
+                }
+                // Somebody deleted it, and the watch has shown that.
+                None => assert!(self.server.has_shown_deletion(*name, *version), "{name} vanished"),
+            }
+        }
+        for (_, claim) in self.store.all() {
+            let uid = claim.metadata.uid.as_deref().unwrap();
+            assert!(!self.gone.contains(uid), "a deleted object came back");
+        }
+    }
+
+    /// All answers arrive, and the watch shows everything.
+    fn end(mut self) {
+        for answer in std::mem::take(&mut self.out) {
+            self.answer(answer);
+        }
+        self.server.show(usize::MAX, &mut self.store);
+        let shown: Vec<_> = self
+            .store
+            .all()
+            .map(|(_, claim)| claim.as_ref().clone())
+            .collect();
+        let real: Vec<_> = self.server.objects.into_values().collect();
+        assert_eq!(shown, real, "in the end the cache shows what the server has");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn own_writes_are_never_undone_and_the_cache_ends_right(steps in steps()) {
+        let mut world = World::new();
+        for step in &steps {
+            world.step(step);
+        }
+        world.end();
+    }
+}
+
+#[test]
+fn tombstones_do_not_pile_up() {
+    let mut store = Store::<Claim>::new(false);
+    let start = Instant::now();
+    for number in 0..100_u32 {
+        // The watch was faster than the answer: no event will clear these.
+        let now = start + Duration::from_secs(60) * number;
+        let key = ObjectKey::new("shop", number.to_string());
+        store.record_deleted(&key, "u", Version::default(), now);
+    }
+    assert_eq!(store.tombstones(), 10);
+    // Those of which a version is known go with the event or with a list.
+    let mut store = Store::<Claim>::new(false);
+    for name in 0..3_u8 {
+        store.apply(claim(name, &format!("u{name}"), u64::from(name) + 1));
+        store.record_deleted(&key(name), &format!("u{name}"), Version::default(), start);
+    }
+    assert_eq!((store.tombstones(), store.len()), (3, 0));
+    store.apply_deleted(&claim(0, "u0", 9));
+    assert_eq!(store.tombstones(), 2);
+    let listed = Listed {
+        objects: Vec::new(),
+        unreadable: BTreeSet::new(),
+        version: "10".to_owned(),
+    };
+    store.replace(listed, false).unwrap();
+    assert_eq!(store.tombstones(), 0);
+}

@@ -1,5 +1,6 @@
 //! An in-memory Kubernetes API and EC2, with faults and simulated time.
 
+pub mod actors;
 pub mod ec2;
 pub mod faults;
 pub mod kube;

@@ -103,7 +103,7 @@ fn comparable(claim: &Value, old: &Value, bound: bool) -> Value {
     if text(former, "volumeName").is_empty() {
         members.remove("volumeName");
     }
-    if super::admission::class_of(old).is_none() {
+    if super::class_of(old).is_none() {
         members.remove("storageClassName");
     }
     if bound {

@@ -23,6 +23,7 @@ mod workload;
 use serde_json::Value;
 
 pub use self::admission::admit;
+pub(crate) use self::admission::class_of;
 pub use self::defaults::default;
 pub(crate) use self::error::quote;
 pub use self::error::{ErrorKind, FieldError};

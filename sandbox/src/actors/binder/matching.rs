@@ -1,0 +1,79 @@
+//! Which volumes suit a claim.
+
+use serde_json::Value;
+
+use crate::actors::{is_deleting, items, text};
+use crate::kube::validation::class_of;
+use crate::kube::validation::quantity::Quantity;
+
+/// What a claim asks for.
+pub(super) struct Wish<'a> {
+    class: &'a str,
+    size: Option<Quantity>,
+    modes: &'a [Value],
+    volume_mode: &'a str,
+    attributes: &'a str,
+    labels: Vec<(&'a str, &'a Value)>,
+}
+
+impl<'a> Wish<'a> {
+    pub(super) fn of(claim: &'a Value) -> Self {
+        let labels = claim
+            .pointer("/spec/selector/matchLabels")
+            .and_then(Value::as_object);
+        Self {
+            class: class_of(claim).unwrap_or_default(),
+            size: claim
+                .pointer("/spec/resources/requests/storage")
+                .and_then(Quantity::read),
+            modes: items(claim, "/spec/accessModes"),
+            volume_mode: text(claim, "/spec/volumeMode"),
+            attributes: text(claim, "/spec/volumeAttributesClassName"),
+            labels: labels
+                .into_iter()
+                .flatten()
+                .map(|(key, value)| (key.as_str(), value))
+                .collect(),
+        }
+    }
+}
+
+/// True where the reference of a volume is to this claim; one without a UID is to any claim of the name.
+pub(super) fn is_claimed_by(about: &Value, claim: &Value) -> bool {
+    let uid = text(about, "/uid");
+    text(about, "/name") == text(claim, "/metadata/name")
+        && text(about, "/namespace") == text(claim, "/metadata/namespace")
+        && (uid.is_empty() || uid == text(claim, "/metadata/uid"))
+}
+
+fn capacity(volume: &Value) -> Option<Quantity> {
+    volume.pointer("/spec/capacity/storage").and_then(Quantity::read)
+}
+
+/// True where the volume offers all that is asked for.
+pub(super) fn satisfies(volume: &Value, wish: &Wish<'_>) -> bool {
+    let modes = items(volume, "/spec/accessModes");
+    let labels = &volume["metadata"]["labels"];
+    !is_deleting(volume)
+        && text(volume, "/spec/storageClassName") == wish.class
+        && text(volume, "/spec/volumeMode") == wish.volume_mode
+        && text(volume, "/spec/volumeAttributesClassName") == wish.attributes
+        && capacity(volume) >= wish.size
+        && wish.modes.iter().all(|mode| modes.contains(mode))
+        && wish
+            .labels
+            .iter()
+            .all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// The smallest free volume that suits; of equal ones the first by name.
+pub(super) fn smallest<'a>(volumes: impl Iterator<Item = &'a Value>, wish: &Wish<'_>) -> Option<&'a Value> {
+    volumes
+        .filter(|volume| volume["spec"].get("claimRef").is_none() && satisfies(volume, wish))
+        .min_by(|left, right| {
+            let name = |volume: &'a Value| text(volume, "/metadata/name");
+            capacity(left)
+                .cmp(&capacity(right))
+                .then_with(|| name(left).cmp(name(right)))
+        })
+}

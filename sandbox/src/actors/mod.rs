@@ -1,0 +1,184 @@
+//! The parts of a cluster that stand around the API server: what kube-controller-manager does with
+//! volumes, claims, owners and service accounts (decision 31).
+//!
+//! | Module | Plays |
+//! |---|---|
+//! | [`binder`] | the persistent volume controller, for volumes that exist |
+//! | [`protection`] | PVC and PV protection |
+//! | [`collector`] | the garbage collector |
+//! | [`accounts`] | the `default` ServiceAccount of each namespace |
+//! | [`workloads`] | Deployment, ReplicaSet, scheduler and kubelet on one node |
+//!
+//! Each actor is one task with one subscription: it looks at one change at a time, in the order of the
+//! changes, and writes through the store at once. So the same seed gives the same writes.
+//! Their simplifications are listed in `docs/sandbox.md`.
+
+mod accounts;
+mod binder;
+mod collector;
+mod protection;
+mod workloads;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use runtime::{Clock, Scope};
+use serde_json::Value;
+
+use crate::kube::{ApiError, ApiServer, Change, GroupResource, Object, Store};
+
+const CLAIMS: GroupResource<'static> = GroupResource::new("", "persistentvolumeclaims");
+const VOLUMES: GroupResource<'static> = GroupResource::new("", "persistentvolumes");
+const PODS: GroupResource<'static> = GroupResource::new("", "pods");
+const NODES: GroupResource<'static> = GroupResource::new("", "nodes");
+const NAMESPACES: GroupResource<'static> = GroupResource::new("", "namespaces");
+const SERVICE_ACCOUNTS: GroupResource<'static> = GroupResource::new("", "serviceaccounts");
+const STORAGE_CLASSES: GroupResource<'static> = GroupResource::new("storage.k8s.io", "storageclasses");
+const DEPLOYMENTS: GroupResource<'static> = GroupResource::new("apps", "deployments");
+const REPLICA_SETS: GroupResource<'static> = GroupResource::new("apps", "replicasets");
+
+/// Starts the actors as tasks of the scope; they end with it or when it stops.
+pub fn run(server: &ApiServer, scope: &Scope, clock: Clock) {
+    let account = |name: &str| server.store(&format!("system:serviceaccount:kube-system:{name}"));
+    start(binder::Binder::new(account("persistent-volume-binder")), scope);
+    start(
+        protection::Protection::new(account("pvc-protection-controller")),
+        scope,
+    );
+    start(
+        collector::Collector::new(account("generic-garbage-collector")),
+        scope,
+    );
+    start(
+        accounts::Accounts::new(account("service-account-controller")),
+        scope,
+    );
+    start(
+        workloads::Workloads::new(account("deployment-controller"), clock),
+        scope,
+    );
+}
+
+/// Something that reacts to changes of objects.
+trait Actor: Send + 'static {
+    /// The types whose changes it sees.
+    fn interests(&self) -> Vec<GroupResource<'static>>;
+
+    /// Its access to the objects.
+    fn store(&self) -> &Store;
+
+    /// Reacts to one change.
+    fn changed(&mut self, change: &Change);
+}
+
+fn start(mut actor: impl Actor, scope: &Scope) {
+    let stopping = scope.stopping_token();
+    let mut changes = actor.store().subscribe(&actor.interests());
+    scope.spawn(async move {
+        loop {
+            let change = tokio::select! {
+                biased;
+                () = stopping.cancelled() => return,
+                change = changes.next() => change,
+            };
+            match change {
+                Some(change) => actor.changed(&change),
+                None => return,
+            }
+        }
+    });
+}
+
+/// A refused write is no reason to stop: the next change of the object leads here again.
+fn attempt(result: Result<Arc<Object>, ApiError>) -> Option<Arc<Object>> {
+    match result {
+        Ok(object) => Some(object),
+        Err(error) => {
+            tracing::debug!(%error, "an actor's write was refused");
+            None
+        }
+    }
+}
+
+/// A text at a JSON pointer; empty where there is none.
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The items of a list at a JSON pointer.
+fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+}
+
+fn is_deleting(value: &Value) -> bool {
+    !text(value, "/metadata/deletionTimestamp").is_empty()
+}
+
+fn is_gone(change: &Change) -> bool {
+    change.kind == crate::kube::ChangeKind::Deleted
+}
+
+fn has_finalizer(value: &Value, name: &str) -> bool {
+    items(value, "/metadata/finalizers")
+        .iter()
+        .any(|finalizer| finalizer == name)
+}
+
+fn remove_finalizer(value: &mut Value, name: &str) {
+    if let Some(Value::Array(finalizers)) = value.pointer_mut("/metadata/finalizers") {
+        finalizers.retain(|finalizer| finalizer != name);
+    }
+}
+
+/// Puts a member into the object at a pointer, making that object where its parent has none.
+fn set(value: &mut Value, pointer: &str, name: &str, member: Value) {
+    if let Some((parent, own)) = pointer.rsplit_once('/')
+        && let Some(Value::Object(parent)) = value.pointer_mut(parent)
+    {
+        parent
+            .entry(own)
+            .or_insert_with(|| Value::Object(serde_json::Map::new()));
+    }
+    if let Some(Value::Object(object)) = value.pointer_mut(pointer) {
+        object.insert(name.to_owned(), member);
+    }
+}
+
+/// The names of the claims that a pod mounts.
+fn claims_of(pod: &Value) -> impl Iterator<Item = &str> {
+    let volumes = items(pod, "/spec/volumes").iter();
+    volumes
+        .map(|volume| text(volume, "/persistentVolumeClaim/claimName"))
+        .filter(|name| !name.is_empty())
+}
+
+/// True once the containers of a pod run no more.
+fn has_ended(pod: &Value) -> bool {
+    matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
+}
+
+/// Objects to look at, each once, in the order in which they were noted.
+#[derive(Debug, Default)]
+struct Agenda {
+    keys: VecDeque<(String, String)>,
+}
+
+impl Agenda {
+    fn note(&mut self, namespace: &str, name: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        if !name.is_empty() && !self.keys.contains(&key) {
+            self.keys.push_back(key);
+        }
+    }
+
+    fn next(&mut self) -> Option<(String, String)> {
+        self.keys.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,402 @@
+use std::time::Duration;
+
+use runtime::Random;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A server with the actors, and a user of it.
+struct Cluster {
+    server: ApiServer,
+    store: Store,
+    scope: Scope,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let scope = Scope::new();
+        let clock = Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
+        let server = ApiServer::new(clock.clone(), Random::seeded(1), &scope);
+        run(&server, &scope, clock);
+        let store = server.store("tester");
+        Self { server, store, scope }
+    }
+
+    /// Until the actors have nothing more to do.
+    async fn settle(&self) {
+        loop {
+            let revision = self.server.revision();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if self.server.revision() == revision {
+                return;
+            }
+        }
+    }
+
+    fn volume(&self, name: &str, change: &Value) {
+        let mut volume = json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "10Gi"}, "storageClassName": "",
+                "csi": {"driver": "ebs.csi.aws.com", "volumeHandle": name},
+            },
+        });
+        json_patch::merge(&mut volume, change);
+        self.store.create(VOLUMES, volume).unwrap();
+    }
+
+    fn claim(&self, name: &str, change: &Value) {
+        let mut claim = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "default"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}, "storageClassName": ""},
+        });
+        json_patch::merge(&mut claim, change);
+        self.store.create(CLAIMS, claim).unwrap();
+    }
+
+    fn get(&self, resource: GroupResource<'_>, name: &str) -> Option<Value> {
+        let cluster = [VOLUMES, NODES, NAMESPACES].contains(&resource);
+        let namespace = if cluster { "" } else { "default" };
+        self.store
+            .get(resource, namespace, name)
+            .map(|object| object.value().clone())
+    }
+
+    fn phases(&self, claim: &str, volume: &str) -> (String, String) {
+        let phase = |object: Option<Value>| {
+            object.map_or_else(
+                || "gone".to_owned(),
+                |object| text(&object, "/status/phase").to_owned(),
+            )
+        };
+        (phase(self.get(CLAIMS, claim)), phase(self.get(VOLUMES, volume)))
+    }
+
+    fn delete(&self, resource: GroupResource<'_>, name: &str) {
+        let namespace = if resource == VOLUMES { "" } else { "default" };
+        self.store.delete(resource, namespace, name, None).unwrap();
+    }
+}
+
+fn both(claim: &str, volume: &str) -> (String, String) {
+    (claim.to_owned(), volume.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_names_a_volume_is_bound() {
+    let cluster = Cluster::new();
+    cluster.claim("c", &json!({"spec": {"volumeName": "v"}}));
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "v"), both("Pending", "gone"));
+    cluster.volume("v", &json!({}));
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "v"), both("Bound", "Bound"));
+    let (claim, volume) = (
+        cluster.get(CLAIMS, "c").unwrap(),
+        cluster.get(VOLUMES, "v").unwrap(),
+    );
+    assert_eq!(
+        claim["status"],
+        json!({"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "10Gi"}})
+    );
+    assert_eq!(
+        claim["metadata"]["annotations"],
+        json!({"pv.kubernetes.io/bind-completed": "yes"})
+    );
+    assert_eq!(
+        claim["metadata"]["finalizers"],
+        json!(["kubernetes.io/pvc-protection"])
+    );
+    assert_eq!(volume["spec"]["claimRef"]["uid"], claim["metadata"]["uid"]);
+    assert_eq!(
+        volume["metadata"]["annotations"],
+        json!({"pv.kubernetes.io/bound-by-controller": "yes"})
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_that_names_a_claim_is_kept_for_it() {
+    let cluster = Cluster::new();
+    cluster.volume(
+        "v",
+        &json!({"spec": {"claimRef": {"namespace": "default", "name": "c"}}}),
+    );
+    cluster.claim("other", &json!({}));
+    cluster.settle().await;
+    assert_eq!(cluster.phases("other", "v"), both("Pending", "Available"));
+    cluster.claim("c", &json!({}));
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "v"), both("Bound", "Bound"));
+    let annotations = &cluster.get(CLAIMS, "c").unwrap()["metadata"]["annotations"];
+    assert_eq!(annotations["pv.kubernetes.io/bound-by-controller"], "yes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_smallest_volume_that_suits_is_chosen() {
+    let cluster = Cluster::new();
+    cluster.volume("big", &json!({"spec": {"capacity": {"storage": "100Gi"}}}));
+    cluster.volume("block", &json!({"spec": {"volumeMode": "Block"}}));
+    cluster.volume("classy", &json!({"spec": {"storageClassName": "gp3"}}));
+    cluster.volume("small", &json!({"spec": {"capacity": {"storage": "1Gi"}}}));
+    cluster.volume("suits", &json!({"spec": {"capacity": {"storage": "20Gi"}}}));
+    cluster.claim("c", &json!({}));
+    cluster.settle().await;
+    assert_eq!(
+        text(&cluster.get(CLAIMS, "c").unwrap(), "/spec/volumeName"),
+        "suits"
+    );
+    cluster.claim(
+        "huge",
+        &json!({"spec": {"resources": {"requests": {"storage": "1Ti"}}}}),
+    );
+    cluster.settle().await;
+    assert_eq!(cluster.phases("huge", "big"), both("Pending", "Available"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_class_may_wait_for_a_pod() {
+    let cluster = Cluster::new();
+    let class = json!({"metadata": {"name": "late"}, "provisioner": "p", "volumeBindingMode": "WaitForFirstConsumer"});
+    cluster.store.create(STORAGE_CLASSES, class).unwrap();
+    cluster.volume("v", &json!({"spec": {"storageClassName": "late"}}));
+    cluster.claim("c", &json!({"spec": {"storageClassName": "late"}}));
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "v"), both("Pending", "Available"));
+    let node = |claim: &mut Value| {
+        set(
+            claim,
+            "/metadata/annotations",
+            "volume.kubernetes.io/selected-node",
+            json!("n"),
+        )
+    };
+    cluster.store.update(CLAIMS, "default", "c", node).unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "v"), both("Bound", "Bound"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_claim_releases_its_volume_and_a_deleted_volume_waits_for_its_claim() {
+    let cluster = Cluster::new();
+    cluster.volume("v", &json!({}));
+    cluster.claim("c", &json!({}));
+    cluster.settle().await;
+    cluster.delete(VOLUMES, "v");
+    cluster.settle().await;
+    assert_eq!(
+        cluster.phases("c", "v"),
+        both("Bound", "Bound"),
+        "protected while bound"
+    );
+    cluster.delete(CLAIMS, "c");
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "v"), both("gone", "gone"));
+    cluster.volume("w", &json!({}));
+    cluster.claim("d", &json!({}));
+    cluster.settle().await;
+    cluster.delete(CLAIMS, "d");
+    cluster.settle().await;
+    assert_eq!(cluster.phases("d", "w"), both("gone", "Released"));
+    cluster.claim("d", &json!({}));
+    cluster.settle().await;
+    assert_eq!(
+        cluster.phases("d", "w"),
+        both("Pending", "Released"),
+        "another claim of the same name"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_volume_is_gone_is_lost() {
+    let cluster = Cluster::new();
+    cluster.volume("v", &json!({}));
+    cluster.claim("c", &json!({}));
+    cluster.settle().await;
+    cluster.store.delete(VOLUMES, "", "v", None).unwrap();
+    cluster
+        .store
+        .update(VOLUMES, "", "v", |volume| {
+            set(volume, "/metadata", "finalizers", json!([]))
+        })
+        .unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "v"), both("Lost", "gone"));
+}
+
+fn pod(name: &str, claim: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "containers": [{"name": "a", "image": "i"}],
+            "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_runs_once_its_claim_is_bound_and_keeps_it() {
+    let cluster = Cluster::new();
+    cluster.store.create(PODS, pod("p", "c")).unwrap();
+    cluster.claim("c", &json!({}));
+    cluster.settle().await;
+    let phase = |cluster: &Cluster| text(&cluster.get(PODS, "p").unwrap(), "/status/phase").to_owned();
+    assert_eq!(phase(&cluster), "Pending");
+    cluster.volume("v", &json!({}));
+    cluster.settle().await;
+    assert_eq!(phase(&cluster), "Running");
+    assert_eq!(
+        text(&cluster.get(PODS, "p").unwrap(), "/spec/nodeName"),
+        "sandbox"
+    );
+    cluster.delete(CLAIMS, "c");
+    cluster.settle().await;
+    assert_eq!(
+        cluster.phases("c", "v"),
+        both("Bound", "Bound"),
+        "used by the pod"
+    );
+    cluster.delete(PODS, "p");
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "v"), both("gone", "Released"));
+}
+
+fn deployment(replicas: u64) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "default"},
+        "spec": {
+            "replicas": replicas, "selector": {"matchLabels": {"app": "d"}},
+            "template": {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "a", "image": "i"}]}},
+        },
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_runs_pods_which_go_with_it() {
+    let cluster = Cluster::new();
+    cluster.store.create(DEPLOYMENTS, deployment(2)).unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.server.count(PODS), 2);
+    assert_eq!(
+        cluster.get(DEPLOYMENTS, "d").unwrap()["status"]["readyReplicas"],
+        2
+    );
+    cluster
+        .store
+        .update(DEPLOYMENTS, "default", "d", |object| {
+            set(object, "/spec", "replicas", json!(1))
+        })
+        .unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.server.count(PODS), 1);
+    cluster.delete(DEPLOYMENTS, "d");
+    cluster.settle().await;
+    assert_eq!(
+        (cluster.server.count(REPLICA_SETS), cluster.server.count(PODS)),
+        (0, 0)
+    );
+}
+
+const CONFIG_MAPS: GroupResource<'static> = GroupResource::new("", "configmaps");
+
+fn config_map(cluster: &Cluster, name: &str, owners: &[&Arc<Object>]) -> Arc<Object> {
+    let owners: Vec<Value> = owners
+        .iter()
+        .map(|owner| json!({"apiVersion": "v1", "kind": "ConfigMap", "name": owner.name(), "uid": owner.uid(), "blockOwnerDeletion": true}))
+        .collect();
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default", "ownerReferences": owners}});
+    cluster.store.create(CONFIG_MAPS, map).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_goes_with_its_last_owner() {
+    let cluster = Cluster::new();
+    let (first, second) = (
+        config_map(&cluster, "first", &[]),
+        config_map(&cluster, "second", &[]),
+    );
+    config_map(&cluster, "child", &[&first, &second]);
+    cluster.settle().await;
+    cluster.delete(CONFIG_MAPS, "first");
+    cluster.settle().await;
+    let child = cluster.get(CONFIG_MAPS, "child").unwrap();
+    assert_eq!(items(&child, "/metadata/ownerReferences").len(), 1);
+    cluster.delete(CONFIG_MAPS, "second");
+    cluster.settle().await;
+    assert!(cluster.get(CONFIG_MAPS, "child").is_none());
+    config_map(&cluster, "orphan", &[&first]);
+    cluster.settle().await;
+    assert!(
+        cluster.get(CONFIG_MAPS, "orphan").is_none(),
+        "its owner never was"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn owners_may_wait_for_their_dependents_or_leave_them() {
+    let cluster = Cluster::new();
+    for (finalizer, child_stays) in [("foregroundDeletion", false), ("orphan", true)] {
+        let parent = config_map(&cluster, "parent", &[]);
+        config_map(&cluster, "child", &[&parent]);
+        let note = |object: &mut Value| set(object, "/metadata", "finalizers", json!([finalizer]));
+        cluster
+            .store
+            .update(CONFIG_MAPS, "default", "parent", note)
+            .unwrap();
+        cluster.delete(CONFIG_MAPS, "parent");
+        cluster.settle().await;
+        assert!(cluster.get(CONFIG_MAPS, "parent").is_none(), "{finalizer}");
+        assert_eq!(
+            cluster.get(CONFIG_MAPS, "child").is_some(),
+            child_stays,
+            "{finalizer}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_namespace_has_a_default_account() {
+    let cluster = Cluster::new();
+    cluster
+        .store
+        .create(NAMESPACES, json!({"metadata": {"name": "mine"}}))
+        .unwrap();
+    cluster.settle().await;
+    for namespace in ["default", "kube-system", "mine"] {
+        assert!(
+            cluster
+                .store
+                .get(SERVICE_ACCOUNTS, namespace, "default")
+                .is_some(),
+            "{namespace}"
+        );
+    }
+    cluster.store.delete(NAMESPACES, "", "mine", None).unwrap();
+    cluster.settle().await;
+    assert!(cluster.get(NAMESPACES, "mine").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn actors_end_when_the_scope_stops() {
+    let cluster = Cluster::new();
+    cluster.settle().await;
+    cluster.scope.stop();
+    cluster.scope.finished().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn settled_objects_are_written_no_more() {
+    let cluster = Cluster::new();
+    cluster.volume("v", &json!({}));
+    cluster.claim("c", &json!({}));
+    cluster.store.create(DEPLOYMENTS, deployment(1)).unwrap();
+    cluster.settle().await;
+    let revision = cluster.server.revision();
+    cluster
+        .store
+        .update(CLAIMS, "default", "c", |claim| {
+            set(claim, "/metadata/labels", "a", json!("b"))
+        })
+        .unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.server.revision(), revision + 1);
+}

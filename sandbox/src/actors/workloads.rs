@@ -1,0 +1,278 @@
+//! Pods on one node: a Deployment makes a ReplicaSet, which makes pods; a pod whose claims are bound is
+//! scheduled and runs at once.
+
+use jiff::Timestamp;
+use runtime::Clock;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Actor, CLAIMS, DEPLOYMENTS, NODES, PODS, REPLICA_SETS, attempt, claims_of, is_deleting, is_gone, items,
+    set, text,
+};
+use crate::kube::{Change, GroupResource, Object, Store};
+
+const NODE: &str = "sandbox";
+
+/// Deployment and ReplicaSet controllers, scheduler and kubelet.
+pub(super) struct Workloads {
+    store: Store,
+    clock: Clock,
+}
+
+impl Workloads {
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
+    }
+
+    fn now(&self) -> String {
+        let now: Timestamp = self.clock.now();
+        now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    /// One ReplicaSet for the present template; those of former templates go.
+    fn deployment(&self, deployment: &Value) {
+        if is_deleting(deployment) {
+            return;
+        }
+        let namespace = text(deployment, "/metadata/namespace");
+        let template = &deployment["spec"]["template"];
+        let digest = hex::encode(Sha256::digest(template.to_string()));
+        let hash = digest.get(..10).unwrap_or_default();
+        let wanted = format!("{}-{hash}", text(deployment, "/metadata/name"));
+        for set in self.owned(REPLICA_SETS, deployment) {
+            if set.name() != wanted {
+                attempt(
+                    self.store
+                        .delete(REPLICA_SETS, namespace, set.name(), Some(set.uid())),
+                );
+            }
+        }
+        let replicas = deployment["spec"]["replicas"].clone();
+        if self.store.get(REPLICA_SETS, namespace, &wanted).is_some() {
+            attempt(self.store.update(REPLICA_SETS, namespace, &wanted, |set_| {
+                set(set_, "/spec", "replicas", replicas);
+            }));
+            return;
+        }
+        let mut template = template.clone();
+        set(
+            &mut template,
+            "/metadata/labels",
+            "pod-template-hash",
+            json!(hash),
+        );
+        let mut selector = deployment["spec"]["selector"].clone();
+        set(&mut selector, "/matchLabels", "pod-template-hash", json!(hash));
+        let made = json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {
+                "name": wanted, "namespace": namespace, "labels": template["metadata"]["labels"],
+                "ownerReferences": [owner("apps/v1", "Deployment", deployment)],
+            },
+            "spec": {"replicas": replicas, "selector": selector, "template": template},
+        });
+        attempt(self.store.create(REPLICA_SETS, made));
+    }
+
+    /// As many pods as wanted; the last by name go first.
+    fn replica_set(&self, set: &Value) {
+        if is_deleting(set) {
+            return;
+        }
+        let namespace = text(set, "/metadata/namespace");
+        let wanted = set["spec"]["replicas"]
+            .as_u64()
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(1);
+        let pods = self.owned(PODS, set);
+        let living: Vec<_> = pods
+            .iter()
+            .filter(|pod| !is_deleting(pod.value()) && !super::has_ended(pod.value()))
+            .collect();
+        for pod in living.iter().skip(wanted) {
+            attempt(self.store.delete(PODS, namespace, pod.name(), Some(pod.uid())));
+        }
+        for _ in living.len()..wanted {
+            let template = &set["spec"]["template"];
+            let made = json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {
+                    "generateName": format!("{}-", text(set, "/metadata/name")), "namespace": namespace,
+                    "labels": template["metadata"]["labels"],
+                    "annotations": template["metadata"].get("annotations").cloned().unwrap_or_else(|| json!({})),
+                    "ownerReferences": [owner("apps/v1", "ReplicaSet", set)],
+                },
+                "spec": template["spec"],
+            });
+            if attempt(self.store.create(PODS, made)).is_none() {
+                return;
+            }
+        }
+        self.count(set);
+    }
+
+    /// Status of the set and of the Deployment above it.
+    fn count(&self, replica_set: &Value) {
+        let pods = self.owned(PODS, replica_set);
+        let ready = pods
+            .iter()
+            .filter(|pod| text(pod.value(), "/status/phase") == "Running")
+            .count();
+        let namespace = text(replica_set, "/metadata/namespace");
+        let counts = [
+            ("replicas", pods.len()),
+            ("readyReplicas", ready),
+            ("availableReplicas", ready),
+        ];
+        let note = |object: &mut Value| {
+            for (field, count) in counts {
+                set(object, "/status", field, json!(count));
+            }
+            let generation = object["metadata"]["generation"].clone();
+            set(object, "/status", "observedGeneration", generation);
+        };
+        attempt(
+            self.store
+                .update_status(REPLICA_SETS, namespace, text(replica_set, "/metadata/name"), note),
+        );
+        for owner in items(replica_set, "/metadata/ownerReferences") {
+            if text(owner, "/kind") == "Deployment" {
+                attempt(
+                    self.store
+                        .update_status(DEPLOYMENTS, namespace, text(owner, "/name"), |object| {
+                            note(object);
+                            set(object, "/status", "updatedReplicas", json!(counts[0].1));
+                        }),
+                );
+            }
+        }
+    }
+
+    fn owned(&self, resource: GroupResource<'_>, owner: &Value) -> Vec<std::sync::Arc<Object>> {
+        let uid = text(owner, "/metadata/uid");
+        let mut objects = self
+            .store
+            .list(resource, Some(text(owner, "/metadata/namespace")));
+        objects.retain(|object| {
+            items(object.value(), "/metadata/ownerReferences")
+                .iter()
+                .any(|owner| text(owner, "/uid") == uid)
+        });
+        objects
+    }
+
+    /// Schedules a pod once its claims are bound, and lets it run. A pod that is being deleted ends.
+    fn pod(&self, pod: &Value) {
+        let (namespace, name) = (text(pod, "/metadata/namespace"), text(pod, "/metadata/name"));
+        if is_deleting(pod) {
+            attempt(
+                self.store
+                    .delete(PODS, namespace, name, Some(text(pod, "/metadata/uid"))),
+            );
+            return;
+        }
+        let bound = |claim: &str| {
+            let claim = self.store.get(CLAIMS, namespace, claim);
+            claim.is_some_and(|claim| text(claim.value(), "/status/phase") == "Bound")
+        };
+        if text(pod, "/status/phase") != "Pending" || !claims_of(pod).all(bound) {
+            return;
+        }
+        if text(pod, "/spec/nodeName").is_empty() {
+            self.ensure_node();
+            attempt(self.store.update(PODS, namespace, name, |pod| {
+                set(pod, "/spec", "nodeName", json!(NODE))
+            }));
+        }
+        let now = self.now();
+        let ready = json!([
+            {"type": "PodScheduled", "status": "True", "lastTransitionTime": now},
+            {"type": "Ready", "status": "True", "lastTransitionTime": now},
+        ]);
+        attempt(self.store.update_status(PODS, namespace, name, |pod| {
+            set(pod, "/status", "phase", json!("Running"));
+            set(pod, "/status", "startTime", json!(now));
+            set(pod, "/status", "conditions", ready);
+        }));
+    }
+
+    fn ensure_node(&self) {
+        if self.store.get(NODES, "", NODE).is_some() {
+            return;
+        }
+        let node = json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE}},
+            "spec": {},
+        });
+        attempt(self.store.create(NODES, node));
+        let ready = json!([{"type": "Ready", "status": "True", "reason": "KubeletReady", "lastTransitionTime": self.now()}]);
+        attempt(
+            self.store
+                .update_status(NODES, "", NODE, |node| set(node, "/status", "conditions", ready)),
+        );
+    }
+
+    fn pod_changed(&self, change: &Change) {
+        let pod = change.object.value();
+        if !is_gone(change)
+            && let Some(pod) = self
+                .store
+                .get(PODS, change.object.namespace(), change.object.name())
+        {
+            self.pod(pod.value());
+        }
+        for owner in items(pod, "/metadata/ownerReferences") {
+            if let Some(set) = self
+                .store
+                .get(REPLICA_SETS, change.object.namespace(), text(owner, "/name"))
+            {
+                self.replica_set(set.value());
+            }
+        }
+    }
+}
+
+fn owner(api_version: &str, kind: &str, object: &Value) -> Value {
+    json!({
+        "apiVersion": api_version, "kind": kind, "name": object["metadata"]["name"],
+        "uid": object["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true,
+    })
+}
+
+impl Actor for Workloads {
+    fn interests(&self) -> Vec<GroupResource<'static>> {
+        vec![DEPLOYMENTS, REPLICA_SETS, PODS, CLAIMS]
+    }
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn changed(&mut self, change: &Change) {
+        let (namespace, name) = (change.object.namespace(), change.object.name());
+        let present = |resource| {
+            self.store
+                .get(resource, namespace, name)
+                .filter(|_| !is_gone(change))
+        };
+        match text(change.object.value(), "/kind") {
+            "Deployment" => present(DEPLOYMENTS)
+                .iter()
+                .for_each(|object| self.deployment(object.value())),
+            "ReplicaSet" => present(REPLICA_SETS)
+                .iter()
+                .for_each(|object| self.replica_set(object.value())),
+            "Pod" => self.pod_changed(change),
+            "PersistentVolumeClaim" => {
+                for pod in self.store.list(PODS, Some(namespace)) {
+                    if claims_of(pod.value()).any(|claim| claim == name) {
+                        self.pod(pod.value());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -17,6 +17,7 @@ mod kube_delete;
 mod kube_http;
 mod kube_list;
 mod kube_patch;
+mod kube_rules;
 mod kube_support;
 mod kube_update;
 mod kube_watch;

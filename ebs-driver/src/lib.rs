@@ -1,1 +1,85 @@
-//! The EBS CSI driver: Identity, Controller and Node services over EC2
+//! The EBS CSI driver: Identity and Controller services over EC2.
+//!
+//! Replaces `aws-ebs-csi-driver controller`. The same services are served on a Unix socket ([`run`]) or called
+//! in process ([`Driver::routes`]); EC2 is the real one over the official SDK, or a service in the same process
+//! ([`Ec2Transport`]).
+//!
+//! ```text
+//! CSI request -> rpc/<name>: parse, in-flight key -> decision (volume, snapshot, expand: pure)
+//!                                                 -> ec2: retries, limit, batches -> SDK -> EC2
+//! ```
+//!
+//! | Module | Subject |
+//! |---|---|
+//! | [`args`] | flags and their checks |
+//! | [`driver`] | what all services share |
+//! | `rpc` | one file a CSI call: parse, call, map |
+//! | [`parameters`], [`tags`] | classes; tags and their templates |
+//! | [`volume`], [`snapshot`], [`expand`] | decisions without I/O |
+//! | [`coalesce`], [`polls`], [`memory`] | merged changes, merged readiness polls, recent names |
+//! | [`iops`], [`size`], [`topology`], [`token`] | rules of single values |
+//! | [`ec2`] | the port, its SDK form, batches, retries, error classes |
+//! | [`in_flight`], [`deadline`], [`metrics`], [`names`] | around all of them |
+//!
+//! Behaviour is specified in `docs/spec/ebs-driver.md`; where it deviates from upstream on purpose,
+//! `docs/deviations.md` says so.
+
+pub mod args;
+pub mod coalesce;
+pub mod deadline;
+pub mod driver;
+pub mod ec2;
+pub mod expand;
+pub mod in_flight;
+pub mod iops;
+pub mod memory;
+pub mod metrics;
+pub mod names;
+pub mod parameters;
+pub mod polls;
+mod rpc;
+pub mod size;
+pub mod snapshot;
+pub mod tags;
+pub mod token;
+pub mod topology;
+pub mod volume;
+mod waits;
+
+use prometheus::Registry;
+use runtime::{Clock, Random, Scope};
+use thiserror::Error;
+
+pub use args::{Args, ArgsError, Config};
+pub use driver::Driver;
+pub use ec2::sdk::Ec2Transport;
+
+/// Why the driver ended.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The metrics cannot be registered.
+    #[error("cannot register the metrics of the driver: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The socket cannot be served.
+    #[error(transparent)]
+    Serve(#[from] csi::server::ServeError),
+}
+
+/// Serves the driver on its endpoint until `scope` is stopping, and then until the running calls have ended.
+///
+/// # Errors
+/// When the metrics or the socket are taken, or serving fails.
+pub async fn run(
+    config: Config,
+    ec2: Ec2Transport,
+    clock: Clock,
+    random: Random,
+    scope: &Scope,
+    registry: &Registry,
+) -> Result<(), Error> {
+    let endpoint = config.endpoint.clone();
+    let driver = Driver::new(config, ec2, clock, random, scope, registry)?;
+    tracing::info!(driver = names::DRIVER, version = names::VERSION, %endpoint, "serving");
+    csi::serve(&endpoint, driver.routes(), scope.stopping_token()).await?;
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! The checked form of the flags.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use csi::Address;
+use runtime::args::GoDuration;
+use thiserror::Error;
+
+use super::Args;
+use crate::ec2::batch::Batching;
+use crate::ec2::sdk::Endpoint;
+use crate::metrics::DeprecatedNames;
+use crate::names::VERSION;
+use crate::tags::{self, InvalidTags, TagError, TagPolicy};
+
+/// Why the command line is refused.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum ArgsError {
+    /// No such mode.
+    #[error("unknown mode {0:?}; known are controller, node, all, metadataLabeler and pre-stop-hook")]
+    UnknownMode(String),
+    /// A mode of upstream that this version does not have.
+    #[error("the mode {0:?} is not built yet; this version serves the mode controller")]
+    NotBuilt(&'static str),
+    /// A flag that the mode does not have. A parse error upstream.
+    #[error("the mode {mode} has no flag {flag}")]
+    NotOfMode {
+        /// The mode.
+        mode: &'static str,
+        /// The flag.
+        flag: &'static str,
+    },
+    /// Two flags exclude each other.
+    #[error("{0} and {1} exclude each other")]
+    Exclusive(&'static str, &'static str),
+    /// A flag needs others.
+    #[error("{0} needs {1}")]
+    Needs(&'static str, &'static str),
+    /// A duration must be above 0.
+    #[error("{0} must be above 0")]
+    Zero(&'static str),
+    /// No such metadata source.
+    #[error("unknown metadata source {0:?}; known are imds, kubernetes and metadata-labeler")]
+    MetadataSource(String),
+    /// A tag flag cannot be read.
+    #[error("{flag}: {source}")]
+    Tags {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong.
+        source: TagError,
+    },
+    /// The endpoint cannot be read.
+    #[error("--endpoint: {0}")]
+    Endpoint(#[from] csi::address::InvalidAddress),
+}
+
+impl ArgsError {
+    /// The exit code: 2 for what upstream's parser refuses, 1 for the rest (Q26).
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotOfMode { .. } => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// What the driver is told at its start, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where the CSI services listen.
+    pub endpoint: Address,
+    /// Where the caller serves the metrics, if anywhere.
+    pub http_endpoint: Option<String>,
+    /// Certificate and key of the metrics server.
+    pub metrics_tls: Option<(PathBuf, PathBuf)>,
+    /// Tags of flags.
+    pub tags: TagPolicy,
+    /// Whether Describe calls are merged.
+    pub batching: Batching,
+    /// How long further changes of a volume are waited for.
+    pub modify_window: Duration,
+    /// How far EC2's Describe answers may lag behind what was done (decision 22). No flag of upstream.
+    pub consistency_delay: Duration,
+    /// Whether old metric names are kept.
+    pub deprecated_names: DeprecatedNames,
+    /// Whether `local-ebs://` handles are accepted.
+    pub has_node_local_volumes: bool,
+    /// EC2's address, region and user agent.
+    pub ec2: Endpoint,
+}
+
+impl Default for Config {
+    /// What no flag at all gives, with batching on as the chart sets it.
+    fn default() -> Self {
+        Self {
+            endpoint: Address::Unix("/tmp/csi.sock".into()),
+            http_endpoint: None,
+            metrics_tls: None,
+            tags: TagPolicy::default(),
+            batching: Batching::On,
+            modify_window: Duration::from_secs(2),
+            consistency_delay: Duration::from_secs(5),
+            deprecated_names: DeprecatedNames::Off,
+            has_node_local_volumes: false,
+            ec2: Endpoint {
+                user_agent: user_agent(None),
+                ..Endpoint::default()
+            },
+        }
+    }
+}
+
+/// The mode by its name.
+fn mode(name: &str) -> Result<&'static str, ArgsError> {
+    ["controller", "node", "all", "metadataLabeler", "pre-stop-hook"]
+        .into_iter()
+        .find(|known| *known == name)
+        .ok_or_else(|| ArgsError::UnknownMode(name.to_owned()))
+}
+
+fn user_agent(extra: Option<&str>) -> String {
+    let extra = extra.filter(|extra| !extra.is_empty());
+    let suffix = extra.map(|extra| format!("-{extra}")).unwrap_or_default();
+    format!("aws-ebs-csi-driver-{VERSION}{suffix}")
+}
+
+impl Args {
+    /// Checks the flags together.
+    ///
+    /// # Errors
+    /// The first combination that cannot be served; [`ArgsError::exit_code`] is the code to end with.
+    pub fn config(&self) -> Result<Config, ArgsError> {
+        let mode = mode(&self.mode)?;
+        self.check_flags_of_mode(mode)?;
+        self.check_combinations()?;
+        let tags = self.tags()?;
+        if mode != "controller" {
+            return Err(ArgsError::NotBuilt(mode));
+        }
+        let controller = &self.controller;
+        let on = |flag: Option<bool>| flag == Some(true);
+        let defaults = Config::default();
+        Ok(Config {
+            endpoint: self.endpoint.parse()?,
+            http_endpoint: Some(self.http_endpoint.clone()).filter(|address| !address.is_empty()),
+            metrics_tls: self.metrics_cert_file.clone().zip(self.metrics_key_file.clone()),
+            tags,
+            batching: if on(controller.batching) {
+                Batching::On
+            } else {
+                Batching::Off
+            },
+            modify_window: self.modify_window()?,
+            deprecated_names: if on(controller.deprecated_metrics) {
+                DeprecatedNames::On
+            } else {
+                DeprecatedNames::Off
+            },
+            has_node_local_volumes: on(controller.enable_node_local_volumes),
+            ec2: Endpoint {
+                url: self.cloud.aws_ec2_endpoint.clone().filter(|url| !url.is_empty()),
+                region: self.cloud.aws_region.clone().filter(|region| !region.is_empty()),
+                user_agent: user_agent(self.cloud.user_agent_extra.as_deref()),
+            },
+            ..defaults
+        })
+    }
+
+    /// Refuses flags that the mode does not have.
+    fn check_flags_of_mode(&self, mode: &'static str) -> Result<(), ArgsError> {
+        let groups = [
+            (
+                &["controller", "all", "metadataLabeler"][..],
+                self.cloud.first_given(),
+            ),
+            (&["controller", "all"], self.controller.first_given()),
+            (&["node", "all"], self.node.first_given()),
+        ];
+        for (modes, flag) in groups {
+            if let Some(flag) = flag.filter(|_| !modes.contains(&mode)) {
+                return Err(ArgsError::NotOfMode { mode, flag });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_combinations(&self) -> Result<(), ArgsError> {
+        let is_set = |value: Option<i64>| value.is_some_and(|value| value >= 0);
+        if is_set(self.node.volume_attach_limit) && is_set(self.node.reserved_volume_attachments) {
+            return Err(ArgsError::Exclusive(
+                "--volume-attach-limit",
+                "--reserved-volume-attachments",
+            ));
+        }
+        match (&self.metrics_cert_file, &self.metrics_key_file) {
+            (Some(_), None) => return Err(ArgsError::Needs("--metrics-cert-file", "--metrics-key-file")),
+            (None, Some(_)) => return Err(ArgsError::Needs("--metrics-key-file", "--metrics-cert-file")),
+            (Some(_), Some(_)) if self.http_endpoint.is_empty() => {
+                return Err(ArgsError::Needs("--metrics-cert-file", "--http-endpoint"));
+            }
+            _ => {}
+        }
+        self.modify_window()?;
+        for source in self.metadata_sources.split(',') {
+            let source = source.trim().to_lowercase();
+            if !["imds", "kubernetes", "metadata-labeler"].contains(&source.as_str()) {
+                return Err(ArgsError::MetadataSource(source));
+            }
+        }
+        Ok(())
+    }
+
+    fn modify_window(&self) -> Result<Duration, ArgsError> {
+        match self.controller.modify_volume_request_handler_timeout {
+            None => Ok(Config::default().modify_window),
+            Some(GoDuration(Duration::ZERO)) => {
+                Err(ArgsError::Zero("--modify-volume-request-handler-timeout"))
+            }
+            Some(GoDuration(window)) => Ok(window),
+        }
+    }
+
+    fn tags(&self) -> Result<TagPolicy, ArgsError> {
+        let controller = &self.controller;
+        let read = |flag, text: &Option<String>| -> Result<BTreeMap<String, String>, ArgsError> {
+            tags::parse_flag(text.as_deref().unwrap_or_default())
+                .map_err(|source| ArgsError::Tags { flag, source })
+        };
+        let mut extra = read("--extra-volume-tags", &controller.extra_volume_tags)?;
+        extra.extend(read("--extra-tags", &controller.extra_tags)?);
+        Ok(TagPolicy {
+            extra,
+            cluster_id: controller.k8s_tag_cluster_id.clone().filter(|id| !id.is_empty()),
+            invalid: if controller.warn_on_invalid_tag == Some(true) {
+                InvalidTags::Drop
+            } else {
+                InvalidTags::Refuse
+            },
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! What all services of one driver share.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use csi::panics::Panics;
+use csi::v1::controller_server::ControllerServer;
+use csi::v1::identity_server::IdentityServer;
+use prometheus::Registry;
+use runtime::{Clock, Random, Scope};
+use tokio::time::Instant;
+use tonic::service::Routes;
+
+use crate::args::Config;
+use crate::coalesce::Coalescer;
+use crate::ec2::Ec2;
+use crate::ec2::lookups::Lookups;
+use crate::ec2::retry::Caller;
+use crate::ec2::sdk::{Ec2Transport, SdkEc2};
+use crate::in_flight::InFlight;
+use crate::iops::Ceilings;
+use crate::memory::SnapshotMemory;
+use crate::metrics::Metrics;
+use crate::polls::Polls;
+use crate::rpc::expand_volume::{Expander, Expansion};
+use crate::rpc::{ControllerService, IdentityService};
+use crate::token::Tokens;
+use crate::waits::Waits;
+
+/// The driver: its services over one EC2. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Driver {
+    core: Arc<Core>,
+    panics: Panics,
+}
+
+/// The state behind the services. All of it may be lost at any moment without losing or doubling a volume or
+/// a snapshot.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub config: Config,
+    pub ec2: Arc<dyn Ec2>,
+    pub lookups: Lookups,
+    pub polls: Polls,
+    pub tokens: Tokens,
+    pub ceilings: Arc<Ceilings>,
+    pub snapshots: SnapshotMemory,
+    pub in_flight: InFlight,
+    pub changes: Coalescer<Expansion>,
+    pub waits: Waits,
+    /// When EC2 last said that it would have let us.
+    pub access_checked: Mutex<Option<Instant>>,
+}
+
+impl std::fmt::Debug for dyn Ec2 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ec2")
+    }
+}
+
+impl Driver {
+    /// A driver over this EC2. Nothing is sent before the first call that needs it. Long waits inside calls
+    /// end when `scope` is stopping.
+    ///
+    /// # Errors
+    /// When the registry already has metrics of a driver.
+    pub fn new(
+        config: Config,
+        ec2: Ec2Transport,
+        clock: Clock,
+        random: Random,
+        scope: &Scope,
+        registry: &Registry,
+    ) -> Result<Self, prometheus::Error> {
+        let metrics = Metrics::new(registry, config.deprecated_names)?;
+        let caller = Caller::new(random, metrics.clone());
+        let endpoint = config.ec2.clone();
+        let sdk = SdkEc2::new(ec2, endpoint, clock.clone(), caller);
+        let panics = Panics::new(registry)?;
+        let core = Core::new(config, Arc::new(sdk), clock, scope, &metrics);
+        Ok(Self {
+            core: Arc::new(core),
+            panics,
+        })
+    }
+
+    /// The services, for a socket or for a channel in process. A panic in a call ends that call only.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        let identity = IdentityServer::new(IdentityService::new(self.core.clone()));
+        let controller = ControllerServer::new(ControllerService::new(self.core.clone()));
+        self.panics.catch(Routes::new(identity).add_service(controller))
+    }
+}
+
+impl Core {
+    fn new(config: Config, ec2: Arc<dyn Ec2>, clock: Clock, scope: &Scope, metrics: &Metrics) -> Self {
+        let lookups = Lookups::new(&ec2, config.batching, metrics);
+        let waits = Waits::new(scope.stopping_token());
+        let ceilings = Arc::new(Ceilings::default());
+        let expander = Expander::new(
+            ec2.clone(),
+            lookups.clone(),
+            ceilings.clone(),
+            waits.clone(),
+            clock,
+        );
+        Self {
+            polls: Polls::new(ec2.clone(), metrics.clone()),
+            tokens: Tokens::default(),
+            snapshots: SnapshotMemory::default(),
+            in_flight: InFlight::default(),
+            changes: Coalescer::new(config.modify_window, expander.execute()),
+            access_checked: Mutex::new(None),
+            waits,
+            ceilings,
+            lookups,
+            ec2,
+            config,
+        }
+    }
+
+    /// How far EC2's Describe answers may lag.
+    pub fn consistency_delay(&self) -> Duration {
+        self.config.consistency_delay
+    }
+}

@@ -1,0 +1,406 @@
+//! The codes of EC2 and their classes. Source: spec 1.8, 3.8, Q3, Q4, Q9.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// The actions that the driver sends.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Action {
+    /// CreateVolume
+    CreateVolume,
+    /// CopyVolumes
+    CopyVolumes,
+    /// DeleteVolume
+    DeleteVolume,
+    /// DescribeVolumes
+    DescribeVolumes,
+    /// ModifyVolume
+    ModifyVolume,
+    /// DescribeVolumesModifications
+    DescribeVolumesModifications,
+    /// CreateSnapshot
+    CreateSnapshot,
+    /// DeleteSnapshot
+    DeleteSnapshot,
+    /// DescribeSnapshots
+    DescribeSnapshots,
+    /// EnableFastSnapshotRestores
+    EnableFastSnapshotRestores,
+    /// LockSnapshot
+    LockSnapshot,
+    /// DescribeAvailabilityZones
+    DescribeAvailabilityZones,
+}
+
+impl Action {
+    /// The name in requests and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CreateVolume => "CreateVolume",
+            Self::CopyVolumes => "CopyVolumes",
+            Self::DeleteVolume => "DeleteVolume",
+            Self::DescribeVolumes => "DescribeVolumes",
+            Self::ModifyVolume => "ModifyVolume",
+            Self::DescribeVolumesModifications => "DescribeVolumesModifications",
+            Self::CreateSnapshot => "CreateSnapshot",
+            Self::DeleteSnapshot => "DeleteSnapshot",
+            Self::DescribeSnapshots => "DescribeSnapshots",
+            Self::EnableFastSnapshotRestores => "EnableFastSnapshotRestores",
+            Self::LockSnapshot => "LockSnapshot",
+            Self::DescribeAvailabilityZones => "DescribeAvailabilityZones",
+        }
+    }
+
+    /// Whether a second request does no harm when the first one may have taken effect.
+    #[must_use]
+    pub fn is_repeatable(self) -> bool {
+        !matches!(self, Self::CreateSnapshot | Self::ModifyVolume)
+    }
+}
+
+/// Why there is no answer of EC2 to go by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lost {
+    /// No answer in time.
+    Timeout,
+    /// No connection, or one that broke.
+    Connection,
+    /// The name of the endpoint has no address.
+    Dns,
+    /// No credentials; nothing was sent.
+    Credentials,
+    /// Nothing was sent for another reason.
+    NotSent,
+    /// An answer that cannot be read.
+    Malformed,
+}
+
+impl Lost {
+    /// Value of the label `kind` of `slackwater_ec2_errors_total`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Connection => "connect",
+            Self::Dns => "dns",
+            Self::Credentials => "credentials",
+            Self::NotSent => "not_sent",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Failure {
+    /// EC2 answered with an error.
+    Answer {
+        /// HTTP status.
+        status: u16,
+        /// EC2's code.
+        code: String,
+        /// EC2's text, without what differs from call to call.
+        message: String,
+    },
+    /// There is no answer to go by.
+    Lost {
+        /// Why.
+        why: Lost,
+        /// Details for the reader.
+        detail: String,
+    },
+}
+
+/// A call that did not succeed.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub struct Ec2Error {
+    /// The action.
+    pub action: Action,
+    /// What went wrong.
+    pub failure: Failure,
+}
+
+impl fmt::Display for Ec2Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let action = self.action.name();
+        match &self.failure {
+            Failure::Answer { code, message, .. } if message.is_empty() => write!(f, "{action}: {code}"),
+            Failure::Answer { code, message, .. } => write!(f, "{action}: {code}: {message}"),
+            Failure::Lost { why, detail } => {
+                let why = match why {
+                    Lost::Timeout => "no answer in time",
+                    Lost::Connection => "no connection to EC2",
+                    Lost::Dns => "the EC2 endpoint has no address",
+                    Lost::Credentials => "no AWS credentials",
+                    Lost::NotSent => "nothing was sent",
+                    Lost::Malformed => "EC2's answer cannot be read",
+                };
+                if detail.is_empty() {
+                    write!(f, "{action}: {why}")
+                } else {
+                    write!(f, "{action}: {why}: {detail}")
+                }
+            }
+        }
+    }
+}
+
+/// What an error means for the caller.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Class {
+    /// The thing does not exist.
+    NotFound,
+    /// The text is no ID of EC2, so nothing of that name exists.
+    MalformedId,
+    /// EC2 refuses the content of the request.
+    BadParameter,
+    /// EC2 does not do this here or for this type.
+    Unsupported,
+    /// The client token was used for something else.
+    TokenMismatch,
+    /// A quota; may be reported for a token that already made a volume.
+    Quota,
+    /// The thing is in a state that does not allow it, or is used.
+    State,
+    /// A dry run that would have succeeded.
+    DryRun,
+    /// Too many requests; not executed.
+    Throttled,
+    /// It may or may not have taken effect.
+    Unclear,
+    /// It was never sent, or could not reach EC2.
+    NotSent,
+    /// Every other definite refusal.
+    Refused,
+}
+
+const THROTTLES: [&str; 14] = [
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+];
+
+const BAD_PARAMETERS: [&str; 9] = [
+    "InvalidParameter",
+    "InvalidParameterCombination",
+    "InvalidParameterDependency",
+    "InvalidParameterValue",
+    "InvalidZone.NotFound",
+    "MissingParameter",
+    "UnknownParameter",
+    "UnknownVolumeType",
+    "ValidationError",
+];
+
+impl Ec2Error {
+    /// An error without an answer.
+    #[must_use]
+    pub fn lost(action: Action, why: Lost, detail: impl Into<String>) -> Self {
+        Self {
+            action,
+            failure: Failure::Lost {
+                why,
+                detail: detail.into(),
+            },
+        }
+    }
+
+    /// The code of EC2, if it gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match &self.failure {
+            Failure::Answer { code, .. } => Some(code),
+            Failure::Lost { .. } => None,
+        }
+    }
+
+    /// The text of EC2, or our own.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        match &self.failure {
+            Failure::Answer { message, .. } => message,
+            Failure::Lost { detail, .. } => detail,
+        }
+    }
+
+    /// What it means.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match &self.failure {
+            Failure::Answer { status, code, .. } => class_of(*status, code),
+            Failure::Lost { why, .. } => match why {
+                Lost::Timeout | Lost::Connection | Lost::Malformed => Class::Unclear,
+                Lost::Dns | Lost::Credentials | Lost::NotSent => Class::NotSent,
+            },
+        }
+    }
+
+    /// Whether the same request may succeed a little later.
+    #[must_use]
+    pub fn is_worth_repeating(&self) -> bool {
+        match self.class() {
+            Class::Throttled => true,
+            Class::Unclear | Class::NotSent => {
+                self.action.is_repeatable()
+                    && !matches!(
+                        self.failure,
+                        Failure::Lost {
+                            why: Lost::Malformed | Lost::NotSent | Lost::Credentials,
+                            ..
+                        }
+                    )
+            }
+            _ => false,
+        }
+    }
+
+    /// The IDs with this prefix that the text names.
+    #[must_use]
+    pub fn named_ids(&self, prefix: &str) -> Vec<String> {
+        self.message()
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+            .filter(|word| word.len() > prefix.len() && word.starts_with(prefix))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+fn class_of(status: u16, code: &str) -> Class {
+    if THROTTLES.contains(&code) {
+        return Class::Throttled;
+    }
+    if BAD_PARAMETERS.contains(&code) {
+        return Class::BadParameter;
+    }
+    match code {
+        "InvalidVolume.NotFound" | "InvalidSnapshot.NotFound" | "InvalidVolumeModification.NotFound" => {
+            Class::NotFound
+        }
+        "InvalidVolumeID.Malformed" | "InvalidSnapshotID.Malformed" | "InvalidID" => Class::MalformedId,
+        "UnsupportedOperation" => Class::Unsupported,
+        "IdempotentParameterMismatch" => Class::TokenMismatch,
+        "VolumeLimitExceeded"
+        | "MaxIOPSLimitExceeded"
+        | "SnapshotLimitExceeded"
+        | "ConcurrentSnapshotLimitExceeded"
+        | "SnapshotCreationPerVolumeRateExceeded"
+        | "VolumeModificationSizeLimitExceeded"
+        | "VolumeModificationRateExceeded" => Class::Quota,
+        "IncorrectState" | "IncorrectModificationState" | "VolumeInUse" | "InvalidSnapshot.InUse" => {
+            Class::State
+        }
+        "DryRunOperation" => Class::DryRun,
+        "RequestTimeout" | "RequestTimeoutException" => Class::Unclear,
+        _ if status >= 500 => Class::Unclear,
+        _ => Class::Refused,
+    }
+}
+
+/// EC2's text without what differs from call to call, so that equal errors read equal: the encoded part of an
+/// authorization failure, which an event would otherwise repeat in a new form each time.
+#[must_use]
+pub fn stable_message(message: &str) -> String {
+    let cut = message
+        .find("Encoded authorization failure message")
+        .unwrap_or(message.len());
+    message[..cut].trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(action: Action, status: u16, code: &str, message: &str) -> Ec2Error {
+        Ec2Error {
+            action,
+            failure: Failure::Answer {
+                status,
+                code: code.into(),
+                message: message.into(),
+            },
+        }
+    }
+
+    #[test]
+    fn codes_have_classes() {
+        let rows = [
+            (400, "InvalidVolume.NotFound", Class::NotFound),
+            (400, "InvalidSnapshot.NotFound", Class::NotFound),
+            (400, "InvalidSnapshotID.Malformed", Class::MalformedId),
+            (400, "InvalidZone.NotFound", Class::BadParameter),
+            (400, "InvalidParameterCombination", Class::BadParameter),
+            (400, "IdempotentParameterMismatch", Class::TokenMismatch),
+            (400, "VolumeLimitExceeded", Class::Quota),
+            (400, "IncorrectModificationState", Class::State),
+            (412, "DryRunOperation", Class::DryRun),
+            (503, "RequestLimitExceeded", Class::Throttled),
+            (400, "Throttling", Class::Throttled),
+            (500, "InternalError", Class::Unclear),
+            (503, "Unavailable", Class::Unclear),
+            (403, "UnauthorizedOperation", Class::Refused),
+            (400, "SomethingNew", Class::Refused),
+        ];
+        for (status, code, class) in rows {
+            assert_eq!(
+                answer(Action::CreateVolume, status, code, "").class(),
+                class,
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_may_help_and_cannot_harm_is_repeated() {
+        let throttled = |action| answer(action, 503, "RequestLimitExceeded", "");
+        let broken = |action| answer(action, 500, "InternalError", "");
+        assert!(throttled(Action::CreateSnapshot).is_worth_repeating());
+        assert!(!broken(Action::CreateSnapshot).is_worth_repeating());
+        assert!(!broken(Action::ModifyVolume).is_worth_repeating());
+        assert!(
+            broken(Action::CreateVolume).is_worth_repeating(),
+            "it has a client token"
+        );
+        assert!(!answer(Action::CreateVolume, 403, "UnauthorizedOperation", "").is_worth_repeating());
+        assert!(!Ec2Error::lost(Action::DescribeVolumes, Lost::Malformed, "").is_worth_repeating());
+        assert!(Ec2Error::lost(Action::DescribeVolumes, Lost::Connection, "").is_worth_repeating());
+    }
+
+    #[test]
+    fn ids_are_found_in_texts() {
+        let error = answer(
+            Action::DescribeSnapshots,
+            400,
+            "InvalidSnapshot.NotFound",
+            "The snapshots 'snap-0a, snap-0b' do not exist: snap-.",
+        );
+        assert_eq!(error.named_ids("snap-"), ["snap-0a", "snap-0b"]);
+        assert!(error.named_ids("vol-").is_empty());
+    }
+
+    #[test]
+    fn texts_are_stable() {
+        let text = "You are not authorized. Encoded authorization failure message: abc123";
+        assert_eq!(stable_message(text), "You are not authorized.");
+        assert_eq!(
+            answer(Action::DeleteVolume, 400, "VolumeInUse", "vol-1 is attached").to_string(),
+            "DeleteVolume: VolumeInUse: vol-1 is attached"
+        );
+        assert_eq!(
+            Ec2Error::lost(Action::CreateSnapshot, Lost::Timeout, "").to_string(),
+            "CreateSnapshot: no answer in time"
+        );
+    }
+}

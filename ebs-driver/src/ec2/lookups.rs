@@ -1,0 +1,209 @@
+//! The batches that the driver keeps, and what an unknown ID means in one. Source: spec 3.4, Q3, Q4, Q5.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::FutureExt;
+
+use super::Ec2;
+use super::batch::{Batcher, Batching};
+use super::errors::{Action, Class, Ec2Error};
+use super::types::{Modification, Selection, Snapshot, Volume};
+use crate::deadline::Deadline;
+use crate::metrics::Metrics;
+use crate::names::TAG_SNAPSHOT_NAME;
+
+/// EC2 allows so many values in one filter.
+pub const MAX_FILTER_VALUES: usize = 200;
+/// So many IDs go in one DescribeVolumes.
+const MAX_VOLUME_IDS: usize = 500;
+/// So many IDs go in one DescribeSnapshots.
+pub const MAX_SNAPSHOT_IDS: usize = 1000;
+
+/// Merged lookups of all kinds.
+#[derive(Clone, Debug)]
+pub struct Lookups {
+    /// Volumes by ID.
+    pub volumes: Batcher<Volume>,
+    /// Snapshots by ID.
+    pub snapshots: Batcher<Snapshot>,
+    /// Snapshots by CSI name; several may bear one name.
+    pub snapshots_by_name: Batcher<Vec<Snapshot>>,
+    /// The latest modification by volume ID.
+    pub modifications: Batcher<Modification>,
+}
+
+impl Lookups {
+    /// Lookups over this port.
+    #[must_use]
+    pub fn new(ec2: &Arc<dyn Ec2>, batching: Batching, metrics: &Metrics) -> Self {
+        Self {
+            volumes: volumes(ec2.clone(), batching, metrics.clone()),
+            snapshots: snapshots(ec2.clone(), batching, metrics.clone()),
+            snapshots_by_name: snapshots_by_name(ec2.clone(), batching, metrics.clone()),
+            modifications: modifications(ec2.clone(), batching, metrics.clone()),
+        }
+    }
+}
+
+fn volumes(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Volume> {
+    let lookup = Arc::new(move |ids, deadline| {
+        let ec2 = ec2.clone();
+        async move { volumes_by_id(ec2.as_ref(), ids, deadline).await }.boxed()
+    });
+    let action = Action::DescribeVolumes;
+    Batcher::new("volumes", action, batching, MAX_VOLUME_IDS, lookup, metrics)
+}
+
+fn snapshots(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Snapshot> {
+    let lookup = Arc::new(move |ids, deadline| {
+        let ec2 = ec2.clone();
+        async move { snapshots_by_id(ec2.as_ref(), ids, deadline).await }.boxed()
+    });
+    let action = Action::DescribeSnapshots;
+    Batcher::new("snapshots", action, batching, MAX_SNAPSHOT_IDS, lookup, metrics)
+}
+
+fn snapshots_by_name(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Vec<Snapshot>> {
+    let lookup = Arc::new(move |values, deadline| {
+        let ec2 = ec2.clone();
+        async move {
+            let key = TAG_SNAPSHOT_NAME;
+            let found = ec2
+                .describe_snapshots(&Selection::Tag { key, values }, deadline)
+                .await?;
+            let mut by_name: BTreeMap<String, Vec<Snapshot>> = BTreeMap::new();
+            for snapshot in found {
+                if let Some(name) = snapshot.tags.get(key) {
+                    by_name.entry(name.clone()).or_default().push(snapshot);
+                }
+            }
+            Ok(by_name)
+        }
+        .boxed()
+    });
+    let action = Action::DescribeSnapshots;
+    Batcher::new(
+        "snapshots_by_name",
+        action,
+        batching,
+        MAX_FILTER_VALUES,
+        lookup,
+        metrics,
+    )
+}
+
+fn modifications(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Modification> {
+    let lookup = Arc::new(move |ids: Vec<String>, deadline| {
+        let ec2 = ec2.clone();
+        async move {
+            let found = ec2.describe_modifications(&ids, deadline).await?;
+            // Rows may come in any order: the latest of each volume counts.
+            let mut latest: BTreeMap<String, Modification> = BTreeMap::new();
+            for row in found {
+                let is_later = latest
+                    .get(&row.volume_id)
+                    .is_none_or(|known| row.started >= known.started);
+                if is_later {
+                    latest.insert(row.volume_id.clone(), row);
+                }
+            }
+            Ok(latest)
+        }
+        .boxed()
+    });
+    let action = Action::DescribeVolumesModifications;
+    Batcher::new(
+        "modifications",
+        action,
+        batching,
+        MAX_FILTER_VALUES,
+        lookup,
+        metrics,
+    )
+}
+
+async fn volumes_by_id(
+    ec2: &dyn Ec2,
+    ids: Vec<String>,
+    deadline: Deadline,
+) -> Result<BTreeMap<String, Volume>, Ec2Error> {
+    let mut ids = ids;
+    while !ids.is_empty() {
+        match ec2.describe_volumes(&Selection::Ids(ids.clone()), deadline).await {
+            Ok(found) => {
+                return Ok(found
+                    .into_iter()
+                    .map(|volume| (volume.id.clone(), volume))
+                    .collect());
+            }
+            Err(error) => {
+                if drop_named(&mut ids, &error, "vol-")? {
+                    continue;
+                }
+                let mut found = BTreeMap::new();
+                for chunk in several(&ids).chunks(MAX_FILTER_VALUES) {
+                    let selection = Selection::FilteredIds(chunk.to_vec());
+                    let rows = ec2.describe_volumes(&selection, deadline).await?;
+                    found.extend(rows.into_iter().map(|volume| (volume.id.clone(), volume)));
+                }
+                return Ok(found);
+            }
+        }
+    }
+    Ok(BTreeMap::new())
+}
+
+/// Looks up snapshots by ID; unknown and malformed IDs have no entry.
+///
+/// # Errors
+/// When EC2 cannot be asked.
+pub async fn snapshots_by_id(
+    ec2: &dyn Ec2,
+    ids: Vec<String>,
+    deadline: Deadline,
+) -> Result<BTreeMap<String, Snapshot>, Ec2Error> {
+    let mut ids = ids;
+    while !ids.is_empty() {
+        match ec2
+            .describe_snapshots(&Selection::Ids(ids.clone()), deadline)
+            .await
+        {
+            Ok(found) => return Ok(found.into_iter().map(|row| (row.id.clone(), row)).collect()),
+            Err(error) => {
+                if drop_named(&mut ids, &error, "snap-")? {
+                    continue;
+                }
+                let mut found = BTreeMap::new();
+                for chunk in several(&ids).chunks(MAX_FILTER_VALUES) {
+                    let selection = Selection::FilteredIds(chunk.to_vec());
+                    let rows = ec2.describe_snapshots(&selection, deadline).await?;
+                    found.extend(rows.into_iter().map(|row| (row.id.clone(), row)));
+                }
+                return Ok(found);
+            }
+        }
+    }
+    Ok(BTreeMap::new())
+}
+
+/// Takes the IDs out that a refusal names as unknown; false when it names none of them, so that the rest must be
+/// asked for by filter. Other errors are passed on.
+fn drop_named(ids: &mut Vec<String>, error: &Ec2Error, prefix: &str) -> Result<bool, Ec2Error> {
+    // A Describe that names nothing but IDs has no other parameter to refuse.
+    if !matches!(
+        error.class(),
+        Class::NotFound | Class::MalformedId | Class::BadParameter
+    ) {
+        return Err(error.clone());
+    }
+    let named = error.named_ids(prefix);
+    let before = ids.len();
+    ids.retain(|id| !named.contains(id));
+    Ok(ids.len() < before)
+}
+
+/// The IDs worth asking for by filter: a single one was just refused by itself.
+fn several(ids: &[String]) -> &[String] {
+    if ids.len() > 1 { ids } else { &[] }
+}

@@ -1,0 +1,108 @@
+//! EC2 as the driver sees it: one port with the actions that it uses, and what stands behind it.
+//!
+//! | Module | Subject |
+//! |---|---|
+//! | [`types`] | requests and answers, free of the SDK |
+//! | [`errors`] | the codes of EC2 and their classes |
+//! | [`sdk`] | the port over the official SDK, and its transports |
+//! | [`retry`] | our own retries and the adaptive limit per action |
+//! | [`batch`] | many lookups in one Describe call |
+//! | [`lookups`] | the batches that the driver keeps |
+//!
+//! Nowhere else in this crate is EC2 called. Source: spec 3.
+
+pub mod batch;
+mod connector;
+mod convert;
+pub mod errors;
+pub mod limit;
+pub mod lookups;
+pub mod retry;
+pub mod sdk;
+pub mod types;
+
+use async_trait::async_trait;
+
+use crate::deadline::Deadline;
+use errors::Ec2Error;
+use types::{
+    Modification, NewSnapshot, NewVolume, Selection, Snapshot, SnapshotList, SnapshotPage, Volume,
+    VolumeChange, VolumeCopy,
+};
+
+use crate::parameters::snapshot::Lock;
+
+/// The EC2 actions that the driver uses. Describe actions follow all pages unless said otherwise; retries happen
+/// inside, until the deadline.
+#[async_trait]
+pub trait Ec2: Send + Sync + 'static {
+    /// `CreateVolume`. The answer is usually still `creating`.
+    async fn create_volume(&self, volume: &NewVolume, deadline: Deadline) -> Result<Volume, Ec2Error>;
+
+    /// `CreateVolume` with `DryRun`, of four GiB and more IOPS than any type has: the refusal names the most
+    /// that is allowed. Not retried, not recorded.
+    async fn probe_iops(&self, volume: &NewVolume, deadline: Deadline) -> Result<(), Ec2Error>;
+
+    /// `CopyVolumes`. Exactly one volume comes back.
+    async fn copy_volume(&self, copy: &VolumeCopy, deadline: Deadline) -> Result<Volume, Ec2Error>;
+
+    /// `DeleteVolume`.
+    async fn delete_volume(&self, id: &str, deadline: Deadline) -> Result<(), Ec2Error>;
+
+    /// `DescribeVolumes`.
+    async fn describe_volumes(
+        &self,
+        selection: &Selection,
+        deadline: Deadline,
+    ) -> Result<Vec<Volume>, Ec2Error>;
+
+    /// `ModifyVolume`. Not repeated after an unclear outcome.
+    async fn modify_volume(
+        &self,
+        change: &VolumeChange,
+        deadline: Deadline,
+    ) -> Result<Modification, Ec2Error>;
+
+    /// `DescribeVolumesModifications` by filter: a volume that was never modified has no row and is no error (Q5).
+    async fn describe_modifications(
+        &self,
+        volume_ids: &[String],
+        deadline: Deadline,
+    ) -> Result<Vec<Modification>, Ec2Error>;
+
+    /// `CreateSnapshot`. There is no client token, so it is not repeated after an unclear outcome.
+    async fn create_snapshot(&self, snapshot: &NewSnapshot, deadline: Deadline)
+    -> Result<Snapshot, Ec2Error>;
+
+    /// `DeleteSnapshot`.
+    async fn delete_snapshot(&self, id: &str, deadline: Deadline) -> Result<(), Ec2Error>;
+
+    /// `DescribeSnapshots` of some.
+    async fn describe_snapshots(
+        &self,
+        selection: &Selection,
+        deadline: Deadline,
+    ) -> Result<Vec<Snapshot>, Ec2Error>;
+
+    /// `DescribeSnapshots` of the account's own, one page.
+    async fn list_snapshots(&self, list: &SnapshotList, deadline: Deadline)
+    -> Result<SnapshotPage, Ec2Error>;
+
+    /// `EnableFastSnapshotRestores`; an item that EC2 names unsuccessful is an error.
+    async fn enable_fast_restores(
+        &self,
+        snapshot_id: &str,
+        zones: &[String],
+        deadline: Deadline,
+    ) -> Result<(), Ec2Error>;
+
+    /// `LockSnapshot` with exactly the given fields.
+    async fn lock_snapshot(&self, snapshot_id: &str, lock: &Lock, deadline: Deadline)
+    -> Result<(), Ec2Error>;
+
+    /// `DescribeAvailabilityZones`: the names.
+    async fn describe_zones(&self, deadline: Deadline) -> Result<Vec<String>, Ec2Error>;
+
+    /// `DescribeAvailabilityZones` with `DryRun`: whether EC2 would have let us. Not retried, not recorded.
+    async fn check_access(&self, deadline: Deadline) -> Result<(), Ec2Error>;
+}

@@ -1,0 +1,302 @@
+//! What becomes of a change of a volume: decisions without I/O. Source: spec 2.5, 3.5, Q15-Q18; decisions 21, 23.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::ec2::types::{Modification, ModificationState, Volume, VolumeChange};
+use crate::names::{TAG_AUTO_IOPS, TAG_IOPS_PER_GIB};
+
+/// What is asked of a volume; unset fields stay as they are.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Change {
+    /// GiB; never taken down.
+    pub size_gib: Option<i64>,
+    /// Volume type.
+    pub volume_type: Option<String>,
+    /// IOPS.
+    pub iops: Option<i32>,
+    /// MiB/s.
+    pub throughput: Option<i32>,
+}
+
+/// Two changes of one volume that exclude each other. Aborted: the newcomer may ask again later.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("another change of this volume with a different {0} is pending")]
+pub struct Conflict(pub &'static str);
+
+impl Change {
+    /// Both changes in one.
+    ///
+    /// # Errors
+    /// When a field is set to different values.
+    pub fn merged(&self, other: &Self) -> Result<Self, Conflict> {
+        Ok(Self {
+            size_gib: either(self.size_gib, other.size_gib, "size")?,
+            volume_type: either(self.volume_type.clone(), other.volume_type.clone(), "type")?,
+            iops: either(self.iops, other.iops, "number of IOPS")?,
+            throughput: either(self.throughput, other.throughput, "throughput")?,
+        })
+    }
+}
+
+fn either<T: PartialEq>(
+    left: Option<T>,
+    right: Option<T>,
+    name: &'static str,
+) -> Result<Option<T>, Conflict> {
+    match (left, right) {
+        (Some(left), Some(right)) if left != right => Err(Conflict(name)),
+        (left, right) => Ok(left.or(right)),
+    }
+}
+
+/// What to do next.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// The volume is as asked.
+    Done,
+    /// A modification is under way: poll until it is in effect.
+    Wait,
+    /// EC2 allows no further modification yet.
+    Optimizing,
+    /// Ask for this.
+    Modify(VolumeChange),
+}
+
+/// The IOPS per GiB by which a volume's IOPS follow its size, where its tags ask for that.
+#[must_use]
+pub fn ratio(volume: &Volume) -> Option<i64> {
+    let is_allowed = volume
+        .tags
+        .get(TAG_AUTO_IOPS)
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let ratio = volume.tags.get(TAG_IOPS_PER_GIB)?.parse().ok()?;
+    (is_allowed && ratio > 0).then_some(ratio)
+}
+
+/// Compares a volume with what is asked of it. `change.iops` already holds what a ratio asks for.
+#[must_use]
+pub fn plan(volume: &Volume, modification: Option<&Modification>, change: &Change) -> Step {
+    let state = modification.map(|modification| modification.state);
+    if state == Some(ModificationState::Modifying) {
+        return Step::Wait;
+    }
+    let needed = VolumeChange {
+        volume_id: volume.id.clone(),
+        size_gib: change.size_gib.filter(|size| *size > volume.size_gib),
+        volume_type: change
+            .volume_type
+            .clone()
+            .filter(|wanted| !wanted.eq_ignore_ascii_case(&volume.volume_type)),
+        iops: change.iops.filter(|iops| Some(*iops) != volume.iops),
+        throughput: change
+            .throughput
+            .filter(|throughput| Some(*throughput) != volume.throughput),
+    };
+    let is_nothing = needed
+        == VolumeChange {
+            volume_id: volume.id.clone(),
+            ..VolumeChange::default()
+        };
+    match (is_nothing, state) {
+        (true, _) => Step::Done,
+        (false, Some(ModificationState::Optimizing)) => Step::Optimizing,
+        (false, _) => Step::Modify(needed),
+    }
+}
+
+/// What a modification says while it is waited for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// In effect.
+    InEffect,
+    /// Ask again.
+    NotYet,
+    /// Without effect, for this reason.
+    Failed(String),
+}
+
+/// Judges a poll; no row may mean that EC2 does not show the new modification yet.
+#[must_use]
+pub fn progress(modification: Option<&Modification>) -> Progress {
+    match modification {
+        Some(modification) => match modification.state {
+            ModificationState::Completed | ModificationState::Optimizing => Progress::InEffect,
+            ModificationState::Failed => Progress::Failed(
+                modification
+                    .message
+                    .clone()
+                    .unwrap_or_else(|| "EC2 gives no reason".to_owned()),
+            ),
+            ModificationState::Modifying | ModificationState::Other => Progress::NotYet,
+        },
+        None => Progress::NotYet,
+    }
+}
+
+/// The pauses before the polls for a modification: 1 s growing by 1.7 each time, about 168 s in all; the caller's
+/// deadline usually ends them before. ModifyVolume's own answer was the first poll.
+pub fn modification_pauses() -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(Duration::from_secs(1)), |pause| Some(pause.mul_f64(1.7))).take(9)
+}
+
+/// Whether a volume, as it is after a modification, has what was asked.
+#[must_use]
+pub fn is_met(volume: &Volume, change: &Change) -> bool {
+    plan(volume, None, change) == Step::Done
+}
+
+/// The volume as a modification that is in effect leaves it.
+#[must_use]
+pub fn after(volume: &Volume, modification: &Modification) -> Volume {
+    Volume {
+        size_gib: modification.target_size_gib.unwrap_or(volume.size_gib),
+        volume_type: modification
+            .target_type
+            .clone()
+            .unwrap_or_else(|| volume.volume_type.clone()),
+        iops: modification.target_iops.or(volume.iops),
+        throughput: modification.target_throughput.or(volume.throughput),
+        ..volume.clone()
+    }
+}
+
+/// The moment that EC2 names in a refusal, if it names one: no further modification before then.
+#[must_use]
+pub fn refused_until(message: &str) -> Option<Timestamp> {
+    message
+        .split_whitespace()
+        .map(|word| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()))
+        .find_map(|word| word.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::ec2::types::VolumeState;
+    use crate::topology::Place;
+
+    fn volume(size_gib: i64) -> Volume {
+        Volume {
+            id: "vol-1".into(),
+            state: VolumeState::InUse,
+            size_gib,
+            volume_type: "gp3".into(),
+            place: Place::default(),
+            is_encrypted: false,
+            kms_key_id: None,
+            iops: Some(3000),
+            throughput: Some(125),
+            snapshot_id: None,
+            source_volume_id: None,
+            tags: BTreeMap::new(),
+        }
+    }
+
+    fn modification(state: ModificationState) -> Modification {
+        Modification {
+            volume_id: "vol-1".into(),
+            state,
+            message: None,
+            target_size_gib: Some(20),
+            target_iops: None,
+            target_type: None,
+            target_throughput: None,
+            started: None,
+            progress: None,
+        }
+    }
+
+    fn size(size_gib: i64) -> Change {
+        Change {
+            size_gib: Some(size_gib),
+            ..Change::default()
+        }
+    }
+
+    #[test]
+    fn ebs_case_73_74_the_next_step() {
+        use ModificationState::{Completed, Failed, Modifying, Optimizing};
+        let grow = Step::Modify(VolumeChange {
+            volume_id: "vol-1".into(),
+            size_gib: Some(30),
+            ..VolumeChange::default()
+        });
+        let rows = [
+            (20, None, 30, grow.clone()),
+            (20, Some(Completed), 30, grow.clone()),
+            (20, Some(Failed), 30, grow),
+            (20, Some(Optimizing), 30, Step::Optimizing),
+            (20, Some(Modifying), 30, Step::Wait),
+            (20, Some(Modifying), 10, Step::Wait),
+            (20, Some(Optimizing), 20, Step::Done),
+            (20, Some(Failed), 20, Step::Done),
+            (20, None, 10, Step::Done),
+        ];
+        for (current, state, wanted, expected) in rows {
+            let modification = state.map(modification);
+            assert_eq!(
+                plan(&volume(current), modification.as_ref(), &size(wanted)),
+                expected,
+                "{current} {state:?} {wanted}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_smaller_size_is_never_sent() {
+        let change = Change {
+            size_gib: Some(10),
+            volume_type: Some("io2".into()),
+            ..Change::default()
+        };
+        let Step::Modify(sent) = plan(&volume(20), None, &change) else {
+            panic!("a new type is a change");
+        };
+        assert_eq!((sent.size_gib, sent.volume_type.as_deref()), (None, Some("io2")));
+        let same_type = Change {
+            volume_type: Some("GP3".into()),
+            ..Change::default()
+        };
+        assert_eq!(plan(&volume(20), None, &same_type), Step::Done);
+    }
+
+    #[test]
+    fn changes_merge_unless_they_contradict() {
+        let iops = Change {
+            iops: Some(4000),
+            ..Change::default()
+        };
+        let both = size(20).merged(&iops).unwrap();
+        assert_eq!((both.size_gib, both.iops), (Some(20), Some(4000)));
+        assert_eq!(both.merged(&size(20)), Ok(both.clone()));
+        assert_eq!(both.merged(&size(21)), Err(Conflict("size")));
+    }
+
+    #[test]
+    fn the_ratio_counts_only_with_its_switch() {
+        let tagged = |auto: &str| Volume {
+            tags: [(TAG_IOPS_PER_GIB, "10"), (TAG_AUTO_IOPS, auto)]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            ..volume(20)
+        };
+        assert_eq!(ratio(&tagged("true")), Some(10));
+        assert_eq!(ratio(&tagged("false")), None);
+        assert_eq!(ratio(&volume(20)), None);
+    }
+
+    #[test]
+    fn a_stated_date_is_found() {
+        let until = "2026-01-02T03:04:05Z".parse().unwrap();
+        assert_eq!(refused_until("Wait until 2026-01-02T03:04:05Z."), Some(until));
+        assert_eq!(
+            refused_until("Wait at least 6 hours between modifications per EBS volume."),
+            None
+        );
+    }
+}

@@ -1,0 +1,54 @@
+//! Names that users and policies depend on: driver, topology keys, tags. Source: spec 1.2, 1.5, 2.6.
+
+/// The CSI driver name.
+pub const DRIVER: &str = "ebs.csi.aws.com";
+
+/// The version that GetPluginInfo reports, with the leading `v`.
+pub const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
+
+/// Topology key of the zone that every Kubernetes component knows.
+pub const TOPOLOGY_ZONE: &str = "topology.kubernetes.io/zone";
+/// Topology key of the zone as older versions and the in-tree translation write it.
+pub const TOPOLOGY_LEGACY_ZONE: &str = "topology.ebs.csi.aws.com/zone";
+/// Topology key of the zone ID, such as `use1-az1`.
+pub const TOPOLOGY_ZONE_ID: &str = "topology.k8s.aws/zone-id";
+/// Topology key of an Outpost's partition.
+pub const TOPOLOGY_PARTITION: &str = "topology.ebs.csi.aws.com/partition";
+/// Topology key of an Outpost's region.
+pub const TOPOLOGY_REGION: &str = "topology.ebs.csi.aws.com/region";
+/// Topology key of an Outpost's account.
+pub const TOPOLOGY_ACCOUNT: &str = "topology.ebs.csi.aws.com/account-id";
+/// Topology key of an Outpost's ID.
+pub const TOPOLOGY_OUTPOST: &str = "topology.ebs.csi.aws.com/outpost-id";
+
+/// Tag that holds the CSI name of a volume; the lookup after a lost answer goes by it.
+pub const TAG_VOLUME_NAME: &str = "CSIVolumeName";
+/// Tag that holds the CSI name of a snapshot; the lookup before a creation goes by it.
+pub const TAG_SNAPSHOT_NAME: &str = "CSIVolumeSnapshotName";
+/// Tag that marks what the driver made.
+pub const TAG_MANAGED: &str = "ebs.csi.aws.com/cluster";
+/// Tag that holds the cluster ID of `--k8s-tag-cluster-id`.
+pub const TAG_CLUSTER_NAME: &str = "ebs.csi.aws.com/cluster-name";
+/// Tag that holds the IOPS ratio of the class.
+pub const TAG_IOPS_PER_GIB: &str = "ebs.csi.aws.com/IOPSPerGb";
+/// Tag that says whether a resize recomputes IOPS.
+pub const TAG_AUTO_IOPS: &str = "ebs.csi.aws.com/AllowAutoIOPSIncreaseOnModify";
+/// Tag with the name of the claim a volume was made for.
+pub const TAG_CLAIM_NAME: &str = "kubernetes.io/created-for/pvc/name";
+/// Tag with the namespace of the claim a volume was made for.
+pub const TAG_CLAIM_NAMESPACE: &str = "kubernetes.io/created-for/pvc/namespace";
+/// Tag with the name of the persistent volume.
+pub const TAG_VOLUME_OBJECT: &str = "kubernetes.io/created-for/pv/name";
+
+/// Prefix of handles that name a device present on every node (spec 3.9).
+pub const NODE_LOCAL_PREFIX: &str = "local-ebs://";
+
+/// Parameter that delays publishing; also a key of the volume context (spec 3.7).
+pub const BLOCK_ATTACH: &str = "blockattachuntilinitialized";
+
+/// gRPC metadata of a caller that has just set its durable mark and knows that nobody has asked for this
+/// snapshot name before: the second lookup after a start of this process is not needed then (value `true`).
+pub const METADATA_FIRST_ATTEMPT: &str = "slackwater-first-attempt";
+/// gRPC metadata of a caller that knows that no other change of this volume is pending: the coalescing
+/// window closes at once (value `true`).
+pub const METADATA_SINGLE_CHANGE: &str = "slackwater-single-change";

@@ -1,0 +1,169 @@
+//! Parameters of a VolumeSnapshotClass. Source: spec 2.3.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{ParameterError, TAG_PREFIX, integer, lower_cased, refused, text};
+
+/// What a class says of the snapshots made from it. Unset fields were not given.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct SnapshotParameters {
+    /// Zones in which restores are to be fast, in the order given.
+    pub fast_restore_zones: Vec<String>,
+    /// Outpost on which the snapshot is kept.
+    pub outpost_arn: Option<String>,
+    /// The lock, when any of its parameters is given.
+    pub lock: Option<Lock>,
+    /// Name of the VolumeSnapshot, for templates.
+    pub snapshot_name: String,
+    /// Namespace of the VolumeSnapshot, for templates.
+    pub snapshot_namespace: String,
+    /// Name of the VolumeSnapshotContent, for templates.
+    pub content_name: String,
+    /// `key=value` tags in the order of their parameters.
+    pub tag_specifications: Vec<String>,
+}
+
+/// How a snapshot is locked. Exactly the given fields are sent.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Lock {
+    /// `governance` or `compliance`, unchecked.
+    pub mode: Option<String>,
+    /// Days.
+    pub duration_days: Option<i32>,
+    /// End of the lock.
+    pub expiration: Option<Timestamp>,
+    /// Hours.
+    pub cool_off_hours: Option<i32>,
+}
+
+impl SnapshotParameters {
+    /// Reads the parameters of CreateSnapshot.
+    ///
+    /// # Errors
+    /// Unknown or repeated keys and values that cannot be read.
+    pub fn parse(parameters: &BTreeMap<String, String>) -> Result<Self, ParameterError> {
+        let mut parsed = Self::default();
+        let mut lock = Lock::default();
+        for (lower, (key, value)) in lower_cased(parameters)? {
+            match lower.as_str() {
+                "fastsnapshotrestoreavailabilityzones" => parsed.fast_restore_zones = zones(value),
+                "outpostarn" => parsed.outpost_arn = outpost(key, value)?,
+                "lockmode" => lock.mode = text(value),
+                "lockduration" => lock.duration_days = Some(integer(key, value)?),
+                "lockexpirationdate" => lock.expiration = Some(date(key, value)?),
+                "lockcooloffperiod" => lock.cool_off_hours = Some(integer(key, value)?),
+                "csi.storage.k8s.io/volumesnapshot/name" => value.clone_into(&mut parsed.snapshot_name),
+                "csi.storage.k8s.io/volumesnapshot/namespace" => {
+                    value.clone_into(&mut parsed.snapshot_namespace)
+                }
+                "csi.storage.k8s.io/volumesnapshotcontent/name" => value.clone_into(&mut parsed.content_name),
+                _ if lower.starts_with(TAG_PREFIX) => parsed.tag_specifications.push(value.to_owned()),
+                _ => return Err(ParameterError::Unknown { key: key.to_owned() }),
+            }
+        }
+        if lock.duration_days.is_some() && lock.expiration.is_some() {
+            return Err(ParameterError::Exclusive("lockDuration", "lockExpirationDate"));
+        }
+        parsed.lock = (lock != Lock::default()).then_some(lock);
+        Ok(parsed)
+    }
+}
+
+fn zones(value: &str) -> Vec<String> {
+    value
+        .replace(' ', "")
+        .split(',')
+        .filter(|zone| !zone.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn outpost(key: &str, value: &str) -> Result<Option<String>, ParameterError> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let parts: Vec<&str> = value.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", partition, service, _, _, resource]
+            if ![*partition, *service, *resource]
+                .iter()
+                .any(|part| part.is_empty()) =>
+        {
+            Ok(Some(value.to_owned()))
+        }
+        _ => Err(refused(key, value, "an ARN")),
+    }
+}
+
+fn date(key: &str, value: &str) -> Result<Timestamp, ParameterError> {
+    const EXPECTED: &str = "a date and time as in RFC 3339, such as 2030-01-01T00:00:00Z";
+    // The parser also knows forms beyond RFC 3339, with a time zone in brackets.
+    if value.contains('[') {
+        return Err(refused(key, value, EXPECTED));
+    }
+    value.parse().map_err(|_| refused(key, value, EXPECTED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<SnapshotParameters, ParameterError> {
+        SnapshotParameters::parse(
+            &pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn ebs_case_65_values_that_cannot_be_read_are_refused() {
+        let rows = [
+            ("outpostArn", "abc"),
+            ("outpostArn", "arn:::::"),
+            ("lockDuration", "week"),
+            ("lockExpirationDate", "2030-01-01"),
+            ("lockExpirationDate", "2030-01-01T00:00:00+00:00[UTC]"),
+            ("lockCoolOffPeriod", ""),
+            ("colour", "red"),
+        ];
+        for (key, value) in rows {
+            assert!(parse(&[(key, value)]).is_err(), "{key}={value}");
+        }
+        assert!(
+            parse(&[
+                ("lockDuration", "1"),
+                ("lockExpirationDate", "2030-01-01T00:00:00Z")
+            ])
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn all_keys_are_read() {
+        let parsed = parse(&[
+            ("fastSnapshotRestoreAvailabilityZones", "us-east-1a, us-east-1b,"),
+            ("outpostArn", "arn:aws:outposts:us-east-1:1:outpost/op-1"),
+            ("lockMode", "governance"),
+            ("lockExpirationDate", "2030-01-01T00:00:00Z"),
+            ("csi.storage.k8s.io/volumesnapshot/name", "snap"),
+            ("tagSpecification_1", "a=b"),
+        ])
+        .unwrap();
+        assert_eq!(parsed.fast_restore_zones, ["us-east-1a", "us-east-1b"]);
+        assert!(parsed.outpost_arn.is_some());
+        assert_eq!(parsed.snapshot_name, "snap");
+        assert_eq!(
+            parsed.lock,
+            Some(Lock {
+                mode: Some("governance".into()),
+                expiration: Some("2030-01-01T00:00:00Z".parse().unwrap()),
+                ..Lock::default()
+            })
+        );
+        assert_eq!(parse(&[("lockMode", "")]).unwrap().lock, None);
+    }
+}

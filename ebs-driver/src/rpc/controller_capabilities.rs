@@ -1,0 +1,23 @@
+//! ControllerGetCapabilities: what this version does. Source: spec 1.3.
+
+use csi::v1::controller_service_capability::rpc::Type as Rpc;
+use csi::v1::controller_service_capability::{Rpc as RpcMessage, Type};
+use csi::v1::{ControllerGetCapabilitiesResponse, ControllerServiceCapability};
+
+/// Upstream's list without PUBLISH_UNPUBLISH_VOLUME and MODIFY_VOLUME, which are not built yet.
+const ALL: [Rpc; 5] = [
+    Rpc::CreateDeleteVolume,
+    Rpc::CloneVolume,
+    Rpc::CreateDeleteSnapshot,
+    Rpc::ListSnapshots,
+    Rpc::ExpandVolume,
+];
+
+pub(super) fn all() -> ControllerGetCapabilitiesResponse {
+    let capability = |rpc: Rpc| ControllerServiceCapability {
+        r#type: Some(Type::Rpc(RpcMessage { r#type: rpc.into() })),
+    };
+    ControllerGetCapabilitiesResponse {
+        capabilities: ALL.into_iter().map(capability).collect(),
+    }
+}

@@ -1,0 +1,65 @@
+//! CreateSnapshot: creation, and the readiness polls that repeat it. Source: spec 1.7, 1.8, Q12-Q14;
+//! decisions 14, 21, 22.
+
+mod ask;
+mod complete;
+mod find;
+
+use csi::v1::{CreateSnapshotRequest, CreateSnapshotResponse};
+use tonic::Status;
+
+use super::{Call, list_snapshots, status};
+use crate::driver::Core;
+use crate::ec2::errors::Class;
+use crate::ec2::types::{NewSnapshot, Snapshot};
+use crate::in_flight::Key;
+use crate::snapshot;
+
+use ask::Ask;
+use complete::Origin;
+use find::Found;
+
+pub(super) async fn call(
+    core: &Core,
+    request: &CreateSnapshotRequest,
+    call: Call,
+) -> Result<CreateSnapshotResponse, Status> {
+    let ask = Ask::parse(core, request)?;
+    let _guard = core
+        .in_flight
+        .begin(Key::SnapshotName(ask.name.clone()))
+        .ok_or_else(|| Status::aborted(format!("snapshot {} is already being created", ask.name)))?;
+    let (snapshot, origin) = match find::find(core, &ask, call).await? {
+        Found::Snapshot(snapshot) => (snapshot, Origin::Found),
+        Found::Nothing => (create(core, &ask, call).await?, Origin::Created),
+    };
+    core.snapshots.remember(&ask.name, &snapshot);
+    core.polls.watch(&snapshot);
+    if let Some(failure) = snapshot::failure(&snapshot) {
+        return Err(Status::internal(failure));
+    }
+    complete::complete(core, &ask, &snapshot, origin, call.deadline).await?;
+    Ok(CreateSnapshotResponse {
+        snapshot: Some(list_snapshots::message(&snapshot)),
+    })
+}
+
+async fn create(core: &Core, ask: &Ask, call: Call) -> Result<Snapshot, Status> {
+    complete::check_zones(core, ask, call.deadline).await?;
+    let new = NewSnapshot {
+        volume_id: ask.source_volume_id.clone(),
+        description: format!(
+            "Created by AWS EBS CSI driver for volume {}",
+            ask.source_volume_id
+        ),
+        outpost_arn: ask.parameters.outpost_arn.clone(),
+        tags: ask.tags.clone(),
+    };
+    // From here on the outcome is unclear until EC2 answers, also when this call is cancelled.
+    let attempt = core.snapshots.attempt(&ask.name);
+    let answer = core.ec2.create_snapshot(&new, call.deadline).await;
+    if !matches!(&answer, Err(error) if error.class() == Class::Unclear) {
+        attempt.resolve();
+    }
+    answer.map_err(|error| status::create_snapshot(&error))
+}

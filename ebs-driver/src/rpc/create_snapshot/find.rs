@@ -1,0 +1,134 @@
+//! Whether the snapshot of a name exists already: by the ID answered before, else by tag.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::ask::Ask;
+use crate::driver::Core;
+use crate::ec2::errors::Class;
+use crate::ec2::types::Snapshot;
+use crate::memory::KnownSnapshot;
+use crate::rpc::{Call, status};
+use crate::snapshot::{self, Memory, Plan};
+use crate::waits::Interrupted;
+
+pub(super) enum Found {
+    Snapshot(Snapshot),
+    /// Surely none.
+    Nothing,
+}
+
+pub(super) async fn find(core: &Core, ask: &Ask, call: Call) -> Result<Found, Status> {
+    let memory = core.snapshots.get(&ask.name);
+    let is_settled = memory
+        .as_ref()
+        .is_some_and(|memory| memory.unclear_since.is_none());
+    match memory.and_then(|memory| memory.known) {
+        // After an unclear attempt there may be two of the name: only the lookup by tag shows both.
+        Some(known) if is_settled => poll(core, ask, known, call).await.map(Found::Snapshot),
+        _ => by_name(core, ask, call).await,
+    }
+}
+
+/// The state of a snapshot that was answered before, merged with the polls of all others.
+async fn poll(core: &Core, ask: &Ask, known: KnownSnapshot, call: Call) -> Result<Snapshot, Status> {
+    let KnownSnapshot { snapshot, since, .. } = known;
+    if snapshot.volume_id != ask.source_volume_id {
+        return Err(conflict(ask, &snapshot));
+    }
+    let shown = core.polls.get(&snapshot.id, call.deadline).await;
+    match shown.map_err(|error| status::snapshot_lookup(&error))? {
+        Some(shown) => Ok(shown),
+        // Too new to be shown.
+        None if since.elapsed() < core.consistency_delay() => Ok(snapshot),
+        None => Err(Status::internal(format!(
+            "snapshot {} of this name was deleted outside of the driver",
+            snapshot.id
+        ))),
+    }
+}
+
+async fn by_name(core: &Core, ask: &Ask, call: Call) -> Result<Found, Status> {
+    loop {
+        let looked_at = Instant::now();
+        let found = core.lookups.snapshots_by_name.get(&ask.name, call.deadline).await;
+        let found = found
+            .map_err(|error| status::snapshot_lookup(&error))?
+            .unwrap_or_default();
+        let moment = match plan(core, ask, &found, looked_at, call) {
+            Plan::Create => return Ok(Found::Nothing),
+            Plan::Adopt(snapshot) => return Ok(Found::Snapshot(snapshot)),
+            Plan::Conflict(other) => return Err(conflict(ask, &other)),
+            Plan::DeleteDuplicates { adopt, duplicates } => {
+                delete_duplicates(core, ask, &adopt, &duplicates, call).await?;
+                return Ok(Found::Snapshot(adopt));
+            }
+            Plan::LookAgain(moment) => moment,
+            Plan::Settle { at, duplicates } => {
+                core.snapshots.saw_duplicates(&ask.name, &duplicates, looked_at);
+                at
+            }
+        };
+        core.waits
+            .until(moment, call.deadline)
+            .await
+            .map_err(interrupted)?;
+    }
+}
+
+fn plan(core: &Core, ask: &Ask, found: &[Snapshot], looked_at: Instant, call: Call) -> Plan {
+    let remembered = core.snapshots.get(&ask.name);
+    let none = BTreeMap::new();
+    let memory = Memory {
+        process_started: core.snapshots.process_started,
+        unclear_since: remembered.as_ref().and_then(|name| name.unclear_since),
+        is_first_attempt: call.is_first_attempt,
+        duplicates: remembered.as_ref().map_or(&none, |name| &name.duplicates),
+        consistency_delay: core.consistency_delay(),
+    };
+    snapshot::plan(found, &ask.source_volume_id, looked_at, &memory)
+}
+
+/// Deletes the later ones of a name. One that EC2 definitely keeps is logged and left; an unclear outcome
+/// makes the caller ask again before the snapshot counts as ready.
+async fn delete_duplicates(
+    core: &Core,
+    ask: &Ask,
+    adopted: &Snapshot,
+    duplicates: &[String],
+    call: Call,
+) -> Result<(), Status> {
+    for id in duplicates {
+        tracing::warn!(
+            snapshot = ask.name,
+            adopted = adopted.id,
+            duplicate = id,
+            "deleting a duplicate"
+        );
+        if let Err(error) = core.ec2.delete_snapshot(id, call.deadline).await {
+            match error.class() {
+                Class::NotFound => {}
+                Class::Unclear | Class::Throttled | Class::NotSent => {
+                    return Err(status::snapshot_lookup(&error));
+                }
+                _ => tracing::warn!(duplicate = id, "a duplicate could not be deleted: {error}"),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn conflict(ask: &Ask, other: &Snapshot) -> Status {
+    Status::already_exists(format!(
+        "snapshot {} bears the name {} and is of volume {}, not {}",
+        other.id, ask.name, other.volume_id, ask.source_volume_id
+    ))
+}
+
+fn interrupted(error: Interrupted) -> Status {
+    Status::unavailable(format!(
+        "{error}; EC2 may not show yet whether the snapshot exists, so it is looked up again first"
+    ))
+}

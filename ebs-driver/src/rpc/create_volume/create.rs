@@ -1,0 +1,278 @@
+//! The EC2 side of a CreateVolume: create or copy, resolve a used token, wait.
+
+use tonic::Status;
+
+use super::ask::{Ask, Source};
+use crate::deadline::Deadline;
+use crate::driver::Core;
+use crate::ec2::errors::{Class, Ec2Error};
+use crate::ec2::types::{NewVolume, Selection, Volume, VolumeCopy};
+use crate::iops::{self, BelowMinimum};
+use crate::names::TAG_VOLUME_NAME;
+use crate::rpc::expand_volume::ceiling;
+use crate::rpc::status;
+use crate::topology::Place;
+use crate::volume::{Existing, Readiness, Wanted, existing, readiness, ready_pauses};
+use crate::waits::Interrupted;
+
+/// So many tokens are tried in one call.
+const TOKENS: u32 = 5;
+
+/// A request to EC2 that a used token may be given up for.
+enum Request {
+    New(NewVolume),
+    Copy(VolumeCopy),
+}
+
+pub(super) async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Volume, Status> {
+    let place = place(core, ask, deadline).await?;
+    let iops = fitted_iops(core, ask, &place, deadline).await;
+    let wanted = wanted(ask, &place);
+    let mut request = request(ask, place, iops);
+    for _ in 0..TOKENS {
+        let error = match send(core, &ask.name, &mut request, deadline).await {
+            Ok(volume) => return ready(core, ask, volume, deadline).await,
+            Err(error) => error,
+        };
+        let is_mismatch = error.class() == Class::TokenMismatch;
+        if !is_mismatch && error.code() != Some("VolumeLimitExceeded") {
+            return Err(status::create_volume(&error));
+        }
+        match resolve(core, ask, &wanted, is_mismatch, deadline).await? {
+            Existing::Adopt(volume) => return ready(core, ask, *volume, deadline).await,
+            Existing::Taken(id) => {
+                return Err(Status::already_exists(format!(
+                    "volume {id} bears the name {} and is not what is asked for",
+                    ask.name
+                )));
+            }
+            Existing::None { .. } if !is_mismatch => return Err(status::create_volume(&error)),
+            Existing::None { failed } => {
+                for id in failed {
+                    delete(core, &id, deadline).await;
+                }
+                core.tokens.burn(&ask.name);
+            }
+        }
+    }
+    Err(Status::aborted(format!(
+        "no unused client token was found for volume {}",
+        ask.name
+    )))
+}
+
+/// Where the volume is made; for a copy, where its source is.
+async fn place(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Place, Status> {
+    if let Source::Volume(id) = &ask.source {
+        return source_place(core, ask, id, deadline).await;
+    }
+    let place = ask.requirement.place();
+    if place.zone.is_some() || place.zone_id.is_some() {
+        return Ok(place);
+    }
+    let zones = core
+        .ec2
+        .describe_zones(deadline)
+        .await
+        .map_err(|error| Status::aborted(error.to_string()))?;
+    let zone = zones
+        .into_iter()
+        .next()
+        .ok_or_else(|| Status::aborted("EC2 names no availability zone"))?;
+    Ok(Place {
+        zone: Some(zone),
+        ..place
+    })
+}
+
+async fn source_place(core: &Core, ask: &Ask, id: &str, deadline: Deadline) -> Result<Place, Status> {
+    let source = core
+        .lookups
+        .volumes
+        .get(id, deadline)
+        .await
+        .map_err(|error| Status::aborted(error.to_string()))?
+        .ok_or_else(|| Status::not_found(format!("there is no volume {id} to copy")))?;
+    if let Some(key) = &ask.parameters.kms_key_id
+        && Some(key) != source.kms_key_id.as_ref()
+    {
+        return Err(Status::invalid_argument(
+            "a copy of a volume has the KMS key of its source; kmsKeyId names another one",
+        ));
+    }
+    if !ask.requirement.allows_copy_at(&source.place) {
+        return Err(Status::resource_exhausted(format!(
+            "a copy of {id} is made in {}, which the topology does not allow",
+            source.place.zone.as_deref().unwrap_or("an unknown zone")
+        )));
+    }
+    Ok(source.place)
+}
+
+/// Fits the requested IOPS to the type; EC2 is asked for its ceiling only where IOPS are requested (Q7).
+async fn fitted_iops(core: &Core, ask: &Ask, place: &Place, deadline: Deadline) -> Option<i32> {
+    let requested = ask.requested_iops?;
+    let probe = NewVolume {
+        volume_type: ask.volume_type.clone(),
+        place: place.clone(),
+        tags: ask.tags.clone(),
+        ..NewVolume::default()
+    };
+    let ceiling = ceiling(core.ec2.as_ref(), &core.ceilings, &probe, deadline).await;
+    let below = if ask.parameters.raise_iops {
+        BelowMinimum::Raise
+    } else {
+        BelowMinimum::Keep
+    };
+    let fitted = iops::fitted(requested, ask.size_gib, &ask.volume_type, ceiling, below);
+    Some(i32::try_from(fitted).unwrap_or(i32::MAX))
+}
+
+fn wanted(ask: &Ask, place: &Place) -> Wanted {
+    // Where no place was asked for, or a copy is made, any place fits.
+    let asked = ask.requirement.place();
+    let is_asked = asked.zone.is_some() || asked.zone_id.is_some();
+    let (snapshot_id, source_volume_id) = match &ask.source {
+        Source::Nothing => (None, None),
+        Source::Snapshot(id) => (Some(id.clone()), None),
+        Source::Volume(id) => (None, Some(id.clone())),
+    };
+    Wanted {
+        min_gib: ask.size_gib,
+        limit_bytes: ask.limit_bytes,
+        volume_type: ask.volume_type.clone(),
+        must_be_encrypted: ask.is_encrypted(),
+        place: if is_asked { place.clone() } else { Place::default() },
+        snapshot_id,
+        source_volume_id,
+    }
+}
+
+fn request(ask: &Ask, place: Place, iops: Option<i32>) -> Request {
+    if let Source::Volume(id) = &ask.source {
+        return Request::Copy(VolumeCopy {
+            client_token: String::new(),
+            source_volume_id: id.clone(),
+            size_gib: ask.size_gib,
+            volume_type: ask.volume_type.clone(),
+            is_multi_attach: ask.is_multi_attach,
+            iops,
+            throughput: ask.throughput(),
+            tags: ask.tags.clone(),
+        });
+    }
+    let snapshot_id = match &ask.source {
+        Source::Snapshot(id) => Some(id.clone()),
+        _ => None,
+    };
+    Request::New(NewVolume {
+        client_token: String::new(),
+        size_gib: ask.size_gib,
+        volume_type: ask.volume_type.clone(),
+        is_encrypted: ask.is_encrypted(),
+        is_multi_attach: ask.is_multi_attach,
+        place,
+        kms_key_id: ask.parameters.kms_key_id.clone(),
+        initialization_rate: ask
+            .parameters
+            .initialization_rate
+            .filter(|_| snapshot_id.is_some()),
+        snapshot_id,
+        iops,
+        throughput: ask.throughput(),
+        tags: ask.tags.clone(),
+    })
+}
+
+async fn send(
+    core: &Core,
+    name: &str,
+    request: &mut Request,
+    deadline: Deadline,
+) -> Result<Volume, Ec2Error> {
+    let token = core.tokens.current(name);
+    match request {
+        Request::New(volume) => {
+            volume.client_token = token;
+            core.ec2.create_volume(volume, deadline).await
+        }
+        Request::Copy(copy) => {
+            copy.client_token = token;
+            core.ec2.copy_volume(copy, deadline).await
+        }
+    }
+}
+
+/// Looks for volumes of the name. After a mismatch EC2 knows one that it may not show yet, so that nothing
+/// found counts only a consistency delay later.
+async fn resolve(
+    core: &Core,
+    ask: &Ask,
+    wanted: &Wanted,
+    is_mismatch: bool,
+    deadline: Deadline,
+) -> Result<Existing, Status> {
+    let selection = Selection::Tag {
+        key: TAG_VOLUME_NAME,
+        values: vec![ask.name.clone()],
+    };
+    let look = async || {
+        let found = core.ec2.describe_volumes(&selection, deadline).await;
+        found
+            .map(|found| existing(&found, wanted))
+            .map_err(|error| Status::aborted(error.to_string()))
+    };
+    let found = look().await?;
+    if !is_mismatch || !matches!(&found, Existing::None { failed } if failed.is_empty()) {
+        return Ok(found);
+    }
+    core.waits
+        .pause(core.consistency_delay(), deadline)
+        .await
+        .map_err(interrupted)?;
+    look().await
+}
+
+/// Waits until the volume can be used.
+async fn ready(core: &Core, ask: &Ask, created: Volume, deadline: Deadline) -> Result<Volume, Status> {
+    let mut volume = created;
+    let mut pauses = ready_pauses();
+    loop {
+        match readiness(Some(volume.state)) {
+            Readiness::Ready => return Ok(volume),
+            Readiness::Failed => {
+                delete(core, &volume.id, deadline).await;
+                core.tokens.burn(&ask.name);
+                return Err(Status::aborted(format!(
+                    "EC2 could not make volume {}; the next attempt begins anew",
+                    volume.id
+                )));
+            }
+            Readiness::NotYet => {}
+        }
+        let Some(pause) = pauses.next() else {
+            return Err(Status::aborted(format!(
+                "volume {} is not available yet",
+                volume.id
+            )));
+        };
+        core.waits.pause(pause, deadline).await.map_err(interrupted)?;
+        let shown = core.lookups.volumes.get(&volume.id, deadline).await;
+        if let Some(shown) = shown.map_err(|error| Status::aborted(error.to_string()))? {
+            volume = shown;
+        }
+    }
+}
+
+/// Removes a volume that will never be usable; it is of no use to fail when that does not work.
+async fn delete(core: &Core, id: &str, deadline: Deadline) {
+    if let Err(error) = core.ec2.delete_volume(id, deadline).await
+        && error.class() != Class::NotFound
+    {
+        tracing::warn!(volume = id, "a failed volume could not be deleted: {error}");
+    }
+}
+
+fn interrupted(error: Interrupted) -> Status {
+    Status::aborted(format!("{error}; a volume may be in the making"))
+}

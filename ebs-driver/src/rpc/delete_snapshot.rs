@@ -1,0 +1,38 @@
+//! DeleteSnapshot. Source: spec 1.6, 1.8.
+
+use csi::v1::{DeleteSnapshotRequest, DeleteSnapshotResponse};
+use tonic::Status;
+
+use super::{Call, required, status};
+use crate::driver::Core;
+use crate::ec2::errors::Class;
+use crate::in_flight::Key;
+
+pub(super) async fn call(
+    core: &Core,
+    request: &DeleteSnapshotRequest,
+    call: Call,
+) -> Result<DeleteSnapshotResponse, Status> {
+    let id = required(&request.snapshot_id, "snapshot_id")?;
+    if !id.starts_with("snap-") {
+        // No snapshot has such an ID: a content with this handle can go.
+        tracing::warn!(
+            snapshot = id,
+            "deleting what is no EC2 snapshot ID: nothing to do"
+        );
+        return Ok(DeleteSnapshotResponse {});
+    }
+    let _guard = core
+        .in_flight
+        .begin(Key::Snapshot(id.to_owned()))
+        .ok_or_else(|| Status::aborted(format!("another operation of snapshot {id} is running")))?;
+    match core.ec2.delete_snapshot(id, call.deadline).await {
+        Err(error) if !matches!(error.class(), Class::NotFound | Class::MalformedId) => {
+            Err(status::internal(&error))
+        }
+        _ => {
+            core.snapshots.forget_snapshot(id);
+            Ok(DeleteSnapshotResponse {})
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! DeleteVolume. Source: spec 1.6, 1.8, Q21.
+
+use csi::v1::{DeleteVolumeRequest, DeleteVolumeResponse};
+use tonic::Status;
+
+use super::{Call, required, status};
+use crate::driver::Core;
+use crate::ec2::errors::Class;
+use crate::in_flight::Key;
+
+pub(super) async fn call(
+    core: &Core,
+    request: &DeleteVolumeRequest,
+    call: Call,
+) -> Result<DeleteVolumeResponse, Status> {
+    let id = required(&request.volume_id, "volume_id")?;
+    let _guard = core
+        .in_flight
+        .begin(Key::Volume(id.to_owned()))
+        .ok_or_else(|| Status::aborted(format!("another operation of volume {id} is running")))?;
+    match core.ec2.delete_volume(id, call.deadline).await {
+        Err(error) if error.class() != Class::NotFound => Err(status::internal(&error)),
+        _ => Ok(DeleteVolumeResponse {}),
+    }
+}

@@ -1,0 +1,306 @@
+//! ControllerExpandVolume, and the execution of merged changes. Source: spec 1.6, 3.5, Q15-Q18; decisions 21, 23.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use csi::v1::{ControllerExpandVolumeRequest, ControllerExpandVolumeResponse};
+use futures::FutureExt;
+use jiff::Timestamp;
+use runtime::Clock;
+use thiserror::Error;
+use tonic::{Code, Status};
+
+use super::{Call, capability, required, status};
+use crate::coalesce::{Execute, Window};
+use crate::deadline::Deadline;
+use crate::driver::Core;
+use crate::ec2::Ec2;
+use crate::ec2::errors::Ec2Error;
+use crate::ec2::lookups::Lookups;
+use crate::ec2::types::{Modification, NewVolume, Volume, VolumeChange};
+use crate::expand::{self, Change, Progress, Step};
+use crate::iops::{self, BelowMinimum, Ceiling, CeilingKey, Ceilings};
+use crate::names::NODE_LOCAL_PREFIX;
+use crate::size;
+use crate::waits::{Interrupted, Waits};
+
+/// How long one EC2 call of an execution may be repeated.
+const EC2_CALL: Duration = Duration::from_secs(15);
+
+/// The size in GiB after an execution, or why there is none. Shared by all merged callers.
+pub(crate) type Expansion = Result<i64, ExpandError>;
+
+/// Why a volume was not changed.
+#[derive(Clone, Debug, Error)]
+pub(crate) enum ExpandError {
+    #[error("there is no volume {0}")]
+    NotFound(String),
+    #[error(transparent)]
+    Ec2(#[from] Ec2Error),
+    #[error("the last modification of volume {0} is still optimizing; EC2 allows the next one after that")]
+    Optimizing(String),
+    #[error("EC2 refuses a further modification until {until}: {message}")]
+    RefusedUntil {
+        until: Timestamp,
+        wait: Duration,
+        message: String,
+    },
+    #[error("EC2 could not modify volume {id}: {reason}")]
+    Failed { id: String, reason: String },
+    #[error("volume {0} is still being modified by an earlier request; it does not have what is asked yet")]
+    Earlier(String),
+    #[error("volume {0} is still being modified")]
+    StillModifying(String),
+    #[error("{0}; the volume may still be modified")]
+    Interrupted(#[from] Interrupted),
+}
+
+impl From<ExpandError> for Status {
+    fn from(error: ExpandError) -> Self {
+        let message = error.to_string();
+        match error {
+            ExpandError::NotFound(_) => Self::not_found(message),
+            ExpandError::Ec2(error) => status::change_volume(&error),
+            ExpandError::RefusedUntil { wait, .. } => {
+                csi::retry::status_with_delay(Code::Internal, message, wait)
+            }
+            ExpandError::Optimizing(_) | ExpandError::Failed { .. } | ExpandError::Earlier(_) => {
+                Self::internal(message)
+            }
+            ExpandError::StillModifying(_) | ExpandError::Interrupted(_) => Self::unavailable(message),
+        }
+    }
+}
+
+pub(super) async fn call(
+    core: &Core,
+    request: &ControllerExpandVolumeRequest,
+    call: Call,
+) -> Result<ControllerExpandVolumeResponse, Status> {
+    let id = required(&request.volume_id, "volume_id")?;
+    if id.starts_with(NODE_LOCAL_PREFIX) {
+        return Err(Status::invalid_argument("a node-local volume cannot be expanded"));
+    }
+    let range = request
+        .capacity_range
+        .as_ref()
+        .ok_or_else(|| Status::invalid_argument("capacity_range is missing"))?;
+    let change = Change {
+        size_gib: Some(size::required_gib(range.required_bytes, range.limit_bytes).map_err(status::bad)?),
+        ..Change::default()
+    };
+    let window = if call.is_single_change {
+        Window::Close
+    } else {
+        Window::Wait
+    };
+    let execution = core.changes.change(id, change, window);
+    let gib = call
+        .deadline
+        .limit(execution)
+        .await
+        .ok_or_else(|| Status::unavailable(format!("no answer in time; volume {id} may still be modified")))?
+        .map_err(|conflict| Status::aborted(conflict.to_string()))??;
+    let is_block = request
+        .volume_capability
+        .as_ref()
+        .is_some_and(capability::is_block);
+    Ok(ControllerExpandVolumeResponse {
+        capacity_bytes: size::bytes(gib),
+        node_expansion_required: !is_block,
+    })
+}
+
+/// Executes merged changes.
+pub(crate) struct Expander {
+    ec2: Arc<dyn Ec2>,
+    lookups: Lookups,
+    ceilings: Arc<Ceilings>,
+    waits: Waits,
+    clock: Clock,
+    /// Until when EC2 refuses further modifications, where it said so.
+    refused: Mutex<BTreeMap<String, (Timestamp, String)>>,
+}
+
+impl Expander {
+    pub(crate) fn new(
+        ec2: Arc<dyn Ec2>,
+        lookups: Lookups,
+        ceilings: Arc<Ceilings>,
+        waits: Waits,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            ec2,
+            lookups,
+            ceilings,
+            waits,
+            clock,
+            refused: Mutex::default(),
+        }
+    }
+
+    /// The work of the coalescer.
+    pub(crate) fn execute(self) -> Execute<Expansion> {
+        let this = Arc::new(self);
+        Arc::new(move |id, change| {
+            let this = this.clone();
+            async move { this.run(&id, change).await }.boxed()
+        })
+    }
+
+    async fn run(&self, id: &str, change: Change) -> Expansion {
+        let deadline = || Deadline::within(EC2_CALL);
+        let (volume, modification) = futures::try_join!(
+            self.lookups.volumes.get(id, deadline()),
+            self.lookups.modifications.get(id, deadline()),
+        )?;
+        let volume = volume.ok_or_else(|| ExpandError::NotFound(id.to_owned()))?;
+        let change = self.with_ratio(&volume, change).await;
+        match expand::plan(&volume, modification.as_ref(), &change) {
+            Step::Done => Ok(volume.size_gib),
+            Step::Optimizing => Err(ExpandError::Optimizing(id.to_owned())),
+            Step::Wait => {
+                let volume = self.wait(&volume).await?;
+                if expand::is_met(&volume, &change) {
+                    Ok(volume.size_gib)
+                } else {
+                    Err(ExpandError::Earlier(id.to_owned()))
+                }
+            }
+            Step::Modify(wanted) => self.modify(&volume, &wanted).await,
+        }
+    }
+
+    async fn modify(&self, volume: &Volume, wanted: &VolumeChange) -> Expansion {
+        self.check_refusal(&volume.id)?;
+        let answer = self.ec2.modify_volume(wanted, Deadline::within(EC2_CALL)).await;
+        let begun = answer.map_err(|error| self.refusal(&volume.id, error))?;
+        let volume = match self.judge(volume, Some(&begun))? {
+            Some(volume) => volume,
+            None => self.wait(volume).await?,
+        };
+        Ok(volume.size_gib)
+    }
+
+    /// Polls the modification of a volume until it is in effect: the volume as it is then.
+    async fn wait(&self, volume: &Volume) -> Result<Volume, ExpandError> {
+        for pause in expand::modification_pauses() {
+            self.waits.pause(pause, Deadline::NONE).await?;
+            let modification = self
+                .lookups
+                .modifications
+                .get(&volume.id, Deadline::within(EC2_CALL))
+                .await?;
+            if let Some(volume) = self.judge(volume, modification.as_ref())? {
+                return Ok(volume);
+            }
+        }
+        Err(ExpandError::StillModifying(volume.id.clone()))
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as a step of the execution")]
+    fn judge(
+        &self,
+        volume: &Volume,
+        modification: Option<&Modification>,
+    ) -> Result<Option<Volume>, ExpandError> {
+        match (expand::progress(modification), modification) {
+            (Progress::InEffect, Some(modification)) => Ok(Some(expand::after(volume, modification))),
+            (Progress::Failed(reason), _) => Err(ExpandError::Failed {
+                id: volume.id.clone(),
+                reason,
+            }),
+            _ => Ok(None),
+        }
+    }
+
+    /// Where the tags ask for it, IOPS follow the size: the change with them.
+    async fn with_ratio(&self, volume: &Volume, change: Change) -> Change {
+        let size_gib = change.size_gib.unwrap_or_default().max(volume.size_gib);
+        let is_larger = size_gib > volume.size_gib || change.volume_type.is_some();
+        let Some(ratio) = expand::ratio(volume).filter(|_| is_larger && change.iops.is_none()) else {
+            return change;
+        };
+        let volume_type = change.volume_type.as_deref().unwrap_or(&volume.volume_type);
+        let probe = NewVolume {
+            volume_type: volume_type.to_owned(),
+            place: volume.place.clone(),
+            tags: volume.tags.clone(),
+            ..NewVolume::default()
+        };
+        let ceiling = ceiling(
+            self.ec2.as_ref(),
+            &self.ceilings,
+            &probe,
+            Deadline::within(EC2_CALL),
+        )
+        .await;
+        let requested = ratio.saturating_mul(size_gib);
+        let fitted = iops::fitted(requested, size_gib, volume_type, ceiling, BelowMinimum::Raise);
+        Change {
+            iops: Some(i32::try_from(fitted).unwrap_or(i32::MAX)),
+            ..change
+        }
+    }
+
+    /// Refuses while a date that EC2 named has not come.
+    fn check_refusal(&self, id: &str) -> Result<(), ExpandError> {
+        let now = self.clock.now();
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.retain(|_, (until, _)| *until > now);
+        match refused.get(id) {
+            Some((until, message)) => Err(refused_until(*until, now, message.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// An error of ModifyVolume, with the date that it names.
+    fn refusal(&self, id: &str, error: Ec2Error) -> ExpandError {
+        let now = self.clock.now();
+        let until = (error.code() == Some("VolumeModificationRateExceeded"))
+            .then(|| expand::refused_until(error.message()))
+            .flatten()
+            .filter(|until| *until > now);
+        let Some(until) = until else {
+            return error.into();
+        };
+        let message = error.to_string();
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.insert(id.to_owned(), (until, message.clone()));
+        refused_until(until, now, message)
+    }
+}
+
+fn refused_until(until: Timestamp, now: Timestamp, message: String) -> ExpandError {
+    ExpandError::RefusedUntil {
+        until,
+        wait: until.duration_since(now).try_into().unwrap_or_default(),
+        message,
+    }
+}
+
+/// The most IOPS that EC2 allows for such a volume: as remembered, or asked for by a dry run.
+pub(super) async fn ceiling(
+    ec2: &dyn Ec2,
+    ceilings: &Ceilings,
+    probe: &NewVolume,
+    deadline: Deadline,
+) -> Ceiling {
+    let key = CeilingKey {
+        volume_type: probe.volume_type.to_lowercase(),
+        zone: probe.place.zone.clone(),
+        zone_id: probe.place.zone_id.clone(),
+        outpost_arn: probe.place.outpost_arn.clone(),
+    };
+    if let Some(known) = ceilings.get(&key) {
+        return known;
+    }
+    let ceiling = match ec2.probe_iops(probe, deadline).await {
+        Ok(()) => Ceiling::Fallback,
+        Err(error) => iops::ceiling_from_refusal(error.message()),
+    };
+    ceilings.put(key, ceiling);
+    ceiling
+}

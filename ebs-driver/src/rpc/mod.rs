@@ -1,0 +1,53 @@
+//! The CSI calls, one file each: parse, call, map. Source: spec 1.1-1.8.
+
+mod capability;
+mod controller_capabilities;
+mod create_snapshot;
+mod create_volume;
+mod delete_snapshot;
+mod delete_volume;
+pub(crate) mod expand_volume;
+mod identity;
+mod list_snapshots;
+mod services;
+mod status;
+mod validate_capabilities;
+
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
+
+use crate::deadline::Deadline;
+use crate::names::{METADATA_FIRST_ATTEMPT, METADATA_SINGLE_CHANGE};
+
+pub(crate) use services::{ControllerService, IdentityService};
+
+/// What a caller says beside the message.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    deadline: Deadline,
+    is_first_attempt: bool,
+    is_single_change: bool,
+}
+
+/// The message of a request, and what stands beside it.
+fn opened<T>(request: Request<T>) -> (T, Call) {
+    let metadata = request.metadata();
+    let call = Call {
+        deadline: Deadline::from_grpc_timeout(text(metadata, "grpc-timeout")),
+        is_first_attempt: text(metadata, METADATA_FIRST_ATTEMPT) == Some("true"),
+        is_single_change: text(metadata, METADATA_SINGLE_CHANGE) == Some("true"),
+    };
+    (request.into_inner(), call)
+}
+
+fn text<'a>(metadata: &'a MetadataMap, key: &str) -> Option<&'a str> {
+    metadata.get(key)?.to_str().ok()
+}
+
+/// Refuses an empty field.
+fn required<'a>(value: &'a str, field: &str) -> Result<&'a str, Status> {
+    if value.is_empty() {
+        return Err(Status::invalid_argument(format!("{field} is missing")));
+    }
+    Ok(value)
+}

@@ -1,0 +1,1 @@
+//! The driver over the simulated EC2, on a paused clock.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::error::{ApiError, Cause};
-use super::object::{Object, is_deleting, metadata_mut, metadata_str};
+use super::object::{Object, is_deleting, key_of, metadata_mut, metadata_str};
 use super::state::State;
 use super::write::{DEFINITIONS, NAMESPACES, Target};
 
@@ -98,22 +98,11 @@ pub(crate) fn check_identity(target: &Target<'_>, stored: &Object, new: &mut Val
         return Err(ApiError::bad_request("name must be provided"));
     }
     if name != target.name {
-        let message = format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            target.name
-        );
-        return Err(ApiError::bad_request(message));
+        return Err(wrong_name(target, name));
     }
     let uid = metadata_str(new, "uid");
     if !uid.is_empty() && uid != stored.uid() {
-        let why = format!(
-            "StorageError: invalid object, Code: 4, Key: /registry/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: \
-             Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            resource.plural,
-            stored.key(),
-            stored.uid()
-        );
-        return Err(ApiError::conflict(resource, target.name, &why));
+        return Err(wrong_uid(target, uid, stored.uid()));
     }
     match metadata_str(new, "resourceVersion") {
         "" | "0" if resource.rules.unconditional_update => {}
@@ -131,4 +120,23 @@ pub(crate) fn check_identity(target: &Target<'_>, stored: &Object, new: &mut Val
     let revision = stored.revision().to_string();
     metadata_mut(new).insert("resourceVersion".to_owned(), json!(revision));
     Ok(())
+}
+
+/// The name in the object is not that of the path.
+pub(crate) fn wrong_name(target: &Target<'_>, name: &str) -> ApiError {
+    ApiError::bad_request(format!(
+        "the name of the object ({name}) does not match the name on the URL ({})",
+        target.name
+    ))
+}
+
+/// The UID in the object is not that of the stored one, which is empty where there is none.
+pub(crate) fn wrong_uid(target: &Target<'_>, sent: &str, stored: &str) -> ApiError {
+    let key = key_of(target.namespace, target.name);
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{}/{key}, ResourceVersion: 0, AdditionalErrorMsg: \
+         Precondition failed: UID in precondition: {sent}, UID in object meta: {stored}",
+        target.resource.plural
+    );
+    ApiError::conflict(&target.resource, target.name, &why)
 }

@@ -183,6 +183,9 @@ pub(crate) fn establish(definition: &mut Value, resource: &ResourceType, now: &s
     if definition["spec"]["conversion"].is_null() {
         definition["spec"]["conversion"] = json!({"strategy": "None"});
     }
+    if !definition["status"].is_object() {
+        definition["status"] = json!({});
+    }
     let mut accepted = names;
     for (field, values) in [
         ("shortNames", &resource.short_names),

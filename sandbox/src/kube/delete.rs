@@ -200,6 +200,9 @@ fn mark(state: &State, object: &Object, options: &DeleteOptions, grace: i64) -> 
 /// Marks that only objects with content get.
 fn mark_container(state: &State, id: GroupResource<'_>, mut value: Value) -> Value {
     if id == NAMESPACES {
+        if !value["status"].is_object() {
+            value["status"] = json!({});
+        }
         value["status"]["phase"] = json!("Terminating");
     }
     if id == DEFINITIONS {

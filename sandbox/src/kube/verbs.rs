@@ -5,10 +5,11 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::checks;
 use super::delete::{self, DeleteOptions};
 use super::error::{ApiError, Cause};
 use super::format::{Format, render, render_value};
-use super::object::{Object, metadata_mut, serialise};
+use super::object::{Object, metadata_mut, metadata_str, serialise};
 use super::patch::{PatchKind, parse_apply};
 use super::query::Query;
 use super::read::{self, Listing};
@@ -159,6 +160,11 @@ impl<'a> Call<'a> {
         }
         let mut value = self.json_body()?;
         if self.resource.rules.review_only {
+            if !value.is_object() {
+                return Err(ApiError::bad_request(
+                    "the object provided is unrecognized: it is no JSON object",
+                ));
+            }
             state.denials.review(self.request.user, &mut value);
             value["apiVersion"] = json!(self.resource.api_version(&self.path.version));
             value["kind"] = json!(self.resource.kind);
@@ -175,14 +181,31 @@ impl<'a> Call<'a> {
         let value = self.json_body()?;
         let stored = match target.stored(state) {
             Err(_) if self.resource.rules.create_on_update && target.subresource.is_empty() => {
-                let object = write::create(state, &target, value, Operation::Update)?;
-                return Ok(self.object(StatusCode::CREATED, &object));
+                return self.create_by_put(state, &target, value);
             }
             stored => stored?,
         };
         let old = write::seen(&target, &stored);
         let object = write::update(state, &target, &stored, &old, value, Operation::Update)?;
         Ok(self.object(StatusCode::OK, &object))
+    }
+
+    /// A PUT that makes the object. One that means an object which is gone is refused.
+    fn create_by_put(
+        &self,
+        state: &mut State,
+        target: &Target<'_>,
+        mut value: Value,
+    ) -> Result<Answer, ApiError> {
+        let uid = metadata_str(&value, "uid");
+        if !uid.is_empty() {
+            return Err(checks::wrong_uid(target, uid, ""));
+        }
+        if value.is_object() {
+            metadata_mut(&mut value).remove("resourceVersion");
+        }
+        let object = write::create(state, target, value, Operation::Update)?;
+        Ok(self.object(StatusCode::CREATED, &object))
     }
 
     pub fn patch(&self, state: &mut State) -> Result<Answer, ApiError> {

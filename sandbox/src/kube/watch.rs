@@ -130,6 +130,7 @@ impl Watcher {
         if let Some(initial) = self.initial.take() {
             return Some((initial, self));
         }
+        let mut bookmark_due = false;
         loop {
             if self.ended || self.stopping.is_cancelled() {
                 return None;
@@ -138,6 +139,10 @@ impl Watcher {
             if let Some(lines) = self.collect() {
                 return Some((lines, self));
             }
+            if bookmark_due {
+                // All changes up to now were looked at: a quiet type's watch moves on with the others.
+                return self.bookmark().map(|line| (line, self));
+            }
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return None,
@@ -145,11 +150,7 @@ impl Watcher {
                     return None;
                 },
                 () = sleep_until(self.end) => return None,
-                () = sleep_until(self.next_bookmark), if self.bookmarks => {
-                    if let Some(line) = self.bookmark() {
-                        return Some((line, self));
-                    }
-                }
+                () = sleep_until(self.next_bookmark), if self.bookmarks => bookmark_due = true,
             }
         }
     }

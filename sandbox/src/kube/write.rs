@@ -94,6 +94,9 @@ pub(crate) fn create(
         return Err(ApiError::version_set_on_create());
     }
     let name = choose_name(state, target, &mut value);
+    if !target.name.is_empty() && name != target.name {
+        return Err(checks::wrong_name(target, &name));
+    }
     if !name.is_empty() && state.object(target.id(), target.namespace, &name).is_some() {
         return Err(ApiError::already_exists(resource, &name));
     }
@@ -213,6 +216,7 @@ pub(crate) fn update(
     checks::check_identity(target, stored, &mut new)?;
     let mut causes = separate(target, old, &mut new);
     admit::prepare(target, &mut new);
+    let definition = admit_definition(state, target, &mut new, false)?;
     drop_empty_metadata(&mut new);
     causes.extend(metadata::validate_update(old, &new));
     if old["metadata"] != new["metadata"] {
@@ -230,7 +234,6 @@ pub(crate) fn update(
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
         metadata_mut(&mut new).insert("generation".to_owned(), json!(generation));
     }
-    let definition = admit_definition(state, target, &mut new, false)?;
     if operation == Operation::Update {
         admit::track(state, target, Some(old), &mut new);
     }

@@ -119,6 +119,29 @@ async fn a_changed_definition_serves_other_versions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_equal_definition_is_no_write() {
+    let fixture = Fixture::new();
+    fixture.define_things().await;
+    let before = fixture.server.revision();
+    let path = format!("{DEFINITIONS}/things.example.com");
+    let (code, same) = fixture
+        .send(
+            "PATCH",
+            &path,
+            "application/merge-patch+json",
+            things_definition(),
+        )
+        .await;
+    assert_eq!((code, same["metadata"]["generation"].as_u64()), (200, Some(1)));
+    let (_, stored) = fixture.get(&path).await;
+    let mut put = things_definition();
+    put["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"].clone();
+    put["metadata"]["finalizers"] = stored["metadata"]["finalizers"].clone();
+    assert_eq!(fixture.send("PUT", &path, "application/json", put).await.0, 200);
+    assert_eq!(fixture.server.revision(), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn discovery_shows_what_is_served() {
     let fixture = Fixture::new();
     fixture.define_things().await;

@@ -156,6 +156,17 @@ async fn custom_objects_and_leases_need_a_version() {
         refused(leases.replace("leader", &PostParams::default(), &lease).await).code,
         422
     );
+    // One that is gone is not made again.
+    let gone: Lease = from(json!({"metadata": {"name": "gone", "uid": "u", "resourceVersion": "5"}}));
+    assert_eq!(
+        refused(leases.replace("gone", &PostParams::default(), &gone).await).reason,
+        "Conflict"
+    );
+    let other: Lease = from(json!({"metadata": {"name": "other"}}));
+    assert_eq!(
+        refused(leases.replace("third", &PostParams::default(), &other).await).code,
+        400
+    );
     let map: ConfigMap = from(json!({"metadata": {"name": "none"}}));
     assert_eq!(
         refused(

@@ -197,7 +197,15 @@ async fn bookmarks_come_each_minute_and_before_the_end() {
     let revision = fixture.server.revision();
     assert_eq!(next(&mut stream).await, format!("BOOKMARK {revision}"));
     assert_eq!(started.elapsed(), Duration::from_secs(60));
-    assert_eq!(next(&mut stream).await, format!("BOOKMARK {revision}"));
+    fixture
+        .server
+        .store("tester")
+        .create(
+            sandbox::kube::GroupResource::new("", "namespaces"),
+            json!({"metadata": {"name": "other"}}),
+        )
+        .unwrap();
+    assert_eq!(next(&mut stream).await, format!("BOOKMARK {}", revision + 1));
     assert_eq!(started.elapsed(), Duration::from_secs(98));
     assert_eq!(next(&mut stream).await, "end");
     assert_eq!(started.elapsed(), Duration::from_secs(100));

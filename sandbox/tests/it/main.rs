@@ -16,6 +16,7 @@ mod kube_custom;
 mod kube_delete;
 mod kube_http;
 mod kube_list;
+mod kube_malformed;
 mod kube_patch;
 mod kube_rules;
 mod kube_support;

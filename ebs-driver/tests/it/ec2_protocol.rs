@@ -267,14 +267,6 @@ async fn attachments_make_the_round() {
         .await
         .unwrap();
     assert_eq!(shown.volumes()[0].attachments()[0].device(), Some("/dev/xvdaa"));
-    let kinds = client
-        .describe_instance_types()
-        .instance_types(InstanceType::M5Large)
-        .send()
-        .await
-        .unwrap();
-    let info = kinds.instance_types()[0].ebs_info().unwrap();
-    assert_eq!(info.maximum_ebs_cards(), Some(1));
     let detached = client
         .detach_volume()
         .volume_id(&volume)
@@ -290,6 +282,19 @@ async fn attachments_make_the_round() {
         .send()
         .await;
     assert_eq!(code(&again.unwrap_err()), "IncorrectState");
+}
+
+#[tokio::test]
+async fn instance_types_are_described() {
+    let (client, _, _scope) = client().await;
+    let kinds = client
+        .describe_instance_types()
+        .instance_types(InstanceType::M5Large)
+        .send()
+        .await
+        .unwrap();
+    let info = kinds.instance_types()[0].ebs_info().unwrap();
+    assert_eq!(info.maximum_ebs_cards(), Some(1));
 }
 
 #[tokio::test]

@@ -1,1 +1,4 @@
-//! The driver over the simulated EC2, on a paused clock.
+//! The driver over the simulated EC2, on a paused clock; and the simulated EC2 through the SDK.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod ec2_protocol;

@@ -1,0 +1,494 @@
+//! CreateSnapshot and the poll.
+
+use csi::Class::{Final, InProgress};
+use csi_snapshotter::observe::{Memory, Reply, SecretAnswer};
+use csi_snapshotter::plan::status::Answer;
+use csi_snapshotter::plan::{Next, Step};
+use jiff::Timestamp;
+
+use super::*;
+use crate::build::{GROUP, SECRET_NAME, SECRET_NAMESPACE, class, dynamic};
+
+const BAD: &str = "rpc error: code = InvalidArgument desc = bad";
+const BAD_STATUS: &str = "Failed to create snapshot: failed to take snapshot of the volume vol: \
+                          \"rpc error: code = InvalidArgument desc = bad\"";
+
+fn created(ready: bool) -> Reply {
+    Reply::Created(Ok(snapshot(ready)))
+}
+
+fn create_failed(class: ErrorClass, text: &str) -> Reply {
+    Reply::Created(Err(failure(class, text)))
+}
+
+#[test]
+fn snapshot_case_19_the_mark_goes_before_the_call_and_away_after_the_status() {
+    let plan = given(dynamic()).plan();
+    assert_eq!(plan.steps, [Step::Mark, create()]);
+    assert_eq!(plan.next, Next::Again);
+    assert!(plan.events.is_empty());
+
+    let plan = given(dynamic().marked()).reply(created(true)).plan();
+    let written = Answer {
+        handle: Some("snap-1".into()),
+        creation_time: Some(100_000_000_000),
+        restore_size: Some(5 << 30),
+        ready: Some(true),
+        group_handle: None,
+        clear_error: false,
+    };
+    assert_eq!(plan.steps, [answer(written), Step::Unmark]);
+    assert_eq!(plan.next, Next::Done);
+    assert!(plan.events.is_empty(), "good news is the controller's");
+
+    let plan = given(dynamic().ready("snap-1")).plan();
+    assert!(plan.steps.is_empty() && plan.next == Next::Done, "settled");
+}
+
+#[test]
+fn snapshot_case_21_and_22_names_and_parameters() {
+    let secret_keys = [
+        "snapshotter-secret-name",
+        "snapshotter-secret-namespace",
+        "snapshotter-list-secret-name",
+        "snapshotter-list-secret-namespace",
+        "group-snapshotter-secret-name",
+        "group-snapshotter-secret-namespace",
+        "group-snapshotter-get-secret-name",
+        "group-snapshotter-get-secret-namespace",
+    ]
+    .map(|key| format!("csi.storage.k8s.io/{key}"));
+    let mut parameters: Vec<(&str, &str)> = secret_keys.iter().map(|key| (key.as_str(), "x")).collect();
+    parameters.push(("type", "fast"));
+    let plan = given(dynamic()).class(Some(class(&parameters))).plan();
+    assert_eq!(plan.steps, [Step::Mark, create()]);
+
+    let mut given = given(dynamic());
+    given.content.0.spec.volume_snapshot_ref.uid = Some("01234567-89ab-cdef-0123-456789abcdef".into());
+    given.settings.extra_create_metadata = true;
+    given.settings.name_uid_length = Some(10);
+    let expected = Step::Call(Call::Create {
+        volume_handle: "vol".into(),
+        name: "snapshot-0123456789".into(),
+        parameters: [
+            ("csi.storage.k8s.io/volumesnapshot/name", "s"),
+            ("csi.storage.k8s.io/volumesnapshot/namespace", "ns"),
+            ("csi.storage.k8s.io/volumesnapshotcontent/name", "snapcontent-u"),
+            ("type", "fast"),
+        ]
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .into(),
+    });
+    assert_eq!(given.plan().steps, [Step::Mark, expected]);
+}
+
+#[test]
+fn snapshot_case_23_size_0_is_unknown() {
+    for (size, expected) in [
+        (0, None),
+        (-1, None),
+        (1000, Some(1000)),
+        (5 << 30, Some(5 << 30)),
+    ] {
+        let reply = Reply::Created(Ok(Snapshot {
+            size_bytes: size,
+            ..snapshot(true)
+        }));
+        let plan = given(dynamic().marked()).reply(reply).plan();
+        let Step::Status(StatusChange::Answer(answer)) = &plan.steps[0] else {
+            panic!("{plan:?}")
+        };
+        assert_eq!(answer.restore_size, expected);
+    }
+}
+
+#[test]
+fn snapshot_case_24_a_missing_time_is_now() {
+    let reply = Reply::Created(Ok(Snapshot {
+        creation_time: None,
+        ..snapshot(true)
+    }));
+    let plan = given(dynamic().marked()).reply(reply).plan();
+    let Step::Status(StatusChange::Answer(answer)) = &plan.steps[0] else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(i128::from(answer.creation_time.unwrap()), now().as_nanosecond());
+}
+
+#[test]
+fn snapshot_case_26_the_poll_has_its_own_timer_and_writes_nothing() {
+    let mut memory = Memory::default();
+    for wait in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+        let mut asked = given(dynamic().cut("snap-1"));
+        asked.memory = memory.clone();
+        let plan = asked.plan();
+        assert_eq!(plan.steps, [create()], "the handle is stored: no mark");
+        let mut answered = asked.reply(Reply::Created(Ok(Snapshot {
+            size_bytes: 0,
+            ..snapshot(false)
+        })));
+        answered.memory = plan.memory;
+        let plan = answered.plan();
+        assert_eq!((plan.steps, plan.next), (vec![], seconds(wait)));
+        memory = plan.memory;
+    }
+    let mut given = given(dynamic().cut("snap-1")).reply(created(false));
+    given.memory = memory;
+    given.settings.retry_interval_max = Duration::from_secs(7);
+    assert_eq!(given.plan().next, seconds(7), "capped by --retry-interval-max");
+}
+
+#[test]
+fn snapshot_case_26_ready_at_last_costs_one_write() {
+    let plan = given(dynamic().cut("snap-1")).reply(created(true)).plan();
+    let written = Answer {
+        restore_size: Some(5 << 30),
+        ready: Some(true),
+        ..Answer::default()
+    };
+    assert_eq!((plan.steps, plan.next), (vec![answer(written)], Next::Done));
+}
+
+#[test]
+fn snapshot_case_26_the_first_answer_is_stored_before_ready() {
+    let plan = given(dynamic().marked()).reply(created(false)).plan();
+    let written = Answer {
+        handle: Some("snap-1".into()),
+        creation_time: Some(100_000_000_000),
+        restore_size: Some(5 << 30),
+        ready: Some(false),
+        ..Answer::default()
+    };
+    assert_eq!(
+        (plan.steps, plan.next),
+        (vec![answer(written), Step::Unmark], seconds(1))
+    );
+}
+
+#[test]
+fn snapshot_case_27_a_second_snapshot_is_deleted_and_both_are_named() {
+    let second = Reply::Created(Ok(Snapshot {
+        handle: "snap-2".into(),
+        ..snapshot(true)
+    }));
+    let content = dynamic().cut("snap-1");
+    let plan = given(content.clone()).reply(second).plan();
+    let (reason, message) = event(&plan);
+    assert_eq!(reason, "SnapshotContentCheckandUpdateFailed");
+    assert!(
+        message.contains("snap-1") && message.contains("snap-2"),
+        "{message}"
+    );
+    assert_eq!(plan.steps, [failed(message, false), delete("snap-2")]);
+    assert_eq!(plan.next, Next::Again);
+
+    let deleted = |outcome| Reply::Deleted {
+        handle: "snap-2".into(),
+        outcome,
+    };
+    let plan = given(content.clone()).reply(deleted(Ok(()))).plan();
+    assert!(
+        plan.steps.is_empty() && matches!(plan.next, Next::Backoff(_)),
+        "{plan:?}"
+    );
+    let plan = given(content)
+        .reply(deleted(Err(failure(Final, "rpc error: no"))))
+        .plan();
+    assert_eq!(
+        event(&plan),
+        ("SnapshotDeleteError", "Failed to delete snapshot: rpc error: no")
+    );
+    assert!(plan.steps.is_empty(), "{plan:?}");
+}
+
+#[test]
+fn snapshot_case_29_an_unclear_outcome_keeps_the_mark() {
+    let text = "rpc error: code = DeadlineExceeded desc = late";
+    let plan = given(dynamic().marked())
+        .reply(create_failed(InProgress, text))
+        .plan();
+    let message = format!("Failed to create snapshot: failed to take snapshot of the volume vol: {text:?}");
+    assert_eq!(plan.steps, [failed(&message, true)]);
+    assert!(matches!(plan.next, Next::Backoff(_)));
+    assert_eq!(event(&plan), ("SnapshotCreationFailed", message.as_str()));
+
+    let content = dynamic().marked().error(&message);
+    assert_eq!(
+        given(content.clone()).plan().steps,
+        [create()],
+        "the mark is there"
+    );
+    let plan = given(content).reply(created(true)).plan();
+    let Step::Status(StatusChange::Answer(answer)) = &plan.steps[0] else {
+        panic!("{plan:?}")
+    };
+    assert!(answer.clear_error);
+    assert_eq!(plan.steps[1], Step::Unmark);
+}
+
+#[test]
+fn snapshot_case_30_a_final_error_ends_the_mark_and_is_written_once() {
+    let plan = given(dynamic().marked()).reply(create_failed(Final, BAD)).plan();
+    assert_eq!(plan.steps, [Step::Unmark, failed(BAD_STATUS, true)]);
+    assert_eq!(event(&plan), ("SnapshotCreationFailed", BAD_STATUS));
+    assert!(matches!(plan.next, Next::Backoff(_)));
+
+    let plan = given(dynamic().error(BAD_STATUS)).plan();
+    assert_eq!(
+        plan.steps,
+        [Step::Mark, create()],
+        "a status with only an error is no cut"
+    );
+    let plan = given(dynamic().marked().error(BAD_STATUS))
+        .reply(create_failed(Final, BAD))
+        .plan();
+    assert_eq!(plan.steps, [Step::Unmark]);
+    assert_eq!(
+        event(&plan),
+        ("SnapshotCreationFailed", BAD_STATUS),
+        "for the recorder to count"
+    );
+}
+
+#[test]
+fn snapshot_case_31_the_first_good_answer_clears_the_error_ready_or_not() {
+    for ready in [true, false] {
+        let plan = given(dynamic().marked().error(BAD_STATUS))
+            .reply(created(ready))
+            .plan();
+        let Step::Status(StatusChange::Answer(answer)) = &plan.steps[0] else {
+            panic!("{plan:?}")
+        };
+        assert!(answer.clear_error);
+        assert_eq!(answer.ready, ready.then_some(true), "false is there already");
+        assert!(plan.memory.told.is_empty());
+    }
+}
+
+#[test]
+fn snapshot_case_32_request_ids_make_no_new_error() {
+    let text = |id: &str| format!("rpc error: code = InvalidArgument desc = refused, request id: {id}");
+    let first = given(dynamic().marked())
+        .reply(create_failed(
+            Final,
+            &text("7a62c49f-347e-4fc4-9331-6e8e00000000"),
+        ))
+        .plan();
+    let stored = event(&first).1.to_string();
+    let again = create_failed(Final, &text("0b11c49f-347e-4fc4-9331-6e8e11111111"));
+    let mut given = given(dynamic().marked().error(&stored)).reply(again);
+    given.memory = first.memory;
+    let plan = given.plan();
+    assert_eq!(plan.steps, [Step::Unmark], "no status");
+    assert_eq!(event(&plan).1, stored, "the same event");
+}
+
+#[test]
+fn alternating_errors_are_written_once_a_minute() {
+    let (one, two) = (
+        "rpc error: code = Internal desc = one",
+        "rpc error: code = Internal desc = two",
+    );
+    let mut given = given(dynamic().marked()).reply(create_failed(Final, one));
+    let first = given.plan();
+    let text = event(&first).1.to_string();
+    given = Given {
+        content: dynamic().marked().error(&text),
+        memory: first.memory,
+        ..given
+    };
+    given = given.reply(create_failed(Final, two));
+    let second = given.plan();
+    assert_eq!(second.steps.len(), 2, "a new error");
+    given = Given {
+        content: dynamic().marked().error(event(&second).1),
+        memory: second.memory.clone(),
+        ..given
+    };
+    given = given.reply(create_failed(Final, one));
+    assert_eq!(given.plan().steps, [Step::Unmark], "told seconds ago");
+    given.now = Timestamp::from_second(now().as_second() + 60).unwrap();
+    assert_eq!(given.plan().steps.len(), 2);
+}
+
+#[test]
+fn a_missing_class_is_an_error_and_nothing_is_marked() {
+    let plan = given(dynamic()).class(None).plan();
+    let message = "Failed to create snapshot: failed to get snapshot class k: it does not exist";
+    assert_eq!(plan.steps, [failed(message, true)]);
+    assert_eq!(event(&plan), ("SnapshotCreationFailed", message));
+
+    let mut polled = given(dynamic().cut("snap-1")).class(None);
+    assert!(!polled.plan().steps.contains(&create()), "nothing is remembered");
+    polled.memory.parameters = Some([("type".to_string(), "fast".to_string())].into());
+    assert_eq!(polled.plan().steps, [create()], "the poll goes on");
+}
+
+#[test]
+fn a_class_of_another_driver_stops_all_work() {
+    let mut foreign = class(&[]);
+    foreign.driver = "other".into();
+    for content in [
+        dynamic(),
+        dynamic().cut("snap-1"),
+        dynamic().ready("snap-1").being_deleted(),
+    ] {
+        let plan = given(content).class(Some(foreign.clone())).plan();
+        assert!(plan.steps.is_empty() && plan.next == Next::Done);
+    }
+    let mut content = dynamic();
+    content.0.spec.driver = "other".into();
+    assert!(given(content).plan().steps.is_empty());
+}
+
+#[test]
+fn snapshot_case_44_secrets_come_from_the_annotations() {
+    let content = dynamic()
+        .annotated(SECRET_NAME, "sec")
+        .annotated(SECRET_NAMESPACE, "sns");
+    let plan = given(content.clone()).plan();
+    assert_eq!(
+        (plan.steps, plan.next),
+        (vec![Step::ReadSecret(secret_ref())], Next::Again)
+    );
+    let data = SecretAnswer::Found([("user".to_string(), "hunter2".to_string())].into());
+    assert!(!format!("{data:?}").contains("hunter2"));
+    let plan = given(content.clone()).secret(data).plan();
+    assert_eq!(plan.steps, [Step::Mark, create()]);
+
+    for (answer, text) in [
+        (
+            SecretAnswer::NotFound,
+            "error getting secret sec in namespace sns: it does not exist",
+        ),
+        (
+            SecretAnswer::Refused("get secrets sns/sec: forbidden".into()),
+            "forbidden",
+        ),
+    ] {
+        let plan = given(content.clone()).secret(answer).plan();
+        assert_eq!(plan.steps.len(), 1, "no mark, no call: {plan:?}");
+        assert!(event(&plan).1.contains(text), "{plan:?}");
+    }
+    let one_alone = dynamic().annotated(SECRET_NAME, "sec");
+    assert_eq!(
+        given(one_alone).plan().steps,
+        [Step::Mark, create()],
+        "one annotation is none"
+    );
+    let empty = dynamic()
+        .annotated(SECRET_NAME, "")
+        .annotated(SECRET_NAMESPACE, "sns");
+    assert!(
+        event(&given(empty).plan())
+            .1
+            .contains("secret name or namespace not specified")
+    );
+}
+
+#[test]
+fn snapshot_case_45_a_reserved_parameter_never_sets_the_mark() {
+    let class = class(&[("csi.storage.k8s.io/foo", "x")]);
+    let plan = given(dynamic()).class(Some(class.clone())).plan();
+    let (_, message) = event(&plan);
+    assert!(
+        message.contains("found unknown parameter key \"csi.storage.k8s.io/foo\" with reserved namespace")
+    );
+    assert_eq!(plan.steps, [failed(message, true)]);
+    let deleted = given(dynamic().error(message).being_deleted())
+        .class(Some(class))
+        .plan();
+    assert_eq!(deleted.steps, [Step::RemoveFinalizer { position: 0 }]);
+}
+
+#[test]
+fn snapshot_case_53_a_mark_without_an_answer_repeats_the_same_call() {
+    let plan = given(dynamic().marked()).plan();
+    assert_eq!((plan.steps, plan.next), (vec![create()], Next::Again));
+}
+
+#[test]
+fn a_mark_beside_a_stored_handle_is_over() {
+    for content in [
+        dynamic().marked().cut("snap-1"),
+        dynamic().marked().ready("snap-1"),
+        dynamic().marked().cut("snap-1").being_deleted(),
+    ] {
+        let plan = given(content).plan();
+        assert_eq!((plan.steps, plan.next), (vec![Step::Unmark], Next::Again));
+    }
+}
+
+#[test]
+fn snapshot_case_54_and_55_a_begun_call_ends_before_the_content_goes() {
+    let content = dynamic().marked().error("late").being_deleted();
+    assert_eq!(given(content.clone()).plan().steps, [create()]);
+    for ready in [true, false] {
+        let plan = given(content.clone()).reply(created(ready)).plan();
+        assert_eq!(plan.steps.len(), 2, "status and end of the mark");
+        assert_eq!(plan.next, Next::Again, "then it is deleted at once");
+    }
+    let late = create_failed(InProgress, "rpc error: late");
+    let plan = given(content).reply(late).plan();
+    assert!(!plan.steps.contains(&Step::Unmark), "{plan:?}");
+    assert!(matches!(plan.next, Next::Backoff(_)));
+}
+
+#[test]
+fn snapshot_case_56_a_final_error_lets_the_content_go_without_delete() {
+    let content = dynamic().marked().error(BAD_STATUS).being_deleted();
+    let plan = given(content).reply(create_failed(Final, BAD)).plan();
+    assert_eq!((plan.steps, plan.next), (vec![Step::Unmark], Next::Again));
+    let plan = given(dynamic().error(BAD_STATUS).being_deleted()).plan();
+    assert_eq!(
+        (plan.steps, plan.next),
+        (vec![Step::RemoveFinalizer { position: 0 }], Next::Done)
+    );
+}
+
+#[test]
+fn snapshot_case_57_a_begun_call_ends_without_class_and_secret() {
+    let content = dynamic()
+        .annotated(SECRET_NAME, "sec")
+        .annotated(SECRET_NAMESPACE, "sns")
+        .marked()
+        .being_deleted();
+    let mut given = given(content).class(None).secret(SecretAnswer::NotFound);
+    let plan = given.plan();
+    assert_eq!(plan.steps, [create_with(&[])], "nothing is remembered");
+    assert!(plan.events[0].message.contains("snapshot class k"), "{plan:?}");
+    assert!(plan.events[1].message.contains("secret sec"), "{plan:?}");
+    given.memory.parameters = Some([("type".to_string(), "fast".to_string())].into());
+    assert_eq!(given.plan().steps, [create()]);
+}
+
+#[test]
+fn the_driver_may_ask_to_wait() {
+    let mut slow = failure(Final, "rpc error: rate");
+    slow.retry_after = Some(Duration::from_secs(90));
+    let plan = given(dynamic().marked())
+        .reply(Reply::Created(Err(slow.clone())))
+        .plan();
+    assert_eq!(plan.next, seconds(90));
+    slow.retry_after = Some(Duration::from_secs(86_400));
+    let plan = given(dynamic().marked()).reply(Reply::Created(Err(slow))).plan();
+    assert_eq!(plan.next, seconds(300), "--retry-interval-max");
+}
+
+#[test]
+fn members_of_a_group_are_never_created() {
+    let member = dynamic().annotated(GROUP, "group-1");
+    let plan = given(member.clone()).plan();
+    assert_eq!((plan.steps, plan.next), (vec![], seconds(1)), "row 7");
+    let plan = given(member.cut("snap-1").group_handle("group-1")).plan();
+    assert_eq!(plan.steps, [list("snap-1")], "row 5");
+}
+
+#[test]
+fn a_content_with_no_or_two_sources_is_the_controllers_matter() {
+    let mut content = dynamic();
+    content.0.spec.source.snapshot_handle = Some("snap-x".into());
+    assert!(given(content.clone()).plan().steps.is_empty());
+    content.0.spec.source = Default::default();
+    assert!(given(content).plan().steps.is_empty());
+}

@@ -1,0 +1,179 @@
+//! Plans, row by row. Expected steps are written out.
+
+mod create;
+mod delete;
+mod properties;
+mod statically;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crds::v1::VolumeSnapshotClass;
+use csi::Class as ErrorClass;
+use csi_snapshotter::observe::{
+    ClassLookup, Failure, Memory, Observed, Reply, SecretAnswer, SecretRead, SecretRef, Settings, Snapshot,
+};
+use csi_snapshotter::plan::status::Answer;
+use csi_snapshotter::plan::{Call, Next, Plan, StatusChange, Step, plan};
+use jiff::Timestamp;
+
+use crate::build::{Content, DRIVER, class};
+
+/// 2026-01-01T00:10:00Z.
+pub fn now() -> Timestamp {
+    "2026-01-01T00:10:00Z".parse().unwrap()
+}
+
+/// What a plan is made of, with the usual things in place.
+#[derive(Clone, Debug)]
+pub struct Given {
+    pub content: Content,
+    pub class: Option<VolumeSnapshotClass>,
+    pub secret: Option<SecretRead>,
+    pub reply: Option<Reply>,
+    pub memory: Memory,
+    pub settings: Settings,
+    pub now: Timestamp,
+}
+
+pub fn given(content: Content) -> Given {
+    Given {
+        content,
+        class: Some(class(&[("type", "fast")])),
+        secret: None,
+        reply: None,
+        memory: Memory::default(),
+        settings: Settings {
+            driver: DRIVER.into(),
+            can_list: true,
+            name_prefix: "snapshot".into(),
+            name_uid_length: None,
+            extra_create_metadata: false,
+            retry_interval_max: Duration::from_secs(300),
+        },
+        now: now(),
+    }
+}
+
+impl Given {
+    pub fn plan(&self) -> Plan {
+        let content = &self.content.0;
+        let class = match (content.spec.volume_snapshot_class_name.as_deref(), &self.class) {
+            (None, _) => ClassLookup::NotNamed,
+            (Some(_), Some(class)) => ClassLookup::Found(class),
+            (Some(name), None) => ClassLookup::Absent(name),
+        };
+        plan(
+            &Observed {
+                content,
+                class,
+                secret: self.secret.as_ref(),
+                reply: self.reply.as_ref(),
+                memory: &self.memory,
+                settings: &self.settings,
+            },
+            self.now,
+        )
+    }
+
+    pub fn class(self, class: Option<VolumeSnapshotClass>) -> Self {
+        Self { class, ..self }
+    }
+
+    pub fn reply(self, reply: Reply) -> Self {
+        Self {
+            reply: Some(reply),
+            ..self
+        }
+    }
+
+    pub fn secret(self, answer: SecretAnswer) -> Self {
+        let read = SecretRead {
+            secret: secret_ref(),
+            answer,
+        };
+        Self {
+            secret: Some(read),
+            ..self
+        }
+    }
+}
+
+/// `sns/sec`.
+pub fn secret_ref() -> SecretRef {
+    SecretRef {
+        namespace: "sns".into(),
+        name: "sec".into(),
+    }
+}
+
+/// The call that takes the snapshot of [`crate::build::dynamic`].
+pub fn create() -> Step {
+    create_with(&[("type", "fast")])
+}
+
+pub fn create_with(parameters: &[(&str, &str)]) -> Step {
+    let parameters = parameters
+        .iter()
+        .map(|(key, value)| (key.to_string(), value.to_string()));
+    Step::Call(Call::Create {
+        volume_handle: "vol".into(),
+        name: "snapshot-u".into(),
+        parameters: parameters.collect::<BTreeMap<_, _>>(),
+    })
+}
+
+pub fn list(handle: &str) -> Step {
+    Step::Call(Call::List {
+        snapshot_handle: handle.into(),
+    })
+}
+
+pub fn delete(handle: &str) -> Step {
+    Step::Call(Call::Delete {
+        snapshot_handle: handle.into(),
+    })
+}
+
+pub fn answer(answer: Answer) -> Step {
+    Step::Status(StatusChange::Answer(answer))
+}
+
+pub fn failed(message: &str, not_ready: bool) -> Step {
+    Step::Status(StatusChange::Failed {
+        message: message.into(),
+        time: now(),
+        not_ready,
+    })
+}
+
+/// `snap-1` of 5 GiB, taken at second 100.
+pub fn snapshot(ready: bool) -> Snapshot {
+    Snapshot {
+        handle: "snap-1".into(),
+        creation_time: Some(Timestamp::from_second(100).unwrap()),
+        size_bytes: 5 << 30,
+        ready,
+        group_handle: String::new(),
+    }
+}
+
+pub fn failure(class: ErrorClass, text: &str) -> Failure {
+    Failure {
+        class,
+        not_found: text.contains("NotFound"),
+        text: text.into(),
+        retry_after: None,
+    }
+}
+
+pub fn seconds(seconds: u64) -> Next {
+    Next::After(Duration::from_secs(seconds))
+}
+
+/// Reason and message of the only event.
+#[track_caller]
+pub fn event(plan: &Plan) -> (&str, &str) {
+    assert_eq!(plan.events.len(), 1, "{:?}", plan.events);
+    (plan.events[0].reason, &plan.events[0].message)
+}

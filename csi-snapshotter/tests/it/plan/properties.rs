@@ -1,0 +1,167 @@
+//! What holds of every plan, whatever is observed.
+
+use csi::Class as ErrorClass;
+use csi_snapshotter::observe::{Reply, SecretAnswer};
+use csi_snapshotter::plan::{Next, Plan, StatusChange, Step};
+use proptest::prelude::*;
+
+use super::*;
+use crate::build::{Content, FINALIZER, GROUP, SECRET_NAME, SECRET_NAMESPACE, class, dynamic, static_};
+
+fn contents() -> impl Strategy<Value = Content> {
+    let flags = proptest::collection::vec(any::<bool>(), 9);
+    (flags, 0..4_u8).prop_map(|(flags, status)| {
+        let mut content = if flags[0] { dynamic() } else { static_() };
+        let mut change = |wanted: bool, change: fn(Content) -> Content| {
+            if wanted {
+                content = change(content.clone());
+            }
+        };
+        change(flags[1], Content::marked);
+        change(flags[2], Content::terminating);
+        change(flags[3], Content::being_deleted);
+        change(flags[4], Content::retain);
+        change(flags[5], Content::bound);
+        change(flags[6], |content| {
+            content.finalizers(&["velero.io/keep", FINALIZER])
+        });
+        change(flags[7], |content| content.annotated(GROUP, "group-1"));
+        change(flags[8], |content| {
+            content
+                .annotated(SECRET_NAME, "sec")
+                .annotated(SECRET_NAMESPACE, "sns")
+        });
+        match status {
+            0 => content,
+            1 => content.error("an error"),
+            2 => content.cut("snap-1"),
+            _ => content.ready("snap-1"),
+        }
+    })
+}
+
+fn outcomes<T: Clone + std::fmt::Debug + 'static>(good: T) -> impl Strategy<Value = Result<T, Failure>> {
+    let classes = prop_oneof![Just(ErrorClass::Final), Just(ErrorClass::InProgress)];
+    let failures = (classes, any::<bool>()).prop_map(|(class, not_found)| {
+        let code = if not_found { "NotFound" } else { "Internal" };
+        Err(failure(class, &format!("rpc error: code = {code} desc = no")))
+    });
+    prop_oneof![Just(Ok(good)), failures]
+}
+
+/// What the driver answers to a call.
+fn replies() -> impl Strategy<Value = Reply> {
+    let handle = prop_oneof![Just("snap-1"), Just("snap-2")];
+    let described = (handle.clone(), any::<bool>()).prop_map(|(handle, ready)| Snapshot {
+        handle: handle.into(),
+        ..snapshot(ready)
+    });
+    prop_oneof![
+        described
+            .clone()
+            .prop_flat_map(|found| outcomes(found).prop_map(Reply::Created)),
+        proptest::option::of(described).prop_flat_map(|found| outcomes(found).prop_map(Reply::Listed)),
+        (handle, outcomes(())).prop_map(|(handle, outcome)| Reply::Deleted {
+            handle: handle.into(),
+            outcome
+        }),
+    ]
+}
+
+fn situations() -> impl Strategy<Value = Given> {
+    let secret = prop_oneof![
+        Just(None),
+        Just(Some(SecretAnswer::NotFound)),
+        Just(Some(SecretAnswer::Found(Default::default()))),
+    ];
+    (
+        contents(),
+        any::<[bool; 2]>(),
+        proptest::option::of(replies()),
+        secret,
+    )
+        .prop_map(|(content, [has_class, can_list], reply, secret)| {
+            let mut given = given(content);
+            given.class = has_class.then(|| class(&[]));
+            given.settings.can_list = can_list;
+            given.reply = reply;
+            match secret {
+                Some(answer) => given.secret(answer),
+                None => given,
+            }
+        })
+}
+
+fn calls(plan: &Plan, wanted: fn(&Call) -> bool) -> bool {
+    plan.steps
+        .iter()
+        .any(|step| matches!(step, Step::Call(call) if wanted(call)))
+}
+
+proptest! {
+    // A failure prints its input; it becomes a row of a table.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_situation_has_one_plan(given in situations()) {
+        prop_assert_eq!(given.plan(), given.plan());
+    }
+
+    #[test]
+    fn create_is_called_only_under_the_mark_or_with_a_stored_handle(given in situations()) {
+        let plan = given.plan();
+        if calls(&plan, |call| matches!(call, Call::Create { .. })) {
+            let content = &given.content.0;
+            let marked = content.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(crate::build::BEING_CREATED));
+            let stored = content.status.as_ref().is_some_and(|status| status.snapshot_handle.is_some());
+            prop_assert!(marked || stored || plan.steps.first() == Some(&Step::Mark), "{:?}", plan);
+            prop_assert!(content.spec.source.volume_handle.is_some());
+            prop_assert!(!content.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(GROUP)));
+        }
+    }
+
+    #[test]
+    fn retain_never_deletes_the_stored_snapshot(given in situations()) {
+        let plan = given.plan();
+        if given.content.0.spec.deletion_policy == crds::v1::DeletionPolicy::Retain {
+            let own = |call: &Call| matches!(call, Call::Delete { snapshot_handle } if snapshot_handle == "snap-1" || snapshot_handle == "snap-x");
+            let second = given.reply.clone();
+            // A second snapshot of a broken driver is nobody's.
+            if !matches!(second, Some(Reply::Created(Ok(_)))) {
+                prop_assert!(!calls(&plan, own), "{:?}", plan);
+            }
+        }
+    }
+
+    #[test]
+    fn the_finalizer_goes_only_when_the_snapshot_may(given in situations()) {
+        let plan = given.plan();
+        let content = &given.content.0;
+        if plan.steps.iter().any(|step| matches!(step, Step::RemoveFinalizer { .. })) {
+            prop_assert!(content.metadata.deletion_timestamp.is_some());
+            let stored = content.status.as_ref().and_then(|status| status.snapshot_handle.clone());
+            let deletes = content.spec.deletion_policy == crds::v1::DeletionPolicy::Delete;
+            if deletes && stored.is_some() {
+                let done = matches!(&given.reply, Some(Reply::Deleted { outcome: Ok(()), handle }) if Some(handle) == stored.as_ref());
+                prop_assert!(done, "{:?}", plan);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_that_is_there(given in situations()) {
+        for step in given.plan().steps {
+            if let Step::Status(StatusChange::Answer(answer)) = step {
+                prop_assert_ne!(answer, Answer::default());
+            }
+        }
+    }
+
+    #[test]
+    fn a_plan_that_does_nothing_does_not_spin(given in situations()) {
+        // A reply is consumed, so the next round differs.
+        let spins = |plan: &Plan| plan.steps.is_empty() && plan.next == Next::Again;
+        let plan = given.plan();
+        prop_assert!(!spins(&plan) || given.reply.is_some(), "{:?}", plan);
+    }
+}

@@ -1,0 +1,172 @@
+//! Pre-provisioned contents.
+
+use csi::Class::InProgress;
+use csi_snapshotter::observe::{Reply, SecretAnswer, SecretRead, SecretRef};
+use csi_snapshotter::plan::status::Answer;
+use csi_snapshotter::plan::{Next, Step};
+
+use super::*;
+use crate::build::{class, static_};
+
+fn listed(snapshot: Option<Snapshot>) -> Reply {
+    Reply::Listed(Ok(snapshot))
+}
+
+fn found() -> Snapshot {
+    Snapshot {
+        handle: "snap-x".into(),
+        ..snapshot(true)
+    }
+}
+
+#[test]
+fn snapshot_case_76_size_and_time_come_from_the_list_bound_or_not() {
+    for content in [static_(), static_().bound()] {
+        let plan = given(content.clone()).plan();
+        assert_eq!((plan.steps, plan.next), (vec![list("snap-x")], Next::Again));
+        let plan = given(content).reply(listed(Some(found()))).plan();
+        let written = Answer {
+            handle: Some("snap-x".into()),
+            creation_time: Some(100_000_000_000),
+            restore_size: Some(5 << 30),
+            ready: Some(true),
+            ..Answer::default()
+        };
+        assert_eq!(
+            (plan.steps, plan.next),
+            (vec![answer(written)], Next::Done),
+            "one request"
+        );
+    }
+}
+
+#[test]
+fn snapshot_case_77_without_list_the_handle_is_trusted() {
+    let mut given = given(static_());
+    given.settings.can_list = false;
+    let plan = given.plan();
+    let written = Answer {
+        handle: Some("snap-x".into()),
+        creation_time: Some(i64::try_from(now().as_nanosecond()).unwrap()),
+        ready: Some(true),
+        ..Answer::default()
+    };
+    assert_eq!((plan.steps, plan.next), (vec![answer(written)], Next::Done));
+}
+
+#[test]
+fn snapshot_case_78_an_unknown_handle_is_an_error() {
+    let plan = given(static_()).reply(listed(None)).plan();
+    let text = "Failed to check and update snapshot content: can not find snapshot for snapshotID snap-x";
+    assert_eq!(plan.steps, [failed(text, true)]);
+    assert_eq!(event(&plan), ("SnapshotContentCheckandUpdateFailed", text));
+    let failing = Reply::Listed(Err(failure(
+        InProgress,
+        "rpc error: code = Unavailable desc = no",
+    )));
+    let plan = given(static_().error(text)).reply(failing).plan();
+    let text = "Failed to check and update snapshot content: failed to list snapshot for content snapcontent-u: \
+                \"rpc error: code = Unavailable desc = no\"";
+    assert_eq!(plan.steps, [failed(text, false)]);
+}
+
+#[test]
+fn snapshot_case_81_a_poll_that_brings_nothing_new_writes_nothing() {
+    let waiting = Snapshot {
+        ready: false,
+        ..found()
+    };
+    let plan = given(static_().bound())
+        .reply(listed(Some(waiting.clone())))
+        .plan();
+    assert_eq!((plan.steps.len(), &plan.next), (1, &seconds(1)));
+    let mut given = given(static_().bound().cut("snap-x"));
+    given.memory = plan.memory;
+    for wait in [2, 4, 8] {
+        assert_eq!(given.plan().steps, [list("snap-x")]);
+        let plan = given.clone().reply(listed(Some(Snapshot {
+            size_bytes: 0,
+            ..waiting.clone()
+        })));
+        let plan = plan.plan();
+        assert_eq!((plan.steps, plan.next), (vec![], seconds(wait)));
+        given.memory = plan.memory;
+    }
+}
+
+#[test]
+fn snapshot_case_85_a_group_id_from_the_list_is_stored() {
+    let grouped = Snapshot {
+        group_handle: "group-1".into(),
+        ..found()
+    };
+    let plan = given(static_()).reply(listed(Some(grouped))).plan();
+    let Step::Status(StatusChange::Answer(answer)) = &plan.steps[0] else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(answer.group_handle.as_deref(), Some("group-1"));
+    assert_eq!(answer.ready, Some(true));
+}
+
+#[test]
+fn a_named_class_must_exist() {
+    let plan = given(static_().class("k")).class(None).plan();
+    let text =
+        "Failed to check and update snapshot content: failed to get snapshot class k: it does not exist";
+    assert_eq!(plan.steps, [failed(text, true)]);
+}
+
+#[test]
+fn snapshot_case_43_list_secrets_are_named_by_the_class() {
+    let key = |part: &str| format!("csi.storage.k8s.io/snapshotter-list-secret-{part}");
+    let (name, namespace) = (key("name"), key("namespace"));
+    let with = |values: &[(&str, &str)]| given(static_().class("k")).class(Some(class(values)));
+
+    let plan = with(&[
+        (&name, "${volumesnapshot.name}"),
+        (&namespace, "${volumesnapshot.namespace}"),
+    ])
+    .plan();
+    let secret = SecretRef {
+        namespace: "ns".into(),
+        name: "s".into(),
+    };
+    assert_eq!(plan.steps, [Step::ReadSecret(secret.clone())]);
+    let mut read = with(&[(&name, "s"), (&namespace, "ns")]);
+    read.secret = Some(SecretRead {
+        secret,
+        answer: SecretAnswer::Found(Default::default()),
+    });
+    assert_eq!(read.plan().steps, [list("snap-x")]);
+
+    for (values, text) in [
+        (vec![(name.as_str(), "s")], "Both must be specified"),
+        (
+            vec![(name.as_str(), "s"), (namespace.as_str(), "")],
+            "Both must be specified",
+        ),
+        (
+            vec![
+                (name.as_str(), "s"),
+                (namespace.as_str(), "${volumesnapshot.name}"),
+            ],
+            "invalid tokens: [\"volumesnapshot.name\"]",
+        ),
+        (
+            vec![(name.as_str(), "${foo}"), (namespace.as_str(), "ns")],
+            "invalid tokens: [\"foo\"]",
+        ),
+        (
+            vec![(name.as_str(), "Not_A_Name"), (namespace.as_str(), "ns")],
+            "is no valid name",
+        ),
+        (
+            vec![(name.as_str(), "s"), (namespace.as_str(), "a.b")],
+            "is no valid namespace",
+        ),
+    ] {
+        let plan = with(&values).plan();
+        assert!(event(&plan).1.contains(text), "{values:?}: {plan:?}");
+        assert!(!plan.steps.contains(&list("snap-x")));
+    }
+}

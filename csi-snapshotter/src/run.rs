@@ -29,6 +29,8 @@ use crate::{events, triggers};
 const NAME: &str = "csi-snapshotter";
 /// A leader whose driver stays away longer gives its lease back (decision 3).
 const LONGEST_WITHOUT_DRIVER: Duration = Duration::from_secs(30);
+/// How long an impatient process waits for its first connection (sidecars.md 1.2).
+const FIRST_CONNECTION: Duration = Duration::from_secs(30);
 /// How long the last events may take at the end.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 /// Pause between two questions to a driver that is away, and between two terms of leadership.
@@ -104,6 +106,10 @@ pub async fn prepare(config: Config, context: Context, driver: Channel) -> Resul
     let metrics = Metrics::new(&context.registry)?;
     let driver = driver.with_metrics(metrics.clone());
     let patient = !config.exit_on_connection_loss;
+    if !patient {
+        // As upstream: the first connection may take its time. Without one the next call says what is wrong.
+        let _ = tokio::time::timeout(FIRST_CONNECTION, driver.connected()).await;
+    }
     let info = patiently(patient, || plugin_info(&driver, config.timeout)).await?;
     metrics.set_driver(&info.name);
     tracing::info!(driver = info.name, version = info.version, "found the CSI driver");

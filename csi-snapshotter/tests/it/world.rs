@@ -196,6 +196,12 @@ impl World {
 
     /// Starts the function; its calls to the API and to the driver meet `faults`.
     pub fn start_with(&self, faults: Faults) -> Process {
+        let channel = faulty_driver(&self.driver, &faults);
+        self.start_over(channel, faults)
+    }
+
+    /// The same over another way to the driver.
+    pub fn start_over(&self, channel: Channel, faults: Faults) -> Process {
         let (scope, registry) = (Scope::new(), Registry::new());
         let (random, clock) = (Random::seeded(2), self.clock.clone());
         let client = kube::Client::new(faulty_api(&self.api, &faults), "default");
@@ -209,7 +215,6 @@ impl World {
             identity: "pod-1".into(),
             namespace: "kube-system".into(),
         };
-        let channel = faulty_driver(&self.driver, &faults);
         let ended = Arc::new(Mutex::new(None));
         let (config, result) = (self.config(), ended.clone());
         let inner = context.scope.clone();

@@ -1,5 +1,6 @@
 //! The whole function against the API server and the driver of the sandbox: requests counted, time paused.
 
+mod connection;
 mod create;
 mod delete;
 mod faults;

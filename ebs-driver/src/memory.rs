@@ -100,6 +100,14 @@ impl SnapshotMemory {
         });
     }
 
+    /// Whatever came of unclear attempts has been seen: from now on the name's snapshot is asked for by ID.
+    pub fn settle(&self, name: &str) {
+        self.change(name, |entry| {
+            entry.unclear_since = None;
+            entry.duplicates.clear();
+        });
+    }
+
     /// These were seen beside the adopted one; those seen before keep their time.
     pub fn saw_duplicates(&self, name: &str, duplicates: &[String], at: Instant) {
         self.change(name, |entry| {

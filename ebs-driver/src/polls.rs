@@ -15,13 +15,12 @@ use tokio::time::Instant;
 
 use crate::deadline::Deadline;
 use crate::ec2::Ec2;
+use crate::ec2::batch::{Batcher, Batching};
 use crate::ec2::errors::{Action, Ec2Error, Lost};
 use crate::ec2::lookups::{MAX_SNAPSHOT_IDS, snapshots_by_id};
 use crate::ec2::types::{Snapshot, SnapshotState};
 use crate::metrics::Metrics;
 
-/// How long one call may take, whatever its callers' deadlines are.
-const CALL: Duration = Duration::from_secs(30);
 /// A snapshot that nobody asked for in this time is no longer asked for with the others; the snapshotter
 /// asks at least once a minute while its back-off is at the default.
 const IDLE: Duration = Duration::from_secs(150);
@@ -34,8 +33,7 @@ type Call = Shared<BoxFuture<'static, Answer>>;
 /// The pending snapshots and their latest states.
 #[derive(Clone)]
 pub struct Polls {
-    ec2: Arc<dyn Ec2>,
-    metrics: Metrics,
+    batcher: Batcher<Snapshot>,
     state: Arc<Mutex<State>>,
 }
 
@@ -61,9 +59,14 @@ impl Polls {
     /// No snapshot is pending yet.
     #[must_use]
     pub fn new(ec2: Arc<dyn Ec2>, metrics: Metrics) -> Self {
+        let lookup = Arc::new(move |ids, deadline| {
+            let ec2 = ec2.clone();
+            async move { snapshots_by_id(ec2.as_ref(), ids, deadline).await }.boxed()
+        });
+        let (name, action) = ("snapshot_readiness", Action::DescribeSnapshots);
         Self {
-            ec2,
-            metrics,
+            // What nobody asked for lately is not known here: such questions gather behind an outstanding call.
+            batcher: Batcher::new(name, action, Batching::On, MAX_SNAPSHOT_IDS, lookup, metrics),
             state: Arc::default(),
         }
     }
@@ -113,9 +116,7 @@ impl Polls {
             .cloned()
             .chain([id.to_owned()])
             .collect();
-        self.metrics
-            .batch("snapshot_readiness", ids.len(), Duration::ZERO);
-        let call = ask(self.ec2.clone(), self.state.clone(), ids.clone())
+        let call = ask(self.batcher.clone(), self.state.clone(), ids.clone())
             .boxed()
             .shared();
         if let Some(weak) = call.downgrade() {
@@ -146,9 +147,8 @@ impl Pending {
     }
 }
 
-async fn ask(ec2: Arc<dyn Ec2>, state: Arc<Mutex<State>>, ids: BTreeSet<String>) -> Answer {
-    let list = ids.iter().cloned().collect();
-    let answer = snapshots_by_id(ec2.as_ref(), list, Deadline::within(CALL)).await;
+async fn ask(batcher: Batcher<Snapshot>, state: Arc<Mutex<State>>, ids: BTreeSet<String>) -> Answer {
+    let answer = batcher.get_all(ids.clone(), Deadline::NONE).await;
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
     state.call = state.call.take().filter(|(of_call, _)| *of_call != ids);
     if let Ok(found) = &answer {

@@ -83,6 +83,14 @@ pub fn plan(found: &[Snapshot], source_volume_id: &str, looked_at: Instant, memo
     }
 }
 
+/// Whether a lookup begun at `looked_at` shows all that may have come of an unclear attempt.
+#[must_use]
+pub fn shows_all(unclear_since: Instant, looked_at: Instant, consistency_delay: Duration) -> bool {
+    unclear_since
+        .checked_add(consistency_delay)
+        .is_some_and(|from| looked_at >= from)
+}
+
 /// From when on a lookup that finds nothing means that there is nothing.
 fn counts_from(memory: &Memory<'_>) -> Option<Instant> {
     let process = (!memory.is_first_attempt).then_some(memory.process_started);

@@ -2,3 +2,11 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod ec2_protocol;
+mod expansion;
+mod identity;
+mod network;
+mod replay;
+mod snapshots;
+mod socket;
+mod volumes;
+mod world;

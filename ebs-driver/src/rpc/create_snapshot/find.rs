@@ -59,10 +59,14 @@ async fn by_name(core: &Core, ask: &Ask, call: Call) -> Result<Found, Status> {
             .unwrap_or_default();
         let moment = match plan(core, ask, &found, looked_at, call) {
             Plan::Create => return Ok(Found::Nothing),
-            Plan::Adopt(snapshot) => return Ok(Found::Snapshot(snapshot)),
+            Plan::Adopt(snapshot) => {
+                settle(core, ask, looked_at);
+                return Ok(Found::Snapshot(snapshot));
+            }
             Plan::Conflict(other) => return Err(conflict(ask, &other)),
             Plan::DeleteDuplicates { adopt, duplicates } => {
                 delete_duplicates(core, ask, &adopt, &duplicates, call).await?;
+                settle(core, ask, looked_at);
                 return Ok(Found::Snapshot(adopt));
             }
             Plan::LookAgain(moment) => moment,
@@ -89,6 +93,14 @@ fn plan(core: &Core, ask: &Ask, found: &[Snapshot], looked_at: Instant, call: Ca
         consistency_delay: core.consistency_delay(),
     };
     snapshot::plan(found, &ask.source_volume_id, looked_at, &memory)
+}
+
+/// Forgets an unclear attempt once this lookup shows whatever came of it.
+fn settle(core: &Core, ask: &Ask, looked_at: Instant) {
+    let unclear = core.snapshots.get(&ask.name).and_then(|name| name.unclear_since);
+    if unclear.is_some_and(|since| snapshot::shows_all(since, looked_at, core.consistency_delay())) {
+        core.snapshots.settle(&ask.name);
+    }
 }
 
 /// Deletes the later ones of a name. One that EC2 definitely keeps is logged and left; an unclear outcome

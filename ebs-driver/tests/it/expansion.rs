@@ -1,0 +1,182 @@
+use std::time::Duration;
+
+use csi::v1::volume_capability::access_mode::Mode;
+use csi::v1::{ControllerExpandVolumeRequest, ControllerExpandVolumeResponse};
+use ebs_driver::Config;
+use sandbox::ec2::{Ec2Options, Fault, When};
+use tonic::{Code, Status};
+
+use crate::world::{GIB, World, block, code, mount, range};
+
+async fn expand(world: &World, id: &str, gib: i64) -> Result<ControllerExpandVolumeResponse, Status> {
+    let request = ControllerExpandVolumeRequest {
+        volume_id: id.into(),
+        capacity_range: range(gib * GIB, 0),
+        volume_capability: Some(mount("ext4")),
+        ..ControllerExpandVolumeRequest::default()
+    };
+    let request = csi::channel::request(request, Duration::from_secs(60));
+    let answer = world
+        .channel
+        .controller()
+        .controller_expand_volume(request)
+        .await?;
+    Ok(answer.into_inner())
+}
+
+fn with_volume(options: Ec2Options, gib: u32) -> (World, String) {
+    let world = World::with(options, Config::default());
+    let id = world.ec2.create_volume_fixture("us-east-1a", gib, &[]).unwrap();
+    (world, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_71_a_size_must_be_asked_for() {
+    let (world, id) = with_volume(Ec2Options::instant(), 20);
+    for capacity_range in [None, range(0, 0)] {
+        let request = ControllerExpandVolumeRequest {
+            volume_id: id.clone(),
+            capacity_range,
+            ..ControllerExpandVolumeRequest::default()
+        };
+        let answer = world.channel.controller().controller_expand_volume(request).await;
+        assert_eq!(code(answer), Code::InvalidArgument);
+    }
+    assert_eq!(code(expand(&world, "", 1).await), Code::InvalidArgument);
+    assert_eq!(
+        code(expand(&world, "local-ebs://dev/xvdbz", 1).await),
+        Code::InvalidArgument
+    );
+    assert_eq!(world.calls(), 0);
+    assert_eq!(
+        code(expand(&world, "vol-0123456789abcdef0", 1).await),
+        Code::NotFound
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_72_block_volumes_need_nothing_of_the_node() {
+    let (world, id) = with_volume(Ec2Options::default(), 20);
+    let request = ControllerExpandVolumeRequest {
+        volume_id: id.clone(),
+        capacity_range: range(30 * GIB, 0),
+        volume_capability: Some(block(Mode::SingleNodeWriter)),
+        ..ControllerExpandVolumeRequest::default()
+    };
+    let answer = world
+        .channel
+        .controller()
+        .controller_expand_volume(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(!answer.node_expansion_required);
+    assert_eq!(answer.capacity_bytes, 30 * GIB);
+    assert_eq!(world.ec2.count("ModifyVolume"), 1);
+    assert_eq!(world.ec2.count("DescribeVolumes"), 1);
+    assert!(world.ec2.count("DescribeVolumesModifications") <= 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_73_optimizing_refuses_a_larger_size() {
+    let (world, id) = with_volume(Ec2Options::default(), 20);
+    let first = expand(&world, &id, 30).await.unwrap();
+    assert!(first.node_expansion_required);
+    assert_eq!(code(expand(&world, &id, 40).await), Code::Internal);
+    assert_eq!(world.ec2.count("ModifyVolume"), 1);
+    assert_eq!(expand(&world, &id, 30).await.unwrap().capacity_bytes, 30 * GIB);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_74_a_smaller_size_is_already_there() {
+    let (world, id) = with_volume(Ec2Options::instant(), 20);
+    assert_eq!(expand(&world, &id, 10).await.unwrap().capacity_bytes, 20 * GIB);
+    assert_eq!(world.ec2.count("ModifyVolume"), 0);
+    assert_eq!(world.calls(), 2);
+}
+
+/// Case 75 speaks of ControllerModifyVolume; the same codes hold for an expansion.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_75_definite_refusals_are_internal_and_unclear_ones_unavailable() {
+    let rows = [
+        ("VolumeModificationSizeLimitExceeded", Code::Internal, 1),
+        ("VolumeModificationRateExceeded", Code::Internal, 1),
+        ("IncorrectModificationState", Code::Internal, 1),
+        ("InvalidParameterValue", Code::InvalidArgument, 1),
+        ("InternalError", Code::Unavailable, 1),
+    ];
+    for (ec2_code, expected, calls) in rows {
+        let (world, id) = with_volume(Ec2Options::instant(), 20);
+        world
+            .ec2
+            .inject("ModifyVolume", When::Always, Fault::error(ec2_code));
+        assert_eq!(code(expand(&world, &id, 30).await), expected, "{ec2_code}");
+        assert_eq!(world.ec2.count("ModifyVolume"), calls, "{ec2_code}");
+    }
+    let (world, id) = with_volume(Ec2Options::instant(), 20);
+    world
+        .ec2
+        .inject("ModifyVolume", When::Always, Fault::error("RequestLimitExceeded"));
+    assert_eq!(code(expand(&world, &id, 30).await), Code::Unavailable);
+    assert!(world.ec2.count("ModifyVolume") > 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stated_date_is_honoured_without_a_call() {
+    let mut options = Ec2Options::instant();
+    options.rules.modification_rate_names_time = true;
+    let (world, id) = with_volume(options, 20);
+    for gib in [21, 22, 23, 24] {
+        expand(&world, &id, gib).await.unwrap();
+    }
+    let first = expand(&world, &id, 25).await.unwrap_err();
+    let second = expand(&world, &id, 25).await.unwrap_err();
+    assert_eq!((first.code(), second.code()), (Code::Internal, Code::Internal));
+    assert_eq!(world.ec2.count("ModifyVolume"), 5);
+    let delay = csi::retry::delay(&second).expect("EC2 named the time");
+    assert!(delay > Duration::from_secs(23 * 3600), "{delay:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_modification_is_not_polled_to_the_end() {
+    let (world, id) = with_volume(Ec2Options::default(), 20);
+    world.ec2.inject("ModifyVolume", When::Next, Fault::FailsLater);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(code(expand(&world, &id, 30).await), Code::Internal);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_ends_in_the_size_asked_for_without_a_second_change() {
+    let (world, id) = with_volume(Ec2Options::default(), 20);
+    world.ec2.inject("ModifyVolume", When::Next, Fault::LostAnswer);
+    assert_eq!(code(expand(&world, &id, 30).await), Code::Unavailable);
+    assert_eq!(expand(&world, &id, 30).await.unwrap().capacity_bytes, 30 * GIB);
+    assert_eq!(world.ec2.count("ModifyVolume"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_expansions_are_one_and_different_ones_conflict() {
+    let (world, id) = with_volume(Ec2Options::default(), 20);
+    let (first, second, third) = tokio::join!(
+        expand(&world, &id, 30),
+        expand(&world, &id, 30),
+        expand(&world, &id, 40)
+    );
+    assert_eq!(first.unwrap().capacity_bytes, 30 * GIB);
+    assert_eq!(second.unwrap().capacity_bytes, 30 * GIB);
+    assert_eq!(code(third), Code::Aborted);
+    assert_eq!(world.ec2.count("ModifyVolume"), 1);
+}
+
+/// Case 79: an answer about one volume says nothing of another (Q5).
+#[tokio::test(start_paused = true)]
+async fn ebs_case_79_each_volume_waits_for_its_own_modification() {
+    let (world, id) = with_volume(Ec2Options::default(), 20);
+    let never = world.ec2.create_volume_fixture("us-east-1a", 5, &[]).unwrap();
+    let (grown, same) = tokio::join!(expand(&world, &id, 30), expand(&world, &never, 5));
+    assert_eq!(same.unwrap().capacity_bytes, 5 * GIB);
+    assert_eq!(grown.unwrap().capacity_bytes, 30 * GIB);
+    let volume = &world.ec2.state().volumes[&id];
+    assert_eq!(volume.size_gib, 30);
+}

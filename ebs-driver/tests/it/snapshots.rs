@@ -1,0 +1,522 @@
+use std::time::Duration;
+
+use csi::v1::{DeleteSnapshotRequest, ListSnapshotsRequest, ListSnapshotsResponse};
+use ebs_driver::Config;
+use sandbox::ec2::{Ec2Options, Fault, When};
+use tonic::{Code, Status};
+
+use crate::world::{GIB, World, code, snapshot};
+
+fn source(world: &World) -> String {
+    world.ec2.create_volume_fixture("us-east-1a", 2, &[]).unwrap()
+}
+
+/// Snapshots take some twenty seconds; the driver has been there for a while.
+async fn slow() -> (World, String) {
+    let mut options = Ec2Options::default();
+    options.timing.snapshot = Duration::from_secs(20);
+    let world = World::with(options, Config::default());
+    let id = source(&world);
+    world.settle().await;
+    (world, id)
+}
+
+async fn list(world: &World, request: ListSnapshotsRequest) -> Result<ListSnapshotsResponse, Status> {
+    let answer = world.channel.controller().list_snapshots(request).await?;
+    Ok(answer.into_inner())
+}
+
+async fn delete(world: &World, id: &str) -> Result<(), Status> {
+    let request = DeleteSnapshotRequest {
+        snapshot_id: id.into(),
+        ..DeleteSnapshotRequest::default()
+    };
+    world
+        .channel
+        .controller()
+        .delete_snapshot(request)
+        .await
+        .map(drop)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_is_ready_at_once_takes_one_lookup_and_one_creation() {
+    let world = World::settled().await;
+    let id = source(&world);
+    let made = world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap();
+    assert!(made.ready_to_use);
+    assert_eq!(made.size_bytes, 2 * GIB);
+    assert_eq!(made.source_volume_id, id);
+    assert!(made.creation_time.is_some());
+    assert_eq!(world.actions_since(0), ["DescribeSnapshots", "CreateSnapshot"]);
+    assert_eq!(
+        world.sent("CreateSnapshot", "Description").unwrap(),
+        format!("Created by AWS EBS CSI driver for volume {id}")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_65_bad_parameters_are_refused_before_a_creation() {
+    let world = World::settled().await;
+    let id = source(&world);
+    for parameter in [
+        ("outpostArn", "abc"),
+        ("lockDuration", "week"),
+        ("lockExpirationDate", "2030-01-01"),
+        ("fastSnapshotRestoreAvailabilityZones", "mars-1a"),
+        ("colour", "red"),
+    ] {
+        let answer = world
+            .create_snapshot(snapshot("snapshot-1", &id, &[parameter]))
+            .await;
+        assert_eq!(code(answer), Code::InvalidArgument, "{parameter:?}");
+    }
+    for (name, volume) in [
+        ("", id.as_str()),
+        ("snapshot-1", ""),
+        ("snapshot-1", "local-ebs://dev/xvdbz"),
+    ] {
+        assert_eq!(
+            code(world.create_snapshot(snapshot(name, volume, &[])).await),
+            Code::InvalidArgument
+        );
+    }
+    assert_eq!(world.ec2.count("CreateSnapshot"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_66_a_pending_snapshot_of_the_name_is_answered() {
+    let (world, id) = slow().await;
+    let first = world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap();
+    let world = world.restarted();
+    let second = world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap();
+    assert_eq!(second.snapshot_id, first.snapshot_id);
+    assert!(!second.ready_to_use);
+    assert_eq!(world.ec2.count("CreateSnapshot"), 1);
+    let other = world
+        .create_snapshot(snapshot("snapshot-1", "vol-0123456789abcdef0", &[]))
+        .await;
+    assert_eq!(code(other), Code::AlreadyExists);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_67_a_lock_that_the_dead_process_owed_is_set() {
+    let world = World::settled().await;
+    let id = source(&world);
+    let lock = [("lockMode", "governance"), ("lockDuration", "1")];
+    world.ec2.inject("LockSnapshot", When::Next, Fault::Timeout);
+    let cut = world.create_snapshot(snapshot("snapshot-1", &id, &lock));
+    assert!(tokio::time::timeout(Duration::from_secs(1), cut).await.is_err());
+    let world = world.restarted();
+    let made = world
+        .create_snapshot(snapshot("snapshot-1", &id, &lock))
+        .await
+        .unwrap();
+    assert_eq!(world.ec2.count("CreateSnapshot"), 1);
+    let state = world.ec2.state();
+    assert!(state.snapshots[&made.snapshot_id].lock.is_some());
+    world
+        .create_snapshot(snapshot("snapshot-1", &id, &lock))
+        .await
+        .unwrap();
+    assert_eq!(world.ec2.count("LockSnapshot"), 2, "once a process");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_cannot_be_locked_is_deleted_again() {
+    let world = World::settled().await;
+    let id = source(&world);
+    let lock = [("lockMode", "governance"), ("lockDuration", "1")];
+    world.ec2.inject(
+        "LockSnapshot",
+        When::Always,
+        Fault::error("UnauthorizedOperation"),
+    );
+    let answer = world.create_snapshot(snapshot("snapshot-1", &id, &lock)).await;
+    assert_eq!(code(answer), Code::Internal);
+    assert_eq!(world.ec2.count("DeleteSnapshot"), 1);
+    world.ec2.inject(
+        "DeleteSnapshot",
+        When::Always,
+        Fault::error("UnauthorizedOperation"),
+    );
+    let answer = world.create_snapshot(snapshot("snapshot-2", &id, &lock)).await;
+    assert_eq!(code(answer), Code::Aborted, "it still exists");
+    let again = world.create_snapshot(snapshot("snapshot-2", &id, &lock)).await;
+    assert_eq!(code(again), Code::Aborted);
+    assert_eq!(world.ec2.count("CreateSnapshot"), 2, "not created again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_68_a_failing_lookup_is_never_final() {
+    for ec2_code in ["RequestLimitExceeded", "InternalError", "UnauthorizedOperation"] {
+        let world = World::settled().await;
+        let id = source(&world);
+        world
+            .ec2
+            .inject("DescribeSnapshots", When::Always, Fault::error(ec2_code));
+        let answer = world.create_snapshot(snapshot("snapshot-1", &id, &[])).await;
+        assert_eq!(code(answer), Code::Unavailable, "{ec2_code}");
+        assert_eq!(world.ec2.count("CreateSnapshot"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn definite_refusals_of_a_creation_are_internal() {
+    let rows = [
+        ("SnapshotCreationPerVolumeRateExceeded", Code::Internal),
+        ("SnapshotLimitExceeded", Code::Internal),
+        ("IncorrectState", Code::Internal),
+        ("InvalidParameterValue", Code::InvalidArgument),
+    ];
+    for (ec2_code, expected) in rows {
+        let world = World::settled().await;
+        let id = source(&world);
+        world
+            .ec2
+            .inject("CreateSnapshot", When::Next, Fault::error(ec2_code));
+        assert_eq!(
+            code(world.create_snapshot(snapshot("snapshot-1", &id, &[])).await),
+            expected
+        );
+        world
+            .create_snapshot(snapshot("snapshot-1", &id, &[]))
+            .await
+            .unwrap();
+        assert_eq!(world.ec2.state().snapshots.len(), 1);
+    }
+    let world = World::settled().await;
+    let unknown = world
+        .create_snapshot(snapshot("snapshot-1", "vol-0123456789abcdef0", &[]))
+        .await;
+    assert_eq!(code(unknown), Code::Internal);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_looked_up_again_after_the_lag() {
+    for fault in [
+        Fault::LostAnswer,
+        Fault::Disconnect,
+        Fault::Body("<garbage".into()),
+    ] {
+        let mut options = Ec2Options::instant();
+        options.lag.snapshot = Duration::from_millis(4500);
+        options.lag.tag = Duration::from_millis(4500);
+        let world = World::with(options, Config::default());
+        let id = source(&world);
+        world.settle().await;
+        world.ec2.inject("CreateSnapshot", When::Next, fault.clone());
+        assert_eq!(
+            code(world.create_snapshot(snapshot("snapshot-1", &id, &[])).await),
+            Code::Unavailable
+        );
+        world
+            .create_snapshot(snapshot("snapshot-1", &id, &[]))
+            .await
+            .unwrap();
+        assert_eq!(world.ec2.state().snapshots.len(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_each_call_ends_in_one_snapshot() {
+    let mut options = Ec2Options::instant();
+    options.lag.snapshot = Duration::from_millis(4500);
+    options.lag.tag = Duration::from_millis(4500);
+    let config = Config::default();
+    for action in ["DescribeSnapshots", "CreateSnapshot"] {
+        for fault in [Fault::Timeout, Fault::LostAnswer] {
+            let world = World::with(options.clone(), config.clone());
+            let id = source(&world);
+            world.settle().await;
+            world.ec2.inject(action, When::Next, fault.clone());
+            let cut = world.create_snapshot(snapshot("snapshot-1", &id, &[]));
+            assert!(
+                tokio::time::timeout(Duration::from_millis(10), cut)
+                    .await
+                    .is_err()
+            );
+            let world = world.restarted();
+            world
+                .create_snapshot(snapshot("snapshot-1", &id, &[]))
+                .await
+                .unwrap();
+            assert_eq!(world.ec2.state().snapshots.len(), 1, "{action} {fault:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_call_is_an_unclear_attempt() {
+    let mut options = Ec2Options::instant();
+    options.lag.snapshot = Duration::from_millis(4500);
+    options.lag.tag = Duration::from_millis(4500);
+    let world = World::with(options, Config::default());
+    let id = source(&world);
+    world.settle().await;
+    world.ec2.inject("CreateSnapshot", When::Next, Fault::LostAnswer);
+    let cut = world.create_snapshot(snapshot("snapshot-1", &id, &[]));
+    assert!(
+        tokio::time::timeout(Duration::from_millis(10), cut)
+            .await
+            .is_err()
+    );
+    world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap();
+    assert_eq!(world.ec2.count("CreateSnapshot"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_asks_first_need_not_wait_after_a_start() {
+    let world = World::new();
+    let id = source(&world);
+    let begun = tokio::time::Instant::now();
+    let mut request = tonic::Request::new(snapshot("snapshot-1", &id, &[]));
+    request
+        .metadata_mut()
+        .insert("slackwater-first-attempt", "true".parse().unwrap());
+    world.channel.controller().create_snapshot(request).await.unwrap();
+    assert_eq!(world.actions_since(0), ["DescribeSnapshots", "CreateSnapshot"]);
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    let world = World::new();
+    let id = source(&world);
+    let begun = tokio::time::Instant::now();
+    world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap();
+    assert_eq!(
+        world.actions_since(0),
+        ["DescribeSnapshots", "DescribeSnapshots", "CreateSnapshot"]
+    );
+    assert_eq!(begun.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn duplicates_by_tag_are_deleted_once_seen_twice() {
+    let world = World::settled().await;
+    let id = source(&world);
+    let tags = [("CSIVolumeSnapshotName", "snapshot-1")];
+    let first = world.ec2.create_snapshot_fixture(&id, &tags).unwrap();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let second = world.ec2.create_snapshot_fixture(&id, &tags).unwrap();
+    let begun = tokio::time::Instant::now();
+    let made = world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    assert_eq!(made.snapshot_id, first);
+    let left: Vec<String> = world.ec2.state().snapshots.into_keys().collect();
+    assert_eq!(left, [first]);
+    assert_ne!(second, made.snapshot_id);
+    assert_eq!(
+        world.actions_since(0),
+        ["DescribeSnapshots", "DescribeSnapshots", "DeleteSnapshot"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_polls_of_a_hundred_pending_snapshots_are_one_call() {
+    let mut options = Ec2Options::default();
+    options.timing.snapshot = Duration::from_secs(600);
+    let world = World::with(options, Config::default());
+    let sources: Vec<String> = (0..100).map(|_| source(&world)).collect();
+    world.settle().await;
+    let delay = Fault::Delay(Duration::from_millis(50));
+    world.ec2.inject("DescribeSnapshots", When::Always, delay);
+    let names: Vec<String> = (0..100).map(|number| format!("snapshot-{number}")).collect();
+    let poll = || async {
+        let calls = names
+            .iter()
+            .zip(&sources)
+            .map(|(name, id)| world.create_snapshot(snapshot(name, id, &[])));
+        futures::future::try_join_all(calls).await.unwrap()
+    };
+    poll().await;
+    assert_eq!(world.ec2.count("CreateSnapshot"), 100);
+    assert_eq!(
+        world.ec2.count("DescribeSnapshots"),
+        2,
+        "the lookups by name are merged too"
+    );
+    let before = world.calls();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let answers = poll().await;
+    assert!(answers.iter().all(|snapshot| !snapshot.ready_to_use));
+    assert_eq!(world.actions_since(before), ["DescribeSnapshots"]);
+    // Later, each at its own moment within some seconds.
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let before = world.calls();
+    for (name, id) in names.iter().zip(&sources) {
+        world.create_snapshot(snapshot(name, id, &[])).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    assert_eq!(world.actions_since(before), ["DescribeSnapshots"]);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let before = world.calls();
+    assert!(poll().await.iter().all(|snapshot| snapshot.ready_to_use));
+    // Nobody asked for ten minutes: the first asks alone, all others gather behind it.
+    assert_eq!(world.actions_since(before).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_deleted_outside_does_not_disturb_the_others() {
+    let mut options = Ec2Options::default();
+    options.timing.snapshot = Duration::from_secs(600);
+    let world = World::with(options, Config::default());
+    let id = source(&world);
+    world.settle().await;
+    let gone = world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap();
+    let kept = world
+        .create_snapshot(snapshot("snapshot-2", &id, &[]))
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.ec2.forget_snapshot(&gone.snapshot_id);
+    let polled = world
+        .create_snapshot(snapshot("snapshot-2", &id, &[]))
+        .await
+        .unwrap();
+    assert_eq!(polled.snapshot_id, kept.snapshot_id);
+    let answer = world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap_err();
+    assert_eq!(answer.code(), Code::Internal);
+    assert!(answer.message().contains(&gone.snapshot_id), "{answer}");
+    assert_eq!(world.ec2.count("CreateSnapshot"), 2, "none is made in its place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_snapshot_is_said_to_be_failed() {
+    let (world, id) = slow().await;
+    world.ec2.inject("CreateSnapshot", When::Next, Fault::FailsLater);
+    world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let answer = world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap_err();
+    assert_eq!(answer.code(), Code::Internal);
+    assert!(answer.message().contains("error"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_69_an_unknown_snapshot_is_no_error() {
+    let world = World::settled().await;
+    for id in ["snap-0123456789abcdef0", "reallyfakesnapshotid"] {
+        delete(&world, id).await.unwrap();
+        let request = ListSnapshotsRequest {
+            snapshot_id: id.into(),
+            ..ListSnapshotsRequest::default()
+        };
+        assert!(list(&world, request).await.unwrap().entries.is_empty(), "{id}");
+    }
+    assert_eq!(code(delete(&world, "").await), Code::InvalidArgument);
+    let used = world.ec2.create_snapshot_fixture(&source(&world), &[]).unwrap();
+    world.ec2.create_image_fixture(&used).unwrap();
+    assert_eq!(code(delete(&world, &used).await), Code::Internal);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_70_only_own_snapshots_are_listed() {
+    let world = World::settled().await;
+    let (left, right) = (source(&world), source(&world));
+    for id in [&left, &left, &left, &right, &right] {
+        world.ec2.create_snapshot_fixture(id, &[]).unwrap();
+    }
+    world.ec2.create_foreign_snapshot_fixture(5, true);
+    let of_left = ListSnapshotsRequest {
+        source_volume_id: left.clone(),
+        ..ListSnapshotsRequest::default()
+    };
+    assert_eq!(list(&world, of_left).await.unwrap().entries.len(), 3);
+    let all = list(&world, ListSnapshotsRequest::default()).await.unwrap();
+    assert_eq!(all.entries.len(), 5);
+    assert_eq!(world.sent("DescribeSnapshots", "MaxResults"), None);
+    for max_entries in [1, 4, -1] {
+        let request = ListSnapshotsRequest {
+            max_entries,
+            ..ListSnapshotsRequest::default()
+        };
+        assert_eq!(code(list(&world, request).await), Code::InvalidArgument);
+    }
+    let page = ListSnapshotsRequest {
+        max_entries: 5,
+        ..ListSnapshotsRequest::default()
+    };
+    assert_eq!(list(&world, page).await.unwrap().entries.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_46_47_tags_of_flags_on_a_snapshot() {
+    let mut config = Config::default();
+    config.tags.extra.insert("team".into(), "ops".into());
+    config.tags.cluster_id = Some("c1".into());
+    let world = World::with(Ec2Options::instant(), config);
+    let id = source(&world);
+    let class = [("tagSpecification_1", "team=dev")];
+    let made = world
+        .create_snapshot(snapshot("snapshot-1", &id, &class))
+        .await
+        .unwrap();
+    let state = world.ec2.state();
+    let tags = &state.snapshots[&made.snapshot_id].tags;
+    assert_eq!(tags["team"], "dev");
+    assert_eq!(tags["kubernetes.io/cluster/c1"], "owned");
+    assert!(!tags.contains_key("KubernetesCluster"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_are_read_page_by_page() {
+    let world = World::settled().await;
+    let id = source(&world);
+    for _ in 0..7 {
+        world.ec2.create_snapshot_fixture(&id, &[]).unwrap();
+    }
+    let page = |starting_token: &str| ListSnapshotsRequest {
+        max_entries: 5,
+        starting_token: starting_token.into(),
+        ..ListSnapshotsRequest::default()
+    };
+    let first = list(&world, page("")).await.unwrap();
+    assert_eq!(first.entries.len(), 5);
+    let second = list(&world, page(&first.next_token)).await.unwrap();
+    assert_eq!((second.entries.len(), second.next_token.as_str()), (2, ""));
+    assert_eq!(code(list(&world, page("no token of EC2")).await), Code::Aborted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletion_and_creation_after_it_know_nothing_of_each_other() {
+    let world = World::settled().await;
+    let id = source(&world);
+    let first = world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap();
+    delete(&world, &first.snapshot_id).await.unwrap();
+    let second = world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap();
+    assert_ne!(second.snapshot_id, first.snapshot_id);
+    assert_eq!(world.ec2.state().snapshots.len(), 1);
+}

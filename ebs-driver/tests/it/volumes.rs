@@ -1,0 +1,523 @@
+use std::time::Duration;
+
+use csi::v1::volume_capability::AccessType;
+use csi::v1::volume_capability::access_mode::Mode;
+use csi::v1::volume_content_source::{SnapshotSource, Type, VolumeSource};
+use csi::v1::{
+    CreateVolumeRequest, DeleteVolumeRequest, ValidateVolumeCapabilitiesRequest, VolumeContentSource,
+};
+use ebs_driver::Config;
+use sandbox::ec2::{Ec2Options, Fault, When};
+use tonic::Code;
+
+use crate::world::{GIB, World, block, capability, code, map, mount, range, volume, zones};
+
+fn from_snapshot(request: CreateVolumeRequest, id: &str) -> CreateVolumeRequest {
+    let source = Type::Snapshot(SnapshotSource {
+        snapshot_id: id.into(),
+    });
+    CreateVolumeRequest {
+        volume_content_source: Some(VolumeContentSource { r#type: Some(source) }),
+        ..request
+    }
+}
+
+fn from_volume(request: CreateVolumeRequest, id: &str) -> CreateVolumeRequest {
+    let source = Type::Volume(VolumeSource { volume_id: id.into() });
+    CreateVolumeRequest {
+        volume_content_source: Some(VolumeContentSource { r#type: Some(source) }),
+        ..request
+    }
+}
+
+#[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "a table")]
+async fn ebs_case_9_10_13_to_24_29_31_bad_requests_reach_no_ec2() {
+    let world = World::new();
+    let plain = || volume("pvc-1", &[]);
+    let parameters = |pairs: &[(&str, &str)]| volume("pvc-1", pairs);
+    let with = |capability| CreateVolumeRequest {
+        volume_capabilities: vec![capability],
+        ..plain()
+    };
+    let sized = |required, limit| CreateVolumeRequest {
+        capacity_range: range(required, limit),
+        ..plain()
+    };
+    let ntfs = |pairs: &[(&str, &str)]| CreateVolumeRequest {
+        volume_capabilities: vec![mount("ntfs")],
+        ..parameters(pairs)
+    };
+    let rows = [
+        ("9 no name", volume("", &[])),
+        (
+            "9 no capabilities",
+            CreateVolumeRequest {
+                volume_capabilities: vec![],
+                ..plain()
+            },
+        ),
+        (
+            "10 several nodes and mount",
+            with(capability(
+                AccessType::Mount(Default::default()),
+                Mode::MultiNodeMultiWriter,
+            )),
+        ),
+        (
+            "10 reader only",
+            with(capability(
+                AccessType::Mount(Default::default()),
+                Mode::SingleNodeReaderOnly,
+            )),
+        ),
+        ("13 above the limit", sized(5 * GIB + 1, 5 * GIB)),
+        ("14 nothing required", sized(0, 5 * GIB)),
+        ("15 unknown key", parameters(&[("colour", "red")])),
+        ("17 no boolean", parameters(&[("encrypted", "yes")])),
+        ("18 no number", parameters(&[("throughput", "fast")])),
+        ("19 raw key", parameters(&[("csi.storage.k8s.io/fstype", "ext4")])),
+        (
+            "21 case of a mutable key",
+            CreateVolumeRequest {
+                mutable_parameters: map(&[("IOPS", "500")]),
+                ..plain()
+            },
+        ),
+        (
+            "22 formatting a block volume",
+            CreateVolumeRequest {
+                volume_capabilities: vec![block(Mode::SingleNodeWriter)],
+                ..parameters(&[("blockSize", "4096")])
+            },
+        ),
+        ("22 inodes of ntfs", ntfs(&[("inodeSize", "512")])),
+        (
+            "23 cluster size alone",
+            parameters(&[("ext4ClusterSize", "16384")]),
+        ),
+        (
+            "44 no such function",
+            parameters(&[("tagSpecification_1", "a={{ .PVCName | js }}")]),
+        ),
+        ("45 no value", parameters(&[("tagSpecification_1", "abc")])),
+        (
+            "29 source without type",
+            CreateVolumeRequest {
+                volume_content_source: Some(VolumeContentSource { r#type: None }),
+                ..plain()
+            },
+        ),
+        (
+            "31 a copy that is not encrypted",
+            from_volume(parameters(&[("encrypted", "false")]), "vol-0123456789abcdef0"),
+        ),
+        (
+            "Q9 several nodes and gp3",
+            with(block(Mode::MultiNodeMultiWriter)),
+        ),
+        (
+            "2.5 iops and ratio",
+            parameters(&[("iops", "3000"), ("iopsPerGB", "5")]),
+        ),
+    ];
+    for (row, request) in rows {
+        assert_eq!(
+            code(world.create_volume(request).await),
+            Code::InvalidArgument,
+            "{row}"
+        );
+    }
+    assert_eq!(world.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_11_the_defaults() {
+    let world = World::new();
+    let request = CreateVolumeRequest {
+        capacity_range: None,
+        ..volume("pvc-1", &[])
+    };
+    let made = world.create_volume(request).await.unwrap();
+    assert_eq!(made.capacity_bytes, 107_374_182_400);
+    let sent = |parameter| world.sent("CreateVolume", parameter);
+    assert_eq!(sent("Size").as_deref(), Some("100"));
+    assert_eq!(sent("VolumeType").as_deref(), Some("gp3"));
+    assert_eq!(sent("Encrypted").as_deref(), Some("false"));
+    assert_eq!(sent("MultiAttachEnabled").as_deref(), Some("false"));
+    assert_eq!((sent("Iops"), sent("Throughput")), (None, None));
+    assert!(world.calls() <= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_12_16_17_19_20_24_what_is_sent() {
+    let world = World::new();
+    let five = CreateVolumeRequest {
+        capacity_range: range(5 * GIB + 1, 0),
+        ..volume(
+            "pvc-1",
+            &[
+                ("fsType", "ext4"),
+                ("blockExpress", "true"),
+                ("BlockSize", "4096"),
+            ],
+        )
+    };
+    let made = world.create_volume(five).await.unwrap();
+    assert_eq!(made.capacity_bytes, 6 * GIB);
+    assert_eq!(made.volume_context, map(&[("blocksize", "4096")]));
+    assert_eq!(world.sent("CreateVolume", "Size").as_deref(), Some("6"));
+    world
+        .create_volume(volume("pvc-2", &[("KMSKEYID", "arn:aws:kms:x")]))
+        .await
+        .unwrap();
+    assert_eq!(
+        world.sent("CreateVolume", "KmsKeyId").as_deref(),
+        Some("arn:aws:kms:x")
+    );
+    assert_eq!(world.sent("CreateVolume", "Encrypted").as_deref(), Some("true"));
+    world
+        .create_volume(volume("pvc-3", &[("encrypted", "True")]))
+        .await
+        .unwrap();
+    assert_eq!(world.sent("CreateVolume", "Encrypted").as_deref(), Some("true"));
+    let mutable = CreateVolumeRequest {
+        capacity_range: range(10 * GIB, 0),
+        mutable_parameters: map(&[("type", "io2"), ("volumeType", "gp3"), ("iops", "500")]),
+        ..volume("pvc-4", &[("type", "gp2")])
+    };
+    world.create_volume(mutable).await.unwrap();
+    assert_eq!(world.sent("CreateVolume", "VolumeType").as_deref(), Some("io2"));
+    assert_eq!(world.sent("CreateVolume", "Iops").as_deref(), Some("500"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_25_26_28_the_place() {
+    let world = World::new();
+    let placed = |name, requirements| CreateVolumeRequest {
+        accessibility_requirements: requirements,
+        ..volume(name, &[])
+    };
+    let legacy = zones(
+        &[&[("topology.ebs.csi.aws.com/zone", "us-east-1b")]],
+        &[&[("topology.kubernetes.io/zone", "us-east-1a")]],
+    );
+    let made = world.create_volume(placed("pvc-1", legacy)).await.unwrap();
+    assert_eq!(
+        made.accessible_topology[0].segments,
+        map(&[("topology.kubernetes.io/zone", "us-east-1b")])
+    );
+    assert_eq!(world.ec2.count("DescribeAvailabilityZones"), 0);
+    let made = world.create_volume(placed("pvc-2", None)).await.unwrap();
+    assert_eq!(
+        made.accessible_topology[0].segments["topology.kubernetes.io/zone"],
+        "us-east-1a"
+    );
+    assert_eq!(world.ec2.count("DescribeAvailabilityZones"), 1);
+    let zone_id = zones(&[&[("topology.k8s.aws/zone-id", "use1-az2")]], &[]);
+    let made = world.create_volume(placed("pvc-3", zone_id)).await.unwrap();
+    assert_eq!(
+        made.accessible_topology[0].segments["topology.kubernetes.io/zone"],
+        "us-east-1b"
+    );
+    assert_eq!(world.sent("CreateVolume", "AvailabilityZone"), None);
+    assert_eq!(
+        world.sent("CreateVolume", "AvailabilityZoneId").as_deref(),
+        Some("use1-az2")
+    );
+    let both = zones(
+        &[&[
+            ("topology.k8s.aws/zone-id", "use1-az2"),
+            ("topology.kubernetes.io/zone", "us-east-1b"),
+        ]],
+        &[],
+    );
+    assert_eq!(
+        code(world.create_volume(placed("pvc-4", both)).await),
+        Code::InvalidArgument
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_30_to_33_content_sources() {
+    let world = World::new();
+    let unknown = from_snapshot(volume("pvc-1", &[]), "snap-0123456789abcdef0");
+    assert_eq!(code(world.create_volume(unknown).await), Code::NotFound);
+    let unknown = from_volume(volume("pvc-2", &[]), "vol-0123456789abcdef0");
+    assert_eq!(code(world.create_volume(unknown).await), Code::NotFound);
+    let io2 = [
+        ("AvailabilityZone", "us-east-1a"),
+        ("Size", "4"),
+        ("VolumeType", "io2"),
+        ("Iops", "100"),
+    ];
+    let source = world.ec2.create_volume_fixture_with(&io2, &[]).unwrap();
+    let copy = CreateVolumeRequest {
+        capacity_range: range(4 * GIB, 0),
+        ..from_volume(volume("pvc-3", &[]), &source)
+    };
+    let made = world.create_volume(copy.clone()).await.unwrap();
+    assert_eq!(world.sent("CopyVolumes", "VolumeType").as_deref(), Some("gp3"));
+    assert!(matches!(
+        made.content_source.unwrap().r#type,
+        Some(Type::Volume(VolumeSource { volume_id })) if volume_id == source
+    ));
+    let elsewhere = CreateVolumeRequest {
+        name: "pvc-4".into(),
+        accessibility_requirements: zones(&[], &[&[("topology.kubernetes.io/zone", "us-east-1b")]]),
+        ..copy.clone()
+    };
+    assert_eq!(
+        code(world.create_volume(elsewhere).await),
+        Code::ResourceExhausted
+    );
+    world.ec2.inject(
+        "DescribeVolumes",
+        When::Always,
+        Fault::error("RequestLimitExceeded"),
+    );
+    let throttled = CreateVolumeRequest {
+        name: "pvc-5".into(),
+        ..copy
+    };
+    let request = csi::channel::request(throttled, Duration::from_secs(60));
+    let answer = code(world.channel.controller().create_volume(request).await);
+    assert!(
+        matches!(answer, Code::Aborted | Code::DeadlineExceeded),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_34_a_running_creation_is_not_doubled() {
+    let world = World::with(Ec2Options::default(), Config::default());
+    let (first, second) = tokio::join!(
+        world.create_volume(volume("pvc-1", &[])),
+        world.create_volume(volume("pvc-1", &[]))
+    );
+    first.unwrap();
+    assert_eq!(code(second), Code::Aborted);
+    assert_eq!(world.ec2.count("CreateVolume"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_35_36_the_same_name_again() {
+    let world = World::with(Ec2Options::default(), Config::default());
+    let first = world.create_volume(volume("pvc-1", &[])).await.unwrap();
+    let token = world.sent("CreateVolume", "ClientToken");
+    for _ in 0..3 {
+        let larger = CreateVolumeRequest {
+            capacity_range: range(2 * GIB, 0),
+            ..volume("pvc-1", &[])
+        };
+        assert_eq!(code(world.create_volume(larger).await), Code::AlreadyExists);
+    }
+    let again = world.create_volume(volume("pvc-1", &[])).await.unwrap();
+    assert_eq!(again.volume_id, first.volume_id);
+    assert_eq!(world.sent("CreateVolume", "ClientToken"), token);
+    assert_eq!(world.ec2.state().volumes.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_37_38_refusals() {
+    let rows = [
+        ("UnauthorizedOperation", Code::Aborted),
+        ("InvalidParameterValue", Code::InvalidArgument),
+    ];
+    for (ec2_code, expected) in rows {
+        let world = World::new();
+        world
+            .ec2
+            .inject("CreateVolume", When::Always, Fault::error(ec2_code));
+        assert_eq!(code(world.create_volume(volume("pvc-1", &[])).await), expected);
+        assert_eq!(world.ec2.count("CreateVolume"), 1);
+        let labels = [("request", "CreateVolume"), ("code", ec2_code)];
+        assert_eq!(
+            world.counter("aws_ebs_csi_api_request_errors_total", &labels),
+            1.0
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_39_throttles_are_repeated_and_counted() {
+    let world = World::new();
+    world.ec2.inject(
+        "CreateVolume",
+        When::Times(3),
+        Fault::error("RequestLimitExceeded"),
+    );
+    world.create_volume(volume("pvc-1", &[])).await.unwrap();
+    let labels = [("operation_name", "CreateVolume")];
+    assert_eq!(
+        world.counter("aws_ebs_csi_api_request_throttles_total", &labels),
+        3.0
+    );
+    assert_eq!(world.counter("aws_ebs_csi_api_request_errors_total", &[]), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_40_a_failed_volume_is_replaced() {
+    let world = World::with(Ec2Options::default(), Config::default());
+    world.ec2.inject("CreateVolume", When::Next, Fault::FailsLater);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(
+        code(world.create_volume(volume("pvc-1", &[])).await),
+        Code::Aborted
+    );
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    let token = world.sent("CreateVolume", "ClientToken");
+    world.create_volume(volume("pvc-1", &[])).await.unwrap();
+    assert_ne!(world.sent("CreateVolume", "ClientToken"), token);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let state = world.ec2.state();
+    let live = state
+        .volumes
+        .values()
+        .filter(|volume| volume.status == "available");
+    assert_eq!(live.count(), 1);
+    assert!(state.volumes.values().all(|volume| volume.status != "error"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_41_42_the_probe_for_iops() {
+    let world = World::new();
+    for number in 0..10 {
+        world
+            .create_volume(volume(&format!("pvc-{number}"), &[]))
+            .await
+            .unwrap();
+    }
+    assert!(world.ec2.calls().iter().all(|call| !call.dry_run));
+    for number in 0..2 {
+        let request = CreateVolumeRequest {
+            capacity_range: range(1000 * GIB, 0),
+            ..volume(&format!("ratio-{number}"), &[("iopsPerGB", "10")])
+        };
+        world.create_volume(request).await.unwrap();
+    }
+    assert_eq!(world.sent("CreateVolume", "Iops").as_deref(), Some("10000"));
+    assert_eq!(world.ec2.calls().iter().filter(|call| call.dry_run).count(), 1);
+    let state = world.ec2.state();
+    let tagged = state
+        .volumes
+        .values()
+        .find(|volume| volume.tags["CSIVolumeName"] == "ratio-0");
+    assert_eq!(tagged.unwrap().tags["ebs.csi.aws.com/IOPSPerGb"], "10");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_43_tags_reach_ec2() {
+    let world = World::new();
+    let parameters = [
+        ("csi.storage.k8s.io/pvc/namespace", "ns-prod"),
+        (
+            "tagSpecification_1",
+            r#"team={{ .PVCNamespace | field "-" 1 | toUpper }}"#,
+        ),
+    ];
+    let made = world.create_volume(volume("pvc-1", &parameters)).await.unwrap();
+    assert_eq!(world.ec2.state().volumes[&made.volume_id].tags["team"], "PROD");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_48_deletion() {
+    let world = World::new();
+    let delete = async |id: &str| {
+        let request = DeleteVolumeRequest {
+            volume_id: id.into(),
+            ..DeleteVolumeRequest::default()
+        };
+        world.channel.controller().delete_volume(request).await
+    };
+    assert_eq!(code(delete("").await), Code::InvalidArgument);
+    delete("vol-0123456789abcdef0").await.unwrap();
+    let id = world.ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
+    world
+        .ec2
+        .inject("DeleteVolume", When::Next, Fault::error("VolumeInUse"));
+    assert_eq!(code(delete(&id).await), Code::Internal);
+    delete(&id).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_64_capabilities_are_validated() {
+    let world = World::new();
+    let validate = async |id: &str, capability| {
+        let request = ValidateVolumeCapabilitiesRequest {
+            volume_id: id.into(),
+            volume_capabilities: vec![capability],
+            ..ValidateVolumeCapabilitiesRequest::default()
+        };
+        let answer = world
+            .channel
+            .controller()
+            .validate_volume_capabilities(request)
+            .await;
+        answer.map(|answer| answer.into_inner().confirmed)
+    };
+    assert_eq!(
+        code(validate("vol-0123456789abcdef0", mount("ext4")).await),
+        Code::NotFound
+    );
+    assert_eq!(code(validate("", mount("ext4")).await), Code::InvalidArgument);
+    let id = world.ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
+    let shared = capability(AccessType::Mount(Default::default()), Mode::MultiNodeMultiWriter);
+    assert_eq!(validate(&id, shared).await.unwrap(), None);
+    assert!(validate(&id, mount("ext4")).await.unwrap().is_some());
+}
+
+/// An unknown ID concerns only who asked for it, also when others share its call (Q4).
+#[tokio::test(start_paused = true)]
+async fn unknown_ids_do_not_disturb_their_batch() {
+    let world = World::new();
+    let known: Vec<String> = (0..9)
+        .map(|_| world.ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap())
+        .collect();
+    world.ec2.inject(
+        "DescribeVolumes",
+        When::Next,
+        Fault::Delay(Duration::from_secs(1)),
+    );
+    let ids = known
+        .iter()
+        .map(String::as_str)
+        .chain(["vol-0123456789abcdef0", "vol-nonsense"]);
+    let calls = ids.map(|id| {
+        let request = ValidateVolumeCapabilitiesRequest {
+            volume_id: id.into(),
+            volume_capabilities: vec![mount("ext4")],
+            ..ValidateVolumeCapabilitiesRequest::default()
+        };
+        let mut controller = world.channel.controller();
+        async move { controller.validate_volume_capabilities(request).await.map(drop) }
+    });
+    let answers = futures::future::join_all(calls).await;
+    let codes: Vec<Option<Code>> = answers
+        .into_iter()
+        .map(|answer| answer.err().map(|e| e.code()))
+        .collect();
+    let mut expected = vec![None; 9];
+    expected.extend([Some(Code::NotFound); 2]);
+    assert_eq!(codes, expected);
+    assert!(
+        world.ec2.count("DescribeVolumes") <= 4,
+        "{:?}",
+        world.actions_since(0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_answer_is_one_clear_error() {
+    let world = World::new();
+    world.ec2.inject(
+        "CreateVolume",
+        When::Next,
+        Fault::Body("<html>not what we asked".into()),
+    );
+    let error = world.create_volume(volume("pvc-1", &[])).await.unwrap_err();
+    assert_eq!(error.code(), Code::Aborted);
+    assert!(error.message().contains("cannot be read"), "{error}");
+    world.create_volume(volume("pvc-1", &[])).await.unwrap();
+    assert_eq!(world.ec2.state().volumes.len(), 1);
+}

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use super::create::{content_missing, snapshot_finalizers};
 use super::patch::{self, Change};
 use super::refusal::{self, Refusal};
-use super::{Lookup, Observed, Plan, Source, Step, class, is_deleting, may_bind, refers_to, status};
+use super::{Lookup, Observed, Plan, Source, Step, class, is_deleting, may_bind, protect, refers_to, status};
 use crate::events::{
     SNAPSHOT_BIND_FAILED, SNAPSHOT_CONTENT_MISBOUND, SNAPSHOT_CONTENT_MISMATCH, SNAPSHOT_MISBOUND,
 };
@@ -55,6 +55,7 @@ pub fn keep_up(observed: &Observed, content: &VolumeSnapshotContent, now: Timest
     let mut steps = Vec::new();
     steps.extend(own(snapshot, content.spec.deletion_policy, None));
     steps.extend(bind(snapshot, content));
+    steps.extend(protect::again(observed));
     steps.extend(status::follow(snapshot, content));
     Plan::then_await(steps)
 }

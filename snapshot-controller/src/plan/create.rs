@@ -13,10 +13,7 @@ use kube::ResourceExt;
 use super::class::{self, Choice};
 use super::facts::{ClaimFacts, CsiVolume, VolumeFacts};
 use super::refusal::{self, Refusal};
-use super::{
-    ClaimChange, ClaimIntent, Lookup, Observed, Plan, Source, Step, bind, may_be_created, patch, status,
-    topology,
-};
+use super::{Lookup, Observed, Plan, Source, Step, bind, may_be_created, protect, status, topology};
 use crate::events::{self, SNAPSHOT_CONTENT_CREATION_FAILED, SNAPSHOT_CONTENT_MISSING};
 use crate::secrets::{self, Tokens};
 use crds::names;
@@ -147,7 +144,7 @@ pub fn inputs(observed: &Observed) -> Result<Inputs<'_>, Refusal> {
             source.volume.driver
         )));
     }
-    if source.claim.deleting && !is_protected(source.claim) {
+    if source.claim.deleting && !protect::is_protected(source.claim) {
         return Err(refuse(format!(
             "cannot add finalizer on claim {} because it is being deleted",
             source.claim.name
@@ -258,7 +255,7 @@ fn create(observed: &Observed, inputs: Inputs<'_>) -> Plan {
     };
     let policy = inputs.choice.class().deletion_policy;
     steps.extend(bind::own(snapshot, policy, class_name));
-    steps.extend(protect(inputs.claim));
+    steps.extend(protect::protect(inputs.claim));
     let told = status::follow(snapshot, &inputs.content);
     let announced = told.iter().any(|step| matches!(step, Step::Event(_)));
     steps.push(Step::CreateContent(Box::new(inputs.content)));
@@ -267,30 +264,6 @@ fn create(observed: &Observed, inputs: Inputs<'_>) -> Plan {
         steps.push(Step::Event(events::creating(snapshot)));
     }
     Plan::then_await(steps)
-}
-
-/// True when our finalizer is on the claim.
-#[must_use]
-pub fn is_protected(claim: &ClaimFacts) -> bool {
-    claim.finalizers.iter().any(|name| name == names::CLAIM_FINALIZER)
-}
-
-fn protect(claim: &ClaimFacts) -> Option<Step> {
-    if is_protected(claim) {
-        return None;
-    }
-    let mut operations = vec![patch::unchanged(Some(&claim.resource_version))];
-    operations.extend(patch::add_finalizers(
-        &claim.finalizers,
-        &[names::CLAIM_FINALIZER],
-    ));
-    Some(Step::ChangeClaim(ClaimChange {
-        namespace: claim.namespace.clone(),
-        name: claim.name.clone(),
-        uid: claim.uid.clone(),
-        intent: ClaimIntent::Protect,
-        change: patch::Change::json(operations),
-    }))
 }
 
 /// The finalizers of a snapshot with a content of this policy.

@@ -3,7 +3,7 @@
 use crds::names;
 
 use super::bind::owned_content;
-use super::create::{inputs, is_protected};
+use super::create::inputs;
 use super::facts::ClaimFacts;
 use super::patch::{self, Change};
 use super::{
@@ -55,4 +55,41 @@ pub fn needs_claim(observed: &Observed) -> bool {
         Lookup::Unknown => true,
         Lookup::Absent | Lookup::NotReferenced => may_be_created(snapshot) && inputs(observed).is_ok(),
     }
+}
+
+/// The same for a snapshot that already has its content: a release that crossed its creation is undone.
+#[must_use]
+pub fn again(observed: &Observed) -> Option<Step> {
+    let claim = observed.claim.found()?;
+    if claim.deleting || !needs_claim(observed) {
+        return None;
+    }
+    protect(claim)
+}
+
+/// True when our finalizer is on the claim.
+#[must_use]
+pub fn is_protected(claim: &ClaimFacts) -> bool {
+    claim.finalizers.iter().any(|name| name == names::CLAIM_FINALIZER)
+}
+
+/// The PATCH that puts our finalizer on the claim; nothing when it is there. It tests the version, so that two
+/// snapshots of one claim do not both append it.
+#[must_use]
+pub fn protect(claim: &ClaimFacts) -> Option<Step> {
+    if is_protected(claim) {
+        return None;
+    }
+    let mut operations = vec![patch::unchanged(Some(&claim.resource_version))];
+    operations.extend(patch::add_finalizers(
+        &claim.finalizers,
+        &[names::CLAIM_FINALIZER],
+    ));
+    Some(Step::ChangeClaim(ClaimChange {
+        namespace: claim.namespace.clone(),
+        name: claim.name.clone(),
+        uid: claim.uid.clone(),
+        intent: ClaimIntent::Protect,
+        change: Change::json(operations),
+    }))
 }

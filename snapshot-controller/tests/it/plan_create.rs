@@ -423,7 +423,8 @@ fn snapshot_case_52_a_content_that_exists_is_read_and_checked() {
     scene.put("vsc", content_of_s("Delete"));
     let lines = scene.lines("s");
     assert!(lines[0].starts_with("PATCH vs ["), "{lines:#?}");
-    assert!(lines[1].starts_with("PATCH vs/status"), "{lines:#?}");
+    assert!(lines[1].starts_with("Protect pvc"), "{lines:#?}");
+    assert!(lines[2].starts_with("PATCH vs/status"), "{lines:#?}");
 }
 
 #[test]

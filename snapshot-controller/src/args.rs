@@ -1,0 +1,220 @@
+//! Upstream's flags (snapshot.md 5.1) and the checked configuration.
+
+use std::time::Duration;
+
+use runtime::args::{
+    ElectionArgsError, FeatureGateArgs, FeatureGates, Gate, GateError, GoDuration, HttpAddress, HttpArgs,
+    HttpArgsError, KubeArgs, LeaderElectionArgs, LogArgs, ProcessArgs, RetryArgs, RetryArgsError, Stage,
+    parse_bool,
+};
+use runtime::crds::Patience;
+use runtime::http::ReadyHandle;
+
+use crate::plan::Options;
+
+/// The command line of `slackwater snapshot-controller`. Read it with [`runtime::args::parse`].
+#[derive(Clone, Debug, clap::Parser)]
+#[command(
+    name = "snapshot-controller",
+    disable_version_flag = true,
+    about = "Reconciles VolumeSnapshot, VolumeSnapshotContent and VolumeSnapshotClass"
+)]
+pub struct Args {
+    /// Version and the like.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+    /// The API server.
+    #[command(flatten)]
+    pub kube: KubeArgs,
+    /// Leader election.
+    #[command(flatten)]
+    pub election: LeaderElectionArgs,
+    /// Metrics and health.
+    #[command(flatten)]
+    pub http: HttpArgs,
+    /// Back-off.
+    #[command(flatten)]
+    pub retry: RetryArgs,
+    /// Feature gates.
+    #[command(flatten)]
+    pub gates: FeatureGateArgs,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// What only this function has.
+    #[command(flatten)]
+    pub own: OwnArgs,
+}
+
+/// Flags of this function alone.
+#[derive(Clone, Debug, clap::Args)]
+pub struct OwnArgs {
+    /// How often every snapshot and content is looked at without a change.
+    #[arg(long, value_name = "DURATION", default_value = "15m")]
+    pub resync_period: GoDuration,
+
+    /// Objects of each kind that are worked on at the same time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    pub worker_threads: usize,
+
+    /// How long to wait for the custom resource definitions at the start, at least 1s.
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    pub retry_crd_interval_max: GoDuration,
+
+    /// Label contents with the node of their volume, for csi-snapshotters with --node-deployment.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub enable_distributed_snapshotting: bool,
+
+    /// Record the mode of the source volume, so that it is not changed unnoticed at a restore.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "true", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub prevent_volume_mode_conversion: bool,
+}
+
+/// The gates that upstream knows.
+const GATES: [Gate; 2] = [
+    Gate {
+        name: "CSIVolumeGroupSnapshot",
+        default: true,
+        stage: Stage::Ga,
+    },
+    Gate {
+        name: "ReleaseLeaderElectionOnExit",
+        default: false,
+        stage: Stage::Alpha,
+    },
+];
+
+/// Flags that contradict each other or cannot work. The process ends with exit 1 before any request.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Nothing would ever be done.
+    #[error("--{0} must be greater than 0")]
+    Zero(&'static str),
+    /// Metrics addresses.
+    #[error(transparent)]
+    Http(#[from] HttpArgsError),
+    /// Back-off.
+    #[error(transparent)]
+    Retry(#[from] RetryArgsError),
+    /// Leader election.
+    #[error(transparent)]
+    Election(#[from] ElectionArgsError),
+    /// Feature gates.
+    #[error(transparent)]
+    Gates(#[from] GateError),
+}
+
+/// What `run` is given: flags that were checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Zero means never.
+    pub resync_period: Duration,
+    /// Objects of each kind at the same time.
+    pub workers: usize,
+    /// First and longest wait after failures.
+    pub retry_intervals: (Duration, Duration),
+    /// How long to wait for the definitions. `slackwater controller` sets [`Patience::Endless`] (decision 4).
+    pub crd_patience: Patience,
+    /// Entry of `/readyz?verbose` that tells of missing definitions.
+    pub crds_remark: Option<ReadyHandle>,
+    /// Options that change decisions.
+    pub options: Options,
+    /// The flags of leader election, where it is on.
+    pub election: Option<LeaderElectionArgs>,
+    /// Where metrics and health are to be served; that is the caller's work.
+    pub http: Option<HttpAddress>,
+    /// Feature gates.
+    pub gates: FeatureGates,
+}
+
+impl Args {
+    /// Checks the flags.
+    ///
+    /// # Errors
+    /// The first contradiction, before anything is sent.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let own = &self.own;
+        let http = self.http.address()?;
+        if own.worker_threads == 0 {
+            return Err(ConfigError::Zero("worker-threads"));
+        }
+        self.retry.validate()?;
+        if self.election.leader_election {
+            self.election.validate()?;
+        }
+        Ok(Config {
+            resync_period: own.resync_period.0,
+            workers: own.worker_threads,
+            retry_intervals: self.retry.intervals(),
+            crd_patience: Patience::AtMost(own.retry_crd_interval_max.0),
+            crds_remark: None,
+            options: Options {
+                record_volume_mode: own.prevent_volume_mode_conversion,
+                distributed: own.enable_distributed_snapshotting,
+            },
+            election: Some(self.election.clone()).filter(|election| election.leader_election),
+            http,
+            gates: self.gates.resolve(&GATES)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: &[&str]) -> Result<Config, ConfigError> {
+        let line = ["snapshot-controller"].iter().chain(flags).map(Into::into);
+        runtime::args::parse::<Args>(line).unwrap().config()
+    }
+
+    #[test]
+    fn the_defaults_are_upstreams() {
+        let config = config(&[]).unwrap();
+        assert_eq!(config.resync_period, Duration::from_secs(900));
+        assert_eq!(config.workers, 10);
+        assert_eq!(
+            config.retry_intervals,
+            (Duration::from_secs(1), Duration::from_secs(300))
+        );
+        assert_eq!(config.crd_patience, Patience::AtMost(Duration::from_secs(30)));
+        assert_eq!(config.options, Options::default());
+        assert!(config.election.is_none() && config.http.is_none());
+    }
+
+    #[test]
+    fn the_flags_of_the_upstream_deployment_are_read() {
+        let config = config(&[
+            "--v=5",
+            "--leader-election=true",
+            "-worker-threads",
+            "3",
+            "--prevent-volume-mode-conversion=false",
+            "--enable-distributed-snapshotting",
+            "--feature-gates=CSIVolumeGroupSnapshot=false",
+            "--http-endpoint=:8080",
+        ])
+        .unwrap();
+        assert_eq!(config.workers, 3);
+        assert!(config.election.is_some() && config.http.is_some());
+        assert!(config.options.distributed && !config.options.record_volume_mode);
+        assert!(!config.gates.enabled("CSIVolumeGroupSnapshot"));
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused() {
+        for flags in [
+            &["--worker-threads=0"][..],
+            &["--retry-interval-start=0s"],
+            &["--http-endpoint=:1", "--metrics-address=:2"],
+            &["--leader-election", "--leader-election-lease-duration=1s"],
+            &["--feature-gates=Nonsense=true"],
+        ] {
+            assert!(config(flags).is_err(), "{flags:?}");
+        }
+        let unknown = ["snapshot-controller", "--enable-volume-group-snapshots"].map(Into::into);
+        assert_eq!(runtime::args::parse::<Args>(unknown).unwrap_err().exit_code(), 2);
+    }
+}

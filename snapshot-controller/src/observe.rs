@@ -1,0 +1,365 @@
+//! From the caches to what the decisions read. Synchronous; sends nothing.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crds::names;
+use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
+use k8s_openapi::api::core::v1::Node;
+use kube::ResourceExt;
+use kube::core::PartialObjectMeta;
+use runtime::objects::{Claim, ClaimPhase, DataSource, Volume, VolumeMode};
+use runtime::{Cache, ObjectKey, Selection, Watches};
+
+use crate::plan::content::ObservedContent;
+use crate::plan::facts::{ClaimFacts, ClaimReference, CsiVolume, NodeFacts, VolumeFacts};
+use crate::plan::protect::ObservedClaim;
+use crate::plan::{Lookup, Observed, Options, Source, class, content_name, is_ready};
+
+/// Nodes with their metadata only.
+pub(crate) type NodeMeta = PartialObjectMeta<Node>;
+
+/// Snapshots without a bound content, by the name of their class; "" for those that name none.
+pub(crate) const WAITING_BY_CLASS: &str = "waiting-by-class";
+/// Dynamic snapshots by `namespace/name` of their claim.
+pub(crate) const BY_CLAIM: &str = "claim";
+/// Snapshots by the name of their content; contents by `namespace/name` of their snapshot.
+pub(crate) const BY_PARTNER: &str = "partner";
+/// Claims by `namespace/name` of the snapshot that they are filled from.
+pub(crate) const BY_ORIGIN: &str = "origin";
+/// Default classes, under "".
+pub(crate) const DEFAULTS: &str = "default";
+
+/// The caches of the function.
+#[derive(Clone)]
+pub(crate) struct Caches {
+    pub(crate) snapshots: Cache<VolumeSnapshot>,
+    pub(crate) contents: Cache<VolumeSnapshotContent>,
+    pub(crate) classes: Cache<VolumeSnapshotClass>,
+    pub(crate) claims: Cache<Claim>,
+    pub(crate) volumes: Cache<Volume>,
+    /// Only with distributed snapshotting.
+    pub(crate) nodes: Option<Cache<NodeMeta>>,
+    pub(crate) options: Options,
+    /// Contents whose POST had an unclear outcome.
+    pub(crate) unclear: Arc<Unclear>,
+}
+
+/// Names of contents of which it is not known whether they exist.
+#[derive(Debug, Default)]
+pub(crate) struct Unclear(Mutex<BTreeSet<String>>);
+
+impl Unclear {
+    pub(crate) fn add(&self, name: &str) {
+        self.with(|names| names.insert(name.to_owned()));
+    }
+
+    pub(crate) fn clear(&self, name: &str) {
+        self.with(|names| names.remove(name));
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.with(|names| names.contains(name))
+    }
+
+    fn with<T>(&self, see: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
+        see(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Caches {
+    /// Starts the watches and their indexes.
+    pub(crate) fn start(watches: &Watches, options: Options) -> Self {
+        let all = Selection::default;
+        let caches = Self {
+            snapshots: watches.cache(all()),
+            contents: watches.cache(all()),
+            classes: watches.cache(all()),
+            claims: watches.cache(all()),
+            volumes: watches.cache(all()),
+            nodes: options.distributed.then(|| watches.cache(all())),
+            options,
+            unclear: Arc::default(),
+        };
+        caches.index();
+        caches
+    }
+
+    fn index(&self) {
+        self.snapshots
+            .index(WAITING_BY_CLASS, |snapshot: &VolumeSnapshot| {
+                let class = snapshot
+                    .spec
+                    .volume_snapshot_class_name
+                    .clone()
+                    .unwrap_or_default();
+                is_waiting(snapshot).then_some(class).into_iter().collect()
+            });
+        self.snapshots
+            .index(BY_CLAIM, |snapshot: &VolumeSnapshot| match Source::of(snapshot) {
+                Source::Dynamic(claim) => vec![joined(snapshot.metadata.namespace.as_deref(), claim)],
+                Source::PreProvisioned(_) | Source::Member | Source::Invalid => Vec::new(),
+            });
+        self.snapshots.index(BY_PARTNER, |snapshot: &VolumeSnapshot| {
+            content_name(snapshot).into_iter().collect()
+        });
+        self.contents
+            .index(BY_PARTNER, |content: &VolumeSnapshotContent| {
+                let reference = &content.spec.volume_snapshot_ref;
+                let name = reference.name.as_deref().unwrap_or_default();
+                vec![joined(reference.namespace.as_deref(), name)]
+            });
+        self.classes.index(DEFAULTS, |candidate: &VolumeSnapshotClass| {
+            class::is_default(candidate)
+                .then(String::new)
+                .into_iter()
+                .collect()
+        });
+        self.claims.index(BY_ORIGIN, origins);
+    }
+
+    /// Resolves when all first lists are in.
+    pub(crate) async fn synced(&self) {
+        self.snapshots.synced().await;
+        self.contents.synced().await;
+        self.classes.synced().await;
+        self.claims.synced().await;
+        self.volumes.synced().await;
+        if let Some(nodes) = &self.nodes {
+            nodes.synced().await;
+        }
+    }
+
+    /// What is known about a snapshot; none if it is gone.
+    pub(crate) fn snapshot(&self, key: &ObjectKey) -> Option<Observed> {
+        self.snapshots.get(key).map(|snapshot| self.around(snapshot))
+    }
+
+    fn around(&self, snapshot: Arc<VolumeSnapshot>) -> Observed {
+        let claim = match Source::of(&snapshot) {
+            Source::Dynamic(name) => {
+                let key = ObjectKey::new(snapshot.namespace().unwrap_or_default(), name);
+                look(self.claims.get(&key).map(|claim| claim_facts(&claim)))
+            }
+            Source::PreProvisioned(_) | Source::Member | Source::Invalid => Lookup::NotReferenced,
+        };
+        let volume = match claim.found().and_then(|claim| claim.volume_name.as_deref()) {
+            Some(name) => look(
+                self.volumes
+                    .get(&ObjectKey::cluster(name))
+                    .map(|volume| volume_facts(&volume)),
+            ),
+            None => Lookup::NotReferenced,
+        };
+        let class = match snapshot.spec.volume_snapshot_class_name.as_deref() {
+            Some(name) => look(self.classes.get(&ObjectKey::cluster(name))),
+            None => Lookup::NotReferenced,
+        };
+        Observed {
+            content: self.content_of(&snapshot),
+            class,
+            default_classes: self.classes.indexed(DEFAULTS, ""),
+            claim,
+            volume,
+            restores: self.restores(&snapshot),
+            nodes: self.nodes(),
+            options: self.options,
+            snapshot,
+        }
+    }
+
+    fn content_of(&self, snapshot: &VolumeSnapshot) -> Lookup<Arc<VolumeSnapshotContent>> {
+        let Some(name) = content_name(snapshot) else {
+            return Lookup::NotReferenced;
+        };
+        match self.contents.get(&ObjectKey::cluster(name.as_str())) {
+            Some(content) => Lookup::Found(content),
+            None if self.unclear.has(&name) => Lookup::Unknown,
+            None => Lookup::Absent,
+        }
+    }
+
+    /// Only a snapshot that is being deleted asks for them.
+    fn restores(&self, snapshot: &VolumeSnapshot) -> Vec<String> {
+        if snapshot.metadata.deletion_timestamp.is_none() {
+            return Vec::new();
+        }
+        let claims = self
+            .claims
+            .indexed(BY_ORIGIN, &ObjectKey::of(snapshot).to_string());
+        claims
+            .iter()
+            .filter(|claim| claim.phase == ClaimPhase::Pending)
+            .map(|claim| ObjectKey::of(&**claim).to_string())
+            .collect()
+    }
+
+    fn nodes(&self) -> Vec<Arc<NodeFacts>> {
+        let nodes = self.nodes.as_ref().map(Cache::all).unwrap_or_default();
+        nodes
+            .iter()
+            .map(|node| {
+                Arc::new(NodeFacts {
+                    name: node.name_any(),
+                    labels: node.labels().clone(),
+                })
+            })
+            .collect()
+    }
+
+    /// The driver of a snapshot, as far as its content or its class tells.
+    pub(crate) fn driver_of(&self, snapshot: &VolumeSnapshot) -> Option<String> {
+        let content = content_name(snapshot).and_then(|name| self.contents.get(&ObjectKey::cluster(name)));
+        if let Some(content) = content {
+            return Some(content.spec.driver.clone());
+        }
+        let class = snapshot.spec.volume_snapshot_class_name.as_deref()?;
+        let class = self.classes.get(&ObjectKey::cluster(class))?;
+        Some(class.driver.clone())
+    }
+
+    /// What is known about a content; none if it is gone.
+    pub(crate) fn content(&self, key: &ObjectKey, confirmed_gone: bool) -> Option<ObservedContent> {
+        let content = self.contents.get(key)?;
+        let snapshot = match reference_key(&content) {
+            Some(key) => look(self.snapshots.get(&key)),
+            None => Lookup::NotReferenced,
+        };
+        Some(ObservedContent {
+            content,
+            snapshot,
+            confirmed_gone,
+        })
+    }
+
+    /// What is known about a claim and the snapshots of it; none if it is gone.
+    pub(crate) fn claim(&self, key: &ObjectKey) -> Option<ObservedClaim> {
+        let claim = self.claims.get(key)?;
+        let snapshots = self.snapshots.indexed(BY_CLAIM, &key.to_string());
+        Some(ObservedClaim {
+            claim: claim_facts(&claim),
+            snapshots: snapshots
+                .into_iter()
+                .map(|snapshot| self.around(snapshot))
+                .collect(),
+        })
+    }
+}
+
+/// True for a snapshot that may still wait for a class, a claim, a volume or a node.
+pub(crate) fn is_waiting(snapshot: &VolumeSnapshot) -> bool {
+    let bound = snapshot.status.as_ref().is_some_and(|status| {
+        status
+            .bound_volume_snapshot_content_name
+            .as_deref()
+            .is_some_and(|name| !name.is_empty())
+    });
+    !bound && !is_ready(snapshot)
+}
+
+/// True when our finalizer is on the claim.
+pub(crate) fn is_protected(claim: &Claim) -> bool {
+    claim
+        .finalizers()
+        .iter()
+        .any(|name| name == names::CLAIM_FINALIZER)
+}
+
+/// The key of the snapshot that a content refers to.
+pub(crate) fn reference_key(content: &VolumeSnapshotContent) -> Option<ObjectKey> {
+    let reference = &content.spec.volume_snapshot_ref;
+    Some(ObjectKey::new(
+        reference.namespace.as_deref()?,
+        reference.name.as_deref()?,
+    ))
+}
+
+/// `namespace/name` of the snapshots that a claim is filled from: `dataSource` and `dataSourceRef`, which may
+/// name another namespace (spec snapshot Q45).
+pub(crate) fn origins(claim: &Claim) -> Vec<String> {
+    let mut origins: Vec<String> = claim
+        .data_source
+        .iter()
+        .chain(&claim.data_source_ref)
+        .filter(|source| is_snapshot(source))
+        .map(|source| {
+            let own = claim.metadata.namespace.as_deref();
+            let other = source.namespace.as_deref().filter(|other| !other.is_empty());
+            joined(other.or(own), &source.name)
+        })
+        .collect();
+    origins.dedup();
+    origins
+}
+
+fn is_snapshot(source: &DataSource) -> bool {
+    source.api_group.as_deref() == Some(names::GROUP) && source.kind == "VolumeSnapshot"
+}
+
+fn joined(namespace: Option<&str>, name: &str) -> String {
+    ObjectKey::new(namespace.unwrap_or_default(), name).to_string()
+}
+
+fn look<T>(found: Option<T>) -> Lookup<T> {
+    found.map_or(Lookup::Absent, Lookup::Found)
+}
+
+fn claim_facts(claim: &Claim) -> ClaimFacts {
+    ClaimFacts {
+        namespace: claim.namespace().unwrap_or_default(),
+        name: claim.name_any(),
+        uid: claim.uid().unwrap_or_default(),
+        resource_version: claim.resource_version().unwrap_or_default(),
+        finalizers: claim.finalizers().to_vec(),
+        deleting: claim.metadata.deletion_timestamp.is_some(),
+        bound: claim.phase == ClaimPhase::Bound,
+        volume_name: claim.volume_name.clone(),
+    }
+}
+
+fn volume_facts(volume: &Volume) -> VolumeFacts {
+    VolumeFacts {
+        name: volume.name_any(),
+        csi: volume.csi.as_ref().map(|csi| CsiVolume {
+            driver: csi.driver.clone(),
+            handle: csi.volume_handle.clone(),
+        }),
+        claim: volume.claim.as_ref().map(|claim| ClaimReference {
+            namespace: claim.namespace.clone(),
+            name: claim.name.clone(),
+            uid: claim.uid.clone(),
+        }),
+        mode: volume.mode.map(VolumeMode::as_str).map(str::to_owned),
+        affinity: volume
+            .node_affinity
+            .as_ref()
+            .and_then(|affinity| affinity.required.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn snapshot_case_67_restores_are_found_through_both_fields_and_across_namespaces() {
+        let claim: Claim = serde_json::from_value(json!({
+            "metadata": {"name": "p", "namespace": "ns"},
+            "spec": {
+                "dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s"},
+                "dataSourceRef": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s",
+                    "namespace": "other"},
+            },
+        }))
+        .unwrap();
+        assert_eq!(origins(&claim), ["ns/s", "other/s"]);
+        let clone: Claim = serde_json::from_value(json!({
+            "metadata": {"name": "p", "namespace": "ns"},
+            "spec": {"dataSource": {"kind": "PersistentVolumeClaim", "name": "s"}},
+        }))
+        .unwrap();
+        assert!(origins(&clone).is_empty());
+    }
+}

@@ -61,7 +61,7 @@ impl Polls {
     pub fn new(ec2: Arc<dyn Ec2>, metrics: Metrics) -> Self {
         let lookup = Arc::new(move |ids, deadline| {
             let ec2 = ec2.clone();
-            async move { snapshots_by_id(ec2.as_ref(), ids, deadline).await }.boxed()
+            async move { snapshots_by_id(ec2, ids, deadline).await }.boxed()
         });
         let (name, action) = ("snapshot_readiness", Action::DescribeSnapshots);
         Self {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::Ec2;
 use super::batch::{Batcher, Batching};
@@ -49,7 +50,7 @@ impl Lookups {
 fn volumes(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Volume> {
     let lookup = Arc::new(move |ids, deadline| {
         let ec2 = ec2.clone();
-        async move { volumes_by_id(ec2.as_ref(), ids, deadline).await }.boxed()
+        async move { volumes_by_id(ec2, ids, deadline).await }.boxed()
     });
     let action = Action::DescribeVolumes;
     Batcher::new("volumes", action, batching, MAX_VOLUME_IDS, lookup, metrics)
@@ -58,7 +59,7 @@ fn volumes(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<V
 fn snapshots(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Snapshot> {
     let lookup = Arc::new(move |ids, deadline| {
         let ec2 = ec2.clone();
-        async move { snapshots_by_id(ec2.as_ref(), ids, deadline).await }.boxed()
+        async move { snapshots_by_id(ec2, ids, deadline).await }.boxed()
     });
     let action = Action::DescribeSnapshots;
     Batcher::new("snapshots", action, batching, MAX_SNAPSHOT_IDS, lookup, metrics)
@@ -124,34 +125,19 @@ fn modifications(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Bat
 }
 
 async fn volumes_by_id(
-    ec2: &dyn Ec2,
+    ec2: Arc<dyn Ec2>,
     ids: Vec<String>,
     deadline: Deadline,
 ) -> Result<BTreeMap<String, Volume>, Ec2Error> {
-    let mut ids = ids;
-    while !ids.is_empty() {
-        match ec2.describe_volumes(&Selection::Ids(ids.clone()), deadline).await {
-            Ok(found) => {
-                return Ok(found
-                    .into_iter()
-                    .map(|volume| (volume.id.clone(), volume))
-                    .collect());
-            }
-            Err(error) => {
-                if drop_named(&mut ids, &error, "vol-")? {
-                    continue;
-                }
-                let mut found = BTreeMap::new();
-                for chunk in several(&ids).chunks(MAX_FILTER_VALUES) {
-                    let selection = Selection::FilteredIds(chunk.to_vec());
-                    let rows = ec2.describe_volumes(&selection, deadline).await?;
-                    found.extend(rows.into_iter().map(|volume| (volume.id.clone(), volume)));
-                }
-                return Ok(found);
-            }
-        }
-    }
-    Ok(BTreeMap::new())
+    let describe = move |selection: Selection| {
+        let ec2 = ec2.clone();
+        async move { ec2.describe_volumes(&selection, deadline).await }.boxed()
+    };
+    let found = by_id(ids, "vol-", describe).await?;
+    Ok(found
+        .into_iter()
+        .map(|volume| (volume.id.clone(), volume))
+        .collect())
 }
 
 /// Looks up snapshots by ID; unknown and malformed IDs have no entry.
@@ -159,32 +145,43 @@ async fn volumes_by_id(
 /// # Errors
 /// When EC2 cannot be asked.
 pub async fn snapshots_by_id(
-    ec2: &dyn Ec2,
+    ec2: Arc<dyn Ec2>,
     ids: Vec<String>,
     deadline: Deadline,
 ) -> Result<BTreeMap<String, Snapshot>, Ec2Error> {
+    let describe = move |selection: Selection| {
+        let ec2 = ec2.clone();
+        async move { ec2.describe_snapshots(&selection, deadline).await }.boxed()
+    };
+    let found = by_id(ids, "snap-", describe).await?;
+    Ok(found
+        .into_iter()
+        .map(|snapshot| (snapshot.id.clone(), snapshot))
+        .collect())
+}
+
+/// Describes by ID. IDs that EC2 names as unknown are left out and the rest is asked for again at once; when it
+/// names none of them, the rest is asked for by filter, which knows no unknown IDs.
+async fn by_id<T>(
+    ids: Vec<String>,
+    prefix: &str,
+    describe: impl Fn(Selection) -> BoxFuture<'static, Result<Vec<T>, Ec2Error>>,
+) -> Result<Vec<T>, Ec2Error> {
     let mut ids = ids;
     while !ids.is_empty() {
-        match ec2
-            .describe_snapshots(&Selection::Ids(ids.clone()), deadline)
-            .await
-        {
-            Ok(found) => return Ok(found.into_iter().map(|row| (row.id.clone(), row)).collect()),
-            Err(error) => {
-                if drop_named(&mut ids, &error, "snap-")? {
-                    continue;
-                }
-                let mut found = BTreeMap::new();
-                for chunk in several(&ids).chunks(MAX_FILTER_VALUES) {
-                    let selection = Selection::FilteredIds(chunk.to_vec());
-                    let rows = ec2.describe_snapshots(&selection, deadline).await?;
-                    found.extend(rows.into_iter().map(|row| (row.id.clone(), row)));
-                }
-                return Ok(found);
+        let error = match describe(Selection::Ids(ids.clone())).await {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        if !drop_named(&mut ids, &error, prefix)? {
+            let mut found = Vec::new();
+            for chunk in several(&ids).chunks(MAX_FILTER_VALUES).map(<[String]>::to_vec) {
+                found.extend(describe(Selection::FilteredIds(chunk)).await?);
             }
+            return Ok(found);
         }
     }
-    Ok(BTreeMap::new())
+    Ok(Vec::new())
 }
 
 /// Takes the IDs out that a refusal names as unknown; false when it names none of them, so that the rest must be

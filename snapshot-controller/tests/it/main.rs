@@ -8,9 +8,16 @@
     reason = "a test may panic"
 )]
 
+mod budgets;
+mod crash;
+mod lifecycle;
 mod plan_create;
 mod plan_delete;
 mod plan_import;
+mod plan_inputs;
 mod plan_protect;
 mod properties;
+mod refusals;
 mod scene;
+mod waking;
+mod world;

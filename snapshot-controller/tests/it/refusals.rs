@@ -1,0 +1,83 @@
+//! What is told, and what not, when the API server refuses, in the sandbox.
+
+use sandbox::faults::{Call, Fault, Faults, Refusal, Schedule};
+use sandbox::kube::Denial;
+
+use crate::world::{CONTENTS, USER, World, seconds};
+
+/// The first calls whose name has this beginning are refused.
+struct First {
+    calls: usize,
+    name: &'static str,
+    refusal: Refusal,
+    seen: std::sync::Mutex<usize>,
+}
+
+impl First {
+    fn refused(calls: usize, name: &'static str, refusal: Refusal) -> Faults {
+        Faults::new(Self {
+            calls,
+            name,
+            refusal,
+            seen: std::sync::Mutex::default(),
+        })
+    }
+}
+
+impl Schedule for First {
+    fn fault(&self, call: &Call) -> Fault {
+        let mut seen = self.seen.lock().unwrap();
+        if call.name.starts_with(self.name) && *seen < self.calls {
+            *seen += 1;
+            return Fault::Refuse(self.refusal);
+        }
+        Fault::None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_33_50_conflicts_are_never_told() {
+    for name in [
+        "PATCH /api/v1/namespaces/default/persistentvolumeclaims",
+        "PATCH /apis/snapshot.storage.k8s.io/v1/namespaces/default/volumesnapshots",
+        "POST /apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents",
+    ] {
+        for refusal in [Refusal::Conflict, Refusal::ServerError, Refusal::Throttled] {
+            let world = World::new().await;
+            let process = world.start_with(First::refused(3, name, refusal));
+            world.create_snapshot("s");
+            for _ in 0..20 {
+                seconds(1).await;
+                assert!(
+                    world.snapshot("s")["status"]["error"].is_null(),
+                    "{name} {refusal:?}"
+                );
+            }
+            assert_eq!(
+                world.snapshot("s")["status"]["readyToUse"],
+                true,
+                "{name} {refusal:?}: {:#?}",
+                process.faults.calls()
+            );
+            assert_eq!(
+                world.reasons(),
+                ["CreatingSnapshot x1", "SnapshotCreated x1", "SnapshotReady x1"],
+                "{name} {refusal:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_definite_refusal_is_told_in_an_event_and_not_in_the_status() {
+    let world = World::new().await;
+    world.api.deny(USER, Denial::of("create", CONTENTS));
+    let _process = world.start();
+    world.create_snapshot("s");
+    seconds(5).await;
+    assert_eq!(world.reasons(), ["CreateSnapshotContentFailed x1"]);
+    assert!(world.snapshot("s")["status"]["error"].is_null());
+    world.api.allow_all(USER);
+    seconds(20).await;
+    assert_eq!(world.snapshot("s")["status"]["readyToUse"], true);
+}

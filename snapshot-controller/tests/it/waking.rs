@@ -1,0 +1,112 @@
+//! Snapshots that wait are woken by what they wait for, in the sandbox.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::world::{CLAIMS, CLASSES, SNAPSHOTS, Sidecar, World, class, seconds, snapshot};
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_34_a_class_that_comes_late_is_noticed_at_once() {
+    let world = World::new().await;
+    let _process = world.start();
+    world.create(SNAPSHOTS, snapshot("s", "p", Some("late")));
+    seconds(30).await;
+    assert_eq!(world.reasons(), ["GetSnapshotClassFailed x1"]);
+    assert!(world.contents().is_empty());
+    world.create(CLASSES, class("late", "Delete"));
+    seconds(2).await;
+    assert_eq!(world.snapshot("s")["status"]["readyToUse"], true);
+    assert!(world.snapshot("s")["status"]["error"].is_null());
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_36_38_the_default_class_is_chosen_when_there_is_only_one() {
+    let world = World::new().await;
+    let default = |name: &str| {
+        let mut class = class(name, "Delete");
+        class["metadata"]["annotations"] = json!({"snapshot.storage.kubernetes.io/is-default-class": "true"});
+        class
+    };
+    world.create(CLASSES, default("a"));
+    world.create(CLASSES, default("b"));
+    let _process = world.start();
+    world.create(SNAPSHOTS, snapshot("s", "p", None));
+    seconds(5).await;
+    assert_eq!(world.reasons(), ["SetDefaultSnapshotClassFailed x1"]);
+    world.delete(CLASSES, "", "b");
+    seconds(2).await;
+    assert_eq!(world.snapshot("s")["spec"]["volumeSnapshotClassName"], "a");
+    assert_eq!(world.snapshot("s")["status"]["readyToUse"], true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_39_40_a_claim_that_comes_or_is_bound_late_is_noticed_at_once() {
+    let world = World::new().await;
+    let _process = world.start();
+    world.create(SNAPSHOTS, snapshot("s", "q", Some("k")));
+    seconds(30).await;
+    assert_eq!(world.reasons(), ["SnapshotContentCreationFailed x1"]);
+    world.create_volume("q", "pv-q");
+    seconds(2).await;
+    assert_eq!(world.snapshot("s")["status"]["readyToUse"], true);
+    assert_eq!(world.contents()[0]["spec"]["source"]["volumeHandle"], "vol-pv-q");
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_47_49_the_claim_goes_when_its_snapshots_are_ready_or_gone() {
+    let world = World::with_sidecar(Sidecar {
+        ready_after: Some(Duration::from_secs(3600)),
+        ..Sidecar::default()
+    })
+    .await;
+    let _process = world.start();
+    for number in 0..8 {
+        world.create_snapshot(&format!("s{number}"));
+    }
+    seconds(5).await;
+    world.delete(CLAIMS, "default", "p");
+    seconds(5).await;
+    assert!(world.get(CLAIMS, "default", "p").is_some());
+    for number in 0..8 {
+        world.delete(SNAPSHOTS, "default", &format!("s{number}"));
+    }
+    seconds(5).await;
+    assert!(world.get(CLAIMS, "default", "p").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_67_a_deletion_waits_for_the_claim_that_is_being_filled() {
+    let world = World::new().await;
+    let _process = world.start();
+    world.create_snapshot("s");
+    seconds(2).await;
+    world.create(
+        CLAIMS,
+        json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "restored", "namespace": "default"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "none",
+                "resources": {"requests": {"storage": "1Gi"}},
+                "dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s"}},
+        }),
+    );
+    seconds(1).await;
+    world.delete(SNAPSHOTS, "default", "s");
+    seconds(200).await;
+    assert_eq!(world.contents().len(), 1);
+    assert!(
+        world
+            .reasons()
+            .iter()
+            .any(|reason| reason.starts_with("SnapshotDeletePending"))
+    );
+    world
+        .person
+        .update_status(CLAIMS, "default", "restored", |claim| {
+            claim["status"]["phase"] = json!("Bound")
+        })
+        .unwrap();
+    seconds(2).await;
+    assert!(world.snapshot("s").is_null(), "{}", world.snapshot("s"));
+}

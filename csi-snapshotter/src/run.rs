@@ -172,7 +172,7 @@ fn elector(
         ..ElectionOptions::from_args(args, NAME, &lease, &context.namespace, &context.identity)
     };
     let (clock, random) = (&context.clock, &context.random);
-    let (client, registry) = (&context.client, &context.registry);
+    let (client, registry) = (&context.lease_client, &context.registry);
     Ok(Some(LeaderElector::new(
         client,
         clock,
@@ -220,7 +220,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The lease or the driver is lost for good; see [`Error`].
-    pub async fn run(self) -> Result<(), Error> {
+    pub async fn run(&self) -> Result<(), Error> {
         let ended = tokio::select! {
             biased;
             ended = self.lead() => ended,

@@ -13,6 +13,8 @@ use crate::{Clock, Random, Scope, Watches};
 pub struct Context {
     /// API client, already layered: request metrics, rate limit, user agent.
     pub client: Client,
+    /// API client for leases: never limited, so that load cannot starve renewals.
+    pub lease_client: Client,
     /// Wall time.
     pub clock: Clock,
     /// Jitter and generated names.

@@ -94,7 +94,7 @@ fn elector(config: &Config, context: &Context, recorder: &Recorder) -> Result<Op
     };
     let options = ElectionOptions::from_args(args, NAME, LEASE, &context.namespace, &context.identity);
     Ok(Some(LeaderElector::new(
-        &context.client,
+        &context.lease_client,
         &context.clock,
         &context.random,
         &context.registry,
@@ -129,7 +129,7 @@ impl Prepared {
     ///
     /// # Errors
     /// The lease is lost.
-    pub async fn run(self) -> Result<(), Error> {
+    pub async fn run(&self) -> Result<(), Error> {
         let scope = &self.context.scope;
         let ended = match &self.elector {
             Some(elector) => elector.run_leading(scope, |scope| self.work(scope)).await,

@@ -17,7 +17,7 @@ mod readiness;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -33,12 +33,43 @@ use crate::Scope;
 use crate::args::HttpAddress;
 use crate::leader::LeaderHealth;
 
+/// The elections of one function, for `/healthz/leader-election`. Clones are the same. A function whose lease
+/// is named after its driver joins when it knows the driver; until then it is a healthy candidate.
+#[derive(Clone, Debug, Default)]
+pub struct Elections {
+    joined: Arc<Mutex<Vec<LeaderHealth>>>,
+}
+
+impl Elections {
+    /// Adds an election.
+    pub fn join(&self, health: LeaderHealth) {
+        self.joined
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(health);
+    }
+
+    fn failures(&self) -> Vec<String> {
+        let joined = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        let overdue = joined.iter().filter_map(|health| health.check().err());
+        overdue.map(|overdue| overdue.to_string()).collect()
+    }
+}
+
+impl From<LeaderHealth> for Elections {
+    fn from(health: LeaderHealth) -> Self {
+        let elections = Self::default();
+        elections.join(health);
+        elections
+    }
+}
+
 /// What is served on one address.
 #[derive(Clone, Debug, Default)]
 struct Content {
     /// Registries by metrics path.
     metrics: BTreeMap<String, Vec<Registry>>,
-    elections: Vec<LeaderHealth>,
+    elections: Vec<Elections>,
     readiness: Readiness,
 }
 
@@ -70,8 +101,8 @@ impl Endpoints {
         }
     }
 
-    /// Serves a function's metrics, and the health of its election where there is one.
-    pub fn add(&mut self, address: &HttpAddress, registry: &Registry, election: Option<&LeaderHealth>) {
+    /// Serves a function's metrics, and the health of its elections where it has any.
+    pub fn add(&mut self, address: &HttpAddress, registry: &Registry, elections: Option<&Elections>) {
         let content = self.contents.entry(address.address.clone()).or_default();
         content.readiness = self.readiness.clone();
         content
@@ -79,8 +110,8 @@ impl Endpoints {
             .entry(address.metrics_path.clone())
             .or_default()
             .push(registry.clone());
-        if let Some(health) = election.filter(|_| address.election_health) {
-            content.elections.push(health.clone());
+        if let Some(elections) = elections.filter(|_| address.election_health) {
+            content.elections.push(elections.clone());
         }
     }
 
@@ -195,11 +226,8 @@ fn readyz(readiness: &Readiness, verbose: bool) -> Response {
     }
 }
 
-fn election(elections: &[LeaderHealth]) -> Response {
-    let failures: BTreeSet<String> = elections
-        .iter()
-        .filter_map(|health| health.check().err().map(|overdue| overdue.to_string()))
-        .collect();
+fn election(elections: &[Elections]) -> Response {
+    let failures: BTreeSet<String> = elections.iter().flat_map(Elections::failures).collect();
     if failures.is_empty() {
         return "ok".into_response();
     }

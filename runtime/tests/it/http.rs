@@ -53,12 +53,12 @@ async fn each_address_serves_its_own_function() {
     endpoints.add(
         &at("127.0.0.1:0", true),
         &registry("one_total"),
-        Some(&elector.health()),
+        Some(&elector.health().into()),
     );
     endpoints.add(
         &at("localhost:0", false),
         &registry("two_total"),
-        Some(&elector.health()),
+        Some(&elector.health().into()),
     );
     endpoints.add(&at("localhost:0", false), &registry("three_total"), None);
     let bound = endpoints.bind().await.unwrap();
@@ -110,7 +110,7 @@ async fn sidecars_case_10_a_hung_leader_answers_500() {
     endpoints.add(
         &at("127.0.0.1:0", true),
         &Registry::new(),
-        Some(&elector.health()),
+        Some(&elector.health().into()),
     );
     let bound = endpoints.bind().await.unwrap();
     let address = bound.addresses()[0];

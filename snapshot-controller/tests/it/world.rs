@@ -212,6 +212,7 @@ impl World {
         let client = kube::Client::new(faulty_api(&self.api, &faults), "default");
         let context = Context {
             client: client.clone(),
+            lease_client: client.clone(),
             clock: clock.clone(),
             random: random.clone(),
             registry: registry.clone(),

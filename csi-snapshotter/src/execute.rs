@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use crate::observe::{ContentExt as _, Failure, Reply, SecretAnswer, SecretRead, SecretRef, Snapshot};
+use crate::plan::create::hint;
 use crate::plan::{Call, StatusChange, Step};
 
 /// What a step brought.
@@ -48,11 +49,12 @@ impl Executor {
         let uid = content.metadata.uid.as_deref().unwrap_or_default();
         let written = match step {
             Step::ReadSecret(secret) => return self.read(secret).await.map(Done::Secret),
-            Step::Call(call) => return Ok(Done::Reply(self.call(call, secret).await)),
+            Step::Call(call) => return Ok(Done::Reply(self.call(content, call, secret).await)),
             Step::Mark => {
-                self.writer
-                    .patch_merge(&key, &mark(uid, Some(names::MARK_VALUE)))
-                    .await?
+                let mut patch = mark(uid, Some(names::MARK_VALUE));
+                // "No mark" was read: only so is the call that follows surely the first one ([`hint`]).
+                patch["metadata"]["resourceVersion"] = json!(content.metadata.resource_version);
+                self.writer.patch_merge(&key, &patch).await?
             }
             Step::Unmark => self.writer.patch_merge(&key, &mark(uid, None)).await?,
             Step::Status(change) => {
@@ -85,7 +87,7 @@ impl Executor {
         })
     }
 
-    async fn call(&self, call: &Call, secret: Option<&SecretRead>) -> Reply {
+    async fn call(&self, content: &VolumeSnapshotContent, call: &Call, secret: Option<&SecretRead>) -> Reply {
         let secrets = match secret.map(|read| &read.answer) {
             Some(SecretAnswer::Found(data)) => data.clone(),
             _ => BTreeMap::new(),
@@ -104,9 +106,9 @@ impl Executor {
                     secrets: secrets.clone(),
                     parameters: parameters.clone(),
                 };
-                let answer = client
-                    .create_snapshot(csi::channel::request(asked, self.timeout))
-                    .await;
+                let mut request = csi::channel::request(asked, self.timeout);
+                hint(content).attach(&mut request);
+                let answer = client.create_snapshot(request).await;
                 Reply::Created(match answer {
                     Ok(answer) => created(answer.into_inner().snapshot),
                     Err(status) => Err(failure(Operation::CreateSnapshot, &status)),

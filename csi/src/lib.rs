@@ -14,9 +14,10 @@
 //! | [`address`] | where a driver listens |
 //! | [`channel`] | the client's transport, with the state of the connection |
 //! | [`class`] | what an error says about the operation |
+//! | [`hints`] | what our callers tell our driver beside a message |
 //! | [`identity`] | the calls of a sidecar's start |
 //! | [`metrics`] | `csi_sidecar_operations_seconds` |
-//! | [`panics`] | a panicking RPC answers Internal |
+//! | [`panics`] | a panicking RPC answers Aborted |
 //! | [`retry`] | `google.rpc.RetryInfo` |
 //! | [`server`] | serving a driver |
 //! | [`status`] | texts and names of gRPC statuses as users know them |
@@ -27,6 +28,7 @@ pub mod channel;
 pub mod class;
 pub mod codec;
 mod connection;
+pub mod hints;
 pub mod identity;
 pub mod metrics;
 pub mod panics;
@@ -56,5 +58,6 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 pub use address::Address;
 pub use channel::{Channel, ConnectOptions, State};
 pub use class::{Class, Operation, classify, classify_status};
+pub use hints::CreateSnapshotHint;
 pub use metrics::Metrics;
 pub use server::{Listener, serve};

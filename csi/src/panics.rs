@@ -1,4 +1,6 @@
-//! A panic in one RPC answers Internal and is counted; the process and the other calls go on (decision 8).
+//! A panic in one RPC answers Aborted and is counted; the process and the other calls go on (decision 8).
+//! Aborted and not Internal: a final code would say that nothing is running and nothing was made, which
+//! nobody knows after a panic.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -108,6 +110,6 @@ impl Panics {
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         tracing::error!(method, panic = text.unwrap_or("(no text)"), "an RPC panicked");
         self.caught.with_label_values(&[method]).inc();
-        Status::internal(format!("{method} panicked; the log of the driver says where")).into_http()
+        Status::aborted(format!("{method} panicked; the log of the driver says where")).into_http()
     }
 }

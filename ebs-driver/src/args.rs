@@ -11,8 +11,14 @@ use runtime::args::{GoDuration, LogArgs, parse_bool};
 
 pub use config::{ArgsError, Config};
 
-/// The command line of `aws-ebs-csi-driver`: the mode first, then flags.
-#[derive(Clone, Debug, clap::Args)]
+/// The command line of `aws-ebs-csi-driver`: the mode first, then flags. Read it with
+/// [`runtime::args::parse`].
+#[derive(Clone, Debug, clap::Parser)]
+#[command(
+    name = "aws-ebs-csi-driver",
+    disable_version_flag = true,
+    about = "The EBS CSI driver"
+)]
 pub struct Args {
     /// What to serve: controller (more modes will follow)
     #[arg(value_name = "MODE", default_value = "all")]

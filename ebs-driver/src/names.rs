@@ -46,9 +46,12 @@ pub const NODE_LOCAL_PREFIX: &str = "local-ebs://";
 /// Parameter that delays publishing; also a key of the volume context (spec 3.7).
 pub const BLOCK_ATTACH: &str = "blockattachuntilinitialized";
 
-/// gRPC metadata of a caller that has just set its durable mark and knows that nobody has asked for this
-/// snapshot name before: the second lookup after a start of this process is not needed then (value `true`).
-pub const METADATA_FIRST_ATTEMPT: &str = "slackwater-first-attempt";
-/// gRPC metadata of a caller that knows that no other change of this volume is pending: the coalescing
-/// window closes at once (value `true`).
-pub const METADATA_SINGLE_CHANGE: &str = "slackwater-single-change";
+/// The answer to `--version`: one JSON object with upstream's keys (spec 5).
+#[must_use]
+pub fn version_json() -> String {
+    let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+    format!(
+        "{{\n  \"driverVersion\": \"{VERSION}\",\n  \"gitCommit\": \"\",\n  \"buildDate\": \"\",\n  \
+         \"goVersion\": \"\",\n  \"compiler\": \"rustc\",\n  \"platform\": \"{platform}\"\n}}"
+    )
+}

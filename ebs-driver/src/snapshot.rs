@@ -8,7 +8,7 @@
 //! - else the start of this process: the one before may have created the snapshot and died before it told anyone.
 //!   A leader elsewhere needs no more care: its lease outlives it by longer than the delay, and it is released
 //!   only after all calls have ended;
-//! - else none, when the caller says that it has never asked before (`slackwater-first-attempt`) or this
+//! - else none, when the caller says that it has never asked before ([`csi::CreateSnapshotHint`]) or this
 //!   process is older than the delay.
 
 use std::collections::BTreeMap;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use csi::Class;
+use crds::v1::VolumeSnapshotContent;
+use csi::{Class, CreateSnapshotHint};
 use jiff::Timestamp;
 
 use super::secrets::{self, Need};
@@ -44,6 +45,16 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
         parameters,
     }))
     .then(Next::Again)
+}
+
+/// What the driver may be told of earlier CreateSnapshot calls for this content, as it was observed before
+/// the plan that calls: without a mark the plan has just set it, so nobody has called yet.
+pub fn hint(content: &VolumeSnapshotContent) -> CreateSnapshotHint<'_> {
+    match content.stored_handle() {
+        Some(handle) => CreateSnapshotHint::Stored(handle),
+        None if content.is_being_created() => CreateSnapshotHint::None,
+        None => CreateSnapshotHint::FirstAttempt,
+    }
 }
 
 /// A call that was begun must end before the content can go, whatever has vanished meanwhile (Q23).

@@ -95,11 +95,11 @@ async fn a_silent_driver_ends_in_deadline_exceeded() {
 }
 
 #[tokio::test]
-async fn a_panic_answers_internal_and_is_counted() {
+async fn a_panic_answers_aborted_and_is_counted() {
     let both = both(&Driver::named("panics")).await;
     for channel in &both.channels {
         let status = name_of(channel, Duration::from_secs(60)).await.unwrap_err();
-        assert_eq!(status.code(), Code::Internal);
+        assert_eq!(status.code(), Code::Aborted);
         assert!(status.message().contains("panicked"), "{status:?}");
         assert!(!status.message().contains("as the test wants"), "{status:?}");
     }

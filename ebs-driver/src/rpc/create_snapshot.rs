@@ -5,6 +5,7 @@ mod ask;
 mod complete;
 mod find;
 
+use csi::CreateSnapshotHint;
 use csi::v1::{CreateSnapshotRequest, CreateSnapshotResponse};
 use tonic::Status;
 
@@ -23,13 +24,14 @@ pub(super) async fn call(
     core: &Core,
     request: &CreateSnapshotRequest,
     call: Call,
+    hint: CreateSnapshotHint<'_>,
 ) -> Result<CreateSnapshotResponse, Status> {
     let ask = Ask::parse(core, request)?;
     let _guard = core
         .in_flight
         .begin(Key::SnapshotName(ask.name.clone()))
         .ok_or_else(|| Status::aborted(format!("snapshot {} is already being created", ask.name)))?;
-    let (snapshot, origin) = match find::find(core, &ask, call).await? {
+    let (snapshot, origin) = match find::find(core, &ask, call, hint).await? {
         Found::Snapshot(snapshot) => (snapshot, Origin::Found),
         Found::Nothing => (create(core, &ask, call).await?, Origin::Created),
     };

@@ -17,7 +17,6 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use crate::deadline::Deadline;
-use crate::names::{METADATA_FIRST_ATTEMPT, METADATA_SINGLE_CHANGE};
 
 pub(crate) use services::{ControllerService, IdentityService};
 
@@ -25,7 +24,6 @@ pub(crate) use services::{ControllerService, IdentityService};
 #[derive(Clone, Copy, Debug)]
 struct Call {
     deadline: Deadline,
-    is_first_attempt: bool,
     is_single_change: bool,
 }
 
@@ -34,8 +32,7 @@ fn opened<T>(request: Request<T>) -> (T, Call) {
     let metadata = request.metadata();
     let call = Call {
         deadline: Deadline::from_grpc_timeout(text(metadata, "grpc-timeout")),
-        is_first_attempt: text(metadata, METADATA_FIRST_ATTEMPT) == Some("true"),
-        is_single_change: text(metadata, METADATA_SINGLE_CHANGE) == Some("true"),
+        is_single_change: csi::hints::is_single_change(metadata),
     };
     (request.into_inner(), call)
 }

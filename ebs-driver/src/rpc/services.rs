@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use csi::CreateSnapshotHint;
 use csi::v1::controller_server::Controller;
 use csi::v1::identity_server::Identity;
 use csi::v1::{
@@ -107,10 +108,12 @@ impl Controller for ControllerService {
         &self,
         request: Request<CreateSnapshotRequest>,
     ) -> Answer<CreateSnapshotResponse> {
+        let metadata = request.metadata().clone();
         let (message, call) = opened(request);
+        let hint = CreateSnapshotHint::read(&metadata);
         answer(
             "CreateSnapshot",
-            create_snapshot::call(&self.core, &message, call).await,
+            create_snapshot::call(&self.core, &message, call, hint).await,
         )
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use csi::CreateSnapshotHint;
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -20,15 +21,47 @@ pub(super) enum Found {
     Nothing,
 }
 
-pub(super) async fn find(core: &Core, ask: &Ask, call: Call) -> Result<Found, Status> {
+pub(super) async fn find(
+    core: &Core,
+    ask: &Ask,
+    call: Call,
+    hint: CreateSnapshotHint<'_>,
+) -> Result<Found, Status> {
     let memory = core.snapshots.get(&ask.name);
+    if let CreateSnapshotHint::Stored(id) = hint {
+        let known = memory.and_then(|memory| memory.known);
+        let known = known.filter(|known| known.snapshot.id == id);
+        return stored(core, ask, id, known, call).await.map(Found::Snapshot);
+    }
     let is_settled = memory
         .as_ref()
         .is_some_and(|memory| memory.unclear_since.is_none());
     match memory.and_then(|memory| memory.known) {
         // After an unclear attempt there may be two of the name: only the lookup by tag shows both.
         Some(known) if is_settled => poll(core, ask, known, call).await.map(Found::Snapshot),
-        _ => by_name(core, ask, call).await,
+        _ => by_name(core, ask, call, hint).await,
+    }
+}
+
+/// The caller keeps this snapshot, so it is never replaced by another one of its name, and none is created.
+async fn stored(
+    core: &Core,
+    ask: &Ask,
+    id: &str,
+    known: Option<KnownSnapshot>,
+    call: Call,
+) -> Result<Snapshot, Status> {
+    if let Some(known) = known {
+        return poll(core, ask, known, call).await;
+    }
+    let shown = core.polls.get(id, call.deadline).await;
+    match shown.map_err(|error| status::snapshot_lookup(&error))? {
+        Some(shown) if shown.volume_id != ask.source_volume_id => Err(conflict(ask, &shown)),
+        Some(shown) => Ok(shown),
+        None if core.snapshots.process_started.elapsed() < core.consistency_delay() => Err(
+            Status::unavailable(format!("EC2 does not show snapshot {id} yet")),
+        ),
+        None => Err(deleted(id)),
     }
 }
 
@@ -43,22 +76,29 @@ async fn poll(core: &Core, ask: &Ask, known: KnownSnapshot, call: Call) -> Resul
         Some(shown) => Ok(shown),
         // Too new to be shown.
         None if since.elapsed() < core.consistency_delay() => Ok(snapshot),
-        None => Err(Status::internal(format!(
-            "snapshot {} of this name was deleted outside of the driver",
-            snapshot.id
-        ))),
+        None => Err(deleted(&snapshot.id)),
     }
 }
 
-async fn by_name(core: &Core, ask: &Ask, call: Call) -> Result<Found, Status> {
+fn deleted(id: &str) -> Status {
+    Status::internal(format!(
+        "snapshot {id} of this name was deleted outside of the driver"
+    ))
+}
+
+async fn by_name(core: &Core, ask: &Ask, call: Call, hint: CreateSnapshotHint<'_>) -> Result<Found, Status> {
     loop {
         let looked_at = Instant::now();
         let found = core.lookups.snapshots_by_name.get(&ask.name, call.deadline).await;
         let found = found
             .map_err(|error| status::snapshot_lookup(&error))?
             .unwrap_or_default();
-        let moment = match plan(core, ask, &found, looked_at, call) {
-            Plan::Create => return Ok(Found::Nothing),
+        let moment = match plan(core, ask, &found, looked_at, hint) {
+            Plan::Create => {
+                // Nothing came of an earlier attempt: what is created now is the only one of its name.
+                settle(core, ask, looked_at);
+                return Ok(Found::Nothing);
+            }
             Plan::Adopt(snapshot) => {
                 settle(core, ask, looked_at);
                 return Ok(Found::Snapshot(snapshot));
@@ -82,13 +122,19 @@ async fn by_name(core: &Core, ask: &Ask, call: Call) -> Result<Found, Status> {
     }
 }
 
-fn plan(core: &Core, ask: &Ask, found: &[Snapshot], looked_at: Instant, call: Call) -> Plan {
+fn plan(
+    core: &Core,
+    ask: &Ask,
+    found: &[Snapshot],
+    looked_at: Instant,
+    hint: CreateSnapshotHint<'_>,
+) -> Plan {
     let remembered = core.snapshots.get(&ask.name);
     let none = BTreeMap::new();
     let memory = Memory {
         process_started: core.snapshots.process_started,
         unclear_since: remembered.as_ref().and_then(|name| name.unclear_since),
-        is_first_attempt: call.is_first_attempt,
+        is_first_attempt: hint == CreateSnapshotHint::FirstAttempt,
         duplicates: remembered.as_ref().map_or(&none, |name| &name.duplicates),
         consistency_delay: core.consistency_delay(),
     };

@@ -1,1 +1,18 @@
-//! The Slackwater binary: every mode, the controller in one process, and the quick start
+//! The Slackwater binary: every mode, the controller in one process, and the quick start.
+//!
+//! | Module | Subject |
+//! |---|---|
+//! | [`mode`] | which mode is meant, by argument or file name |
+//! | [`controller`] | functions in one process, one or several |
+//! | [`quickstart`] | all of it on a sandbox |
+//! | [`run`] | from the command line to the exit code |
+
+pub mod controller;
+pub mod mode;
+pub mod quickstart;
+mod run;
+
+pub use run::run;
+
+/// The version of the program, with the leading `v` of upstream's images.
+pub const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));

@@ -31,8 +31,12 @@ pub const STATIC_VOLUME: Folder = folder!(
     "persistentvolumeclaim.yaml"
 );
 /// A snapshot of that claim.
-pub const SNAPSHOT: Folder =
-    folder!("05-snapshot", "kustomization.yaml", "volumesnapshotclass.yaml", "volumesnapshot.yaml");
+pub const SNAPSHOT: Folder = folder!(
+    "05-snapshot",
+    "kustomization.yaml",
+    "volumesnapshotclass.yaml",
+    "volumesnapshot.yaml"
+);
 /// An EBS snapshot that exists, as a `VolumeSnapshot`.
 pub const IMPORT: Folder = folder!(
     "07-import-snapshot",
@@ -109,7 +113,9 @@ impl Folder {
         }
         for replacement in &kustomization.replacements {
             let key = replacement.source.field_path.trim_start_matches("data.");
-            let value = ids.get(key).ok_or_else(|| self.missing(format!("the ID {key}")))?;
+            let value = ids
+                .get(key)
+                .ok_or_else(|| self.missing(format!("the ID {key}")))?;
             for target in &replacement.targets {
                 self.replace(&mut objects, target, value)?;
             }
@@ -125,7 +131,9 @@ impl Folder {
             .ok_or_else(|| self.missing(format!("{kind} {name}")))?;
         for path in &target.field_paths {
             let pointer = format!("/{}", path.replace('.', "/"));
-            let field = object.pointer_mut(&pointer).ok_or_else(|| self.missing(format!("{name}.{path}")))?;
+            let field = object
+                .pointer_mut(&pointer)
+                .ok_or_else(|| self.missing(format!("{name}.{path}")))?;
             *field = Value::String(value.to_owned());
         }
         Ok(())
@@ -137,12 +145,17 @@ impl Folder {
             .iter()
             .find(|(file, _)| *file == name)
             .ok_or_else(|| self.missing(format!("the file {name}")))?;
-        serde_saphyr::from_str(text)
-            .map_err(|error| Error::Malformed { file: format!("{}/{name}", self.path), reason: error.to_string() })
+        serde_saphyr::from_str(text).map_err(|error| Error::Malformed {
+            file: format!("{}/{name}", self.path),
+            reason: error.to_string(),
+        })
     }
 
     fn missing(&self, what: String) -> Error {
-        Error::Missing { path: self.path, what }
+        Error::Missing {
+            path: self.path,
+            what,
+        }
     }
 }
 
@@ -152,7 +165,10 @@ mod tests {
 
     #[test]
     fn ids_are_filled_in() {
-        let ids = BTreeMap::from([("volumeHandle", "vol-1".to_owned()), ("zone", "eu-west-1b".to_owned())]);
+        let ids = BTreeMap::from([
+            ("volumeHandle", "vol-1".to_owned()),
+            ("zone", "eu-west-1b".to_owned()),
+        ]);
         let objects = STATIC_VOLUME.objects(&ids).unwrap();
         assert_eq!(objects.len(), 2);
         assert_eq!(objects[0]["spec"]["csi"]["volumeHandle"], "vol-1");
@@ -164,7 +180,10 @@ mod tests {
     fn every_folder_can_be_applied() {
         let ids = BTreeMap::from([("snapshotHandle", "snap-1".to_owned())]);
         assert_eq!(SNAPSHOT.objects(&BTreeMap::new()).unwrap().len(), 2);
-        assert_eq!(IMPORT.objects(&ids).unwrap()[0]["spec"]["source"]["snapshotHandle"], "snap-1");
+        assert_eq!(
+            IMPORT.objects(&ids).unwrap()[0]["spec"]["source"]["snapshotHandle"],
+            "snap-1"
+        );
     }
 
     #[test]

@@ -1,0 +1,294 @@
+//! The command line of `slackwater controller`: `--functions`, flags for all, and flags of one function
+//! with its name in front (`--csi-snapshotter.worker-threads=50`).
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use runtime::args::{Environment, LogArgs, ProcessArgs, split_prefixed};
+
+use super::settings::{Function, Settings, WhenLost};
+
+/// Addresses on which metrics are served without a flag: upstream's ports (journeys 5.1).
+const METRICS: [(Function, &str); 3] = [
+    (Function::Driver, ":3301"),
+    (Function::SnapshotController, ":8080"),
+    (Function::CsiSnapshotter, ":3306"),
+];
+
+/// Flags of the process. All others go to every function that has them.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "controller",
+    disable_version_flag = true,
+    about = "Runs several functions in one process",
+    after_help = "Flags of one function carry its name: --csi-snapshotter.worker-threads=50.\n\
+                  Flags without a name in front go to every function that has them: --kubeconfig, \
+                  --leader-election and its companions, --kube-api-qps, --kube-api-burst, \
+                  --retry-interval-start, --retry-interval-max, --worker-threads, --resync-period."
+)]
+pub struct ControllerArgs {
+    /// Version and the like.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+    /// Logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// What to run: driver, snapshot-controller, csi-snapshotter
+    #[arg(long, value_delimiter = ',', default_values_t = ["driver".to_owned(), "csi-snapshotter".to_owned()])]
+    pub functions: Vec<String>,
+    /// Path of a kubeconfig; empty means in-cluster
+    #[arg(long)]
+    kubeconfig: Option<String>,
+    /// Take a lease for each controller
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    leader_election: Option<String>,
+    /// Namespace of the leases
+    #[arg(long)]
+    leader_election_namespace: Option<String>,
+    /// How long candidates wait
+    #[arg(long)]
+    leader_election_lease_duration: Option<String>,
+    /// How long a leader works on after its last renewal
+    #[arg(long)]
+    leader_election_renew_deadline: Option<String>,
+    /// Time between tries
+    #[arg(long)]
+    leader_election_retry_period: Option<String>,
+    /// Requests a second to the API; none means no limit
+    #[arg(long)]
+    kube_api_qps: Option<String>,
+    /// Requests at once to the API
+    #[arg(long)]
+    kube_api_burst: Option<String>,
+    /// First wait after a failure
+    #[arg(long)]
+    retry_interval_start: Option<String>,
+    /// Longest wait after failures
+    #[arg(long)]
+    retry_interval_max: Option<String>,
+    /// Objects that are worked on at the same time
+    #[arg(long)]
+    worker_threads: Option<String>,
+    /// How often every object is looked at without a change
+    #[arg(long)]
+    resync_period: Option<String>,
+}
+
+/// A checked command line.
+#[derive(Clone, Debug)]
+pub struct ControllerCommand {
+    /// The process.
+    pub args: ControllerArgs,
+    /// Its functions.
+    pub commands: Commands,
+}
+
+/// The command lines of the functions that run.
+#[derive(Clone, Debug, Default)]
+pub struct Commands {
+    /// The driver's.
+    pub driver: Option<ebs_driver::Args>,
+    /// The snapshot-controller's.
+    pub snapshot_controller: Option<snapshot_controller::Args>,
+    /// The csi-snapshotter's.
+    pub csi_snapshotter: Option<csi_snapshotter::Args>,
+}
+
+/// A command line that cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum ArgsError {
+    /// A flag is wrong; the text says which. Help is such an error too.
+    #[error("{0}")]
+    Flags(#[from] clap::Error),
+    /// A function that does not exist.
+    #[error("--functions names {name:?}; there are {known}")]
+    UnknownFunction {
+        /// What was given.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The driver's flags contradict each other.
+    #[error("{0}")]
+    Driver(#[from] ebs_driver::ArgsError),
+    /// The snapshot-controller's flags contradict each other.
+    #[error("snapshot-controller: {0}")]
+    SnapshotController(#[from] snapshot_controller::ConfigError),
+    /// The csi-snapshotter's flags contradict each other.
+    #[error("csi-snapshotter: {0}")]
+    CsiSnapshotter(#[from] csi_snapshotter::ConfigError),
+}
+
+impl ArgsError {
+    /// 2 for flags that cannot be read, 0 for help, 1 for contradictions, as upstream.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Flags(error) => u8::try_from(error.exit_code()).unwrap_or(2),
+            Self::UnknownFunction { .. } => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl ControllerCommand {
+    /// Reads the command line; the first item is the name of the program.
+    ///
+    /// # Errors
+    /// [`ArgsError`].
+    pub fn parse(args: Vec<OsString>) -> Result<Self, ArgsError> {
+        let names = Function::ALL.map(Function::name);
+        let (mut prefixed, rest) = split_prefixed(args, &names);
+        let args: ControllerArgs = runtime::args::parse(rest)?;
+        let mut commands = Commands::default();
+        for name in &args.functions {
+            let function = Function::named(name).ok_or_else(|| ArgsError::UnknownFunction {
+                name: name.clone(),
+                known: names.join(", "),
+            })?;
+            let own = prefixed.remove(function.name()).unwrap_or_default();
+            let line = args.command_line(function, own);
+            match function {
+                Function::Driver => commands.driver = Some(runtime::args::parse(line)?),
+                Function::SnapshotController => {
+                    commands.snapshot_controller = Some(runtime::args::parse(line)?)
+                }
+                Function::CsiSnapshotter => commands.csi_snapshotter = Some(runtime::args::parse(line)?),
+            }
+        }
+        Ok(Self { args, commands })
+    }
+}
+
+impl Commands {
+    /// Checks the flags of every function.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    pub fn settings(&self, environment: &Environment, when_lost: WhenLost) -> Result<Settings, ArgsError> {
+        let driver = self.driver.as_ref().map(ebs_driver::Args::config).transpose()?;
+        let snapshot_controller = self
+            .snapshot_controller
+            .as_ref()
+            .map(snapshot_controller::Args::config)
+            .transpose()?;
+        let csi_snapshotter = self
+            .csi_snapshotter
+            .as_ref()
+            .map(|args| args.config(environment))
+            .transpose()?;
+        Ok(Settings {
+            driver,
+            snapshot_controller,
+            csi_snapshotter,
+            when_lost,
+        })
+    }
+}
+
+impl ControllerArgs {
+    /// The command line of a function: its default address, the flags for all, its own flags. The last
+    /// occurrence of a flag counts.
+    fn command_line(&self, function: Function, own: Vec<OsString>) -> Vec<OsString> {
+        let mut line = vec![OsString::from(function.name())];
+        if function == Function::Driver {
+            line.push("controller".into());
+        }
+        for (owner, address) in METRICS {
+            if owner == function {
+                line.push(format!("--http-endpoint={address}").into());
+            }
+        }
+        if function != Function::Driver {
+            line.extend(self.shared());
+        }
+        line.extend(own);
+        line
+    }
+
+    fn shared(&self) -> impl Iterator<Item = OsString> {
+        [
+            ("kubeconfig", &self.kubeconfig),
+            ("leader-election", &self.leader_election),
+            ("leader-election-namespace", &self.leader_election_namespace),
+            (
+                "leader-election-lease-duration",
+                &self.leader_election_lease_duration,
+            ),
+            (
+                "leader-election-renew-deadline",
+                &self.leader_election_renew_deadline,
+            ),
+            ("leader-election-retry-period", &self.leader_election_retry_period),
+            ("kube-api-qps", &self.kube_api_qps),
+            ("kube-api-burst", &self.kube_api_burst),
+            ("retry-interval-start", &self.retry_interval_start),
+            ("retry-interval-max", &self.retry_interval_max),
+            ("worker-threads", &self.worker_threads),
+            ("resync-period", &self.resync_period),
+        ]
+        .into_iter()
+        .filter_map(|(flag, value)| value.as_ref().map(|value| format!("--{flag}={value}").into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<ControllerCommand, ArgsError> {
+        ControllerCommand::parse(
+            std::iter::once("controller")
+                .chain(args.iter().copied())
+                .map(OsString::from)
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn flags_reach_the_functions_that_they_are_for() {
+        let command = parse(&[
+            "--functions=driver,snapshot-controller,csi-snapshotter",
+            "--kubeconfig=/k",
+            "--worker-threads=20",
+            "--csi-snapshotter.worker-threads=50",
+            "--snapshot-controller.http-endpoint=127.0.0.1:0",
+            "--driver.batching",
+        ])
+        .unwrap()
+        .commands;
+        let snapshotter = command.csi_snapshotter.unwrap();
+        assert_eq!(snapshotter.kube.kubeconfig, "/k");
+        assert_eq!(snapshotter.own.worker_threads, 50);
+        assert_eq!(snapshotter.http.http_endpoint, ":3306");
+        let controller = command.snapshot_controller.unwrap();
+        assert_eq!(controller.kube.kubeconfig, "/k");
+        assert_eq!(controller.http.http_endpoint, "127.0.0.1:0");
+        assert_eq!(command.driver.unwrap().controller.batching, Some(true));
+    }
+
+    #[test]
+    fn the_snapshot_controller_runs_only_when_named() {
+        let commands = parse(&[]).unwrap().commands;
+        assert!(commands.driver.is_some() && commands.csi_snapshotter.is_some());
+        assert!(commands.snapshot_controller.is_none());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (args, exit_code, says) in [
+            (
+                vec!["--functions=driver,provisioner"],
+                2,
+                "\"provisioner\"; there are driver, snapshot-controller",
+            ),
+            (vec!["--bogus"], 2, "--bogus"),
+            (vec!["--csi-snapshotter.bogus=1"], 2, "--bogus"),
+            (vec!["--csi-resizer.workers=1"], 2, "--csi-resizer.workers"),
+        ] {
+            let error = parse(&args).unwrap_err();
+            assert_eq!(error.exit_code(), exit_code, "{args:?}");
+            assert!(error.to_string().contains(says), "{args:?}: {error}");
+        }
+    }
+}

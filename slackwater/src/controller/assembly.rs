@@ -1,0 +1,281 @@
+//! The functions of one process over given transports. The same code runs in the modes, in the quick start
+//! and in simulation.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+
+use csi::Channel;
+use ebs_driver::{Driver, Ec2Transport};
+use futures::future::{BoxFuture, try_join_all};
+use prometheus::Registry;
+use runtime::client::Clients;
+use runtime::http::Elections;
+use runtime::{Clock, Context, Random, Scope, Watches};
+use tonic::service::Routes;
+
+use super::settings::{Function, Settings, WhenLost};
+
+/// How the process reaches what is outside of it.
+pub struct Outside {
+    /// The Kubernetes API, as each function reaches it. The driver asks nothing of it.
+    pub kubernetes: BTreeMap<Function, Clients>,
+    /// The same, for the watch caches that all functions share.
+    pub watches: Option<kube::Client>,
+    /// Metrics of each function.
+    pub registries: BTreeMap<Function, Registry>,
+    /// EC2.
+    pub ec2: Ec2Transport,
+    /// Makes the channel to a driver that runs in this process.
+    pub channel: Box<dyn FnOnce(Routes) -> Channel + Send>,
+    /// Whether the driver's socket is served too.
+    pub serves_socket: bool,
+    /// Wall time.
+    pub clock: Clock,
+    /// Jitter.
+    pub random: Random,
+    /// Holder of leases.
+    pub identity: String,
+    /// Namespace of leases.
+    pub namespace: String,
+}
+
+/// Why a process ends before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Two functions register the same metric.
+    #[error("cannot register metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The driver.
+    #[error("driver: {0}")]
+    Driver(#[from] csi::server::ServeError),
+    /// The snapshot-controller.
+    #[error("snapshot-controller: {0}")]
+    SnapshotController(#[from] snapshot_controller::Error),
+    /// The csi-snapshotter.
+    #[error("csi-snapshotter: {0}")]
+    CsiSnapshotter(#[from] csi_snapshotter::Error),
+    /// A function that needs the Kubernetes API was given no client.
+    #[error("{0} has no client for the Kubernetes API")]
+    NoClient(Function),
+}
+
+type Running = BoxFuture<'static, Result<(), Error>>;
+
+/// Functions that are ready to run.
+pub struct Assembly {
+    running: Vec<Running>,
+    /// Metrics of each function.
+    pub registries: BTreeMap<Function, Registry>,
+    /// Elections of each function, for its health.
+    pub elections: BTreeMap<Function, Elections>,
+}
+
+impl Assembly {
+    /// Puts the functions together. Nothing is sent, and no socket opened but the driver's, before
+    /// [`Assembly::run`]. Tasks and caches belong to `scope`; `shared` takes the metrics of the caches.
+    ///
+    /// # Errors
+    /// When metrics collide, or the driver's socket cannot be had.
+    pub async fn new(
+        settings: Settings,
+        outside: Outside,
+        scope: &Scope,
+        shared: &Registry,
+    ) -> Result<Self, Error> {
+        let watches = outside.watches.clone().map(|client| {
+            Watches::new(
+                client,
+                outside.clock.clone(),
+                outside.random.fork(),
+                scope,
+                shared,
+            )
+        });
+        let mut builder = Builder {
+            watches,
+            elections: BTreeMap::new(),
+            running: Vec::new(),
+            channel: None,
+            when_lost: settings.when_lost,
+            scope: scope.clone(),
+            outside,
+        };
+        if let Some(config) = settings.driver {
+            builder.driver(config).await?;
+        }
+        if let Some(config) = settings.snapshot_controller {
+            builder.snapshot_controller(config)?;
+        }
+        if let Some(config) = settings.csi_snapshotter {
+            builder.csi_snapshotter(config)?;
+        }
+        let Builder {
+            running,
+            outside,
+            elections,
+            ..
+        } = builder;
+        Ok(Self {
+            running,
+            registries: outside.registries,
+            elections,
+        })
+    }
+
+    /// Runs until the scope is stopping and all functions have drained.
+    ///
+    /// # Errors
+    /// The first function that cannot go on.
+    pub fn run(self) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> {
+        Box::pin(async move { try_join_all(self.running).await.map(drop) })
+    }
+}
+
+/// What is put together so far.
+struct Builder {
+    outside: Outside,
+    watches: Option<Watches>,
+    scope: Scope,
+    when_lost: WhenLost,
+    elections: BTreeMap<Function, Elections>,
+    running: Vec<Running>,
+    channel: Option<Channel>,
+}
+
+impl Builder {
+    fn registry(&self, function: Function) -> Registry {
+        self.outside
+            .registries
+            .get(&function)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// The context of a function. Its scope is a child: what one function stops does not stop the others.
+    fn context(&self, function: Function) -> Result<Context, Error> {
+        let clients = self
+            .outside
+            .kubernetes
+            .get(&function)
+            .ok_or(Error::NoClient(function))?;
+        let watches = self.watches.clone().ok_or(Error::NoClient(function))?;
+        Ok(Context {
+            client: clients.work.clone(),
+            lease_client: clients.leases.clone(),
+            clock: self.outside.clock.clone(),
+            random: self.outside.random.fork(),
+            registry: self.registry(function),
+            scope: self.scope.child(),
+            watches,
+            identity: self.outside.identity.clone(),
+            namespace: self.outside.namespace.clone(),
+        })
+    }
+
+    async fn driver(&mut self, config: ebs_driver::Config) -> Result<(), Error> {
+        let endpoint = config.endpoint.clone();
+        let scope = self.scope.child();
+        let (clock, random) = (self.outside.clock.clone(), self.outside.random.fork());
+        let ec2 = std::mem::replace(&mut self.outside.ec2, Ec2Transport::Sdk);
+        let registry = self.registry(Function::Driver);
+        let driver = Driver::new(config, ec2, clock, random, &scope, &registry)?;
+        let in_process: Box<dyn FnOnce(Routes) -> Channel + Send> = Box::new(Channel::in_process);
+        let channel = std::mem::replace(&mut self.outside.channel, in_process);
+        self.channel = Some(channel(driver.routes()));
+        if self.outside.serves_socket {
+            let listener = csi::server::Listener::bind(&endpoint).await?;
+            let routes = driver.routes();
+            self.running.push(Box::pin(async move {
+                let stopping = scope.stopping_token();
+                Ok(listener.serve(routes, stopping).await?)
+            }));
+        } else {
+            self.running.push(Box::pin(async move {
+                scope.stopping().await;
+                Ok(())
+            }));
+        }
+        Ok(())
+    }
+
+    fn snapshot_controller(&mut self, config: snapshot_controller::Config) -> Result<(), Error> {
+        let context = self.context(Function::SnapshotController)?;
+        let when_lost = self.when_lost;
+        let elections = self.elections(Function::SnapshotController, config.election.is_some());
+        self.running.push(Box::pin(async move {
+            let stopping = context.scope.stopping_token();
+            let prepared = tokio::select! {
+                biased;
+                () = stopping.cancelled() => return Ok(()),
+                prepared = snapshot_controller::prepare(config, context) => prepared?,
+            };
+            if let Some(health) = prepared.leader_health() {
+                elections.join(health);
+            }
+            loop {
+                match prepared.run().await {
+                    Err(snapshot_controller::Error::LeaseLost { lease })
+                        if when_lost == WhenLost::CompeteAgain =>
+                    {
+                        compete_again(&lease);
+                    }
+                    ended => return Ok(ended?),
+                }
+            }
+        }));
+        Ok(())
+    }
+
+    fn csi_snapshotter(&mut self, config: csi_snapshotter::Config) -> Result<(), Error> {
+        let context = self.context(Function::CsiSnapshotter)?;
+        let when_lost = self.when_lost;
+        let elections = self.elections(Function::CsiSnapshotter, config.election.is_some());
+        let channel = match &self.channel {
+            Some(channel) => channel.clone(),
+            None => {
+                let options = csi::ConnectOptions {
+                    scope: context.scope.child(),
+                    random: context.random.fork(),
+                };
+                Channel::connect(&config.csi_address, options)
+            }
+        };
+        self.running.push(Box::pin(async move {
+            let stopping = context.scope.stopping_token();
+            let prepared = tokio::select! {
+                biased;
+                () = stopping.cancelled() => return Ok(()),
+                prepared = csi_snapshotter::prepare(config, context, channel) => prepared?,
+            };
+            if let Some(health) = prepared.leader_health() {
+                elections.join(health);
+            }
+            loop {
+                match prepared.run().await {
+                    Err(csi_snapshotter::Error::LeaseLost { lease })
+                        if when_lost == WhenLost::CompeteAgain =>
+                    {
+                        compete_again(&lease);
+                    }
+                    ended => return Ok(ended?),
+                }
+            }
+        }));
+        Ok(())
+    }
+
+    fn elections(&mut self, function: Function, elects: bool) -> Elections {
+        let elections = Elections::default();
+        if elects {
+            self.elections.insert(function, elections.clone());
+        }
+        elections
+    }
+}
+
+fn compete_again(lease: &str) {
+    tracing::warn!(
+        lease,
+        "the lease is lost; the function has stopped and competes again"
+    );
+}

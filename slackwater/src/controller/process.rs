@@ -1,0 +1,176 @@
+//! A process of functions: clients from flags, metrics and health, signals, and the end.
+
+use std::collections::BTreeMap;
+
+use csi::Channel;
+use ebs_driver::Ec2Transport;
+use prometheus::Registry;
+use runtime::args::{Environment, HttpAddress};
+use runtime::client::Connection;
+use runtime::http::{Endpoints, Readiness};
+use runtime::process::{Signals, register_build_info, register_process_metrics};
+use runtime::{Clock, Random, Scope};
+
+use super::args::Commands;
+use super::args::ControllerCommand;
+use super::assembly::{Assembly, Outside};
+use super::settings::{Function, Settings, WhenLost};
+use crate::VERSION;
+
+/// Runs `slackwater controller` until it is told to stop.
+///
+/// # Errors
+/// What keeps it from running; the text says what to do.
+pub async fn run_controller(command: ControllerCommand) -> anyhow::Result<()> {
+    run(&command.commands, WhenLost::CompeteAgain).await
+}
+
+/// Runs functions until the process is told to stop.
+///
+/// # Errors
+/// What keeps it from running; the text says what to do.
+pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()> {
+    let environment = Environment::of_process();
+    let mut settings = commands.settings(&environment, when_lost)?;
+    let scope = Scope::new();
+    let signals = Signals::install()?;
+    let readiness = Readiness::default();
+    let started = readiness.condition("functions", "starting");
+    remark_missing_definitions(&mut settings, &readiness);
+    let shared = Registry::new();
+    register_process_metrics(&shared)?;
+    let addresses = addresses(&settings);
+    let outside = outside(commands, &settings, &environment).await?;
+    let working = scope.child();
+    let functions = settings.functions();
+    let assembly = Assembly::new(settings, outside, &working, &shared).await?;
+    let mut endpoints = Endpoints::new(readiness);
+    // Series of the process are served once, by its first function (journeys 5.1).
+    let mut process_series = Some(&shared);
+    for function in &functions {
+        let Some(registry) = assembly.registries.get(function) else {
+            continue;
+        };
+        register_build_info(registry, VERSION, function.name(), function.name())?;
+        if let Some(address) = addresses.get(function) {
+            endpoints.add(address, registry, assembly.elections.get(function));
+            if let Some(shared) = process_series.take() {
+                endpoints.add(address, shared, None);
+            }
+        }
+    }
+    // Health is asked for while the functions drain: it ends last.
+    let serving = scope.child();
+    endpoints.bind().await?.serve(&serving);
+    started.ready();
+    let names: Vec<&str> = functions.iter().map(|function| function.name()).collect();
+    tracing::info!(version = VERSION, functions = names.join(","), "started");
+    let ended = tokio::select! {
+        biased;
+        ended = assembly.run() => ended,
+        () = signals.relay(&working) => anyhow::bail!("ended by a second signal"),
+    };
+    scope.stop();
+    ended?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Missing definitions show under `/readyz?verbose` (decision 4).
+fn remark_missing_definitions(settings: &mut Settings, readiness: &Readiness) {
+    let text = "not waiting for definitions";
+    if let Some(config) = &mut settings.snapshot_controller {
+        config.crds_remark = Some(readiness.remark("snapshot-controller-definitions", text));
+    }
+    if let Some(config) = &mut settings.csi_snapshotter {
+        config.crds_remark = Some(readiness.remark("csi-snapshotter-definitions", text));
+    }
+}
+
+fn addresses(settings: &Settings) -> BTreeMap<Function, HttpAddress> {
+    let driver = settings
+        .driver
+        .as_ref()
+        .and_then(|config| config.http_endpoint.clone());
+    let driver = driver.map(|address| HttpAddress {
+        address,
+        metrics_path: "/metrics".to_owned(),
+        election_health: false,
+    });
+    let snapshot_controller = settings
+        .snapshot_controller
+        .as_ref()
+        .and_then(|config| config.http.clone());
+    let csi_snapshotter = settings
+        .csi_snapshotter
+        .as_ref()
+        .and_then(|config| config.http.clone());
+    [
+        (Function::Driver, driver),
+        (Function::SnapshotController, snapshot_controller),
+        (Function::CsiSnapshotter, csi_snapshotter),
+    ]
+    .into_iter()
+    .filter_map(|(function, address)| Some((function, address?)))
+    .collect()
+}
+
+async fn outside(
+    commands: &Commands,
+    settings: &Settings,
+    environment: &Environment,
+) -> anyhow::Result<Outside> {
+    let registries: BTreeMap<_, _> = settings
+        .functions()
+        .into_iter()
+        .map(|function| (function, Registry::new()))
+        .collect();
+    let mut kubernetes = BTreeMap::new();
+    let mut watches = None;
+    let snapshot_controller = commands.snapshot_controller.as_ref().map(|args| &args.kube);
+    let csi_snapshotter = commands.csi_snapshotter.as_ref().map(|args| &args.kube);
+    for (function, kube) in [
+        (Function::SnapshotController, snapshot_controller),
+        (Function::CsiSnapshotter, csi_snapshotter),
+    ] {
+        let (Some(kube), Some(registry)) = (kube, registries.get(&function)) else {
+            continue;
+        };
+        let agent = format!("slackwater/{VERSION} {function}");
+        let clients = Connection::from_args(kube, &agent)
+            .await?
+            .clients(function.name(), registry)?;
+        watches.get_or_insert_with(|| clients.work.clone());
+        kubernetes.insert(function, clients);
+    }
+    let elections = [
+        settings
+            .snapshot_controller
+            .as_ref()
+            .and_then(|config| config.election.as_ref()),
+        settings
+            .csi_snapshotter
+            .as_ref()
+            .and_then(|config| config.election.as_ref()),
+    ];
+    let namespace = elections
+        .into_iter()
+        .flatten()
+        .next()
+        .map(|args| args.namespace(environment));
+    Ok(Outside {
+        kubernetes,
+        watches,
+        registries,
+        ec2: Ec2Transport::Sdk,
+        channel: Box::new(Channel::in_process),
+        serves_socket: true,
+        clock: Clock::system(),
+        random: Random::from_entropy(),
+        identity: environment
+            .host_name
+            .clone()
+            .unwrap_or_else(|| "slackwater".to_owned()),
+        namespace: namespace.unwrap_or_else(|| environment.namespace()),
+    })
+}

@@ -1,0 +1,79 @@
+//! Which functions run, and how.
+
+use std::fmt;
+
+/// A function: what one upstream image does.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Function {
+    /// The EBS CSI driver.
+    Driver,
+    /// The snapshot-controller.
+    SnapshotController,
+    /// The csi-snapshotter.
+    CsiSnapshotter,
+}
+
+impl Function {
+    /// Every function, in the order in which they start.
+    pub const ALL: [Self; 3] = [Self::Driver, Self::SnapshotController, Self::CsiSnapshotter];
+
+    /// Its name in `--functions`, in the prefix of its flags, and in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Driver => "driver",
+            Self::SnapshotController => "snapshot-controller",
+            Self::CsiSnapshotter => "csi-snapshotter",
+        }
+    }
+
+    /// The function of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|function| function.name() == name)
+    }
+}
+
+impl fmt::Display for Function {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// What becomes of a function whose lease is lost (decision 2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WhenLost {
+    /// The process ends with exit 1, as upstream's.
+    Exit,
+    /// The function alone stops and competes again.
+    CompeteAgain,
+}
+
+/// The checked flags of every function that runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The driver, where it runs.
+    pub driver: Option<ebs_driver::Config>,
+    /// The snapshot-controller, where it runs.
+    pub snapshot_controller: Option<snapshot_controller::Config>,
+    /// The csi-snapshotter, where it runs.
+    pub csi_snapshotter: Option<csi_snapshotter::Config>,
+    /// What becomes of a function whose lease is lost.
+    pub when_lost: WhenLost,
+}
+
+impl Settings {
+    /// The functions that run.
+    #[must_use]
+    pub fn functions(&self) -> Vec<Function> {
+        let runs = |function| match function {
+            Function::Driver => self.driver.is_some(),
+            Function::SnapshotController => self.snapshot_controller.is_some(),
+            Function::CsiSnapshotter => self.csi_snapshotter.is_some(),
+        };
+        Function::ALL
+            .into_iter()
+            .filter(|function| runs(*function))
+            .collect()
+    }
+}

@@ -1,0 +1,183 @@
+//! Which mode is meant: by the first argument, or by the name under which the binary was called.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+/// What the binary can be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// Upstream's snapshot-controller.
+    SnapshotController,
+    /// Upstream's csi-snapshotter sidecar.
+    CsiSnapshotter,
+    /// Upstream's EBS CSI driver.
+    AwsEbsCsiDriver,
+    /// Several of these in one process.
+    Controller,
+    /// All of it on a sandbox.
+    Quickstart,
+    /// Prints the custom resource definitions.
+    Crds,
+}
+
+impl Mode {
+    /// Every mode.
+    pub const ALL: [Self; 6] = [
+        Self::SnapshotController,
+        Self::CsiSnapshotter,
+        Self::AwsEbsCsiDriver,
+        Self::Controller,
+        Self::Quickstart,
+        Self::Crds,
+    ];
+
+    /// The name of the mode, and the file name under which the binary is this mode.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SnapshotController => "snapshot-controller",
+            Self::CsiSnapshotter => "csi-snapshotter",
+            Self::AwsEbsCsiDriver => "aws-ebs-csi-driver",
+            Self::Controller => "controller",
+            Self::Quickstart => "quickstart",
+            Self::Crds => "crds",
+        }
+    }
+
+    fn summary(self) -> &'static str {
+        match self {
+            Self::SnapshotController => {
+                "reconcile VolumeSnapshot, VolumeSnapshotContent and VolumeSnapshotClass"
+            }
+            Self::CsiSnapshotter => "drive a CSI driver from VolumeSnapshotContent objects",
+            Self::AwsEbsCsiDriver => "serve the EBS CSI driver (`aws-ebs-csi-driver controller`)",
+            Self::Controller => "run several of these in one process (`--functions`)",
+            Self::Quickstart => "show all of it on a sandbox, with no cluster and no AWS account",
+            Self::Crds => "print the definitions of the snapshot kinds as YAML",
+        }
+    }
+
+    /// The mode of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
+/// A command line with its mode told apart.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Invocation {
+    /// The mode.
+    pub mode: Mode,
+    /// The command line of the mode; the first item is its name.
+    pub args: Vec<OsString>,
+}
+
+/// What to print instead, and how to exit.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NoMode {
+    /// The text.
+    pub text: String,
+    /// 0 when help or the version was asked for, else 2.
+    pub exit_code: u8,
+}
+
+impl Invocation {
+    /// Reads the command line of the process.
+    ///
+    /// # Errors
+    /// The text to print when no mode is named.
+    pub fn of(args: impl IntoIterator<Item = OsString>) -> Result<Self, NoMode> {
+        let mut args = args.into_iter();
+        let program = args.next().unwrap_or_default();
+        let file_name = Path::new(&program)
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        if let Some(mode) = file_name.as_deref().and_then(Mode::named) {
+            return Ok(Self {
+                mode,
+                args: std::iter::once(program).chain(args).collect(),
+            });
+        }
+        let Some(first) = args.next().map(|first| first.to_string_lossy().into_owned()) else {
+            return Err(NoMode {
+                text: usage(),
+                exit_code: 2,
+            });
+        };
+        match (Mode::named(&first), first.as_str()) {
+            (Some(mode), _) => Ok(Self {
+                mode,
+                args: std::iter::once(OsString::from(first)).chain(args).collect(),
+            }),
+            (None, "--help" | "-h" | "help") => Err(NoMode {
+                text: usage(),
+                exit_code: 0,
+            }),
+            (None, "--version" | "-version") => {
+                let text = runtime::args::version_line("slackwater", crate::VERSION);
+                Err(NoMode { text, exit_code: 0 })
+            }
+            (None, unknown) => {
+                let text = format!("slackwater has no mode {unknown:?}\n\n{}", usage());
+                Err(NoMode { text, exit_code: 2 })
+            }
+        }
+    }
+}
+
+fn usage() -> String {
+    let mut text = "usage: slackwater MODE [flags]\n\nmodes:\n".to_owned();
+    for mode in Mode::ALL {
+        text += &format!("  {:<20} {}\n", mode.name(), mode.summary());
+    }
+    text + "\n`slackwater MODE --help` lists the flags of a mode. A link with the name of a mode is that mode."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(args: &[&str]) -> Result<Invocation, NoMode> {
+        Invocation::of(args.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn the_mode_is_the_first_argument_or_the_file_name() {
+        for (args, mode, rest) in [
+            (
+                vec!["slackwater", "csi-snapshotter", "-v5"],
+                Mode::CsiSnapshotter,
+                vec!["csi-snapshotter", "-v5"],
+            ),
+            (
+                vec!["/bin/csi-snapshotter", "-v5"],
+                Mode::CsiSnapshotter,
+                vec!["/bin/csi-snapshotter", "-v5"],
+            ),
+            (
+                vec!["/bin/aws-ebs-csi-driver", "controller"],
+                Mode::AwsEbsCsiDriver,
+                vec!["/bin/aws-ebs-csi-driver", "controller"],
+            ),
+            (vec!["./slackwater", "crds"], Mode::Crds, vec!["crds"]),
+        ] {
+            let expected: Vec<OsString> = rest.iter().map(OsString::from).collect();
+            assert_eq!(of(&args), Ok(Invocation { mode, args: expected }), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_mode_the_modes_are_listed() {
+        for (args, exit_code, says) in [
+            (vec!["slackwater"], 2, "usage"),
+            (vec!["slackwater", "--help"], 0, "csi-snapshotter"),
+            (vec!["slackwater", "--version"], 0, "slackwater v"),
+            (vec!["slackwater", "csi-sizer"], 2, "no mode \"csi-sizer\""),
+        ] {
+            let refused = of(&args).unwrap_err();
+            assert_eq!(refused.exit_code, exit_code, "{args:?}");
+            assert!(refused.text.contains(says), "{}", refused.text);
+        }
+    }
+}

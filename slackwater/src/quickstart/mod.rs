@@ -1,0 +1,84 @@
+//! `slackwater quickstart`: the whole on a sandbox, with nothing but this program.
+
+mod examples;
+mod person;
+mod report;
+mod screen;
+mod stage;
+mod story;
+
+use std::time::Duration;
+
+use runtime::process::Signals;
+
+use self::person::Person;
+use self::screen::Screen;
+use self::stage::Stage;
+use self::story::{PERSON, Story};
+
+/// The command line of `slackwater quickstart`.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(
+    name = "quickstart",
+    disable_version_flag = true,
+    about = "Shows all of it on a sandbox"
+)]
+pub struct Args {
+    /// Keep serving after the story: prints the kubeconfig and the address of the metrics. End it with Ctrl-C
+    #[arg(long)]
+    pub stay: bool,
+}
+
+/// Why the quick start failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An example cannot be read.
+    #[error(transparent)]
+    Example(#[from] examples::Error),
+    /// The API refused something, or it took too long.
+    #[error(transparent)]
+    Person(#[from] person::Error),
+    /// The output is gone.
+    #[error("cannot print: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// Plays the story.
+///
+/// # Errors
+/// When something does not come about in time.
+pub async fn run(args: &Args) -> anyhow::Result<()> {
+    let signals = Signals::install()?;
+    let mut screen = Screen::stdout();
+    screen.plain(
+        "Slackwater quick start: a Kubernetes API and an EC2 in this process, no cluster, no AWS account.",
+    )?;
+    let stage = Stage::new().await?;
+    screen.line(&format!(
+        "driver, snapshot-controller and csi-snapshotter run, {} definitions are installed",
+        crds::definitions::MANIFESTS.len()
+    ))?;
+    let scope = stage.scope.clone();
+    let played = async {
+        let mut story = Story {
+            screen: &mut screen,
+            person: Person::new(kube::Client::new(stage.api.service(PERSON), "default")),
+            api: &stage.api,
+            ec2: &stage.ec2,
+            volume: stage.volume.clone(),
+            old_snapshot: stage.old_snapshot.clone(),
+        };
+        story.tell().await
+    };
+    tokio::select! {
+        biased;
+        told = played => told?,
+        failed = stage.failed() => anyhow::bail!("the controllers ended: {failed}"),
+        () = tokio::time::sleep(Duration::from_secs(150)) => anyhow::bail!("the story took too long"),
+    }
+    if args.stay {
+        screen.plain(&stage.open().await?)?;
+        signals.relay(&scope).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! From the command line to the exit code: 0 done, 1 failed, 2 flags that cannot be read.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::Write;
+use std::process::ExitCode;
+
+use runtime::Clock;
+use runtime::args::{LogArgs, ProcessArgs, version_line};
+
+use crate::controller::{self, ArgsError, Commands, ControllerCommand, WhenLost};
+use crate::mode::{Invocation, Mode};
+use crate::quickstart;
+
+/// Runs the process.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let invocation = match Invocation::of(args) {
+        Ok(invocation) => invocation,
+        Err(no_mode) => return tell(&no_mode.text, no_mode.exit_code),
+    };
+    // One provider for the whole process (decision 9); a second call only says that it is there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match invocation.mode {
+        Mode::Crds => print_definitions(),
+        Mode::Quickstart => parsed(
+            runtime::args::parse::<quickstart::Args>(invocation.args),
+            |args| end(block_on(quickstart::run(&args))),
+        ),
+        Mode::Controller => match ControllerCommand::parse(invocation.args) {
+            Ok(command) => {
+                let (process, log) = (command.args.process.clone(), command.args.log.clone());
+                started(
+                    Mode::Controller,
+                    &process,
+                    &log,
+                    controller::run_controller(command),
+                )
+            }
+            Err(error) => refuse(&error),
+        },
+        Mode::SnapshotController => parsed(
+            runtime::args::parse::<snapshot_controller::Args>(invocation.args),
+            |args| {
+                let (process, log) = (args.process.clone(), args.log.clone());
+                let commands = Commands {
+                    snapshot_controller: Some(args),
+                    ..Commands::default()
+                };
+                started(invocation.mode, &process, &log, alone(commands))
+            },
+        ),
+        Mode::CsiSnapshotter => parsed(
+            runtime::args::parse::<csi_snapshotter::Args>(invocation.args),
+            |args| {
+                let (process, log) = (args.process.clone(), args.log.clone());
+                let commands = Commands {
+                    csi_snapshotter: Some(args),
+                    ..Commands::default()
+                };
+                started(invocation.mode, &process, &log, alone(commands))
+            },
+        ),
+        Mode::AwsEbsCsiDriver => parsed(runtime::args::parse::<ebs_driver::Args>(invocation.args), driver),
+    }
+}
+
+/// The driver prints its version as one JSON object, as upstream's does.
+fn driver(args: ebs_driver::Args) -> ExitCode {
+    if args.version {
+        return tell(&ebs_driver::names::version_json(), 0);
+    }
+    let (process, log) = (ProcessArgs::default(), args.log.clone());
+    let commands = Commands {
+        driver: Some(args),
+        ..Commands::default()
+    };
+    started(Mode::AwsEbsCsiDriver, &process, &log, alone(commands))
+}
+
+async fn alone(commands: Commands) -> anyhow::Result<()> {
+    controller::run(&commands, WhenLost::Exit).await
+}
+
+fn started(
+    mode: Mode,
+    process: &ProcessArgs,
+    log: &LogArgs,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> ExitCode {
+    if process.version {
+        return tell(&version_line(mode.name(), crate::VERSION), 0);
+    }
+    if let Err(error) = runtime::logging::install(log, &Clock::system()) {
+        return tell(&format!("cannot log: {error}"), 1);
+    }
+    end(block_on(work))
+}
+
+fn parsed<A>(args: Result<A, clap::Error>, then: impl FnOnce(A) -> ExitCode) -> ExitCode {
+    match args {
+        Ok(args) => then(args),
+        Err(error) => refuse(&error.into()),
+    }
+}
+
+fn refuse(error: &ArgsError) -> ExitCode {
+    tell(error.to_string().trim_end(), error.exit_code())
+}
+
+/// Flags that contradict each other have an exit code of their own; everything else ends with 1.
+fn end(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<ArgsError>() {
+            Some(error) => refuse(error),
+            None => tell(&format!("error: {error:#}"), 1),
+        },
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(runtime::process::worker_threads())
+        .enable_all()
+        .build()?
+        .block_on(work)
+}
+
+fn print_definitions() -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    for (_, text) in crds::definitions::MANIFESTS {
+        if out.write_all(text.as_bytes()).is_err() {
+            // The reader has gone: `slackwater crds | head`.
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints to standard output when all is well, else to standard error.
+fn tell(text: &str, exit_code: u8) -> ExitCode {
+    let _ = match exit_code {
+        0 => writeln!(std::io::stdout(), "{text}"),
+        _ => writeln!(std::io::stderr(), "{text}"),
+    };
+    ExitCode::from(exit_code)
+}

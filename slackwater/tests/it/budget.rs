@@ -1,0 +1,287 @@
+//! Exact counts of API requests, events and EC2 calls (decisions 12 and 13; `docs/requests.md`).
+
+use std::time::Duration;
+
+use sandbox::ec2::Ec2Options;
+use sandbox::faults::Faults;
+use sandbox::kube::{AuditRecord, Denial};
+
+use crate::world::{Process, World};
+
+/// The requests of the controllers since some point.
+struct Spent {
+    requests: Vec<AuditRecord>,
+}
+
+impl Spent {
+    fn since(world: &World, number: u64) -> Self {
+        let requests = world.api.audit_since(number);
+        let requests = requests
+            .into_iter()
+            .filter(|request| !matches!(request.verb, "list" | "watch"))
+            .collect();
+        Self { requests }
+    }
+
+    /// `verb resource[/subresource]` of all that is no event, sorted.
+    fn work(&self) -> Vec<String> {
+        let mut work: Vec<String> = self
+            .requests
+            .iter()
+            .filter(|request| request.resource != "events")
+            .map(|request| {
+                let separator = if request.subresource.is_empty() { "" } else { "/" };
+                format!(
+                    "{} {}{separator}{}",
+                    request.verb, request.resource, request.subresource
+                )
+            })
+            .collect();
+        work.sort();
+        work
+    }
+
+    fn events(&self) -> usize {
+        self.requests
+            .iter()
+            .filter(|request| request.resource == "events")
+            .count()
+    }
+
+    fn refused(&self) -> Vec<&AuditRecord> {
+        self.requests
+            .iter()
+            .filter(|request| request.code >= 400)
+            .collect()
+    }
+}
+
+fn sorted(rows: &[&str]) -> Vec<String> {
+    let mut rows: Vec<String> = rows.iter().map(|row| (*row).to_owned()).collect();
+    rows.sort();
+    rows
+}
+
+/// What a dynamic snapshot costs that is ready at once.
+const CREATION: [&str; 9] = [
+    "patch volumesnapshots",
+    "patch persistentvolumeclaims",
+    "create volumesnapshotcontents",
+    "patch volumesnapshots/status",
+    "patch volumesnapshotcontents",
+    "patch volumesnapshotcontents/status",
+    "patch volumesnapshotcontents",
+    "patch volumesnapshots/status",
+    "patch persistentvolumeclaims",
+];
+
+async fn started(options: Ec2Options) -> (World, Process) {
+    let world = World::new(7, options).await;
+    let process = world.start(Faults::none()).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    (world, process)
+}
+
+/// The number of the last request, to count from.
+fn now(world: &World) -> u64 {
+    world.api.audit().last().map_or(0, |request| request.number)
+}
+
+/// Lets late events and clean-up come.
+async fn quiet() {
+    tokio::time::sleep(Duration::from_secs(100)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_19_20_a_snapshot_ready_at_once_costs_nine_requests_and_three_events() {
+    let (world, _process) = started(Ec2Options::instant()).await;
+    let begun = now(&world);
+    world.create_snapshot("s", "p", "delete");
+    world.until("ready", |world| world.is_ready("s")).await;
+    quiet().await;
+    let spent = Spent::since(&world, begun);
+    assert_eq!(spent.work(), sorted(&CREATION));
+    assert_eq!(spent.events(), 3);
+    assert_eq!(spent.refused(), Vec::<&AuditRecord>::new());
+    assert_eq!(world.ec2.count("CreateSnapshot"), 1);
+    let snapshot = world.snapshot("s").unwrap();
+    assert_eq!(snapshot["status"]["restoreSize"], "10Gi");
+    assert!(snapshot["status"]["creationTime"].is_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_20_upstreams_role_costs_ten_requests_with_one_get() {
+    let world = World::new(7, Ec2Options::instant()).await;
+    world
+        .api
+        .deny("snapshot-controller", Denial::of("patch", crate::world::CLAIMS));
+    let _process = world.start(Faults::none()).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let begun = now(&world);
+    world.create_snapshot("s", "p", "delete");
+    world.until("ready", |world| world.is_ready("s")).await;
+    quiet().await;
+    let spent = Spent::since(&world, begun);
+    let work = spent.work();
+    assert_eq!(work.len(), 10, "{work:?}");
+    assert_eq!(
+        work.iter().filter(|request| request.starts_with("get ")).count(),
+        1,
+        "{work:?}"
+    );
+    assert_eq!(
+        work.iter()
+            .filter(|request| *request == "update persistentvolumeclaims")
+            .count(),
+        2,
+        "{work:?}"
+    );
+    assert_eq!(spent.refused(), Vec::<&AuditRecord>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_26_readiness_that_comes_later_costs_two_more_and_no_poll_costs_any() {
+    let mut options = Ec2Options::instant();
+    options.timing.snapshot = Duration::from_secs(60);
+    let (world, _process) = started(options).await;
+    let begun = now(&world);
+    world.create_snapshot("s", "p", "delete");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let bound = Spent::since(&world, begun).work().len();
+    tokio::time::sleep(Duration::from_secs(35)).await;
+    assert_eq!(
+        Spent::since(&world, begun).work().len(),
+        bound,
+        "a poll that changes nothing writes nothing"
+    );
+    assert!(world.snapshot("s").unwrap()["status"]["creationTime"].is_string());
+    world.until("ready", |world| world.is_ready("s")).await;
+    quiet().await;
+    let spent = Spent::since(&world, begun);
+    let expected = [
+        CREATION.as_slice(),
+        &[
+            "patch volumesnapshotcontents/status",
+            "patch volumesnapshots/status",
+        ],
+    ];
+    assert_eq!(spent.work(), sorted(&expected.concat()));
+    assert_eq!(spent.events(), 3);
+    assert_eq!(world.ec2.count("CreateSnapshot"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_58_a_deletion_costs_four_requests() {
+    let (world, _process) = started(Ec2Options::instant()).await;
+    world.create_snapshot("s", "p", "delete");
+    world.until("ready", |world| world.is_ready("s")).await;
+    quiet().await;
+    let begun = now(&world);
+    world.delete_snapshot("s");
+    world.until("gone", |world| world.snapshot("s").is_none()).await;
+    quiet().await;
+    let spent = Spent::since(&world, begun);
+    let expected = [
+        "patch volumesnapshotcontents",
+        "delete volumesnapshotcontents",
+        "patch volumesnapshotcontents",
+        "patch volumesnapshots",
+    ];
+    assert_eq!(spent.work(), sorted(&expected));
+    assert_eq!(world.ec2_snapshots(), Vec::new());
+    assert_eq!(world.ec2.count("DeleteSnapshot"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_59_a_retained_deletion_leaves_the_content_and_the_snapshot() {
+    let (world, _process) = started(Ec2Options::instant()).await;
+    world.create_snapshot("s", "p", "retain");
+    world.until("ready", |world| world.is_ready("s")).await;
+    quiet().await;
+    let begun = now(&world);
+    world.delete_snapshot("s");
+    world.until("gone", |world| world.snapshot("s").is_none()).await;
+    quiet().await;
+    assert_eq!(
+        Spent::since(&world, begun).work(),
+        sorted(&["patch volumesnapshotcontents", "patch volumesnapshots"])
+    );
+    assert_eq!((world.contents().len(), world.ec2_snapshots().len()), (1, 1));
+    assert_eq!(world.ec2.count("DeleteSnapshot"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_76_an_import_costs_at_most_five_requests() {
+    let (world, _process) = started(Ec2Options::instant()).await;
+    let handle = world.ec2.create_snapshot_fixture(&world.volume, &[]).unwrap();
+    let begun = now(&world);
+    world.import_snapshot("s", &handle, "Retain");
+    world.until("ready", |world| world.is_ready("s")).await;
+    quiet().await;
+    let work = Spent::since(&world, begun).work();
+    assert!(work.len() <= 5, "{work:?}");
+    assert!(
+        !work.iter().any(|request| request.starts_with("get ")),
+        "{work:?}"
+    );
+    assert_eq!(world.ec2.count("CreateSnapshot"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resync_costs_nothing() {
+    let (world, _process) = started(Ec2Options::instant()).await;
+    world.create_snapshot("s", "p", "delete");
+    world.until("ready", |world| world.is_ready("s")).await;
+    quiet().await;
+    let (begun, calls) = (now(&world), world.ec2.calls().len());
+    tokio::time::sleep(Duration::from_secs(3 * 3_600)).await;
+    assert_eq!(Spent::since(&world, begun).work(), Vec::<String>::new());
+    assert_eq!(world.ec2.calls().len(), calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_90_a_restart_with_ready_snapshots_writes_nothing() {
+    let (world, process) = started(Ec2Options::instant()).await;
+    for number in 0..20 {
+        world.create_snapshot(&format!("s{number}"), "p", "delete");
+    }
+    world
+        .until("ready", |world| {
+            (0..20).all(|number| world.is_ready(&format!("s{number}")))
+        })
+        .await;
+    quiet().await;
+    drop(process);
+    let begun = now(&world);
+    let _process = world.start(Faults::none()).await;
+    quiet().await;
+    assert_eq!(
+        Spent::since(&world, begun).work(),
+        sorted(&["create selfsubjectaccessreviews"]),
+        "beyond lists, watches and one access review"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn polls_of_all_pending_snapshots_are_merged() {
+    let mut options = Ec2Options::instant();
+    options.timing.snapshot = Duration::from_secs(120);
+    // All are of one volume, of which EC2 would let five be pending.
+    options.rules.pending_snapshots = false;
+    let (world, _process) = started(options).await;
+    for number in 0..100 {
+        world.create_snapshot(&format!("s{number}"), "p", "delete");
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(world.ec2.count("CreateSnapshot"), 100);
+    let begun = world.ec2.count("DescribeSnapshots");
+    world
+        .until("ready", |world| {
+            (0..100).all(|number| world.is_ready(&format!("s{number}")))
+        })
+        .await;
+    let polls = world.ec2.count("DescribeSnapshots") - begun;
+    // Alone each would be polled some three times more: 300 calls.
+    assert!(polls <= 120, "{polls} calls for 100 snapshots");
+    assert_eq!(world.ec2.count("CreateSnapshot"), 100);
+}

@@ -1,0 +1,162 @@
+//! The crash walk: the process is killed at every single call, before its effect and after it, and started
+//! again. Whatever the call, the world ends in the same state, with one EC2 snapshot or none.
+
+use std::time::Duration;
+
+use sandbox::ec2::Ec2Options;
+use sandbox::faults::{At, Fault, Faults};
+
+use crate::world::World;
+
+const SEED: u64 = 41;
+
+/// What is walked through.
+struct Scenario {
+    name: &'static str,
+    /// Done by a healthy process, before the one that is killed.
+    prepare: fn(&World),
+    prepared: fn(&World) -> bool,
+    /// Done by the user once the process that will be killed is there.
+    act: fn(&World),
+    done: fn(&World) -> bool,
+    /// EC2 snapshots at the end.
+    snapshots: usize,
+}
+
+fn nothing(_: &World) {}
+
+fn always(_: &World) -> bool {
+    true
+}
+
+const CREATION: Scenario = Scenario {
+    name: "creation",
+    prepare: nothing,
+    prepared: always,
+    act: |world| world.create_snapshot("s", "p", "delete"),
+    done: |world| world.is_ready("s") && settled(world),
+    snapshots: 1,
+};
+
+const DELETION: Scenario = Scenario {
+    name: "deletion under Delete",
+    prepare: |world| world.create_snapshot("s", "p", "delete"),
+    prepared: |world| world.is_ready("s") && settled(world),
+    act: |world| world.delete_snapshot("s"),
+    done: |world| world.snapshot("s").is_none() && world.contents().is_empty(),
+    snapshots: 0,
+};
+
+const RETENTION: Scenario = Scenario {
+    name: "deletion under Retain",
+    prepare: |world| world.create_snapshot("s", "p", "retain"),
+    prepared: |world| world.is_ready("s") && settled(world),
+    act: |world| world.delete_snapshot("s"),
+    done: |world| world.snapshot("s").is_none(),
+    snapshots: 1,
+};
+
+const IMPORT: Scenario = Scenario {
+    name: "import",
+    prepare: |world| {
+        world.ec2.create_snapshot_fixture(&world.volume, &[]).unwrap();
+    },
+    prepared: always,
+    act: |world| {
+        let handle = world.ec2_snapshots()[0].id.clone();
+        world.import_snapshot("s", &handle, "Retain");
+    },
+    done: |world| world.is_ready("s") && settled(world),
+    snapshots: 1,
+};
+
+/// No claim is protected any more and no content is being created.
+fn settled(world: &World) -> bool {
+    let claim_is_free = world.claim("p").is_some_and(|claim| {
+        let finalizers = claim["metadata"]["finalizers"].to_string();
+        !finalizers.contains("pvc-as-source-protection")
+    });
+    let being_created = world.contents().iter().any(|content| {
+        content["metadata"]["annotations"]
+            .to_string()
+            .contains("volumesnapshot-being-created")
+    });
+    claim_is_free && !being_created
+}
+
+/// Plays a scenario under faults; answers the final state and the calls of the process under faults.
+async fn play(scenario: &Scenario, faults: Faults) -> (String, usize) {
+    let world = World::new(SEED, Ec2Options::default()).await;
+    (scenario.prepare)(&world);
+    let preparing = world.run(Faults::none(), scenario.name, scenario.prepared).await;
+    drop(preparing);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let begun = std::cell::Cell::new(false);
+    let process = world
+        .run(faults.clone(), scenario.name, |world| {
+            if !begun.replace(true) {
+                (scenario.act)(world);
+            }
+            (scenario.done)(world)
+        })
+        .await;
+    // Whatever is still to come comes: polls, clean-up of duplicates, late events.
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(
+        (scenario.done)(&world),
+        "{}: done, and then undone",
+        scenario.name
+    );
+    assert_eq!(
+        world.ec2_snapshots().len(),
+        scenario.snapshots,
+        "{}",
+        scenario.name
+    );
+    let calls = faults.calls().len();
+    drop(process);
+    (world.final_state(), calls)
+}
+
+async fn walk(scenario: &Scenario) {
+    let (expected, calls) = play(scenario, Faults::none()).await;
+    assert!(calls > 8, "{}: only {calls} calls", scenario.name);
+    for number in 1..=calls as u64 {
+        for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+            let faults = Faults::new(At {
+                number,
+                fault: fault.clone(),
+            });
+            let (state, _) = play(scenario, faults.clone()).await;
+            let at = faults
+                .calls()
+                .get(number as usize - 1)
+                .map(|(call, _)| call.name.clone());
+            assert_eq!(
+                state, expected,
+                "{}: {fault:?} at call {number}, {at:?}",
+                scenario.name
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn creation_survives_a_crash_at_every_call() {
+    walk(&CREATION).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletion_survives_a_crash_at_every_call() {
+    walk(&DELETION).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn retention_survives_a_crash_at_every_call() {
+    walk(&RETENTION).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn import_survives_a_crash_at_every_call() {
+    walk(&IMPORT).await;
+}

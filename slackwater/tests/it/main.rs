@@ -1,0 +1,11 @@
+//! Whole controllers in the sandbox, on simulated time.
+
+// Helpers of tests are tests too; Clippy only knows functions with the attribute.
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
+
+mod budget;
+mod crash_walk;
+mod replay;
+mod storm;
+mod transports;
+mod world;

@@ -1,0 +1,272 @@
+//! Random schedules: users create, import and delete while calls are refused, lost, delayed and repeated,
+//! watches lag and break, and the process dies at any call. When the weather clears, everything is in
+//! order: no EC2 snapshot without an owner, none twice, none lost, no finalizer left, nothing stuck.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use runtime::Random;
+use sandbox::ec2::Ec2Options;
+use sandbox::faults::{Faults, Storm};
+use serde_json::Value;
+
+use crate::world::{Process, World};
+
+/// Seeds of one run. `STORM_SEEDS=7..8` replays one.
+const SEEDS: std::ops::Range<u64> = 0..1_000;
+
+/// How long the storm lasts, in steps of [`STEP`].
+const STEPS: u64 = 40;
+const STEP: Duration = Duration::from_millis(1_500);
+
+/// What the users have done, and so what must be there in the end.
+#[derive(Default)]
+struct Ledger {
+    created: u64,
+    alive: BTreeMap<String, Kind>,
+    /// EC2 snapshots that stay whatever happens: imported with Retain.
+    foreign: Vec<String>,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Kind {
+    Delete,
+    Retain,
+    Import,
+}
+
+impl Ledger {
+    fn act(&mut self, world: &World, random: &Random) {
+        match random.below(10) {
+            0..=1 => self.create(world, Kind::Delete),
+            2 => self.create(world, Kind::Retain),
+            3 => self.create(world, Kind::Import),
+            4 => self.delete(world, random),
+            _ => {}
+        }
+    }
+
+    fn create(&mut self, world: &World, kind: Kind) {
+        if self.created == 4 {
+            return;
+        }
+        self.created += 1;
+        let name = format!("s{}", self.created);
+        match kind {
+            Kind::Delete => world.create_snapshot(&name, "p", "delete"),
+            Kind::Retain => world.create_snapshot(&name, "p", "retain"),
+            Kind::Import => {
+                let handle = world.ec2.create_snapshot_fixture(&world.volume, &[]).unwrap();
+                world.import_snapshot(&name, &handle, "Retain");
+                self.foreign.push(handle);
+            }
+        }
+        self.alive.insert(name, kind);
+    }
+
+    fn delete(&mut self, world: &World, random: &Random) {
+        let names: Vec<String> = self.alive.keys().cloned().collect();
+        if let Some(name) = names.get(random.below(names.len() as u64) as usize) {
+            world.delete_snapshot(name);
+            self.alive.remove(name);
+        }
+    }
+}
+
+async fn weather(seed: u64) {
+    let world = World::new(seed, Ec2Options::default()).await;
+    let random = world.random.fork();
+    let storm = || {
+        let share = 0.02 + 0.01 * random.below(20) as f64;
+        Faults::new(Storm {
+            random: world.random.fork(),
+            share,
+            crashes: true,
+        })
+    };
+    let mut ledger = Ledger::default();
+    ledger.create(&world, Kind::Delete);
+    let mut process = world.start(storm()).await;
+    for _ in 0..STEPS {
+        tokio::time::sleep(STEP).await;
+        ledger.act(&world, &random);
+        if process.is_gone() {
+            process = restarted(&world, process, storm()).await;
+        }
+    }
+    let _process = restarted(&world, process, Faults::none()).await;
+    let alive = ledger.alive.clone();
+    let what = format!("seed {seed}: everything alive is ready and everything deleted is gone");
+    world
+        .until(&what, |world| {
+            let snapshots = world.store().list(crate::world::SNAPSHOTS, None);
+            snapshots.len() == alive.len() && alive.keys().all(|name| world.is_ready(name))
+        })
+        .await;
+    tokio::time::sleep(Duration::from_secs(400)).await;
+    if std::env::var_os("STORM_TRACE").is_some() {
+        trace(&world);
+    }
+    check(seed, &world, &ledger);
+}
+
+/// What EC2 was asked for, for the search for a cause: `STORM_TRACE=1`.
+fn trace(world: &World) {
+    for call in world.ec2.calls() {
+        println!(
+            "{} {} {:?} {:?}",
+            call.at, call.action, call.code, call.parameters
+        );
+    }
+    println!("{:#?}", world.ec2_snapshots());
+}
+
+async fn restarted(world: &World, process: Process, faults: Faults) -> Process {
+    if std::env::var_os("STORM_TRACE").is_some() {
+        println!("a process ends at {} having made these calls:", world.clock.now());
+        for (call, fault) in process.faults.calls() {
+            println!("  {} {fault:?}", call.name);
+        }
+    }
+    drop(process);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.start(faults).await
+}
+
+fn check(seed: u64, world: &World, ledger: &Ledger) {
+    let contents = world.contents();
+    let mut owned: Vec<String> = contents.iter().map(|content| handle(seed, content)).collect();
+    owned.sort();
+    let mut unique = owned.clone();
+    unique.dedup();
+    assert_eq!(owned, unique, "seed {seed}: a handle has two owners");
+    for snapshot in world.ec2_snapshots() {
+        let known = owned.contains(&snapshot.id) || ledger.foreign.contains(&snapshot.id);
+        assert!(
+            known,
+            "seed {seed}: {} has no owner and leaks; its tags are {:?}",
+            snapshot.id, snapshot.tags
+        );
+    }
+    let present: Vec<String> = world
+        .ec2_snapshots()
+        .into_iter()
+        .map(|snapshot| snapshot.id)
+        .collect();
+    for handle in owned.iter().chain(&ledger.foreign) {
+        assert!(present.contains(handle), "seed {seed}: {handle} is lost");
+    }
+    nothing_is_stuck(seed, world, &contents);
+    everything_is_bound(seed, world, ledger);
+}
+
+fn nothing_is_stuck(seed: u64, world: &World, contents: &[Value]) {
+    let claim = world.claim("p").unwrap()["metadata"]["finalizers"].to_string();
+    assert!(
+        !claim.contains("as-source-protection"),
+        "seed {seed}: the claim is still protected: {claim}"
+    );
+    for content in contents {
+        let metadata = &content["metadata"];
+        assert!(
+            metadata["deletionTimestamp"].is_null(),
+            "seed {seed}: a content is stuck: {content:#}"
+        );
+        let marks = metadata["annotations"].to_string();
+        assert!(
+            !marks.contains("being-created"),
+            "seed {seed}: a content is still marked: {content:#}"
+        );
+        assert!(
+            content["status"]["error"].is_null(),
+            "seed {seed}: an error stayed: {content:#}"
+        );
+    }
+}
+
+fn everything_is_bound(seed: u64, world: &World, ledger: &Ledger) {
+    for (name, kind) in &ledger.alive {
+        let snapshot = world.snapshot(name).unwrap();
+        assert!(
+            snapshot["status"]["error"].is_null(),
+            "seed {seed}: an error stayed: {snapshot:#}"
+        );
+        let bound = snapshot["status"]["boundVolumeSnapshotContentName"]
+            .as_str()
+            .unwrap_or_default();
+        let expected = match kind {
+            Kind::Import => format!("content-{name}"),
+            _ => format!(
+                "snapcontent-{}",
+                snapshot["metadata"]["uid"].as_str().unwrap_or_default()
+            ),
+        };
+        assert_eq!(bound, expected, "seed {seed}");
+    }
+}
+
+fn handle(seed: u64, content: &Value) -> String {
+    let handle = content["status"]["snapshotHandle"]
+        .as_str()
+        .or(content["spec"]["source"]["snapshotHandle"].as_str());
+    handle
+        .unwrap_or_else(|| panic!("seed {seed}: a content has no handle: {content:#}"))
+        .to_owned()
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("STORM_SEEDS") else {
+        return SEEDS;
+    };
+    let (from, to) = text.split_once("..").expect("STORM_SEEDS is written as 7..8");
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
+/// One seed, on a runtime of its own.
+fn run(seed: u64) -> Result<(), String> {
+    let outcome = std::panic::catch_unwind(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+            .block_on(weather(seed));
+    });
+    outcome.map_err(|_| {
+        format!(
+            "seed {seed} failed; replay it with\n  STORM_SEEDS={seed}..{} cargo test -p slackwater --test it storm",
+            seed + 1
+        )
+    })
+}
+
+#[test]
+fn every_storm_passes() {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let seeds = seeds();
+    let next = std::sync::atomic::AtomicU64::new(seeds.start);
+    let failures = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    if let Err(failure) = run(seed) {
+                        failures.lock().unwrap().push(failure);
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(
+        failures.is_empty(),
+        "{} of {} seeds failed\n{}",
+        failures.len(),
+        seeds.end - seeds.start,
+        failures.join("\n")
+    );
+}

@@ -1,0 +1,354 @@
+//! A cluster and an EC2 account in which controller processes are started, killed and started again.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus::Registry;
+use runtime::args::Environment;
+use runtime::client::Connection;
+use runtime::{Clock, Random, Scope};
+use sandbox::ec2::{Ec2, Ec2Options, SnapshotView};
+use sandbox::faults::Faults;
+use sandbox::kube::{ApiServer, GroupResource, Store};
+use serde_json::{Value, json};
+use slackwater::controller::{Assembly, ControllerCommand, Function, Outside, Settings, WhenLost};
+
+use crate::transports;
+
+pub const SNAPSHOTS: GroupResource<'_> = GroupResource::new("snapshot.storage.k8s.io", "volumesnapshots");
+pub const CONTENTS: GroupResource<'_> =
+    GroupResource::new("snapshot.storage.k8s.io", "volumesnapshotcontents");
+pub const CLASSES: GroupResource<'_> = GroupResource::new("snapshot.storage.k8s.io", "volumesnapshotclasses");
+pub const CLAIMS: GroupResource<'_> = GroupResource::new("", "persistentvolumeclaims");
+pub const VOLUMES: GroupResource<'_> = GroupResource::new("", "persistentvolumes");
+const DEFINITIONS: GroupResource<'_> =
+    GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions");
+
+/// How often a test looks at the world.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The cluster and the account.
+pub struct World {
+    pub clock: Clock,
+    pub random: Random,
+    pub api: ApiServer,
+    pub ec2: Ec2,
+    /// The EC2 volume behind the claim `p`.
+    pub volume: String,
+    scope: Scope,
+}
+
+/// A running controller process. Dropping it kills it.
+pub struct Process {
+    pub faults: Faults,
+    ended: Arc<Mutex<Option<String>>>,
+    _scope: Scope,
+}
+
+impl Process {
+    /// Whether it was killed, or ended with an error as a process may when its start-up fails: the kubelet
+    /// then starts it again.
+    pub fn is_gone(&self) -> bool {
+        self.faults.has_crashed() || self.ended.lock().unwrap().is_some()
+    }
+}
+
+/// The flags' defaults.
+fn settings() -> Settings {
+    let line = [
+        "controller",
+        "--functions=driver,snapshot-controller,csi-snapshotter",
+    ];
+    let command = ControllerCommand::parse(line.map(OsString::from).to_vec()).unwrap();
+    command
+        .commands
+        .settings(&Environment::default(), WhenLost::CompeteAgain)
+        .unwrap()
+}
+
+impl World {
+    /// A cluster with the definitions, a claim `ns/p` bound to an EBS volume, and the classes `delete`
+    /// and `retain`.
+    pub async fn new(seed: u64, options: Ec2Options) -> Self {
+        let clock = Clock::simulated("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap());
+        let random = Random::seeded(seed);
+        let scope = Scope::new();
+        let api = ApiServer::new(clock.clone(), random.fork(), &scope);
+        let ec2 = Ec2::new(clock.clone(), random.fork(), options);
+        let volume = ec2.create_volume_fixture("us-east-1a", 10, &[]).unwrap();
+        sandbox::actors::run(&api, &scope, clock.clone());
+        let world = Self {
+            clock,
+            random,
+            api,
+            ec2,
+            volume,
+            scope,
+        };
+        world.furnish().await;
+        world
+    }
+
+    async fn furnish(&self) {
+        let store = self.store();
+        for definition in crds::definitions::all() {
+            store.create(DEFINITIONS, definition).unwrap();
+        }
+        let namespace = json!({ "metadata": { "name": "ns" } });
+        store
+            .create(GroupResource::new("", "namespaces"), namespace)
+            .unwrap();
+        for (name, policy) in [("delete", "Delete"), ("retain", "Retain")] {
+            let class = json!({
+                "apiVersion": "snapshot.storage.k8s.io/v1",
+                "kind": "VolumeSnapshotClass",
+                "metadata": { "name": name },
+                "driver": "ebs.csi.aws.com",
+                "deletionPolicy": policy,
+            });
+            store.create(CLASSES, class).unwrap();
+        }
+        self.add_claim("p", &self.volume);
+        self.until("the claim is bound", |world| {
+            world
+                .claim("p")
+                .is_some_and(|claim| claim["status"]["phase"] == "Bound")
+        })
+        .await;
+    }
+
+    /// A claim in `ns` and its volume.
+    pub fn add_claim(&self, name: &str, handle: &str) {
+        let volume = json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": { "name": format!("pv-{name}") },
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "capacity": { "storage": "10Gi" },
+                "csi": { "driver": "ebs.csi.aws.com", "volumeHandle": handle },
+                "persistentVolumeReclaimPolicy": "Retain",
+                "storageClassName": "",
+            },
+        });
+        let claim = json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": { "name": name, "namespace": "ns" },
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": { "requests": { "storage": "10Gi" } },
+                "storageClassName": "",
+                "volumeName": format!("pv-{name}"),
+            },
+        });
+        self.store().create(VOLUMES, volume).unwrap();
+        self.store().create(CLAIMS, claim).unwrap();
+    }
+
+    /// The user's hand.
+    pub fn store(&self) -> Store {
+        self.api.store("user")
+    }
+
+    /// Starts a controller process with the driver, the snapshot-controller and the csi-snapshotter.
+    pub async fn start(&self, faults: Faults) -> Process {
+        let scope = self.scope.child();
+        let registries: BTreeMap<_, _> = Function::ALL.map(|function| (function, Registry::new())).into();
+        let mut kubernetes = BTreeMap::new();
+        for function in [Function::SnapshotController, Function::CsiSnapshotter] {
+            let client = transports::kubernetes(&self.api, function.name(), &faults);
+            let clients = Connection::over(client, None).clients(function.name(), &registries[&function]);
+            kubernetes.insert(function, clients.unwrap());
+        }
+        let channel_faults = faults.clone();
+        let outside = Outside {
+            kubernetes,
+            watches: Some(transports::kubernetes(&self.api, "watches", &faults)),
+            registries,
+            ec2: transports::ec2(&self.ec2, &faults),
+            channel: Box::new(move |routes| transports::csi(routes, &channel_faults)),
+            serves_socket: false,
+            clock: self.clock.clone(),
+            random: self.random.fork(),
+            identity: "replica".to_owned(),
+            namespace: "kube-system".to_owned(),
+        };
+        let assembly = Assembly::new(settings(), outside, &scope, &Registry::new())
+            .await
+            .unwrap();
+        let ended = Arc::new(Mutex::new(None));
+        let (reason, working) = (ended.clone(), scope.child());
+        scope.spawn(async move {
+            let _working = working;
+            if let Err(error) = assembly.run().await {
+                *reason.lock().unwrap() = Some(error.to_string());
+            }
+        });
+        Process {
+            faults,
+            ended,
+            _scope: scope,
+        }
+    }
+
+    /// Waits, on simulated time, until something is so; an hour at most.
+    pub async fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
+        for _ in 0..(3_600_000 / LOOK.as_millis()) {
+            if so(self) {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        panic!("{what}: not within an hour; the world is {:#}", self.api.dump());
+    }
+
+    /// Runs a process under faults until something is so. When it is killed another one is started, which
+    /// meets none.
+    pub async fn run(&self, faults: Faults, what: &str, so: impl Fn(&Self) -> bool) -> Process {
+        let mut process = self.start(faults).await;
+        for _ in 0..(3_600_000 / LOOK.as_millis()) {
+            if process.is_gone() {
+                drop(process);
+                tokio::time::sleep(LOOK).await;
+                process = self.start(Faults::none()).await;
+            }
+            if so(self) {
+                return process;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        panic!("{what}: not within an hour; the world is {:#}", self.api.dump());
+    }
+
+    pub fn snapshot(&self, name: &str) -> Option<Value> {
+        self.store()
+            .get(SNAPSHOTS, "ns", name)
+            .map(|object| object.value().clone())
+    }
+
+    pub fn claim(&self, name: &str) -> Option<Value> {
+        self.store()
+            .get(CLAIMS, "ns", name)
+            .map(|object| object.value().clone())
+    }
+
+    pub fn contents(&self) -> Vec<Value> {
+        self.store()
+            .list(CONTENTS, None)
+            .iter()
+            .map(|object| object.value().clone())
+            .collect()
+    }
+
+    pub fn is_ready(&self, name: &str) -> bool {
+        self.snapshot(name)
+            .is_some_and(|snapshot| snapshot["status"]["readyToUse"] == true)
+    }
+
+    /// The user asks for a snapshot of a claim.
+    pub fn create_snapshot(&self, name: &str, claim: &str, class: &str) {
+        let snapshot = json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1",
+            "kind": "VolumeSnapshot",
+            "metadata": { "name": name, "namespace": "ns" },
+            "spec": {
+                "source": { "persistentVolumeClaimName": claim },
+                "volumeSnapshotClassName": class,
+            },
+        });
+        self.store().create(SNAPSHOTS, snapshot).unwrap();
+    }
+
+    /// The user imports an EBS snapshot.
+    pub fn import_snapshot(&self, name: &str, handle: &str, policy: &str) {
+        let content = json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1",
+            "kind": "VolumeSnapshotContent",
+            "metadata": { "name": format!("content-{name}") },
+            "spec": {
+                "deletionPolicy": policy,
+                "driver": "ebs.csi.aws.com",
+                "source": { "snapshotHandle": handle },
+                "volumeSnapshotRef": { "name": name, "namespace": "ns" },
+            },
+        });
+        let snapshot = json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1",
+            "kind": "VolumeSnapshot",
+            "metadata": { "name": name, "namespace": "ns" },
+            "spec": { "source": { "volumeSnapshotContentName": format!("content-{name}") } },
+        });
+        self.store().create(CONTENTS, content).unwrap();
+        self.store().create(SNAPSHOTS, snapshot).unwrap();
+    }
+
+    /// The user deletes a snapshot.
+    pub fn delete_snapshot(&self, name: &str) {
+        self.store().delete(SNAPSHOTS, "ns", name, None).unwrap();
+    }
+
+    /// The EC2 snapshots of this account.
+    pub fn ec2_snapshots(&self) -> Vec<SnapshotView> {
+        self.ec2.state().snapshots.into_values().collect()
+    }
+
+    /// What there is, without what differs from run to run: times, versions, UIDs, generated IDs.
+    pub fn final_state(&self) -> String {
+        let mut dump = self.api.dump();
+        let mut aliases = BTreeMap::new();
+        for object in self.store().list(SNAPSHOTS, None) {
+            let metadata = &object.value()["metadata"];
+            let uid = metadata["uid"].as_str().unwrap_or_default().to_owned();
+            aliases.insert(
+                uid,
+                format!("<uid of {}>", metadata["name"].as_str().unwrap_or_default()),
+            );
+        }
+        for (number, snapshot) in self.ec2_snapshots().iter().enumerate() {
+            aliases.insert(snapshot.id.clone(), format!("<snapshot {number}>"));
+        }
+        if let Some(kinds) = dump.as_object_mut() {
+            kinds
+                .retain(|kind, _| kind.contains("snapshot.storage.k8s.io") || kind.starts_with("persistent"));
+        }
+        scrub(&mut dump);
+        let mut text = format!("{dump:#}");
+        for snapshot in self.ec2_snapshots() {
+            text += &format!(
+                "\nEC2: {} of {} is {}",
+                snapshot.id, snapshot.volume_id, snapshot.status
+            );
+        }
+        for (value, alias) in &aliases {
+            text = text.replace(value, alias);
+        }
+        text
+    }
+}
+
+fn scrub(value: &mut Value) {
+    const VOLATILE: [&str; 8] = [
+        "resourceVersion",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "generation",
+        "managedFields",
+        "creationTime",
+        "time",
+    ];
+    match value {
+        Value::Object(members) => {
+            // The uid in a reference stays: it is replaced by its owner's name.
+            let is_metadata = members.contains_key("creationTimestamp");
+            members.retain(|name, _| !VOLATILE.contains(&name.as_str()) || (name == "uid" && !is_metadata));
+            members.values_mut().for_each(scrub);
+        }
+        Value::Array(items) => items.iter_mut().for_each(scrub),
+        _ => {}
+    }
+}

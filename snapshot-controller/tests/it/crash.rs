@@ -1,7 +1,9 @@
 //! The controller is killed at every request of a story and started again: the end must be the same.
 
+use std::time::Duration;
+
 use runtime::Random;
-use sandbox::faults::{At, Fault, Faults, Storm};
+use sandbox::faults::{At, Call, Fault, Faults, Schedule, Storm};
 use serde_json::{Value, json};
 
 use crate::world::{CONTENTS, SNAPSHOTS, Sidecar, World, class, seconds, snapshot};
@@ -138,7 +140,7 @@ async fn snapshot_cases_51_66_82_the_crash_walk_ends_as_if_nothing_had_happened(
 async fn storms_of_faults_lose_nothing_and_double_nothing() {
     for seed in 0..100 {
         let world = World::with_sidecar(Sidecar {
-            ready_after: (seed % 2 == 0).then(|| std::time::Duration::from_secs(7)),
+            ready_after: (seed % 2 == 0).then(|| Duration::from_secs(7)),
             ..Sidecar::default()
         })
         .await;
@@ -185,4 +187,34 @@ fn storm(seed: u64, turn: u64) -> Faults {
         share: 0.15,
         crashes: true,
     })
+}
+
+/// The answer to the POST of a content is lost, and the watch of contents shows nothing for half a minute.
+struct OutOfSight;
+
+impl Schedule for OutOfSight {
+    fn fault(&self, call: &Call) -> Fault {
+        let contents = call.name.contains("volumesnapshotcontents");
+        match (contents, call.watch) {
+            (true, true) => Fault::LagWatch(Duration::from_secs(30)),
+            (true, false) if call.name.starts_with("POST") => Fault::LoseAnswer,
+            _ => Fault::None,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_content_whose_creation_was_never_answered_is_not_orphaned_by_a_deletion() {
+    let world = World::new().await;
+    let _process = world.start_with(Faults::new(OutOfSight));
+    // The first list is late too.
+    seconds(40).await;
+    world.create_snapshot("s");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(world.contents().len(), 1);
+    world.delete(SNAPSHOTS, "default", "s");
+    seconds(10).await;
+    assert!(world.contents().is_empty(), "{:#?}", world.contents());
+    seconds(60).await;
+    assert!(world.snapshot("s").is_null(), "{}", world.snapshot("s"));
 }

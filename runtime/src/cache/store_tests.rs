@@ -145,6 +145,8 @@ struct World {
     known: BTreeMap<u8, u64>,
     /// UIDs whose deletion was answered.
     gone: BTreeSet<String>,
+    /// The newest version of which a deletion was answered, by name: what is older is of a predecessor.
+    buried: BTreeMap<u8, u64>,
     now: Instant,
 }
 
@@ -158,6 +160,7 @@ impl World {
             out: Vec::new(),
             known: BTreeMap::new(),
             gone: BTreeSet::new(),
+            buried: BTreeMap::new(),
             now: Instant::now(),
         }
     }
@@ -207,7 +210,9 @@ impl World {
         match answer {
             Answer::Written(claim) => {
                 self.store.record(claim, self.now);
-                if !self.gone.contains(&uid) && self.known.get(&name).is_none_or(|known| *known < version) {
+                let buried =
+                    self.gone.contains(&uid) || self.buried.get(&name).is_some_and(|last| version < *last);
+                if !buried && self.known.get(&name).is_none_or(|known| *known < version) {
                     self.known.insert(name, version);
                 }
             }
@@ -219,6 +224,8 @@ impl World {
                     self.known.remove(&name);
                 }
                 self.gone.insert(uid);
+                let last = self.buried.entry(name).or_default();
+                *last = version.max(*last);
             }
         }
     }

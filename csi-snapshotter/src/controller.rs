@@ -27,8 +27,6 @@ pub(crate) struct Controller {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) memories: Mutex<BTreeMap<ObjectKey, (String, Memory)>>,
-    /// Wait after too many conflicts.
-    pub(crate) conflict_pause: Duration,
 }
 
 /// What one run has brought so far.
@@ -49,11 +47,17 @@ enum Round {
 impl Reconcile<ObjectKey> for Controller {
     async fn reconcile(&self, key: &ObjectKey) -> Outcome {
         let mut run = Run::default();
+        let mut uid = None;
         for _ in 0..MOST_ROUNDS {
             let Some(content) = self.executor.contents.get(key) else {
                 self.forget(key);
                 return Outcome::Done;
             };
+            if uid.is_some() && uid != content.metadata.uid {
+                // Answers for a deleted content say nothing of its successor.
+                run = Run::default();
+            }
+            uid.clone_from(&content.metadata.uid);
             match self.round(key, &content, &mut run).await {
                 Round::Again => {}
                 Round::End(outcome) => return outcome,
@@ -66,6 +70,14 @@ impl Reconcile<ObjectKey> for Controller {
 impl Controller {
     async fn round(&self, key: &ObjectKey, content: &Arc<VolumeSnapshotContent>, run: &mut Run) -> Round {
         let plan = self.plan(key, content, run);
+        if let Some(deleted) = plan.memory.deleted.clone() {
+            // Known even when the write that follows fails: DeleteSnapshot is not repeated for it.
+            let memory = Memory {
+                deleted: Some(deleted),
+                ..self.memory(key, content)
+            };
+            self.remember(key, content, memory);
+        }
         for step in &plan.steps {
             match self.executor.take(content, step, run.secret.as_ref()).await {
                 Ok(Done::Written) => {}
@@ -137,7 +149,7 @@ impl Controller {
             ApiErrorClass::Conflict => {
                 run.conflicts += 1;
                 if run.conflicts > PATIENT_CONFLICTS {
-                    return Round::End(Outcome::After(self.conflict_pause));
+                    return Round::End(Outcome::retry(error));
                 }
                 self.catch_up(key, content).await;
                 Round::Again

@@ -286,7 +286,8 @@ impl Prepared {
         let of_classes = classes.subscribe(move |change| {
             for content in users.indexed(BY_CLASS, &change.key.name) {
                 let ready = content.status.as_ref().and_then(|status| status.ready_to_use) == Some(true);
-                if content.spec.driver == driver && !ready {
+                let leaving = content.metadata.deletion_timestamp.is_some();
+                if content.spec.driver == driver && (!ready || leaving) {
                     queue.add(ObjectKey::of(&*content));
                 }
             }
@@ -322,7 +323,6 @@ impl Prepared {
                 retry_interval_max: self.config.retry_intervals.1,
             },
             memories: Mutex::default(),
-            conflict_pause: self.config.retry_intervals.0,
         }
     }
 

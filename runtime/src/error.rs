@@ -83,10 +83,12 @@ impl ApiError {
         &self.message
     }
 
-    /// The earliest time for a repetition that the server asked for (`Retry-After`).
+    /// The earliest time for a repetition that the server asked for (`Retry-After`), between 1 s and 60 s: an
+    /// answer of 0 must not make a loop without pause, one of a day must not park the object.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+            .map(|wait| wait.clamp(Duration::from_secs(1), Duration::from_secs(60)))
     }
 
     /// From the HTTP status and the `Status` body of a refusal.
@@ -188,8 +190,12 @@ fn class_of(code: u16, reason: &str) -> ApiErrorClass {
         ("AlreadyExists", _) => ApiErrorClass::AlreadyExists,
         ("Expired" | "Gone", _) | (_, 410) => ApiErrorClass::Gone,
         ("Conflict", _) | (_, 409) => ApiErrorClass::Conflict,
-        ("NotFound", _) | (_, 404) => ApiErrorClass::NotFound,
-        ("Unauthorized" | "Forbidden", _) | (_, 401 | 403) => ApiErrorClass::Forbidden,
+        ("NotFound", _) => ApiErrorClass::NotFound,
+        // A 404 that the API server did not word comes from something between: it says nothing of the object.
+        (_, 404) => ApiErrorClass::Transient,
+        // Tokens rotate: the next one may be good.
+        ("Unauthorized", _) | (_, 401) => ApiErrorClass::Transient,
+        ("Forbidden", _) | (_, 403) => ApiErrorClass::Forbidden,
         (_, 408 | 429) => ApiErrorClass::Transient,
         (_, 400..=499) => ApiErrorClass::Invalid,
         _ => ApiErrorClass::Transient,
@@ -248,11 +254,11 @@ mod tests {
         use ApiErrorClass::{AlreadyExists, Conflict, Forbidden, Gone, Invalid, NotFound, Transient};
         for (code, reason, class) in [
             (400, "BadRequest", Invalid),
-            (401, "Unauthorized", Forbidden),
+            (401, "Unauthorized", Transient),
             (403, "Forbidden", Forbidden),
             (403, "", Forbidden),
             (404, "NotFound", NotFound),
-            (404, "Failed to parse error data", NotFound),
+            (404, "Failed to parse error data", Transient),
             (405, "MethodNotAllowed", Invalid),
             (406, "NotAcceptable", Invalid),
             (408, "Timeout", Transient),

@@ -246,15 +246,10 @@ impl Caches {
     }
 }
 
-/// True for a snapshot that may still wait for a class, a claim, a volume or a node.
+/// True for a snapshot that may still wait for a class, a claim, a volume or a node. A bound one may: its
+/// content can be gone.
 pub(crate) fn is_waiting(snapshot: &VolumeSnapshot) -> bool {
-    let bound = snapshot.status.as_ref().is_some_and(|status| {
-        status
-            .bound_volume_snapshot_content_name
-            .as_deref()
-            .is_some_and(|name| !name.is_empty())
-    });
-    !bound && !is_ready(snapshot)
+    !is_ready(snapshot) && snapshot.metadata.deletion_timestamp.is_none()
 }
 
 /// True when our finalizer is on the claim.

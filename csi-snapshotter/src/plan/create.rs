@@ -19,6 +19,11 @@ use crate::observe::{ContentExt as _, Failure, Observed, Snapshot};
 /// Source: snapshot.md 3.4.1, 3.7, Q23.
 pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let content = observed.content;
+    if content.snapshot_uid().is_empty() {
+        // The name comes from the uid: without it all such contents would share one snapshot.
+        let reason = "spec.volumeSnapshotRef.uid is missing; a content with a volumeHandle needs it";
+        return status::failed(observed, Plan::new(observed), reason, now);
+    }
     let mut notes = Vec::new();
     let parameters = match usable_parameters(observed, &mut notes) {
         Ok(parameters) => parameters,
@@ -52,7 +57,8 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
 pub fn hint(content: &VolumeSnapshotContent) -> CreateSnapshotHint<'_> {
     match content.stored_handle() {
         Some(handle) => CreateSnapshotHint::Stored(handle),
-        None if content.is_being_created() => CreateSnapshotHint::None,
+        // A status without a handle tells of a call that failed.
+        None if content.is_being_created() || content.status.is_some() => CreateSnapshotHint::None,
         None => CreateSnapshotHint::FirstAttempt,
     }
 }
@@ -128,9 +134,9 @@ fn second_snapshot(observed: &Observed<'_>, first: &str, second: &str, now: Time
     let second = Step::Call(Call::Delete {
         snapshot_handle: second.to_string(),
     });
-    status::failed(observed, Plan::new(observed), &reason, now)
-        .step(second)
-        .then(Next::Again)
+    // Deleted first: a refused write of the status must not leave it behind.
+    let plan = Plan::new(observed).step(second);
+    status::failed(observed, plan, &reason, now).then(Next::Again)
 }
 
 fn call_failed(observed: &Observed<'_>, failure: &Failure, now: Timestamp) -> Plan {

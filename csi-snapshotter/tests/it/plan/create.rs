@@ -179,7 +179,7 @@ fn snapshot_case_27_a_second_snapshot_is_deleted_and_both_are_named() {
         message.contains("snap-1") && message.contains("snap-2"),
         "{message}"
     );
-    assert_eq!(plan.steps, [failed(message, false), delete("snap-2")]);
+    assert_eq!(plan.steps, [delete("snap-2"), failed(message, false)]);
     assert_eq!(plan.next, Next::Again);
 
     let deleted = |outcome| Reply::Deleted {

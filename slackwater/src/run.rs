@@ -113,9 +113,20 @@ fn end(outcome: anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<ArgsError>() {
             Some(error) => refuse(error),
-            None => tell(&format!("error: {error:#}"), 1),
+            None => tell(&format!("error: {}", chain(&error)), 1),
         },
     }
+}
+
+/// The causes of an error, each once: many of ours say their cause themselves.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

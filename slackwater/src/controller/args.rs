@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use clap::Parser;
 use runtime::args::{Environment, LogArgs, ProcessArgs, split_prefixed};
+use runtime::crds::Patience;
 
 use super::settings::{Function, Settings, WhenLost};
 
@@ -167,7 +168,7 @@ impl Commands {
     /// The first contradiction.
     pub fn settings(&self, environment: &Environment, when_lost: WhenLost) -> Result<Settings, ArgsError> {
         let driver = self.driver.as_ref().map(ebs_driver::Args::config).transpose()?;
-        let snapshot_controller = self
+        let mut snapshot_controller = self
             .snapshot_controller
             .as_ref()
             .map(snapshot_controller::Args::config)
@@ -177,6 +178,12 @@ impl Commands {
             .as_ref()
             .map(|args| args.config(environment))
             .transpose()?;
+        if when_lost == WhenLost::CompeteAgain
+            && let Some(config) = &mut snapshot_controller
+        {
+            // Beside other functions it waits as they do; alone it ends, as upstream's (decision 4).
+            config.crd_patience = Patience::Endless;
+        }
         Ok(Settings {
             driver,
             snapshot_controller,

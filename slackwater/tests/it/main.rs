@@ -5,6 +5,8 @@
 
 mod budget;
 mod crash_walk;
+mod leases;
+mod process;
 mod replay;
 mod storm;
 mod transports;

@@ -56,13 +56,14 @@ impl Process {
     }
 }
 
-/// The flags' defaults.
-fn settings() -> Settings {
+/// These flags; all others have their defaults.
+fn settings(flags: &[&str]) -> Settings {
     let line = [
         "controller",
         "--functions=driver,snapshot-controller,csi-snapshotter",
     ];
-    let command = ControllerCommand::parse(line.map(OsString::from).to_vec()).unwrap();
+    let line = line.iter().chain(flags).map(OsString::from).collect();
+    let command = ControllerCommand::parse(line).unwrap();
     command
         .commands
         .settings(&Environment::default(), WhenLost::CompeteAgain)
@@ -156,6 +157,11 @@ impl World {
 
     /// Starts a controller process with the driver, the snapshot-controller and the csi-snapshotter.
     pub async fn start(&self, faults: Faults) -> Process {
+        self.start_with(faults, "replica", &[]).await
+    }
+
+    /// The same with flags, as the pod `identity`.
+    pub async fn start_with(&self, faults: Faults, identity: &str, flags: &[&str]) -> Process {
         let scope = self.scope.child();
         let registries: BTreeMap<_, _> = Function::ALL.map(|function| (function, Registry::new())).into();
         let mut kubernetes = BTreeMap::new();
@@ -174,10 +180,10 @@ impl World {
             serves_socket: false,
             clock: self.clock.clone(),
             random: self.random.fork(),
-            identity: "replica".to_owned(),
+            identity: identity.to_owned(),
             namespace: "kube-system".to_owned(),
         };
-        let assembly = Assembly::new(settings(), outside, &scope, &Registry::new())
+        let assembly = Assembly::new(settings(flags), outside, &scope, &Registry::new())
             .await
             .unwrap();
         let ended = Arc::new(Mutex::new(None));

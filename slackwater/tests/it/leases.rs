@@ -1,0 +1,91 @@
+//! Leases: two replicas, a leader that dies, a lease that is stolen.
+
+use std::time::Duration;
+
+use sandbox::ec2::Ec2Options;
+use sandbox::faults::{At, Fault, Faults};
+use sandbox::kube::GroupResource;
+use serde_json::json;
+
+use crate::world::World;
+
+const LEASES: GroupResource<'_> = GroupResource::new("coordination.k8s.io", "leases");
+const NAMES: [&str; 2] = [
+    "snapshot-controller-leader",
+    "external-snapshotter-leader-ebs-csi-aws-com",
+];
+const ELECTED: [&str; 1] = ["--leader-election"];
+
+fn holder(world: &World, lease: &str) -> String {
+    let lease = world.store().get(LEASES, "kube-system", lease);
+    lease
+        .map(|lease| {
+            lease.value()["spec"]["holderIdentity"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_replica_goes_on_where_the_first_one_died() {
+    // The first replica dies at different calls while the snapshot is being made.
+    for number in [30, 36, 40, 44, 48, 52, 56] {
+        let world = World::new(5, Ec2Options::default()).await;
+        let dying = Faults::new(At {
+            number,
+            fault: Fault::CrashAfter,
+        });
+        let mut first = Some(world.start_with(dying, "first", &ELECTED).await);
+        world
+            .until("the first leads", |world| {
+                NAMES.iter().all(|lease| holder(world, lease) == "first")
+            })
+            .await;
+        let _second = world.start_with(Faults::none(), "second", &ELECTED).await;
+        world.create_snapshot("s", "p", "delete");
+        for _ in 0..2_000 {
+            if first.as_ref().is_some_and(|first| first.is_gone()) {
+                first = None;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        world.until("ready", |world| world.is_ready("s")).await;
+        assert_eq!(world.ec2_snapshots().len(), 1, "the first died at call {number}");
+        assert_eq!(
+            world.ec2.count("CreateSnapshot"),
+            1,
+            "the first died at call {number}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_91_a_function_whose_lease_is_stolen_stops_and_competes_again() {
+    let world = World::new(5, Ec2Options::instant()).await;
+    let process = world.start_with(Faults::none(), "first", &ELECTED).await;
+    for lease in NAMES {
+        world
+            .until("it leads", |world| holder(world, lease) == "first")
+            .await;
+        let steal = |lease: &mut serde_json::Value| lease["spec"]["holderIdentity"] = json!("thief");
+        world.store().update(LEASES, "kube-system", lease, steal).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    world.create_snapshot("s", "p", "delete");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(
+        world.ec2.count("CreateSnapshot"),
+        0,
+        "nobody works without a lease"
+    );
+    assert!(world.snapshot("s").unwrap()["metadata"]["finalizers"].is_null());
+    // The thief never renews: the leases run out, and the same process leads again.
+    world.until("ready", |world| world.is_ready("s")).await;
+    assert!(NAMES.iter().all(|lease| holder(&world, lease) == "first"));
+    assert!(
+        !process.is_gone(),
+        "a lost lease ends no process of several functions"
+    );
+}

@@ -1,0 +1,263 @@
+//! The binary as its own process: flags, bad input, exit codes, signals. Nothing leaves the machine.
+
+use std::net::Ipv4Addr;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use runtime::{Clock, Random, Scope};
+use sandbox::ec2::{Ec2, Ec2Options};
+use sandbox::kube::{ApiServer, GroupResource};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_slackwater");
+
+/// Patience with a process.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn run(program: &Path, args: &[&str]) -> Output {
+    Command::new(program)
+        .args(args)
+        .env_remove("KUBECONFIG")
+        .env_remove("NODE_NAME")
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+fn bad_flags_end_with_one_clear_message() {
+    let rows: [(&[&str], i32, &str); 12] = [
+        (&[], 2, "usage: slackwater MODE"),
+        (&["csi-sizer"], 2, "no mode \"csi-sizer\""),
+        (&["csi-snapshotter", "--bogus"], 2, "--bogus"),
+        (&["csi-snapshotter", "--timeout=soon"], 2, "soon"),
+        (
+            &["csi-snapshotter", "--node-deployment", "--leader-election"],
+            1,
+            "--node-deployment and --leader-election",
+        ),
+        (&["csi-snapshotter", "--node-deployment"], 1, "NODE_NAME"),
+        (
+            &["csi-snapshotter", "--snapshot-name-uuid-length=40"],
+            1,
+            "--snapshot-name-uuid-length",
+        ),
+        (
+            &["snapshot-controller", "--feature-gates=Nonsense=true"],
+            1,
+            "Nonsense",
+        ),
+        (&["aws-ebs-csi-driver", "node"], 1, "node"),
+        (
+            &[
+                "aws-ebs-csi-driver",
+                "controller",
+                "--extra-tags=kubernetes.io/x=1",
+            ],
+            1,
+            "kubernetes.io",
+        ),
+        (&["controller", "--functions=csi-resizer"], 2, "csi-resizer"),
+        (&["controller", "--csi-snapshotter.bogus"], 2, "--bogus"),
+    ];
+    for (args, exit_code, says) in rows {
+        let output = run(Path::new(BINARY), args);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(exit_code), "{args:?}: {text}");
+        assert!(text.contains(says), "{args:?}: {text}");
+        assert!(!text.contains("panicked"), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn a_bad_kubeconfig_or_no_cluster_ends_with_one_line_that_says_what_to_do() {
+    for (args, says) in [
+        (
+            vec!["snapshot-controller", "--kubeconfig=/nowhere/kubeconfig"],
+            "/nowhere/kubeconfig",
+        ),
+        (vec!["snapshot-controller"], "--kubeconfig"),
+    ] {
+        let output = Command::new(BINARY)
+            .args(&args)
+            .env_remove("KUBERNETES_SERVICE_HOST")
+            .env_remove("KUBECONFIG")
+            .output()
+            .unwrap();
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(says), "{text}");
+        let errors = text.lines().filter(|line| line.starts_with("error: ")).count();
+        assert_eq!(errors, 1, "{text}");
+    }
+}
+
+#[test]
+fn the_definitions_are_printed_as_they_are_shipped() {
+    let output = run(Path::new(BINARY), &["crds"]);
+    let expected: String = crds::definitions::MANIFESTS
+        .iter()
+        .map(|(_, text)| *text)
+        .collect();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+#[test]
+fn a_link_with_the_name_of_a_mode_is_that_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, says) in [
+        ("snapshot-controller", "snapshot-controller v"),
+        ("csi-snapshotter", "csi-snapshotter v"),
+        ("aws-ebs-csi-driver", "\"driverVersion\": \"v"),
+    ] {
+        let link = folder.path().join(name);
+        symlink(BINARY, &link).unwrap();
+        let output = run(&link, &["--version"]);
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(said(&output).contains(says), "{}", said(&output));
+    }
+}
+
+/// A cluster on loopback for processes.
+struct Cluster {
+    folder: tempfile::TempDir,
+    api: ApiServer,
+    ec2: String,
+    _scope: Scope,
+}
+
+impl Cluster {
+    async fn new(with_definitions: bool) -> Self {
+        let (random, scope) = (Random::from_entropy(), Scope::new());
+        let api = ApiServer::new(Clock::system(), random.fork(), &scope);
+        if with_definitions {
+            for definition in crds::definitions::all() {
+                let kind = GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions");
+                api.store("installer").create(kind, definition).unwrap();
+            }
+        }
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let token = random.uuid();
+        let kubeconfig = api.kubeconfig(listener.local_addr().unwrap(), &token);
+        std::fs::write(folder.path().join("kubeconfig"), kubeconfig).unwrap();
+        api.serve(listener, &token);
+        let ec2 = Ec2::new(Clock::system(), random, Ec2Options::default());
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
+        let ec2 = ec2.serve(listener, &scope).unwrap();
+        Self {
+            folder,
+            api,
+            ec2,
+            _scope: scope,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(BINARY);
+        command
+            .args(args)
+            .arg(format!("--kubeconfig={}", self.path("kubeconfig").display()))
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_EC2_ENDPOINT", &self.ec2)
+            .env("AWS_ACCESS_KEY_ID", "sandbox")
+            .env("AWS_SECRET_ACCESS_KEY", "sandbox")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    fn lease_holder(&self, name: &str) -> Option<String> {
+        let leases = GroupResource::new("coordination.k8s.io", "leases");
+        let lease = self.api.store("user").get(leases, "default", name)?;
+        lease.value()["spec"]["holderIdentity"]
+            .as_str()
+            .map(str::to_owned)
+    }
+}
+
+#[tokio::test]
+async fn snapshot_case_12_missing_definitions_end_the_snapshot_controller_and_name_the_command() {
+    let cluster = Cluster::new(false).await;
+    let process = cluster
+        .command(&["snapshot-controller", "--retry-crd-interval-max=0s"])
+        .spawn()
+        .unwrap();
+    let output = tokio::time::timeout(PATIENCE, process.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("slackwater crds"), "{text}");
+    assert!(text.contains("volumesnapshots.snapshot.storage.k8s.io"), "{text}");
+}
+
+#[tokio::test]
+async fn snapshot_case_91_sigterm_gives_the_leases_back_and_exits_0() {
+    let cluster = Cluster::new(true).await;
+    let mut process = cluster
+        .command(&[
+            "controller",
+            "--functions=driver,snapshot-controller,csi-snapshotter",
+            "--leader-election",
+            "--leader-election-namespace=default",
+            &format!("--driver.endpoint=unix://{}", cluster.path("csi.sock").display()),
+            "--driver.http-endpoint=127.0.0.1:0",
+            "--snapshot-controller.http-endpoint=127.0.0.1:0",
+            "--csi-snapshotter.http-endpoint=127.0.0.1:0",
+        ])
+        .spawn()
+        .unwrap();
+    let leases = [
+        "snapshot-controller-leader",
+        "external-snapshotter-leader-ebs-csi-aws-com",
+    ];
+    let leads = |lease: &&str| {
+        cluster
+            .lease_holder(lease)
+            .is_some_and(|holder| !holder.is_empty())
+    };
+    let led = tokio::time::timeout(PATIENCE, async {
+        while !leases.iter().all(leads) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    led.await.unwrap();
+    let id = process.id().unwrap().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let status = tokio::time::timeout(PATIENCE, process.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    for lease in leases {
+        assert_eq!(cluster.lease_holder(lease).as_deref(), Some(""), "{lease}");
+    }
+    assert!(!cluster.path("csi.sock").exists(), "the socket file is removed");
+}

@@ -42,6 +42,7 @@ impl Controller {
             .env("AWS_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", "sandbox")
             .env("AWS_SECRET_ACCESS_KEY", "sandbox")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct Prepared {
     elector: Option<LeaderElector>,
     recorder: Recorder,
     queue: Queue<ObjectKey>,
+    /// Not the first term of leadership in this process.
+    has_led: AtomicBool,
 }
 
 /// What must stay the same over a reconnection.
@@ -153,6 +156,7 @@ pub async fn prepare(config: Config, context: Context, driver: Channel) -> Resul
         elector,
         recorder,
         queue,
+        has_led: AtomicBool::new(false),
     })
 }
 
@@ -260,6 +264,9 @@ impl Prepared {
 
     /// Works until the scope is stopping and running contents are done.
     async fn work(&self, scope: Scope) {
+        if self.has_led.swap(true, Ordering::Relaxed) {
+            self.context.watches.relist();
+        }
         let selection = match &self.config.node {
             Some(node) => Selection::labels(format!("{}={node}", names::MANAGED_BY_LABEL)),
             None => Selection::default(),

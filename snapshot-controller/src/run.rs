@@ -1,6 +1,7 @@
 //! Start-up, leader election, work.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
@@ -35,6 +36,8 @@ pub struct Prepared {
     queues: Queues,
     /// Asked once, by the first term of leadership.
     claim_verb: OnceCell<ClaimVerb>,
+    /// Not the first term of leadership in this process.
+    has_led: AtomicBool,
 }
 
 /// Runs the function until `context.scope` is stopping and all is drained.
@@ -85,6 +88,7 @@ pub async fn prepare(config: Config, context: Context) -> Result<Prepared, Error
         metrics,
         queues,
         claim_verb: OnceCell::new(),
+        has_led: AtomicBool::new(false),
     })
 }
 
@@ -149,6 +153,9 @@ impl Prepared {
 
     /// Works until the scope is stopping and running objects are done.
     async fn work(&self, scope: Scope) {
+        if self.has_led.swap(true, Ordering::Relaxed) {
+            self.context.watches.relist();
+        }
         // Watches are started by leaders only.
         let caches = Caches::start(&self.context.watches, self.config.options);
         let verb = tokio::select! {

@@ -125,7 +125,7 @@ impl<K: Cached> Cache<K> {
         self.hub.record_deleted(key, uid);
     }
 
-    /// Resolves when the first list is in.
+    /// Resolves when the first list is in, and after [`super::Watches::relist`] when the new one is.
     pub async fn synced(&self) {
         let mut synced = self.hub.synced();
         // Fails only when the hub is gone, which this holds.

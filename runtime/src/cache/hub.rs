@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Resource;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::store::{Listed, StaleList, Store};
@@ -23,7 +23,9 @@ pub(super) struct Hub<K> {
     state: Mutex<State<K>>,
     /// Counts changes, for those who wait.
     changed: watch::Sender<u64>,
+    /// False until the first list is in, and while another one is asked for.
     synced: watch::Sender<bool>,
+    relist: Notify,
     trim: Option<Trim<K>>,
 }
 
@@ -70,6 +72,7 @@ impl<K: Resource> Hub<K> {
             }),
             changed: watch::Sender::new(0),
             synced: watch::Sender::new(false),
+            relist: Notify::new(),
             trim,
         }
     }
@@ -131,6 +134,23 @@ impl<K: Resource> Hub<K> {
 
     pub(super) fn synced(&self) -> watch::Receiver<bool> {
         self.synced.subscribe()
+    }
+
+    /// Asks for a list, unless one is under way.
+    pub(super) fn relist(&self) {
+        if self.synced.send_replace(false) {
+            self.relist.notify_one();
+        }
+    }
+
+    /// Resolves when a list was asked for.
+    pub(super) async fn relist_wanted(&self) {
+        self.relist.notified().await;
+    }
+
+    /// Whether a list is asked for and not yet in.
+    pub(super) fn is_listing(&self) -> bool {
+        !*self.synced.borrow()
     }
 
     pub(super) fn subscribe(&self, handler: Handler<K>) -> u64 {

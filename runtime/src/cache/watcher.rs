@@ -87,6 +87,9 @@ impl<K: Cached> Watcher<K> {
                 metrics.relisted(&K::kind(&()), reason);
             }
             tracing::info!(kind = %K::kind(&()), %error, "listing again");
+            if self.hub.is_listing() {
+                continue;
+            }
             if error.class() != ApiErrorClass::Gone || began.elapsed() < HEALTHY {
                 self.pause("watch", &error).await;
             }
@@ -177,6 +180,9 @@ impl<K: Cached> Watcher<K> {
                     _ => End::Broken(error),
                 },
             };
+            if self.hub.is_listing() {
+                return ApiError::no_answer("a list is asked for");
+            }
             match end {
                 End::Relist(error) => return error,
                 End::Ended if began.elapsed() >= HEALTHY => self.recovered(),
@@ -186,13 +192,21 @@ impl<K: Cached> Watcher<K> {
                 }
                 End::Broken(error) => self.pause("watch", &error).await,
             }
+            if self.hub.is_listing() {
+                return ApiError::no_answer("a list is asked for");
+            }
         }
     }
 
     /// Applies the events of one open watch; `version` follows them.
     async fn read(&mut self, stream: &mut Stream<K>, version: &mut String) -> End {
         loop {
-            let event = match stream.next().await {
+            let event = tokio::select! {
+                biased;
+                () = self.hub.relist_wanted() => return End::Ended,
+                event = stream.next() => event,
+            };
+            let event = match event {
                 Ok(Some(event)) => event,
                 Ok(None) => return End::Ended,
                 Err(error) => return End::Broken(error),
@@ -263,7 +277,11 @@ impl<K: Cached> Watcher<K> {
         } else {
             tracing::debug!(%kind, verb, %error, ?wait, "trying again");
         }
-        tokio::time::sleep(wait).await;
+        tokio::select! {
+            biased;
+            () = self.hub.relist_wanted() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
     }
 
     fn lasting(&self) -> Duration {

@@ -44,6 +44,8 @@ struct Inner {
 struct Known {
     /// Holds `Cache<K>` for the `TypeId` of `K`.
     caches: BTreeMap<(TypeId, Selection), Box<dyn Any + Send + Sync>>,
+    /// Ask each cache for a list.
+    relists: Vec<Arc<dyn Fn() + Send + Sync>>,
     /// Holds `Trim<K>`.
     trims: BTreeMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
@@ -101,9 +103,19 @@ impl Watches {
         let hub = Arc::new(Hub::new(selection != Selection::default(), trim.cloned()));
         let cache = Cache::new(hub.clone());
         known.caches.insert(place, Box::new(cache.clone()));
+        let asked = hub.clone();
+        known.relists.push(Arc::new(move || asked.relist()));
         drop(known);
         self.inner.start(hub, selection);
         cache
+    }
+
+    /// Makes every cache list again; [`Cache::synced`] waits for it. For a function that leads once more in
+    /// the same process: others have led meanwhile, and a watch that is in its back-off does not show yet
+    /// what they did.
+    pub fn relist(&self) {
+        let relists = self.inner.known().relists.clone();
+        relists.iter().for_each(|relist| relist());
     }
 
     /// Drops what no reader of this process needs of every object of this kind, before it is stored. Must be

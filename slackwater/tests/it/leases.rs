@@ -16,6 +16,16 @@ const NAMES: [&str; 2] = [
 ];
 const ELECTED: [&str; 1] = ["--leader-election"];
 
+/// Streaming lists and plain ones.
+fn lists_of_contents(world: &World) -> usize {
+    let audit = world.api.audit();
+    audit
+        .iter()
+        .filter(|request| request.resource == "volumesnapshotcontents")
+        .filter(|request| matches!(request.verb, "list" | "watch"))
+        .count()
+}
+
 fn holder(world: &World, lease: &str) -> String {
     let lease = world.store().get(LEASES, "kube-system", lease);
     lease
@@ -81,9 +91,14 @@ async fn snapshot_case_91_a_function_whose_lease_is_stolen_stops_and_competes_ag
         "nobody works without a lease"
     );
     assert!(world.snapshot("s").unwrap()["metadata"]["finalizers"].is_null());
-    // The thief never renews: the leases run out, and the same process leads again.
+    // The thief never renews: the leases run out, and the same process leads again, on new lists.
+    let lists = lists_of_contents(&world);
     world.until("ready", |world| world.is_ready("s")).await;
     assert!(NAMES.iter().all(|lease| holder(&world, lease) == "first"));
+    assert!(
+        lists_of_contents(&world) > lists,
+        "what others did meanwhile is listed"
+    );
     assert!(
         !process.is_gone(),
         "a lost lease ends no process of several functions"

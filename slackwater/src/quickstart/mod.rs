@@ -78,7 +78,12 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     }
     if args.stay {
         screen.plain(&stage.open().await?)?;
-        signals.relay(&scope).await;
+        // The first signal is enough: nothing here has to be drained.
+        tokio::select! {
+            biased;
+            () = scope.stopping() => {}
+            () = signals.relay(&scope) => {}
+        }
     }
     Ok(())
 }

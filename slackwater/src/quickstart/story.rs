@@ -1,6 +1,6 @@
 //! The story: a claim on a volume, a snapshot from pending to ready, an import, the deletion of all of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sandbox::ec2::Ec2;
@@ -94,7 +94,7 @@ impl Story<'_> {
     /// Follows a snapshot until it is ready: its events, the progress that EC2 reports, its status.
     async fn until_ready(&mut self, snapshot: &Reference) -> Result<(), Error> {
         let (screen, ec2, api) = (&mut *self.screen, self.ec2, self.api);
-        let mut told = BTreeMap::new();
+        let mut told = Told::new();
         let mut failed = Ok(());
         let ready = self
             .person
@@ -111,7 +111,7 @@ impl Story<'_> {
         // The last event is written after the status, asynchronously.
         for _ in 0..40 {
             tell_events(self.screen, self.api, &snapshot.name, &mut told)?;
-            if told.keys().any(|(reason, _)| reason == "SnapshotReady") {
+            if told.iter().any(|(reason, _)| reason == "SnapshotReady") {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
@@ -223,7 +223,7 @@ fn text<'a>(object: Option<&'a Value>, pointer: &str) -> &'a str {
 }
 
 /// Events by reason and message, each told once.
-type Told = BTreeMap<(String, String), ()>;
+type Told = BTreeSet<(String, String)>;
 
 fn tell_events(
     screen: &mut Screen,
@@ -243,10 +243,10 @@ fn tell_events(
             text(Some(event), "/reason").to_owned(),
             text(Some(event), "/message").to_owned(),
         );
-        if !told.contains_key(&(reason.clone(), message.clone())) {
+        if !told.contains(&(reason.clone(), message.clone())) {
             let kind = text(Some(event), "/type");
             screen.line(&format!("event {kind} {reason}: {message}"))?;
-            told.insert((reason, message), ());
+            told.insert((reason, message));
         }
     }
     Ok(())

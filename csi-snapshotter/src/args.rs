@@ -7,9 +7,7 @@ use std::time::Duration;
 use csi::Address;
 use csi::address::InvalidAddress;
 use runtime::args::{
-    ElectionArgsError, Environment, FeatureGateArgs, FeatureGates, Gate, GateError, GoDuration, HttpAddress,
-    HttpArgs, HttpArgsError, KubeArgs, LeaderElectionArgs, LogArgs, ProcessArgs, RetryArgs, RetryArgsError,
-    Stage, parse_bool,
+    CommonArgs, CommonArgsError, CommonConfig, Environment, Gate, GoDuration, Stage, parse_bool,
 };
 use runtime::http::ReadyHandle;
 
@@ -21,27 +19,9 @@ use runtime::http::ReadyHandle;
     about = "Drives a CSI driver from VolumeSnapshotContent objects"
 )]
 pub struct Args {
-    /// Version and the like.
+    /// What every controller has.
     #[command(flatten)]
-    pub process: ProcessArgs,
-    /// The API server.
-    #[command(flatten)]
-    pub kube: KubeArgs,
-    /// Leader election.
-    #[command(flatten)]
-    pub election: LeaderElectionArgs,
-    /// Metrics and health.
-    #[command(flatten)]
-    pub http: HttpArgs,
-    /// Back-off.
-    #[command(flatten)]
-    pub retry: RetryArgs,
-    /// Feature gates.
-    #[command(flatten)]
-    pub gates: FeatureGateArgs,
-    /// Logging.
-    #[command(flatten)]
-    pub log: LogArgs,
+    pub common: CommonArgs,
     /// What only this function has.
     #[command(flatten)]
     pub own: OwnArgs,
@@ -138,23 +118,16 @@ pub enum ConfigError {
     /// `--csi-address`.
     #[error("--csi-address: {0}")]
     Address(#[from] InvalidAddress),
-    /// Metrics addresses.
+    /// What every controller has.
     #[error(transparent)]
-    Http(#[from] HttpArgsError),
-    /// Back-off.
-    #[error(transparent)]
-    Retry(#[from] RetryArgsError),
-    /// Leader election.
-    #[error(transparent)]
-    Election(#[from] ElectionArgsError),
-    /// Feature gates.
-    #[error(transparent)]
-    Gates(#[from] GateError),
+    Common(#[from] CommonArgsError),
 }
 
 /// What `run` is given: flags that were checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What every controller has.
+    pub common: CommonConfig,
     /// Where the driver listens, if it is not in this process.
     pub csi_address: Address,
     /// Longest time of one CSI call.
@@ -171,20 +144,12 @@ pub struct Config {
     pub resync_period: Duration,
     /// Contents at the same time.
     pub workers: usize,
-    /// First and longest wait after failures.
-    pub retry_intervals: (Duration, Duration),
-    /// The flags of leader election, where it is on.
-    pub election: Option<LeaderElectionArgs>,
-    /// Where metrics and health are to be served; that is the caller's work.
-    pub http: Option<HttpAddress>,
     /// End when the connection to the driver is lost.
     pub exit_on_connection_loss: bool,
     /// Where the reason of an exit goes with `exit_on_connection_loss`.
     pub termination_log: PathBuf,
     /// Entry of `/readyz?verbose` that tells of missing definitions.
     pub crds_remark: Option<ReadyHandle>,
-    /// Feature gates.
-    pub gates: FeatureGates,
 }
 
 impl Args {
@@ -194,8 +159,8 @@ impl Args {
     /// The first contradiction, before anything is called.
     pub fn config(&self, environment: &Environment) -> Result<Config, ConfigError> {
         let own = &self.own;
-        let http = self.http.address()?;
-        if own.node_deployment && self.election.leader_election {
+        let common = self.common.config(&GATES)?;
+        if own.node_deployment && common.election.is_some() {
             return Err(ConfigError::NodeDeploymentWithElection);
         }
         let node = match (own.node_deployment, environment.node_name.clone()) {
@@ -220,11 +185,8 @@ impl Args {
         if own.timeout.0.is_zero() {
             return Err(ConfigError::Zero("timeout"));
         }
-        self.retry.validate()?;
-        if self.election.leader_election {
-            self.election.validate()?;
-        }
         Ok(Config {
+            common,
             csi_address: own.csi_address.parse()?,
             timeout: own.timeout.0,
             name_prefix: own.snapshot_name_prefix.clone(),
@@ -233,13 +195,9 @@ impl Args {
             node,
             resync_period: own.resync_period.0,
             workers: own.worker_threads,
-            retry_intervals: self.retry.intervals(),
-            election: Some(self.election.clone()).filter(|election| election.leader_election),
-            http,
             exit_on_connection_loss: own.exit_on_connection_loss,
             termination_log: runtime::process::TERMINATION_LOG.into(),
             crds_remark: None,
-            gates: self.gates.resolve(&GATES)?,
         })
     }
 }

@@ -103,7 +103,7 @@ pub async fn run(config: Config, context: Context, driver: Channel) -> Result<()
 /// # Errors
 /// The driver is none that we can work with.
 pub async fn prepare(config: Config, context: Context, driver: Channel) -> Result<Prepared, Error> {
-    for warning in &config.gates.warnings {
+    for warning in &config.common.gates.warnings {
         tracing::warn!("{warning}");
     }
     let metrics = Metrics::new(&context.registry)?;
@@ -132,7 +132,7 @@ pub async fn prepare(config: Config, context: Context, driver: Channel) -> Resul
     let _ = wait_for_crds(&context.client, &kinds, Patience::Endless, Some(&gauge), remark).await;
     let recorder = Recorder::new(&context, &events::component(&known.name));
     let elector = elector(&config, &context, &known.name, &recorder)?;
-    let (start, max) = config.retry_intervals;
+    let (start, max) = config.common.retry_intervals;
     let options = QueueOptions {
         name: format!("{NAME}-content"),
         workers: config.workers,
@@ -166,7 +166,7 @@ fn elector(
     driver: &str,
     recorder: &Recorder,
 ) -> Result<Option<LeaderElector>, Error> {
-    let Some(args) = &config.election else {
+    let Some(args) = &config.common.election else {
         return Ok(None);
     };
     let lease = format!("external-snapshotter-leader-{driver}");
@@ -327,7 +327,7 @@ impl Prepared {
                 name_prefix: self.config.name_prefix.clone(),
                 name_uid_length: self.config.name_uid_length,
                 extra_create_metadata: self.config.extra_create_metadata,
-                retry_interval_max: self.config.retry_intervals.1,
+                retry_interval_max: self.config.common.retry_intervals.1,
             },
             memories: Mutex::default(),
         }

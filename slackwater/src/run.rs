@@ -41,7 +41,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Mode::SnapshotController => parsed(
             runtime::args::parse::<snapshot_controller::Args>(invocation.args),
             |args| {
-                let (process, log) = (args.process.clone(), args.log.clone());
+                let (process, log) = (args.common.process.clone(), args.common.log.clone());
                 let commands = Commands {
                     snapshot_controller: Some(args),
                     ..Commands::default()
@@ -52,7 +52,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Mode::CsiSnapshotter => parsed(
             runtime::args::parse::<csi_snapshotter::Args>(invocation.args),
             |args| {
-                let (process, log) = (args.process.clone(), args.log.clone());
+                let (process, log) = (args.common.process.clone(), args.common.log.clone());
                 let commands = Commands {
                     csi_snapshotter: Some(args),
                     ..Commands::default()

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::args::{
-    ElectionArgsError, FeatureGateArgs, FeatureGates, Gate, GateError, GoDuration, HttpAddress, HttpArgs,
-    HttpArgsError, KubeArgs, LeaderElectionArgs, LogArgs, ProcessArgs, RetryArgs, RetryArgsError, Stage,
-    parse_bool,
-};
+use runtime::args::{CommonArgs, CommonArgsError, CommonConfig, Gate, GoDuration, Stage, parse_bool};
 use runtime::crds::Patience;
 use runtime::http::ReadyHandle;
 
@@ -20,27 +16,9 @@ use crate::plan::Options;
     about = "Reconciles VolumeSnapshot, VolumeSnapshotContent and VolumeSnapshotClass"
 )]
 pub struct Args {
-    /// Version and the like.
+    /// What every controller has.
     #[command(flatten)]
-    pub process: ProcessArgs,
-    /// The API server.
-    #[command(flatten)]
-    pub kube: KubeArgs,
-    /// Leader election.
-    #[command(flatten)]
-    pub election: LeaderElectionArgs,
-    /// Metrics and health.
-    #[command(flatten)]
-    pub http: HttpArgs,
-    /// Back-off.
-    #[command(flatten)]
-    pub retry: RetryArgs,
-    /// Feature gates.
-    #[command(flatten)]
-    pub gates: FeatureGateArgs,
-    /// Logging.
-    #[command(flatten)]
-    pub log: LogArgs,
+    pub common: CommonArgs,
     /// What only this function has.
     #[command(flatten)]
     pub own: OwnArgs,
@@ -92,41 +70,26 @@ pub enum ConfigError {
     /// Nothing would ever be done.
     #[error("--{0} must be greater than 0")]
     Zero(&'static str),
-    /// Metrics addresses.
+    /// What every controller has.
     #[error(transparent)]
-    Http(#[from] HttpArgsError),
-    /// Back-off.
-    #[error(transparent)]
-    Retry(#[from] RetryArgsError),
-    /// Leader election.
-    #[error(transparent)]
-    Election(#[from] ElectionArgsError),
-    /// Feature gates.
-    #[error(transparent)]
-    Gates(#[from] GateError),
+    Common(#[from] CommonArgsError),
 }
 
 /// What `run` is given: flags that were checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What every controller has.
+    pub common: CommonConfig,
     /// Zero means never.
     pub resync_period: Duration,
     /// Objects of each kind at the same time.
     pub workers: usize,
-    /// First and longest wait after failures.
-    pub retry_intervals: (Duration, Duration),
     /// How long to wait for the definitions. `slackwater controller` sets [`Patience::Endless`] (decision 4).
     pub crd_patience: Patience,
     /// Entry of `/readyz?verbose` that tells of missing definitions.
     pub crds_remark: Option<ReadyHandle>,
     /// Options that change decisions.
     pub options: Options,
-    /// The flags of leader election, where it is on.
-    pub election: Option<LeaderElectionArgs>,
-    /// Where metrics and health are to be served; that is the caller's work.
-    pub http: Option<HttpAddress>,
-    /// Feature gates.
-    pub gates: FeatureGates,
 }
 
 impl Args {
@@ -136,27 +99,20 @@ impl Args {
     /// The first contradiction, before anything is sent.
     pub fn config(&self) -> Result<Config, ConfigError> {
         let own = &self.own;
-        let http = self.http.address()?;
+        let common = self.common.config(&GATES)?;
         if own.worker_threads == 0 {
             return Err(ConfigError::Zero("worker-threads"));
         }
-        self.retry.validate()?;
-        if self.election.leader_election {
-            self.election.validate()?;
-        }
         Ok(Config {
+            common,
             resync_period: own.resync_period.0,
             workers: own.worker_threads,
-            retry_intervals: self.retry.intervals(),
             crd_patience: Patience::AtMost(own.retry_crd_interval_max.0),
             crds_remark: None,
             options: Options {
                 record_volume_mode: own.prevent_volume_mode_conversion,
                 distributed: own.enable_distributed_snapshotting,
             },
-            election: Some(self.election.clone()).filter(|election| election.leader_election),
-            http,
-            gates: self.gates.resolve(&GATES)?,
         })
     }
 }
@@ -176,12 +132,12 @@ mod tests {
         assert_eq!(config.resync_period, Duration::from_secs(900));
         assert_eq!(config.workers, 10);
         assert_eq!(
-            config.retry_intervals,
+            config.common.retry_intervals,
             (Duration::from_secs(1), Duration::from_secs(300))
         );
         assert_eq!(config.crd_patience, Patience::AtMost(Duration::from_secs(30)));
         assert_eq!(config.options, Options::default());
-        assert!(config.election.is_none() && config.http.is_none());
+        assert!(config.common.election.is_none() && config.common.http.is_none());
     }
 
     #[test]
@@ -198,9 +154,9 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.workers, 3);
-        assert!(config.election.is_some() && config.http.is_some());
+        assert!(config.common.election.is_some() && config.common.http.is_some());
         assert!(config.options.distributed && !config.options.record_volume_mode);
-        assert!(!config.gates.enabled("CSIVolumeGroupSnapshot"));
+        assert!(!config.common.gates.enabled("CSIVolumeGroupSnapshot"));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub async fn run(config: Config, context: Context) -> Result<(), Error> {
 /// # Errors
 /// They did not appear in time.
 pub async fn prepare(config: Config, context: Context) -> Result<Prepared, Error> {
-    for warning in &config.gates.warnings {
+    for warning in &config.common.gates.warnings {
         tracing::warn!("{warning}");
     }
     let metrics = Arc::new(Metrics::new(&context.registry, &context.clock)?);
@@ -93,7 +93,7 @@ pub async fn prepare(config: Config, context: Context) -> Result<Prepared, Error
 }
 
 fn elector(config: &Config, context: &Context, recorder: &Recorder) -> Result<Option<LeaderElector>, Error> {
-    let Some(args) = &config.election else {
+    let Some(args) = &config.common.election else {
         return Ok(None);
     };
     let options = ElectionOptions::from_args(args, NAME, LEASE, &context.namespace, &context.identity);
@@ -108,7 +108,7 @@ fn elector(config: &Config, context: &Context, recorder: &Recorder) -> Result<Op
 }
 
 fn queue(of: &str, config: &Config, context: &Context) -> Result<Queue<ObjectKey>, Error> {
-    let (start, max) = config.retry_intervals;
+    let (start, max) = config.common.retry_intervals;
     let options = QueueOptions {
         name: format!("{NAME}-{of}"),
         workers: config.workers,

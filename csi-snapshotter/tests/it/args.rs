@@ -25,12 +25,12 @@ fn defaults_are_those_of_upstream() {
     assert_eq!(config.resync_period, Duration::from_secs(900));
     assert_eq!(config.workers, 10);
     assert_eq!(
-        config.retry_intervals,
+        config.common.retry_intervals,
         (Duration::from_secs(1), Duration::from_secs(300))
     );
-    assert!(!config.extra_create_metadata && config.node.is_none() && config.http.is_none());
-    assert!(config.election.is_none() && !config.exit_on_connection_loss);
-    assert!(config.gates.enabled("CSIVolumeGroupSnapshot"));
+    assert!(!config.extra_create_metadata && config.node.is_none() && config.common.http.is_none());
+    assert!(config.common.election.is_none() && !config.exit_on_connection_loss);
+    assert!(config.common.gates.enabled("CSIVolumeGroupSnapshot"));
 }
 
 #[test]
@@ -44,11 +44,11 @@ fn the_flags_of_the_ebs_chart_are_read() {
         config.csi_address.to_string(),
         "unix:///var/lib/csi/sockets/pluginproxy/csi.sock"
     );
-    assert!(config.extra_create_metadata && config.election.is_some());
+    assert!(config.extra_create_metadata && config.common.election.is_some());
     assert_eq!((config.workers, config.name_uid_length), (100, Some(8)));
-    assert_eq!(config.retry_intervals.1, Duration::from_secs(1800));
+    assert_eq!(config.common.retry_intervals.1, Duration::from_secs(1800));
     assert_eq!(config.timeout, Duration::from_secs(30));
-    assert!(!config.gates.enabled("CSIVolumeGroupSnapshot"));
+    assert!(!config.common.gates.enabled("CSIVolumeGroupSnapshot"));
 }
 
 #[test]

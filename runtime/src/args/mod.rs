@@ -1,11 +1,12 @@
 //! Command line groups that the modes share, with upstream's names and defaults.
 //!
-//! A mode flattens the groups it needs into its own clap struct and reads it with [`parse`], which accepts
+//! A mode flattens [`CommonArgs`], or the groups it needs, into its own clap struct and reads it with [`parse`], which accepts
 //! Go's spellings (`-flag`, `--flag`, `=` or a space, `-v5`, `--leader-election=false`).
 //! Sources: sidecars 1.1, snapshot 5.1.
 //!
 //! | Module | Subject |
 //! |---|---|
+//! | `common` | the groups that every controller has |
 //! | `connection` | API server and its limits |
 //! | `duration` | Go's duration syntax |
 //! | `election` | leader election |
@@ -16,6 +17,7 @@
 //! | `retry` | back-off and workers |
 //! | `spelling` | Go's flag spellings |
 
+mod common;
 mod connection;
 mod duration;
 mod election;
@@ -28,6 +30,7 @@ mod spelling;
 
 use std::ffi::OsString;
 
+pub use common::{CommonArgs, CommonArgsError, CommonConfig};
 pub use connection::{KubeArgs, RateLimit};
 pub use duration::{GoDuration, ParseDurationError};
 pub use election::{ElectionArgsError, LeaderElectionArgs, parse_labels};

@@ -265,12 +265,12 @@ mod tests {
         .unwrap()
         .commands;
         let snapshotter = command.csi_snapshotter.unwrap();
-        assert_eq!(snapshotter.kube.kubeconfig, "/k");
+        assert_eq!(snapshotter.common.kube.kubeconfig, "/k");
         assert_eq!(snapshotter.own.worker_threads, 50);
-        assert_eq!(snapshotter.http.http_endpoint, ":3306");
+        assert_eq!(snapshotter.common.http.http_endpoint, ":3306");
         let controller = command.snapshot_controller.unwrap();
-        assert_eq!(controller.kube.kubeconfig, "/k");
-        assert_eq!(controller.http.http_endpoint, "127.0.0.1:0");
+        assert_eq!(controller.common.kube.kubeconfig, "/k");
+        assert_eq!(controller.common.http.http_endpoint, "127.0.0.1:0");
         assert_eq!(command.driver.unwrap().controller.batching, Some(true));
     }
 

@@ -201,7 +201,7 @@ impl Builder {
     fn snapshot_controller(&mut self, config: snapshot_controller::Config) -> Result<(), Error> {
         let context = self.context(Function::SnapshotController)?;
         let when_lost = self.when_lost;
-        let elections = self.elections(Function::SnapshotController, config.election.is_some());
+        let elections = self.elections(Function::SnapshotController, config.common.election.is_some());
         self.running.push(Box::pin(async move {
             let stopping = context.scope.stopping_token();
             let prepared = tokio::select! {
@@ -229,7 +229,7 @@ impl Builder {
     fn csi_snapshotter(&mut self, config: csi_snapshotter::Config) -> Result<(), Error> {
         let context = self.context(Function::CsiSnapshotter)?;
         let when_lost = self.when_lost;
-        let elections = self.elections(Function::CsiSnapshotter, config.election.is_some());
+        let elections = self.elections(Function::CsiSnapshotter, config.common.election.is_some());
         let channel = match &self.channel {
             Some(channel) => channel.clone(),
             None => {

@@ -100,11 +100,11 @@ fn addresses(settings: &Settings) -> BTreeMap<Function, HttpAddress> {
     let snapshot_controller = settings
         .snapshot_controller
         .as_ref()
-        .and_then(|config| config.http.clone());
+        .and_then(|config| config.common.http.clone());
     let csi_snapshotter = settings
         .csi_snapshotter
         .as_ref()
-        .and_then(|config| config.http.clone());
+        .and_then(|config| config.common.http.clone());
     [
         (Function::Driver, driver),
         (Function::SnapshotController, snapshot_controller),
@@ -127,8 +127,11 @@ async fn outside(
         .collect();
     let mut kubernetes = BTreeMap::new();
     let mut watches = None;
-    let snapshot_controller = commands.snapshot_controller.as_ref().map(|args| &args.kube);
-    let csi_snapshotter = commands.csi_snapshotter.as_ref().map(|args| &args.kube);
+    let snapshot_controller = commands
+        .snapshot_controller
+        .as_ref()
+        .map(|args| &args.common.kube);
+    let csi_snapshotter = commands.csi_snapshotter.as_ref().map(|args| &args.common.kube);
     for (function, kube) in [
         (Function::SnapshotController, snapshot_controller),
         (Function::CsiSnapshotter, csi_snapshotter),
@@ -147,11 +150,11 @@ async fn outside(
         settings
             .snapshot_controller
             .as_ref()
-            .and_then(|config| config.election.as_ref()),
+            .and_then(|config| config.common.election.as_ref()),
         settings
             .csi_snapshotter
             .as_ref()
-            .and_then(|config| config.election.as_ref()),
+            .and_then(|config| config.common.election.as_ref()),
     ];
     let namespace = elections
         .into_iter()

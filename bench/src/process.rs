@@ -6,11 +6,15 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use slackwater::controller::Function;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::world::World;
+use crate::in_process::flags;
+use crate::reading::Usage;
+use crate::usage;
+use crate::world::Doors;
 
 /// How long the process may take to become ready.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,20 +29,24 @@ pub struct Controller {
 
 impl Controller {
     /// Starts it and waits until `/readyz` is good.
-    pub async fn start(binary: &Path, world: &World) -> anyhow::Result<Self> {
+    pub async fn start(binary: &Path, doors: &Doors, workers: usize) -> anyhow::Result<Self> {
         let address = free_address()?;
-        let others = [free_address()?, free_address()?];
         let mut command = Command::new(binary);
         command
             .arg("controller")
-            .arg("--functions=driver,snapshot-controller,csi-snapshotter")
+            .args(flags(workers))
             .arg("--leader-election")
-            .arg(format!("--kubeconfig={}", world.kubeconfig().display()))
-            .arg(format!("--driver.endpoint=unix://{}", world.socket().display()))
-            .arg(format!("--driver.http-endpoint={address}"))
-            .arg(format!("--snapshot-controller.http-endpoint={}", others[0]))
-            .arg(format!("--csi-snapshotter.http-endpoint={}", others[1]))
-            .env("AWS_EC2_ENDPOINT", &world.ec2)
+            .arg(format!("--kubeconfig={}", doors.kubeconfig().display()))
+            .arg(format!("--driver.endpoint=unix://{}", doors.socket().display()))
+            .arg(format!("--driver.http-endpoint={address}"));
+        for function in Function::ALL
+            .iter()
+            .filter(|function| **function != Function::Driver)
+        {
+            command.arg(format!("--{function}.http-endpoint={}", free_address()?));
+        }
+        command
+            .env("AWS_EC2_ENDPOINT", &doors.ec2)
             .env("AWS_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", "sandbox")
             .env("AWS_SECRET_ACCESS_KEY", "sandbox")
@@ -76,16 +84,9 @@ impl Controller {
         self.ready_after
     }
 
-    /// Resident memory now.
-    pub fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let id = self.child.id().context("the process has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("no VmRSS")?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kib * 1024)
+    /// What it has used so far.
+    pub fn usage(&self) -> anyhow::Result<Usage> {
+        usage::of(self.child.id().context("the process has ended")?)
     }
 
     /// Ends it.

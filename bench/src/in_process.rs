@@ -1,0 +1,181 @@
+//! `bench sandbox`: every function in this process, with the sandbox in it too, on real time. It shows what
+//! our own code costs, without an API server's, a network's or EC2's share.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::time::Duration;
+
+use anyhow::bail;
+use csi::Channel;
+use ebs_driver::Ec2Transport;
+use prometheus::Registry;
+use runtime::Scope;
+use runtime::args::Environment;
+use runtime::client::Connection;
+use slackwater::controller::{Assembly, ControllerCommand, Function, Outside, WhenLost};
+use tokio::sync::watch;
+use tower::util::BoxCloneSyncService;
+
+use crate::load::{Load, Timing};
+use crate::phase::Phase;
+use crate::reading::{Meter, Reading};
+use crate::world::World;
+use crate::{report, usage};
+
+/// User name of the one whose wishes these are.
+const PERSON: &str = "person";
+/// Late events belong to their phase.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// The command line of `bench sandbox`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Snapshots, expansions and deletions.
+    #[arg(long, default_value_t = 1_000)]
+    pub count: usize,
+    /// Objects that each controller works on at the same time.
+    #[arg(long, default_value_t = 50)]
+    pub workers: usize,
+    /// Requests of the user at the same time.
+    #[arg(long, default_value_t = 100)]
+    pub concurrency: usize,
+    /// Raw devices instead of file systems.
+    #[arg(long)]
+    pub block: bool,
+    /// Show each kind of request.
+    #[arg(long)]
+    pub requests: bool,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// When something does not come about.
+pub async fn run(args: &Args) -> anyhow::Result<()> {
+    let world = World::new()?;
+    let mut failure = start(&world, args.workers).await?;
+    let phases = tokio::select! {
+        biased;
+        phases = measure(args, world) => phases?,
+        Ok(reason) = failure.wait_for(Option::is_some) => {
+            bail!("the functions ended: {}", reason.clone().unwrap_or_default())
+        }
+    };
+    report::print(args.json, &phases, || {
+        let mut text = report::phases(&phases, |_| true);
+        if args.requests {
+            text = format!("{text}\n\n{}", report::requests(&phases));
+        }
+        text
+    })
+}
+
+async fn measure(args: &Args, world: World) -> anyhow::Result<Vec<Phase>> {
+    let client = kube::Client::new(world.api.service(PERSON), "default");
+    let load = Load::new(client, &world.scope, args.concurrency, args.block);
+    let volumes = world.volumes(args.count)?;
+    let mut meter = Here(world);
+    let mut phases = Vec::new();
+    load.claims(&volumes).await?;
+    tokio::time::sleep(SETTLE).await;
+    phases.push(phase("snapshots", &mut meter, load.snapshots(args.count)).await?);
+    if runs_resizer() {
+        phases.push(phase("expansions", &mut meter, load.expansions(args.count)).await?);
+    }
+    phases.push(phase("deletions", &mut meter, load.deletions(args.count)).await?);
+    Ok(phases)
+}
+
+/// Reads before and after `work`.
+///
+/// # Errors
+/// Those of `work`.
+pub async fn phase(
+    name: &str,
+    meter: &mut impl Meter,
+    work: impl Future<Output = anyhow::Result<Timing>>,
+) -> anyhow::Result<Phase> {
+    let before = meter.read().await?;
+    let timing = work.await?;
+    tokio::time::sleep(SETTLE).await;
+    let spent = meter.read().await?.since(&before);
+    Ok(Phase::new(name, &timing, &spent, |user| {
+        user != PERSON && !user.starts_with("system:")
+    }))
+}
+
+/// Whether the binary has a resizer.
+#[must_use]
+pub fn runs_resizer() -> bool {
+    Function::named("csi-resizer").is_some()
+}
+
+/// Everything is in this process.
+struct Here(World);
+
+impl Meter for Here {
+    async fn read(&mut self) -> anyhow::Result<Reading> {
+        let mut reading = self.0.reading();
+        let usage = usage::of_this_process()?;
+        reading.processes.insert("all in one".to_owned(), usage);
+        Ok(reading)
+    }
+}
+
+/// `--functions` and the workers of each.
+#[must_use]
+pub fn flags(workers: usize) -> Vec<String> {
+    let names: Vec<&str> = Function::ALL.iter().map(|function| function.name()).collect();
+    let mut flags = vec![format!("--functions={}", names.join(","))];
+    for function in &names {
+        match *function {
+            "driver" => {}
+            "csi-resizer" => flags.push(format!("--csi-resizer.workers={workers}")),
+            name => flags.push(format!("--{name}.worker-threads={workers}")),
+        }
+    }
+    flags
+}
+
+/// Starts all functions, each under its own user name.
+async fn start(world: &World, workers: usize) -> anyhow::Result<watch::Receiver<Option<String>>> {
+    let line = std::iter::once("controller".to_owned()).chain(flags(workers));
+    let command = ControllerCommand::parse(line.map(OsString::from).collect())?;
+    let settings = command
+        .commands
+        .settings(&Environment::default(), WhenLost::CompeteAgain)?;
+    let registries: BTreeMap<_, _> = Function::ALL.map(|function| (function, Registry::new())).into();
+    let mut kubernetes = BTreeMap::new();
+    for function in Function::ALL {
+        let client = kube::Client::new(world.api.service(function.name()), "default");
+        let clients = Connection::over(client, None).clients(function.name(), &registries[&function])?;
+        kubernetes.insert(function, clients);
+    }
+    let shared = registries[&Function::Driver].clone();
+    let outside = Outside {
+        kubernetes,
+        watches: Some(kube::Client::new(world.api.service("watches"), "default")),
+        registries,
+        ec2: Ec2Transport::InProcess(BoxCloneSyncService::new(world.ec2.clone())),
+        channel: Box::new(Channel::in_process),
+        serves_socket: false,
+        clock: world.clock.clone(),
+        random: world.random.fork(),
+        identity: "bench".to_owned(),
+        namespace: "kube-system".to_owned(),
+    };
+    let working: Scope = world.scope.child();
+    let assembly = Assembly::new(settings, outside, &working, &shared).await?;
+    let (failed, failure) = watch::channel(None);
+    world.scope.spawn(async move {
+        let _working = working;
+        if let Err(error) = assembly.run().await {
+            let _ = failed.send(Some(error.to_string()));
+        }
+        std::future::pending::<()>().await;
+    });
+    Ok(failure)
+}

@@ -1,0 +1,284 @@
+//! A user with many wishes: claims, snapshots, expansions and deletions, all asked for at once, each
+//! followed until it is done.
+
+mod changes;
+mod objects;
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use futures::StreamExt as _;
+use futures::stream;
+use http::{Method, Request};
+use runtime::Scope;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use self::changes::{Changes, Seen};
+pub use self::objects::{CLAIMS, SNAPSHOTS};
+
+/// How long nothing may become done before the run is given up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// When the items of a phase were done.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// From the first request to the last item done.
+    pub wall: Duration,
+    /// Of each item from its request to done.
+    pub latencies: Vec<Duration>,
+}
+
+/// The user.
+pub struct Load {
+    client: kube::Client,
+    scope: Scope,
+    /// Requests of the user at the same time.
+    concurrency: usize,
+    /// Whether volumes are raw devices: their expansion ends without a node.
+    block: bool,
+}
+
+impl Load {
+    /// A user with this client.
+    pub fn new(client: kube::Client, scope: &Scope, concurrency: usize, block: bool) -> Self {
+        Self {
+            client,
+            scope: scope.child(),
+            concurrency,
+            block,
+        }
+    }
+
+    /// A claim for each EC2 volume of 1 GiB, bound; and the classes.
+    ///
+    /// # Errors
+    /// What the API server refuses, or nothing happening for two minutes.
+    pub async fn claims(&self, volumes: &[String]) -> anyhow::Result<Timing> {
+        for (path, class) in objects::classes() {
+            self.send(Method::POST, path, &class).await?;
+        }
+        let create = |index: usize| async move {
+            let (volume, claim) = objects::pair(index, &volumes[index], self.block);
+            self.send(Method::POST, objects::VOLUMES, &volume).await?;
+            self.send(Method::POST, CLAIMS, &claim).await
+        };
+        self.drive("claims bound", CLAIMS, volumes.len(), create, |seen| {
+            seen.status("/phase") == "Bound"
+        })
+        .await
+    }
+
+    /// A snapshot of each of the first `count` claims, until it is ready.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn snapshots(&self, count: usize) -> anyhow::Result<Timing> {
+        let create = |index| async move {
+            self.send(Method::POST, SNAPSHOTS, &objects::snapshot(index))
+                .await
+        };
+        self.drive("snapshots ready", SNAPSHOTS, count, create, |seen| {
+            seen.object.status.pointer("/readyToUse") == Some(&Value::Bool(true))
+        })
+        .await
+    }
+
+    /// Each of the first `count` claims grows from 1 to 2 GiB, until the controller's part is done: the
+    /// volume has grown and, unless it is a raw device, a node's turn is come.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn expansions(&self, count: usize) -> anyhow::Result<Timing> {
+        let wish = json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}});
+        let wish = &wish;
+        let grow = |index| async move {
+            let path = format!("{CLAIMS}/{}", objects::claim_name(index));
+            self.send(Method::PATCH, &path, wish).await
+        };
+        self.drive("claims expanded", CLAIMS, count, grow, |seen| {
+            seen.has_condition("FileSystemResizePending") || seen.status("/capacity/storage") == "2Gi"
+        })
+        .await
+    }
+
+    /// The snapshots go again, until they are gone with all that they were bound to.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn deletions(&self, count: usize) -> anyhow::Result<Timing> {
+        let delete = |index| async move {
+            let path = format!("{SNAPSHOTS}/{}", objects::snapshot_name(index));
+            self.send(Method::DELETE, &path, &Value::Null).await
+        };
+        self.drive("snapshots gone", SNAPSHOTS, count, delete, |seen| seen.gone)
+            .await
+    }
+
+    /// Objects that none of the controllers cares for: `count` pods and as many claims of another class,
+    /// bound to volumes of another driver.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub async fn strangers(&self, count: usize) -> anyhow::Result<()> {
+        let mut done = 0;
+        let mut told = Instant::now();
+        let mut creations = stream::iter(0..count)
+            .map(|index| async move {
+                for (path, object) in objects::strangers(index) {
+                    self.send(Method::POST, path, &object).await?;
+                }
+                anyhow::Ok(())
+            })
+            .buffer_unordered(self.concurrency);
+        while let Some(created) = creations.next().await {
+            created?;
+            done += 1;
+            if told.elapsed() > Duration::from_secs(5) || done == count {
+                tell(&format!("unrelated objects: {done} of {count}"))?;
+                told = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for `count` items and follows the objects at `path` until `is_done` holds for each.
+    async fn drive<F>(
+        &self,
+        name: &str,
+        path: &'static str,
+        count: usize,
+        act: impl Fn(usize) -> F,
+        is_done: impl Fn(&Seen) -> bool,
+    ) -> anyhow::Result<Timing>
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let mut changes = Changes::follow(&self.client, path, &self.scope).await?;
+        let begun = Instant::now();
+        let mut asked: Vec<Option<Instant>> = vec![None; count];
+        let mut done: Vec<Option<Instant>> = vec![None; count];
+        let act = &act;
+        let mut acts = stream::iter(0..count)
+            .map(|index| async move {
+                let at = Instant::now();
+                act(index).await.map(|()| (index, at))
+            })
+            .buffer_unordered(self.concurrency);
+        let mut left = count;
+        let mut telling = Telling::new(name, count);
+        while left > 0 || asked.iter().any(Option::is_none) {
+            tokio::select! {
+                biased;
+                seen = changes.next() => {
+                    let seen = seen?;
+                    let place = seen.index().and_then(|index| done.get_mut(index));
+                    if let Some(place @ None) = place && is_done(&seen) {
+                        *place = Some(Instant::now());
+                        left -= 1;
+                    }
+                }
+                Some(acted) = acts.next() => {
+                    let (index, at) = acted?;
+                    asked[index] = Some(at);
+                }
+                () = telling.due() => {}
+            }
+            telling.tell(count - left)?;
+        }
+        Ok(timing(begun, &asked, &done))
+    }
+
+    /// One request; the answer is not looked at beyond its code.
+    async fn send(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<()> {
+        let content = match method {
+            Method::PATCH => "application/merge-patch+json",
+            _ => "application/json",
+        };
+        let bytes = match body {
+            Value::Null => Vec::new(),
+            body => serde_json::to_vec(body)?,
+        };
+        let request = Request::builder()
+            .method(&method)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, content)
+            .body(bytes)?;
+        let answer = self.client.request_text(request).await;
+        answer.map(drop).with_context(|| format!("{method} {path}"))
+    }
+}
+
+fn timing(begun: Instant, asked: &[Option<Instant>], done: &[Option<Instant>]) -> Timing {
+    let latencies = asked.iter().zip(done).filter_map(|(asked, done)| {
+        let (asked, done) = ((*asked)?, (*done)?);
+        Some(done.saturating_duration_since(asked))
+    });
+    let last = done.iter().flatten().max().copied().unwrap_or(begun);
+    Timing {
+        wall: last - begun,
+        latencies: latencies.collect(),
+    }
+}
+
+/// Progress lines of one phase, and its patience.
+struct Telling {
+    name: String,
+    count: usize,
+    begun: Instant,
+    told: Instant,
+    moved: Instant,
+    seen: usize,
+}
+
+impl Telling {
+    fn new(name: &str, count: usize) -> Self {
+        let now = Instant::now();
+        Self {
+            name: name.to_owned(),
+            count,
+            begun: now,
+            told: now,
+            moved: now,
+            seen: 0,
+        }
+    }
+
+    /// When the next line is due.
+    async fn due(&self) {
+        tokio::time::sleep_until(self.told + Duration::from_secs(2)).await;
+    }
+
+    fn tell(&mut self, done: usize) -> anyhow::Result<()> {
+        let now = Instant::now();
+        if done != self.seen {
+            (self.seen, self.moved) = (done, now);
+        }
+        if now - self.moved > PATIENCE {
+            bail!(
+                "{}: {done} of {}, and no more for {} s",
+                self.name,
+                self.count,
+                PATIENCE.as_secs()
+            );
+        }
+        if now - self.told >= Duration::from_secs(2) || done == self.count {
+            self.told = now;
+            let seconds = (now - self.begun).as_secs_f64();
+            tell(&format!(
+                "{}: {done} of {} after {seconds:.1} s",
+                self.name, self.count
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+/// A line of progress.
+///
+/// # Errors
+/// When standard error is gone.
+pub fn tell(text: &str) -> std::io::Result<()> {
+    writeln!(std::io::stderr(), "{text}")
+}

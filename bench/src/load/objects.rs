@@ -1,0 +1,119 @@
+//! The objects that the user creates.
+
+use serde_json::{Value, json};
+
+const NAMESPACE: &str = "default";
+/// Name of the storage class and of the snapshot class.
+const CLASS: &str = "bench";
+const DRIVER: &str = "ebs.csi.aws.com";
+
+/// Where the volumes are.
+pub const VOLUMES: &str = "/api/v1/persistentvolumes";
+/// Where the claims are.
+pub const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
+/// Where the snapshots are.
+pub const SNAPSHOTS: &str = "/apis/snapshot.storage.k8s.io/v1/namespaces/default/volumesnapshots";
+const PODS: &str = "/api/v1/namespaces/default/pods";
+const STORAGE_CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
+const SNAPSHOT_CLASSES: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses";
+
+pub fn claim_name(index: usize) -> String {
+    format!("claim-{index:05}")
+}
+
+pub fn snapshot_name(index: usize) -> String {
+    format!("snapshot-{index:05}")
+}
+
+/// The storage class, which allows expansion, and the snapshot class.
+pub fn classes() -> [(&'static str, Value); 2] {
+    let storage = json!({
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": { "name": CLASS },
+        "provisioner": DRIVER,
+        "allowVolumeExpansion": true,
+    });
+    let snapshot = json!({
+        "apiVersion": "snapshot.storage.k8s.io/v1",
+        "kind": "VolumeSnapshotClass",
+        "metadata": { "name": CLASS },
+        "driver": DRIVER,
+        "deletionPolicy": "Delete",
+    });
+    [(STORAGE_CLASSES, storage), (SNAPSHOT_CLASSES, snapshot)]
+}
+
+/// A volume of 1 GiB with this handle, and a claim that names it.
+pub fn pair(index: usize, handle: &str, block: bool) -> (Value, Value) {
+    let names = (format!("volume-{index:05}"), claim_name(index));
+    bound_pair(&names, CLASS, DRIVER, handle, block)
+}
+
+fn bound_pair(
+    (volume, claim): &(String, String),
+    class: &str,
+    driver: &str,
+    handle: &str,
+    block: bool,
+) -> (Value, Value) {
+    let mode = if block { "Block" } else { "Filesystem" };
+    let volume_object = json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": { "name": volume },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "capacity": { "storage": "1Gi" },
+            "claimRef": { "apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": NAMESPACE, "name": claim },
+            "csi": { "driver": driver, "volumeHandle": handle },
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": class,
+            "volumeMode": mode,
+        },
+    });
+    let claim_object = json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": { "name": claim, "namespace": NAMESPACE },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": { "requests": { "storage": "1Gi" } },
+            "storageClassName": class,
+            "volumeMode": mode,
+            "volumeName": volume,
+        },
+    });
+    (volume_object, claim_object)
+}
+
+/// The snapshot of a claim.
+pub fn snapshot(index: usize) -> Value {
+    json!({
+        "apiVersion": "snapshot.storage.k8s.io/v1",
+        "kind": "VolumeSnapshot",
+        "metadata": { "name": snapshot_name(index), "namespace": NAMESPACE },
+        "spec": {
+            "source": { "persistentVolumeClaimName": claim_name(index) },
+            "volumeSnapshotClassName": CLASS,
+        },
+    })
+}
+
+/// A pod, and a claim and a volume of another driver.
+pub fn strangers(index: usize) -> [(&'static str, Value); 3] {
+    let names = (format!("foreign-{index:05}"), format!("foreign-{index:05}"));
+    let handle = format!("fs-{index:05}");
+    let (volume, claim) = bound_pair(&names, "other", "other.csi.example.com", &handle, false);
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": format!("pod-{index:05}"), "namespace": NAMESPACE, "labels": { "app": "other" } },
+        "spec": {
+            "schedulerName": "nobody",
+            "containers": [{ "name": "app", "image": "example.com/app:1" }],
+            "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": names.1 } }],
+        },
+    });
+    [(PODS, pod), (VOLUMES, volume), (CLAIMS, claim)]
+}

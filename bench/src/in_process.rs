@@ -16,7 +16,7 @@ use slackwater::controller::{Assembly, ControllerCommand, Function, Outside, Whe
 use tokio::sync::watch;
 use tower::util::BoxCloneSyncService;
 
-use crate::load::{Load, Timing};
+use crate::load::{Binder, Load, Timing};
 use crate::phase::Phase;
 use crate::reading::{Meter, Reading};
 use crate::world::World;
@@ -79,7 +79,7 @@ async fn measure(args: &Args, world: World) -> anyhow::Result<Vec<Phase>> {
     let volumes = world.volumes(args.count)?;
     let mut meter = Here(world);
     let mut phases = Vec::new();
-    load.claims(&volumes).await?;
+    load.claims(&volumes, Binder::Cluster).await?;
     tokio::time::sleep(SETTLE).await;
     phases.push(phase("snapshots", &mut meter, load.snapshots(args.count)).await?);
     if runs_resizer() {

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `start` | size of the binary, start time, memory of a quiet process |
 //! | `sandbox` | throughput and cost of our own code, all in this process |
+//! | `cluster` | sets of programs, ours and upstream's, side by side on a real kube-apiserver |
 //! | `memory` | memory and processor time of `slackwater controller` after many snapshots and expansions |
 
+mod cluster;
 mod in_process;
 mod load;
 mod memory;
@@ -35,6 +37,11 @@ enum What {
     Start(start::Args),
     /// Throughput and cost of our own code: functions, Kubernetes API and EC2 in one process
     Sandbox(in_process::Args),
+    /// Sets of programs side by side on a real kube-apiserver
+    Cluster(cluster::Args),
+    /// The sandbox's EC2, for `cluster`
+    #[command(hide = true)]
+    Ec2,
     /// Memory and processor time of the controller after many snapshots and expansions
     Memory(memory::Args),
 }
@@ -44,6 +51,8 @@ async fn main() -> anyhow::Result<()> {
     match Args::parse().what {
         What::Start(args) => start::run(&args).await,
         What::Sandbox(args) => in_process::run(&args).await,
+        What::Cluster(args) => cluster::run(&args).await,
+        What::Ec2 => cluster::ec2::serve().await,
         What::Memory(args) => memory::run(&args).await,
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::in_process::{phase, runs_resizer};
-use crate::load::Load;
+use crate::load::{Binder, Load};
 use crate::phase::Phase;
 use crate::process::Controller;
 use crate::reading::{Meter, Reading};
@@ -72,7 +72,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         let what = format!("{} unrelated pods and claims", args.strangers);
         resident.push(meter.resident(&what, quiet).await?);
     }
-    load.claims(&volumes).await?;
+    load.claims(&volumes, Binder::Cluster).await?;
     let what = format!("{} claims", args.count);
     resident.push(meter.resident(&what, quiet).await?);
     let mut phases = vec![phase("snapshots", &mut meter, load.snapshots(args.count)).await?];

@@ -30,6 +30,15 @@ pub struct Timing {
     pub latencies: Vec<Duration>,
 }
 
+/// Who binds claims and volumes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Binder {
+    /// A controller of the cluster.
+    Cluster,
+    /// The user, by hand: so that no controller is needed.
+    User,
+}
+
 /// The user.
 pub struct Load {
     client: kube::Client,
@@ -55,14 +64,19 @@ impl Load {
     ///
     /// # Errors
     /// What the API server refuses, or nothing happening for two minutes.
-    pub async fn claims(&self, volumes: &[String]) -> anyhow::Result<Timing> {
+    pub async fn claims(&self, volumes: &[String], binder: Binder) -> anyhow::Result<Timing> {
         for (path, class) in objects::classes() {
             self.send(Method::POST, path, &class).await?;
         }
         let create = |index: usize| async move {
             let (volume, claim) = objects::pair(index, &volumes[index], self.block);
-            self.send(Method::POST, objects::VOLUMES, &volume).await?;
-            self.send(Method::POST, CLAIMS, &claim).await
+            match binder {
+                Binder::Cluster => {
+                    self.send(Method::POST, objects::VOLUMES, &volume).await?;
+                    self.send(Method::POST, CLAIMS, &claim).await.map(drop)
+                }
+                Binder::User => self.bind(volume, claim).await,
+            }
         };
         self.drive("claims bound", CLAIMS, volumes.len(), create, |seen| {
             seen.status("/phase") == "Bound"
@@ -78,6 +92,7 @@ impl Load {
         let create = |index| async move {
             self.send(Method::POST, SNAPSHOTS, &objects::snapshot(index))
                 .await
+                .map(drop)
         };
         self.drive("snapshots ready", SNAPSHOTS, count, create, |seen| {
             seen.object.status.pointer("/readyToUse") == Some(&Value::Bool(true))
@@ -95,7 +110,7 @@ impl Load {
         let wish = &wish;
         let grow = |index| async move {
             let path = format!("{CLAIMS}/{}", objects::claim_name(index));
-            self.send(Method::PATCH, &path, wish).await
+            self.send(Method::PATCH, &path, wish).await.map(drop)
         };
         self.drive("claims expanded", CLAIMS, count, grow, |seen| {
             seen.has_condition("FileSystemResizePending") || seen.status("/capacity/storage") == "2Gi"
@@ -110,7 +125,7 @@ impl Load {
     pub async fn deletions(&self, count: usize) -> anyhow::Result<Timing> {
         let delete = |index| async move {
             let path = format!("{SNAPSHOTS}/{}", objects::snapshot_name(index));
-            self.send(Method::DELETE, &path, &Value::Null).await
+            self.send(Method::DELETE, &path, &Value::Null).await.map(drop)
         };
         self.drive("snapshots gone", SNAPSHOTS, count, delete, |seen| seen.gone)
             .await
@@ -190,8 +205,31 @@ impl Load {
         Ok(timing(begun, &asked, &done))
     }
 
-    /// One request; the answer is not looked at beyond its code.
-    async fn send(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<()> {
+    /// Creates a pair as the volume controller would leave it.
+    async fn bind(&self, mut volume: Value, claim: Value) -> anyhow::Result<()> {
+        let created = self.send(Method::POST, CLAIMS, &claim).await?;
+        let created: Value = serde_json::from_str(&created)?;
+        volume["spec"]["claimRef"]["uid"] = created["metadata"]["uid"].clone();
+        self.send(Method::POST, objects::VOLUMES, &volume).await?;
+        let of = |path: &str, object: &Value| {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            format!("{path}/{name}/status")
+        };
+        let bound = json!({"status": {"phase": "Bound"}});
+        self.send(Method::PATCH, &of(objects::VOLUMES, &volume), &bound)
+            .await?;
+        let bound = json!({"status": {
+            "phase": "Bound",
+            "accessModes": volume["spec"]["accessModes"],
+            "capacity": volume["spec"]["capacity"],
+        }});
+        self.send(Method::PATCH, &of(CLAIMS, &claim), &bound)
+            .await
+            .map(drop)
+    }
+
+    /// One request; its answer.
+    async fn send(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<String> {
         let content = match method {
             Method::PATCH => "application/merge-patch+json",
             _ => "application/json",
@@ -206,7 +244,7 @@ impl Load {
             .header(http::header::CONTENT_TYPE, content)
             .body(bytes)?;
         let answer = self.client.request_text(request).await;
-        answer.map(drop).with_context(|| format!("{method} {path}"))
+        answer.with_context(|| format!("{method} {path}"))
     }
 }
 

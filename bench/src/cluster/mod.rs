@@ -1,0 +1,257 @@
+//! `bench cluster`: sets of programs side by side on a real kube-apiserver and etcd, with the sandbox's EC2 in
+//! a process of its own. Every set meets a new, empty control plane.
+
+mod audit;
+pub mod ec2;
+mod plane;
+mod program;
+mod programs;
+mod table;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use runtime::{Random, Scope};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use self::audit::Audit;
+use self::ec2::Ec2Process;
+use self::plane::Plane;
+use self::program::Program;
+use self::programs::{Set, Surroundings};
+use crate::load::{Binder, Load, Timing, tell};
+use crate::phase::Phase;
+use crate::reading::{Meter, Reading};
+use crate::{report, usage};
+
+/// User name of the one whose wishes these are.
+const PERSON: &str = "person";
+/// A phase is over when nobody has asked for anything for so long; events may come late.
+const QUIET: Duration = Duration::from_secs(3);
+/// Upstream's default limit makes events come very late: no longer than this.
+const QUIET_AT_MOST: Duration = Duration::from_secs(90);
+
+/// The command line of `bench cluster`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// A set of programs: `one=SLACKWATER` is `slackwater controller`, `four=PATH` a process a program, `default=PATH`
+    /// the same with default flags. PATH is a folder with upstream's programs, or our binary; single programs may
+    /// come from elsewhere: `four=FOLDER,csi-snapshotter=PATH`
+    #[arg(required = true, value_parser = parse_set)]
+    sets: Vec<Set>,
+    /// Folder of etcd and kube-apiserver
+    #[arg(long)]
+    control_plane: PathBuf,
+    /// Claims, and of each a snapshot, an expansion and the deletion of the snapshot
+    #[arg(long, default_value_t = 1_000)]
+    count: usize,
+    /// The same for sets with default flags
+    #[arg(long, default_value_t = 50)]
+    default_count: usize,
+    /// Objects that each controller works on at the same time
+    #[arg(long, default_value_t = 50)]
+    workers: usize,
+    /// Requests a second that upstream's programs may make
+    #[arg(long, default_value_t = 2_000)]
+    qps: u32,
+    /// Requests of the user at the same time
+    #[arg(long, default_value_t = 32)]
+    concurrency: usize,
+    /// Pods, and claims of another driver, that are there too
+    #[arg(long, default_value_t = 0)]
+    strangers: usize,
+    /// How long the programs are left alone before their memory is read, in seconds
+    #[arg(long, default_value_t = 10)]
+    quiet: u64,
+    /// Raw devices instead of file systems
+    #[arg(long)]
+    block: bool,
+    /// Show each kind of request
+    #[arg(long)]
+    requests: bool,
+    /// Keep data and logs in this folder
+    #[arg(long)]
+    keep: Option<PathBuf>,
+    /// Also write the figures to this file, as JSON
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_set(text: &str) -> Result<Set, String> {
+    text.parse().map_err(|error: anyhow::Error| error.to_string())
+}
+
+/// The figures of one set.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    /// Its name.
+    pub set: String,
+    /// The processes that belong to it.
+    pub programs: Vec<String>,
+    /// Their memory with the claims there and nothing to do.
+    pub idle_bytes: BTreeMap<String, u64>,
+    /// What it did.
+    pub phases: Vec<Phase>,
+    /// Requests that were answered with an error.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// When a program cannot be started, or something does not come about.
+pub async fn run(args: &Args) -> anyhow::Result<()> {
+    let mut all = Vec::new();
+    for (number, set) in args.sets.iter().enumerate() {
+        tell(&format!(
+            "set {} of {}: {}",
+            number + 1,
+            args.sets.len(),
+            set.name
+        ))?;
+        let measured = measure(args, set, number).await;
+        all.push(measured.with_context(|| format!("set {:?}", set.name))?);
+        if let Some(path) = &args.output {
+            std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
+        }
+    }
+    report::print(args.json, &all, || table::text(&all, args.requests))
+}
+
+async fn measure(args: &Args, set: &Set, number: usize) -> anyhow::Result<Figures> {
+    let temporary = tempfile::tempdir()?;
+    let folder = match &args.keep {
+        Some(folder) => folder.join(number.to_string()),
+        None => temporary.path().to_owned(),
+    };
+    std::fs::create_dir_all(&folder)?;
+    let scope = Scope::new();
+    let plane = Plane::start(&args.control_plane, &folder, &Random::from_entropy()).await?;
+    let mut ec2 = Ec2Process::start().await?;
+    let count = if set.has_defaults() {
+        args.default_count
+    } else {
+        args.count
+    };
+    let volumes = ec2.volumes(count).await?;
+    let around = Surroundings {
+        plane: &plane,
+        ec2: &ec2,
+        folder: &folder,
+        workers: args.workers,
+        qps: args.qps,
+    };
+    let programs = set.start(&around)?;
+    let load = Load::new(plane.client(PERSON).await?, &scope, args.concurrency, args.block);
+    let mut bench = Bench {
+        audit: Audit::new(plane.audit_log()),
+        plane,
+        ec2,
+        programs,
+    };
+    load.strangers(args.strangers).await?;
+    load.claims(&volumes, Binder::User).await?;
+    bench.until_quiet().await?;
+    tokio::time::sleep(Duration::from_secs(args.quiet)).await;
+    let idle = bench.read().await?;
+    let mut phases = vec![bench.phase("snapshots", load.snapshots(count)).await?];
+    if crate::in_process::runs_resizer() || set.is_upstream("csi-resizer") {
+        phases.push(bench.phase("expansions", load.expansions(count)).await?);
+    }
+    phases.push(bench.phase("deletions", load.deletions(count)).await?);
+    let names: Vec<String> = bench
+        .programs
+        .iter()
+        .map(|program| program.name.clone())
+        .collect();
+    let idle = idle
+        .processes
+        .iter()
+        .map(|(name, usage)| (name.clone(), usage.resident_bytes));
+    let figures = Figures {
+        set: set.name.clone(),
+        idle_bytes: idle.collect(),
+        programs: names,
+        phases,
+        refused: bench.audit.refused().clone(),
+    };
+    bench.stop().await?;
+    Ok(figures)
+}
+
+/// Everything that is measured.
+struct Bench {
+    plane: Plane,
+    ec2: Ec2Process,
+    programs: Vec<Program>,
+    audit: Audit,
+}
+
+impl Bench {
+    async fn phase(
+        &mut self,
+        name: &str,
+        work: impl Future<Output = anyhow::Result<Timing>>,
+    ) -> anyhow::Result<Phase> {
+        let before = self.read().await?;
+        let timing = match work.await {
+            Ok(timing) => timing,
+            Err(error) => {
+                // A program that has ended explains more.
+                self.read().await?;
+                return Err(error);
+            }
+        };
+        self.until_quiet().await?;
+        let spent = self.read().await?.since(&before);
+        Ok(Phase::new(name, &timing, &spent, |user| {
+            user != PERSON && !user.starts_with("system:")
+        }))
+    }
+
+    /// Waits until nobody asks for anything.
+    async fn until_quiet(&mut self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let mut seen = (self.audit.read()?, Instant::now());
+        while begun.elapsed() < QUIET_AT_MOST && seen.1.elapsed() < QUIET {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            let now = self.audit.read()?;
+            if now != seen.0 {
+                seen = (now, Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all of it.
+    async fn stop(mut self) -> anyhow::Result<()> {
+        for program in &mut self.programs {
+            program.stop().await?;
+        }
+        self.plane.apiserver.stop().await?;
+        self.plane.etcd.stop().await
+    }
+}
+
+impl Meter for Bench {
+    async fn read(&mut self) -> anyhow::Result<Reading> {
+        let mut processes = BTreeMap::new();
+        let plane = [&self.plane.apiserver, &self.plane.etcd];
+        for program in self.programs.iter().chain(plane) {
+            processes.insert(program.name.clone(), program.usage()?);
+        }
+        processes.insert("EC2".to_owned(), self.ec2.usage()?);
+        processes.insert("bench".to_owned(), usage::of_this_process()?);
+        Ok(Reading {
+            requests: self.audit.read()?,
+            ec2: self.ec2.counts().await?,
+            processes,
+        })
+    }
+}

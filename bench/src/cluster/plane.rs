@@ -1,0 +1,202 @@
+//! etcd and kube-apiserver on loopback, with a token for each user.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Request;
+use runtime::Random;
+use serde_json::{Value, json};
+
+use super::program::{Program, free_port};
+
+/// Users with a kubeconfig: one a function, so that the audit log tells them apart.
+const USERS: [&str; 6] = [
+    super::PERSON,
+    "driver",
+    "snapshot-controller",
+    "csi-snapshotter",
+    "csi-resizer",
+    "controller",
+];
+/// How long the API server may take to become ready.
+const PATIENCE: Duration = Duration::from_secs(90);
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+/// A control plane without controllers: no other program writes to the objects that are measured. It ends with
+/// this value.
+pub struct Plane {
+    /// kube-apiserver.
+    pub apiserver: Program,
+    /// etcd.
+    pub etcd: Program,
+    folder: PathBuf,
+}
+
+impl Plane {
+    /// Starts the programs in `binaries` with their data in `folder` and installs the snapshot definitions.
+    ///
+    /// # Errors
+    /// When one of them is missing or does not become ready.
+    pub async fn start(binaries: &Path, folder: &Path, random: &Random) -> anyhow::Result<Self> {
+        let (etcd_url, port) = (format!("http://127.0.0.1:{}", free_port()?), free_port()?);
+        let etcd = start_etcd(binaries, folder, &etcd_url)?;
+        furnish(folder, port, random)?;
+        let apiserver = start_apiserver(binaries, folder, &etcd_url, port)?;
+        let mut plane = Self {
+            apiserver,
+            etcd,
+            folder: folder.to_owned(),
+        };
+        plane.until_ready().await?;
+        Ok(plane)
+    }
+
+    /// The kubeconfig of a user.
+    pub fn kubeconfig(&self, user: &str) -> PathBuf {
+        self.folder.join(format!("{user}.kubeconfig"))
+    }
+
+    /// A client of a user.
+    pub async fn client(&self, user: &str) -> anyhow::Result<kube::Client> {
+        let file = kube::config::Kubeconfig::read_from(self.kubeconfig(user))?;
+        let config = kube::Config::from_custom_kubeconfig(file, &Default::default()).await?;
+        Ok(kube::Client::try_from(config)?)
+    }
+
+    /// Where the API server writes down every request.
+    pub fn audit_log(&self) -> PathBuf {
+        self.folder.join("audit.log")
+    }
+
+    async fn until_ready(&mut self) -> anyhow::Result<()> {
+        let client = self.client(super::PERSON).await?;
+        let begun = tokio::time::Instant::now();
+        loop {
+            self.etcd.check()?;
+            self.apiserver.check()?;
+            let request = Request::get("/readyz").body(Vec::new())?;
+            match client.request_text(request).await {
+                Ok(_) => break,
+                Err(error) if begun.elapsed() > PATIENCE => bail!("kube-apiserver is not ready: {error}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        for definition in crds::definitions::all() {
+            let request = Request::post(DEFINITIONS)
+                .header(http::header::CONTENT_TYPE, "application/json")
+                .body(serde_json::to_vec(&definition)?)?;
+            client
+                .request::<Value>(request)
+                .await
+                .context("installing the definitions")?;
+        }
+        // A definition is served some time after it was accepted.
+        while begun.elapsed() < PATIENCE {
+            let request = Request::get(crate::load::SNAPSHOTS).body(Vec::new())?;
+            if client.request_text(request).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("the snapshot definitions are not served")
+    }
+}
+
+fn start_etcd(binaries: &Path, folder: &Path, url: &str) -> anyhow::Result<Program> {
+    let peer = format!("http://127.0.0.1:{}", free_port()?);
+    let arguments = [
+        format!("--data-dir={}", folder.join("etcd").display()),
+        format!("--listen-client-urls={url}"),
+        format!("--advertise-client-urls={url}"),
+        format!("--listen-peer-urls={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster=default={peer}"),
+        "--log-level=warn".to_owned(),
+    ];
+    Program::start("etcd", &binaries.join("etcd"), arguments, [], folder)
+}
+
+fn start_apiserver(binaries: &Path, folder: &Path, etcd: &str, port: u16) -> anyhow::Result<Program> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let arguments = [
+        format!("--etcd-servers={etcd}"),
+        format!("--secure-port={port}"),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--cert-dir={}", file("certificates")),
+        format!("--token-auth-file={}", file("tokens.csv")),
+        "--authorization-mode=RBAC".to_owned(),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        format!("--service-account-key-file={}", file("service-accounts.key")),
+        format!(
+            "--service-account-signing-key-file={}",
+            file("service-accounts.key")
+        ),
+        "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+        "--endpoint-reconciler-type=none".to_owned(),
+        "--disable-admission-plugins=ServiceAccount".to_owned(),
+        format!("--audit-policy-file={}", file("audit-policy.json")),
+        format!("--audit-log-path={}", file("audit.log")),
+        // One file: a rotated one would be missed.
+        "--audit-log-maxsize=100000".to_owned(),
+    ];
+    Program::start(
+        "kube-apiserver",
+        &binaries.join("kube-apiserver"),
+        arguments,
+        [],
+        folder,
+    )
+}
+
+/// Writes what the API server and its users are given.
+fn furnish(folder: &Path, port: u16, random: &Random) -> anyhow::Result<()> {
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).with_context(|| format!("writing {name}"))
+    };
+    let mut tokens = String::new();
+    for user in USERS {
+        let token = random.uuid();
+        tokens += &format!("{token},{user},{user},system:masters\n");
+        let kubeconfig = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "it", "cluster": {
+                "server": format!("https://127.0.0.1:{port}"),
+                "insecure-skip-tls-verify": true,
+            }}],
+            "users": [{"name": "it", "user": {"token": token}}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it", "namespace": "default"}}],
+            "current-context": "it",
+        });
+        // JSON is YAML.
+        write(&format!("{user}.kubeconfig"), &kubeconfig.to_string())?;
+    }
+    write("tokens.csv", &tokens)?;
+    write("service-accounts.key", &signing_key(random))?;
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived", "ResponseStarted"],
+        "rules": [{"level": "Metadata"}],
+    });
+    write("audit-policy.json", &policy.to_string())
+}
+
+/// A key for service account tokens, which nobody here asks for: P-256 in the form of SEC 1.
+fn signing_key(random: &Random) -> String {
+    let mut key = vec![0x30, 0x31, 0x02, 0x01, 0x01, 0x04, 0x20];
+    // Below 2^255 and above 0: within the order of the curve.
+    let first = (random.next_u64() >> 1) | 1;
+    key.extend(first.to_be_bytes());
+    for _ in 0..3 {
+        key.extend(random.next_u64().to_be_bytes());
+    }
+    key.extend([
+        0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
+    ]);
+    let text = STANDARD.encode(key);
+    format!("-----BEGIN EC PRIVATE KEY-----\n{text}\n-----END EC PRIVATE KEY-----\n")
+}

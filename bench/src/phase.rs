@@ -45,7 +45,7 @@ impl Phase {
         let counted = || spent.requests.iter().filter(|(kind, _)| counts(&kind.user));
         let of_events = |is_event: bool| {
             let kinds = counted().filter(|(kind, _)| (kind.resource == "events") == is_event);
-            kinds.map(|(_, count)| *count as f64).sum::<f64>() / items
+            kinds.map(|(_, count)| *count).sum::<u64>() as f64 / items
         };
         let mut latencies = timing.latencies.clone();
         latencies.sort();

@@ -79,9 +79,11 @@ impl Audit {
         }
     }
 
-    /// Requests that were answered with an error, `user verb resource code`.
-    pub fn refused(&self) -> &BTreeMap<String, u64> {
-        &self.refused
+    /// Requests of these users that were answered with an error, `user verb resource code`.
+    pub fn refused(&self, of: impl Fn(&str) -> bool) -> BTreeMap<String, u64> {
+        let by_user = |what: &String| of(what.split(' ').next().unwrap_or_default());
+        let refused = self.refused.iter().filter(|(what, _)| by_user(what));
+        refused.map(|(what, count)| (what.clone(), *count)).collect()
     }
 
     fn count(&mut self, line: &str) {
@@ -131,6 +133,7 @@ mod tests {
         std::fs::write(&path, lines + "\n").unwrap();
         assert_eq!(total(audit.read().unwrap()), 2);
         assert_eq!(total(audit.read().unwrap()), 2);
-        assert_eq!(audit.refused()["u patch pods/status 409"], 1);
+        assert_eq!(audit.refused(|user| user == "u")["u patch pods/status 409"], 1);
+        assert!(audit.refused(|user| user == "v").is_empty());
     }
 }

@@ -179,10 +179,15 @@ async fn measure(args: &Args, set: &Set, number: usize) -> anyhow::Result<Figure
         idle_bytes: idle.collect(),
         programs: names,
         phases,
-        refused: bench.audit.refused().clone(),
+        refused: bench.audit.refused(is_measured),
     };
     bench.stop().await?;
     Ok(figures)
+}
+
+/// Whether a user is one of the measured programs.
+fn is_measured(user: &str) -> bool {
+    user != PERSON && !user.starts_with("system:")
 }
 
 /// Everything that is measured.
@@ -210,9 +215,7 @@ impl Bench {
         };
         self.until_quiet().await?;
         let spent = self.read().await?.since(&before);
-        Ok(Phase::new(name, &timing, &spent, |user| {
-            user != PERSON && !user.starts_with("system:")
-        }))
+        Ok(Phase::new(name, &timing, &spent, is_measured))
     }
 
     /// Waits until nobody asks for anything.

@@ -290,7 +290,8 @@ impl Telling {
 
     fn tell(&mut self, done: usize) -> anyhow::Result<()> {
         let now = Instant::now();
-        if done != self.seen {
+        let moved = done != self.seen;
+        if moved {
             (self.seen, self.moved) = (done, now);
         }
         if now - self.moved > PATIENCE {
@@ -301,7 +302,7 @@ impl Telling {
                 PATIENCE.as_secs()
             );
         }
-        if now - self.told >= Duration::from_secs(2) || done == self.count {
+        if now - self.told >= Duration::from_secs(2) || (moved && done == self.count) {
             self.told = now;
             let seconds = (now - self.begun).as_secs_f64();
             tell(&format!(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::Ec2;
-use super::actions::{create_volume, snapshots};
+use super::actions::{attachments, create_volume, snapshots};
 use super::errors::Ec2Error;
 use super::model::instance::{Instance, InstanceState};
 use super::model::snapshot::Snapshot;
@@ -161,6 +161,37 @@ impl Ec2 {
             let id = instance.id.clone();
             state.instances.insert(id.clone(), instance);
             Ok(id)
+        })
+    }
+
+    /// Attaches a volume at once.
+    ///
+    /// # Errors
+    /// What EC2 would answer to AttachVolume.
+    pub fn attach_volume_fixture(
+        &self,
+        volume_id: &str,
+        instance_id: &str,
+        device: &str,
+    ) -> Result<(), Ec2Error> {
+        let parameters = [
+            ("VolumeId", volume_id),
+            ("InstanceId", instance_id),
+            ("Device", device),
+        ];
+        self.fixture(|state, call| {
+            attachments::attach(state, form(&parameters, "volume", &[]), call).map(drop)
+        })
+    }
+
+    /// Detaches a volume at once.
+    ///
+    /// # Errors
+    /// What EC2 would answer to DetachVolume.
+    pub fn detach_volume_fixture(&self, volume_id: &str, instance_id: &str) -> Result<(), Ec2Error> {
+        let parameters = [("VolumeId", volume_id), ("InstanceId", instance_id)];
+        self.fixture(|state, call| {
+            attachments::detach(state, form(&parameters, "volume", &[]), call).map(drop)
         })
     }
 

@@ -1,6 +1,6 @@
 //! Many lookups in one Describe call. Source: spec 3.4, Q4.
 //!
-//! The first request of an idle batcher goes at once; what comes while a call is outstanding waits for its end
+//! The first request of an idle batcher goes after a millisecond, with all that asked in it; what comes while a call is outstanding waits for its end
 //! and then goes together. Equal keys share one slot. The work is driven by whoever waits for it: when all
 //! of its waiters are gone it is dropped, and nothing of it outlives its driver.
 
@@ -16,6 +16,8 @@ use super::errors::{Action, Ec2Error, Lost};
 use crate::deadline::Deadline;
 use crate::metrics::Metrics;
 
+/// How long an idle batcher waits for those that ask at the same moment.
+const GATHER: Duration = Duration::from_millis(1);
 /// How long one batch may take, whatever its callers' deadlines are.
 const BATCH: Duration = Duration::from_secs(30);
 
@@ -170,6 +172,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if let Some(before) = before {
             before.await;
         }
+        tokio::time::sleep(GATHER).await;
         let Some(this) = this.upgrade() else {
             return Arc::new(Ok(BTreeMap::new()));
         };

@@ -180,3 +180,46 @@ async fn ebs_case_79_each_volume_waits_for_its_own_modification() {
     let volume = &world.ec2.state().volumes[&id];
     assert_eq!(volume.size_gib, 30);
 }
+
+/// Issue 5: 100 concurrent expansions cost at most 2.2 EC2 calls each, polls included.
+#[tokio::test(start_paused = true)]
+async fn a_hundred_expansions_share_their_calls() {
+    let world = World::new();
+    world.ec2.configure(|options| *options = Ec2Options::default());
+    let volume = |_| world.ec2.create_volume_fixture("us-east-1a", 20, &[]).unwrap();
+    let volumes: Vec<String> = (0..100).map(volume).collect();
+    let before = world.calls();
+    let all = futures::future::join_all(volumes.iter().map(|id| expand(&world, id, 30)));
+    for answer in all.await {
+        assert_eq!(answer.unwrap().capacity_bytes, 30 * GIB);
+    }
+    let calls = world.calls() - before;
+    assert!(calls <= 220, "{calls} calls: {:?}", world.ec2.counts());
+    assert_eq!(world.ec2.count("ModifyVolume"), 100);
+}
+
+/// They come one after the other, each within EC2's time for one answer.
+#[tokio::test(start_paused = true)]
+async fn expansions_that_follow_each_other_share_their_calls_too() {
+    let world = World::new();
+    world.ec2.configure(|options| *options = Ec2Options::default());
+    let volume = |_| world.ec2.create_volume_fixture("us-east-1a", 20, &[]).unwrap();
+    let volumes: Vec<String> = (0..100).map(volume).collect();
+    for action in ["DescribeVolumes", "DescribeVolumesModifications", "ModifyVolume"] {
+        let slow = Fault::Delay(Duration::from_millis(100));
+        world.ec2.inject(action, When::Always, slow);
+    }
+    let before = world.calls();
+    let all = volumes.iter().enumerate().map(|(number, id)| {
+        let world = &world;
+        async move {
+            tokio::time::sleep(Duration::from_millis(10 * number as u64)).await;
+            expand(world, id, 30).await
+        }
+    });
+    for answer in futures::future::join_all(all).await {
+        answer.unwrap();
+    }
+    let calls = world.calls() - before;
+    assert!(calls <= 220, "{calls} calls: {:?}", world.ec2.counts());
+}

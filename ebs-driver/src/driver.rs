@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tonic::service::Routes;
 
 use crate::args::Config;
+use crate::attachments::Attachments;
 use crate::coalesce::Coalescer;
 use crate::ec2::Ec2;
 use crate::ec2::lookups::Lookups;
@@ -24,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::polls::Polls;
 use crate::rpc::expand_volume::{Expander, Expansion};
 use crate::rpc::{ControllerService, IdentityService};
+use crate::scraped::{Kind, Scraped};
 use crate::token::Tokens;
 use crate::waits::Waits;
 
@@ -48,6 +50,8 @@ pub(crate) struct Core {
     pub in_flight: InFlight,
     pub changes: Coalescer<Expansion>,
     pub waits: Waits,
+    pub attachments: Attachments,
+    pub clock: Clock,
     /// When EC2 last said that it would have let us.
     pub access_checked: Mutex<Option<Instant>>,
 }
@@ -78,6 +82,7 @@ impl Driver {
         let sdk = SdkEc2::new(ec2, endpoint, clock.clone(), caller);
         let panics = Panics::new(registry)?;
         let core = Core::new(config, Arc::new(sdk), clock, scope, &metrics);
+        registry.register(Box::new(pending_detachments(core.attachments.clone())?))?;
         Ok(Self {
             core: Arc::new(core),
             panics,
@@ -93,6 +98,22 @@ impl Driver {
     }
 }
 
+/// Detachments that hang, as upstream shows them.
+fn pending_detachments(attachments: Attachments) -> Result<Scraped, prometheus::Error> {
+    Scraped::new(
+        Kind::Counter,
+        "aws_ebs_csi_ec2_detach_pending_seconds_total",
+        "For how long detachments of more than a minute have been pending",
+        &["volume_id", "instance_id", "attachment_state"],
+        move || {
+            let pending = attachments.pending().into_iter();
+            pending
+                .map(|(labels, age)| (labels.to_vec(), age.as_secs_f64()))
+                .collect()
+        },
+    )
+}
+
 impl Core {
     fn new(config: Config, ec2: Arc<dyn Ec2>, clock: Clock, scope: &Scope, metrics: &Metrics) -> Self {
         let lookups = Lookups::new(&ec2, config.batching, metrics);
@@ -103,7 +124,7 @@ impl Core {
             lookups.clone(),
             ceilings.clone(),
             waits.clone(),
-            clock,
+            clock.clone(),
         );
         Self {
             polls: Polls::new(ec2.clone(), metrics.clone()),
@@ -112,6 +133,8 @@ impl Core {
             in_flight: InFlight::default(),
             changes: Coalescer::new(config.modify_window, expander.execute()),
             access_checked: Mutex::new(None),
+            attachments: Attachments::default(),
+            clock,
             waits,
             ceilings,
             lookups,

@@ -193,6 +193,8 @@ mod tests {
             throughput: Some(125),
             snapshot_id: None,
             source_volume_id: None,
+            attachments: Vec::new(),
+            is_multi_attach: false,
             tags: BTreeMap::new(),
         }
     }

@@ -9,8 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum Key {
     /// CreateVolume, by CSI name.
     VolumeName(String),
-    /// Whatever changes or removes an existing volume, by EC2 ID.
+    /// Whatever removes an existing volume, and on a node whatever uses it, by EC2 ID.
     Volume(String),
+    /// Attaching and detaching, by EC2 ID and node.
+    Attachment {
+        /// The volume.
+        volume_id: String,
+        /// The node.
+        node_id: String,
+    },
     /// CreateSnapshot, by CSI name.
     SnapshotName(String),
     /// DeleteSnapshot, by EC2 ID.
@@ -22,6 +29,7 @@ impl fmt::Display for Key {
         match self {
             Self::VolumeName(name) => write!(f, "volume {name}"),
             Self::Volume(id) => write!(f, "volume {id}"),
+            Self::Attachment { volume_id, node_id } => write!(f, "volume {volume_id} at {node_id}"),
             Self::SnapshotName(name) => write!(f, "snapshot {name}"),
             Self::Snapshot(id) => write!(f, "snapshot {id}"),
         }
@@ -46,10 +54,25 @@ impl InFlight {
     #[must_use]
     pub fn begin(&self, key: Key) -> Option<Guard> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.insert(key.clone()).then(|| Guard {
+        if keys.iter().any(|held| held.excludes(&key)) {
+            return None;
+        }
+        keys.insert(key.clone());
+        Some(Guard {
             keys: self.keys.clone(),
             key,
         })
+    }
+}
+
+impl Key {
+    /// A volume is not removed while it is attached anywhere; attachments of several nodes go side by side.
+    fn excludes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Volume(id), Self::Attachment { volume_id, .. })
+            | (Self::Attachment { volume_id, .. }, Self::Volume(id)) => id == volume_id,
+            _ => self == other,
+        }
     }
 }
 
@@ -75,6 +98,15 @@ mod tests {
             "another kind"
         );
         drop(guard);
+        let at = |node: &str| Key::Attachment {
+            volume_id: "vol-1".into(),
+            node_id: node.into(),
+        };
+        let first = running.begin(at("i-1"));
+        assert!(first.is_some() && running.begin(at("i-1")).is_none());
+        assert!(running.begin(at("i-2")).is_some());
+        assert!(running.begin(Key::Volume("vol-1".into())).is_none());
+        assert!(running.begin(Key::Volume("vol-2".into())).is_some());
         assert!(running.begin(Key::VolumeName("pvc-1".into())).is_some());
     }
 }

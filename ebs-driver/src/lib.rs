@@ -15,16 +15,18 @@
 //! | [`driver`] | what all services share |
 //! | `rpc` | one file a CSI call: parse, call, map |
 //! | [`parameters`], [`tags`] | classes; tags and their templates |
-//! | [`volume`], [`snapshot`], [`expand`] | decisions without I/O |
-//! | [`coalesce`], [`polls`], [`memory`] | merged changes, merged readiness polls, recent names |
+//! | [`volume`], [`snapshot`], [`expand`], [`attach`] | decisions without I/O |
+//! | [`coalesce`], [`polls`], [`memory`], [`attachments`] | merged changes, merged readiness polls, recent names |
 //! | [`iops`], [`size`], [`topology`], [`token`] | rules of single values |
 //! | [`ec2`] | the port, its SDK form, batches, retries, error classes |
-//! | [`in_flight`], [`deadline`], [`metrics`], [`names`] | around all of them |
+//! | [`in_flight`], [`deadline`], [`metrics`], [`scraped`], [`names`] | around all of them |
 //!
 //! Behaviour is specified in `docs/spec/ebs-driver.md`; where it deviates from upstream on purpose,
 //! `docs/deviations.md` says so.
 
 pub mod args;
+pub mod attach;
+pub mod attachments;
 pub mod coalesce;
 pub mod deadline;
 pub mod driver;
@@ -38,6 +40,7 @@ pub mod names;
 pub mod parameters;
 pub mod polls;
 mod rpc;
+pub mod scraped;
 pub mod size;
 pub mod snapshot;
 pub mod tags;

@@ -43,6 +43,14 @@ pub const TAG_VOLUME_OBJECT: &str = "kubernetes.io/created-for/pv/name";
 /// Prefix of handles that name a device present on every node (spec 3.9).
 pub const NODE_LOCAL_PREFIX: &str = "local-ebs://";
 
+/// Prefix of the IDs of HyperPod's nodes (spec 3.10).
+pub const HYPERPOD_PREFIX: &str = "hyperpod-";
+
+/// Key of the publish context that holds the device name.
+pub const DEVICE_PATH: &str = "devicePath";
+/// Key of the publish context that holds the ID of the volume behind a node-local handle.
+pub const VOLUME_ID: &str = "volumeID";
+
 /// Parameter that delays publishing; also a key of the volume context (spec 3.7).
 pub const BLOCK_ATTACH: &str = "blockattachuntilinitialized";
 

@@ -126,6 +126,8 @@ mod tests {
             throughput: None,
             snapshot_id: None,
             source_volume_id: None,
+            attachments: Vec::new(),
+            is_multi_attach: false,
             tags: BTreeMap::new(),
         }
     }

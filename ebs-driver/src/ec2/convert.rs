@@ -1,13 +1,15 @@
 //! Between the SDK's types and ours. What the driver cannot do without and EC2 leaves out is a malformed answer.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_ec2::types as sdk;
 use jiff::Timestamp;
 
 use super::errors::{Action, Ec2Error, Lost};
 use super::types::{
-    Modification, ModificationState, Selection, Snapshot, SnapshotState, Volume, VolumeState,
+    Attachment, AttachmentState, Initialization, Instance, Mapping, Modification, ModificationState,
+    Selection, Snapshot, SnapshotState, Volume, VolumeState,
 };
 use crate::topology::Place;
 
@@ -36,6 +38,13 @@ pub(super) fn volume(action: Action, answer: sdk::Volume) -> Result<Volume, Ec2E
         kms_key_id: answer.kms_key_id,
         snapshot_id: answer.snapshot_id.filter(|id| !id.is_empty()),
         source_volume_id: answer.source_volume_id.filter(|id| !id.is_empty()),
+        is_multi_attach: answer.multi_attach_enabled.unwrap_or_default(),
+        attachments: answer
+            .attachments
+            .unwrap_or_default()
+            .into_iter()
+            .map(attachment)
+            .collect(),
     })
 }
 
@@ -64,7 +73,82 @@ pub(super) fn created_volume(
         kms_key_id: answer.kms_key_id,
         snapshot_id: answer.snapshot_id.filter(|id| !id.is_empty()),
         source_volume_id: answer.source_volume_id.filter(|id| !id.is_empty()),
+        is_multi_attach: answer.multi_attach_enabled.unwrap_or_default(),
+        attachments: answer
+            .attachments
+            .unwrap_or_default()
+            .into_iter()
+            .map(attachment)
+            .collect(),
     })
+}
+
+pub(super) fn attachment(answer: sdk::VolumeAttachment) -> Attachment {
+    Attachment {
+        state: match answer.state() {
+            Some(sdk::VolumeAttachmentState::Attaching) => AttachmentState::Attaching,
+            Some(sdk::VolumeAttachmentState::Attached) => AttachmentState::Attached,
+            Some(sdk::VolumeAttachmentState::Detaching) => AttachmentState::Detaching,
+            Some(sdk::VolumeAttachmentState::Detached) => AttachmentState::Detached,
+            _ => AttachmentState::Other,
+        },
+        begun: timestamp(answer.attach_time()),
+        card: answer.ebs_card_index,
+        instance_id: answer.instance_id.unwrap_or_default(),
+        device: answer.device.unwrap_or_default(),
+    }
+}
+
+pub(super) fn instance(answer: sdk::Instance) -> Result<Instance, Ec2Error> {
+    let instance_type = answer.instance_type().map(|kind| kind.as_str().to_owned());
+    let mappings = answer.block_device_mappings.unwrap_or_default();
+    Ok(Instance {
+        id: required(answer.instance_id, Action::DescribeInstances, "instanceId")?,
+        instance_type: instance_type.unwrap_or_default(),
+        root_device: answer.root_device_name.filter(|name| !name.is_empty()),
+        mappings: mappings.into_iter().map(mapping).collect(),
+    })
+}
+
+fn mapping(answer: sdk::InstanceBlockDeviceMapping) -> Mapping {
+    let status = answer.ebs().and_then(|ebs| ebs.status());
+    let state = match status {
+        Some(sdk::AttachmentStatus::Attaching) => AttachmentState::Attaching,
+        Some(sdk::AttachmentStatus::Attached) => AttachmentState::Attached,
+        Some(sdk::AttachmentStatus::Detaching) => AttachmentState::Detaching,
+        Some(sdk::AttachmentStatus::Detached) => AttachmentState::Detached,
+        _ => AttachmentState::Other,
+    };
+    Mapping {
+        state,
+        card: answer.ebs().and_then(|ebs| ebs.ebs_card_index),
+        volume_id: answer.ebs.and_then(|ebs| ebs.volume_id),
+        device: answer.device_name.unwrap_or_default(),
+    }
+}
+
+/// The ID and how far the volume is filled. No such detail means that nothing is to be filled.
+pub(super) fn initialization(answer: sdk::VolumeStatusItem) -> Result<(String, Initialization), Ec2Error> {
+    let action = Action::DescribeVolumeStatus;
+    let status = required(answer.volume_status, action, "volumeStatus")?;
+    let details = required(status.details, action, "details of volumeStatus")?;
+    let is_running = details.iter().any(|detail| {
+        let name = detail.name().map(sdk::VolumeStatusName::as_str);
+        name == Some("initialization-state") && detail.status() == Some("initializing")
+    });
+    let seconds = answer
+        .initialization_status_details
+        .and_then(|details| details.estimated_time_to_complete_in_seconds);
+    let left = seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    let id = required(answer.volume_id, action, "volumeId")?;
+    Ok((
+        id,
+        if is_running {
+            Initialization::Running(left.map(Duration::from_secs))
+        } else {
+            Initialization::Done
+        },
+    ))
 }
 
 fn volume_state(state: Option<&sdk::VolumeState>) -> VolumeState {

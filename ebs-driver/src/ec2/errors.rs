@@ -31,6 +31,16 @@ pub enum Action {
     LockSnapshot,
     /// DescribeAvailabilityZones
     DescribeAvailabilityZones,
+    /// AttachVolume
+    AttachVolume,
+    /// DetachVolume
+    DetachVolume,
+    /// DescribeInstances
+    DescribeInstances,
+    /// DescribeInstanceTypes
+    DescribeInstanceTypes,
+    /// DescribeVolumeStatus
+    DescribeVolumeStatus,
 }
 
 impl Action {
@@ -50,6 +60,11 @@ impl Action {
             Self::EnableFastSnapshotRestores => "EnableFastSnapshotRestores",
             Self::LockSnapshot => "LockSnapshot",
             Self::DescribeAvailabilityZones => "DescribeAvailabilityZones",
+            Self::AttachVolume => "AttachVolume",
+            Self::DetachVolume => "DetachVolume",
+            Self::DescribeInstances => "DescribeInstances",
+            Self::DescribeInstanceTypes => "DescribeInstanceTypes",
+            Self::DescribeVolumeStatus => "DescribeVolumeStatus",
         }
     }
 
@@ -286,13 +301,19 @@ fn class_of(status: u16, code: &str) -> Class {
         return Class::BadParameter;
     }
     match code {
-        "InvalidVolume.NotFound" | "InvalidSnapshot.NotFound" | "InvalidVolumeModification.NotFound" => {
-            Class::NotFound
-        }
-        "InvalidVolumeID.Malformed" | "InvalidSnapshotID.Malformed" | "InvalidID" => Class::MalformedId,
+        "InvalidVolume.NotFound"
+        | "InvalidSnapshot.NotFound"
+        | "InvalidVolumeModification.NotFound"
+        | "InvalidInstanceID.NotFound"
+        | "InvalidAttachment.NotFound" => Class::NotFound,
+        "InvalidVolumeID.Malformed"
+        | "InvalidSnapshotID.Malformed"
+        | "InvalidInstanceID.Malformed"
+        | "InvalidID" => Class::MalformedId,
         "UnsupportedOperation" => Class::Unsupported,
         "IdempotentParameterMismatch" => Class::TokenMismatch,
-        "VolumeLimitExceeded"
+        "AttachmentLimitExceeded"
+        | "VolumeLimitExceeded"
         | "MaxIOPSLimitExceeded"
         | "SnapshotLimitExceeded"
         | "ConcurrentSnapshotLimitExceeded"
@@ -343,6 +364,10 @@ mod tests {
             (400, "InvalidZone.NotFound", Class::BadParameter),
             (400, "InvalidParameterCombination", Class::BadParameter),
             (400, "IdempotentParameterMismatch", Class::TokenMismatch),
+            (400, "InvalidInstanceID.NotFound", Class::NotFound),
+            (400, "InvalidInstanceID.Malformed", Class::MalformedId),
+            (400, "InvalidAttachment.NotFound", Class::NotFound),
+            (400, "AttachmentLimitExceeded", Class::Quota),
             (400, "VolumeLimitExceeded", Class::Quota),
             (400, "IncorrectModificationState", Class::State),
             (412, "DryRunOperation", Class::DryRun),

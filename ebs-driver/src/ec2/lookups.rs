@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use super::Ec2;
 use super::batch::{Batcher, Batching};
 use super::errors::{Action, Class, Ec2Error};
-use super::types::{Modification, Selection, Snapshot, Volume};
+use super::types::{Initialization, Instance, Modification, Selection, Snapshot, Volume};
 use crate::deadline::Deadline;
 use crate::metrics::Metrics;
 use crate::names::TAG_SNAPSHOT_NAME;
@@ -20,6 +20,11 @@ pub const MAX_FILTER_VALUES: usize = 200;
 const MAX_VOLUME_IDS: usize = 500;
 /// So many IDs go in one DescribeSnapshots.
 pub const MAX_SNAPSHOT_IDS: usize = 1000;
+
+/// So many IDs go in one DescribeInstances.
+const MAX_INSTANCE_IDS: usize = 50;
+/// So many IDs go in one DescribeVolumeStatus.
+const MAX_STATUS_IDS: usize = 1000;
 
 /// Merged lookups of all kinds.
 #[derive(Clone, Debug)]
@@ -32,6 +37,10 @@ pub struct Lookups {
     pub snapshots_by_name: Batcher<Vec<Snapshot>>,
     /// The latest modification by volume ID.
     pub modifications: Batcher<Modification>,
+    /// Instances by ID.
+    pub instances: Batcher<Instance>,
+    /// How far volumes are filled from their snapshots, by volume ID.
+    pub initialization: Batcher<Initialization>,
 }
 
 impl Lookups {
@@ -43,6 +52,8 @@ impl Lookups {
             snapshots: snapshots(ec2.clone(), batching, metrics.clone()),
             snapshots_by_name: snapshots_by_name(ec2.clone(), batching, metrics.clone()),
             modifications: modifications(ec2.clone(), batching, metrics.clone()),
+            instances: instances(ec2.clone(), batching, metrics.clone()),
+            initialization: initialization(ec2.clone(), batching, metrics.clone()),
         }
     }
 }
@@ -54,6 +65,39 @@ fn volumes(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<V
     });
     let action = Action::DescribeVolumes;
     Batcher::new("volumes", action, batching, MAX_VOLUME_IDS, lookup, metrics)
+}
+
+fn instances(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Instance> {
+    let lookup = Arc::new(move |ids, deadline| {
+        let ec2 = ec2.clone();
+        async move {
+            let describe = move |selection: Selection| {
+                let ec2 = ec2.clone();
+                async move { ec2.describe_instances(&selection, deadline).await }.boxed()
+            };
+            let found = by_id(ids, "i-", describe).await?.into_iter();
+            Ok(found.map(|instance| (instance.id.clone(), instance)).collect())
+        }
+        .boxed()
+    });
+    let action = Action::DescribeInstances;
+    Batcher::new("instances", action, batching, MAX_INSTANCE_IDS, lookup, metrics)
+}
+
+fn initialization(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Initialization> {
+    let lookup = Arc::new(move |ids, deadline| {
+        let ec2 = ec2.clone();
+        async move {
+            let describe = move |selection: Selection| {
+                let ec2 = ec2.clone();
+                async move { ec2.describe_initialization(&selection, deadline).await }.boxed()
+            };
+            Ok(by_id(ids, "vol-", describe).await?.into_iter().collect())
+        }
+        .boxed()
+    });
+    let (name, action) = ("volume_status", Action::DescribeVolumeStatus);
+    Batcher::new(name, action, batching, MAX_STATUS_IDS, lookup, metrics)
 }
 
 fn snapshots(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Snapshot> {

@@ -26,16 +26,52 @@ use async_trait::async_trait;
 use crate::deadline::Deadline;
 use errors::Ec2Error;
 use types::{
-    Modification, NewSnapshot, NewVolume, Selection, Snapshot, SnapshotList, SnapshotPage, Volume,
-    VolumeChange, VolumeCopy,
+    Attachment, Initialization, Instance, Modification, NewAttachment, NewSnapshot, NewVolume, Selection,
+    Snapshot, SnapshotList, SnapshotPage, Volume, VolumeChange, VolumeCopy,
 };
 
 use crate::parameters::snapshot::Lock;
 
+/// The EC2 actions around instances and attachments, by the same rules as [`Ec2`].
+#[async_trait]
+pub trait Instances: Send + Sync + 'static {
+    /// `AttachVolume`. After a lost answer it is repeated, and then EC2 may say `VolumeInUse`.
+    async fn attach_volume(
+        &self,
+        attachment: &NewAttachment,
+        deadline: Deadline,
+    ) -> Result<Attachment, Ec2Error>;
+
+    /// `DetachVolume`, never forced.
+    async fn detach_volume(
+        &self,
+        volume_id: &str,
+        instance_id: &str,
+        deadline: Deadline,
+    ) -> Result<Attachment, Ec2Error>;
+
+    /// `DescribeInstances`.
+    async fn describe_instances(
+        &self,
+        selection: &Selection,
+        deadline: Deadline,
+    ) -> Result<Vec<Instance>, Ec2Error>;
+
+    /// `DescribeInstanceTypes` of one type: how many EBS cards it has.
+    async fn describe_cards(&self, instance_type: &str, deadline: Deadline) -> Result<u32, Ec2Error>;
+
+    /// `DescribeVolumeStatus`: how far volumes are filled, by ID. A row without details is an error.
+    async fn describe_initialization(
+        &self,
+        selection: &Selection,
+        deadline: Deadline,
+    ) -> Result<Vec<(String, Initialization)>, Ec2Error>;
+}
+
 /// The EC2 actions that the driver uses. Describe actions follow all pages unless said otherwise; retries happen
 /// inside, until the deadline.
 #[async_trait]
-pub trait Ec2: Send + Sync + 'static {
+pub trait Ec2: Instances {
     /// `CreateVolume`. The answer is usually still `creating`.
     async fn create_volume(&self, volume: &NewVolume, deadline: Deadline) -> Result<Volume, Ec2Error>;
 

@@ -1,6 +1,7 @@
 //! The port over `aws-sdk-ec2`. The SDK sends and reads; retries, limits, metrics and time are ours.
 //! Source: spec 3.1, 3.8; decision 30.
 
+mod instances;
 mod port;
 
 use std::error::Error;

@@ -1,6 +1,7 @@
 //! Requests and answers of EC2, free of the SDK. Source: spec 3.1.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -114,8 +115,104 @@ pub struct Volume {
     pub snapshot_id: Option<String>,
     /// The volume it was copied from.
     pub source_volume_id: Option<String>,
+    /// Where it is attached, being attached or being detached.
+    pub attachments: Vec<Attachment>,
+    /// Whether it may be attached to several instances at once.
+    pub is_multi_attach: bool,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+}
+
+/// State of an attachment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AttachmentState {
+    /// Not yet usable.
+    Attaching,
+    /// Usable.
+    Attached,
+    /// Going.
+    Detaching,
+    /// Gone.
+    Detached,
+    /// Busy, or a state that this version does not know.
+    Other,
+}
+
+impl AttachmentState {
+    /// EC2's name of it; `busy` for what this version does not know.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Attaching => "attaching",
+            Self::Attached => "attached",
+            Self::Detaching => "detaching",
+            Self::Detached => "detached",
+            Self::Other => "busy",
+        }
+    }
+}
+
+/// A volume at an instance.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attachment {
+    /// The instance.
+    pub instance_id: String,
+    /// The name of the device, as sent to EC2.
+    pub device: String,
+    /// State.
+    pub state: AttachmentState,
+    /// The EBS card, where the instance has several.
+    pub card: Option<i32>,
+    /// When it was begun.
+    pub begun: Option<Timestamp>,
+}
+
+/// An attachment to be made. Unset fields are not sent.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NewAttachment {
+    /// The volume.
+    pub volume_id: String,
+    /// The instance.
+    pub instance_id: String,
+    /// The name of the device.
+    pub device: String,
+    /// The EBS card.
+    pub card: Option<i32>,
+}
+
+/// An instance, as far as volumes need it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Instance {
+    /// ID.
+    pub id: String,
+    /// Instance type.
+    pub instance_type: String,
+    /// The device of the root volume.
+    pub root_device: Option<String>,
+    /// What is attached.
+    pub mappings: Vec<Mapping>,
+}
+
+/// A device of an instance.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mapping {
+    /// Its name.
+    pub device: String,
+    /// The volume; none for what is no EBS volume (Q20).
+    pub volume_id: Option<String>,
+    /// State.
+    pub state: AttachmentState,
+    /// The EBS card, where the instance has several.
+    pub card: Option<i32>,
+}
+
+/// How far a volume is filled from its snapshot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Initialization {
+    /// It is filled, or nothing is to be filled.
+    Done,
+    /// It is being filled; EC2 may say for how long still.
+    Running(Option<Duration>),
 }
 
 /// A change of a volume. Unset fields are not sent.

@@ -4,10 +4,11 @@ use csi::v1::controller_service_capability::rpc::Type as Rpc;
 use csi::v1::controller_service_capability::{Rpc as RpcMessage, Type};
 use csi::v1::{ControllerGetCapabilitiesResponse, ControllerServiceCapability};
 
-/// Upstream's list without PUBLISH_UNPUBLISH_VOLUME and MODIFY_VOLUME, which are not built yet.
-const ALL: [Rpc; 5] = [
+/// Upstream's list without MODIFY_VOLUME, which is not built yet.
+const ALL: [Rpc; 6] = [
     Rpc::CreateDeleteVolume,
     Rpc::CloneVolume,
+    Rpc::PublishUnpublishVolume,
     Rpc::CreateDeleteSnapshot,
     Rpc::ListSnapshots,
     Rpc::ExpandVolume,

@@ -8,9 +8,13 @@ mod delete_snapshot;
 mod delete_volume;
 pub(crate) mod expand_volume;
 mod identity;
+mod initialization;
 mod list_snapshots;
+mod node_local;
+mod publish_volume;
 mod services;
 mod status;
+mod unpublish_volume;
 mod validate_capabilities;
 
 use tonic::metadata::MetadataMap;

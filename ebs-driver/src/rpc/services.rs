@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     controller_capabilities, create_snapshot, create_volume, delete_snapshot, delete_volume, expand_volume,
-    identity, list_snapshots, opened, validate_capabilities,
+    identity, list_snapshots, opened, publish_volume, unpublish_volume, validate_capabilities,
 };
 use crate::driver::Core;
 
@@ -163,16 +163,20 @@ impl Controller for ControllerService {
 
     async fn controller_publish_volume(
         &self,
-        _: Request<ControllerPublishVolumeRequest>,
+        request: Request<ControllerPublishVolumeRequest>,
     ) -> Answer<ControllerPublishVolumeResponse> {
-        unimplemented("ControllerPublishVolume")
+        let (message, call) = opened(request);
+        let result = publish_volume::call(&self.core, &message, call).await;
+        answer("ControllerPublishVolume", result)
     }
 
     async fn controller_unpublish_volume(
         &self,
-        _: Request<ControllerUnpublishVolumeRequest>,
+        request: Request<ControllerUnpublishVolumeRequest>,
     ) -> Answer<ControllerUnpublishVolumeResponse> {
-        unimplemented("ControllerUnpublishVolume")
+        let (message, call) = opened(request);
+        let result = unpublish_volume::call(&self.core, &message, call).await;
+        answer("ControllerUnpublishVolume", result)
     }
 
     async fn list_volumes(&self, _: Request<ListVolumesRequest>) -> Answer<ListVolumesResponse> {

@@ -67,6 +67,7 @@ async fn only_what_is_built_is_advertised() {
         [
             Rpc::CreateDeleteVolume,
             Rpc::CloneVolume,
+            Rpc::PublishUnpublishVolume,
             Rpc::CreateDeleteSnapshot,
             Rpc::ListSnapshots,
             Rpc::ExpandVolume

@@ -1,6 +1,7 @@
 //! The driver over the simulated EC2, on a paused clock; and the simulated EC2 through the SDK.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod attaching;
 mod ec2_protocol;
 mod expansion;
 mod identity;

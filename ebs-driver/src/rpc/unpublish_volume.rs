@@ -1,0 +1,83 @@
+//! ControllerUnpublishVolume. Source: spec 1.6, 1.8, 3.6, 3.9, Q3, Q4; cases 55, 60-63.
+
+use csi::v1::{ControllerUnpublishVolumeRequest, ControllerUnpublishVolumeResponse};
+use tonic::Status;
+
+use super::publish_volume::refuse_hyperpod;
+use super::{Call, required, status};
+use crate::attach;
+use crate::driver::Core;
+use crate::ec2::errors::Ec2Error;
+use crate::ec2::types::AttachmentState;
+use crate::in_flight::Key;
+use crate::names::NODE_LOCAL_PREFIX;
+
+pub(super) async fn call(
+    core: &Core,
+    request: &ControllerUnpublishVolumeRequest,
+    call: Call,
+) -> Result<ControllerUnpublishVolumeResponse, Status> {
+    let volume_id = required(&request.volume_id, "volume_id")?;
+    let node_id = required(&request.node_id, "node_id")?;
+    if volume_id.starts_with(NODE_LOCAL_PREFIX) {
+        return Ok(ControllerUnpublishVolumeResponse {});
+    }
+    refuse_hyperpod(node_id)?;
+    let key = Key::Attachment {
+        volume_id: volume_id.to_owned(),
+        node_id: node_id.to_owned(),
+    };
+    let _guard = core
+        .in_flight
+        .begin(key)
+        .ok_or_else(|| Status::aborted(format!("another operation of volume {volume_id} is running")))?;
+    match core.ec2.detach_volume(volume_id, node_id, call.deadline).await {
+        Ok(answer) if answer.state != AttachmentState::Detached => {
+            core.attachments.detaching(volume_id, node_id, answer.state);
+            wait(core, volume_id, node_id, call).await?;
+        }
+        Err(error) if !is_away(&error) => return Err(status::internal(&error)),
+        _ => {}
+    }
+    core.attachments.detached(volume_id, node_id);
+    Ok(ControllerUnpublishVolumeResponse {})
+}
+
+/// Whether a refusal of DetachVolume says that there is nothing to detach.
+fn is_away(error: &Ec2Error) -> bool {
+    matches!(
+        error.code(),
+        Some(
+            "IncorrectState"
+                | "InvalidAttachment.NotFound"
+                | "InvalidVolume.NotFound"
+                | "InvalidInstanceID.NotFound"
+        )
+    )
+}
+
+/// Polls until nothing of the volume is left at the instance. Errors of single polls are passed over.
+async fn wait(core: &Core, volume_id: &str, node_id: &str, call: Call) -> Result<(), Status> {
+    let not_yet = |why: &str| {
+        Status::internal(format!(
+            "volume {volume_id} is not detached from instance {node_id} yet: {why}"
+        ))
+    };
+    for pause in attach::pauses() {
+        if let Err(interrupted) = core.waits.pause(pause, call.deadline).await {
+            return Err(not_yet(&interrupted.to_string()));
+        }
+        let Ok(volume) = core.lookups.volumes.get(volume_id, call.deadline).await else {
+            continue;
+        };
+        if attach::is_away(volume.as_ref(), node_id) {
+            return Ok(());
+        }
+        let state = volume
+            .as_ref()
+            .and_then(|volume| attach::state_at(volume, node_id));
+        let state = state.unwrap_or(AttachmentState::Other);
+        core.attachments.detaching(volume_id, node_id, state);
+    }
+    Err(not_yet("it took too long"))
+}

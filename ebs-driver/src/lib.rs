@@ -14,6 +14,7 @@
 //! | [`args`] | flags and their checks |
 //! | [`driver`] | what all services share |
 //! | `rpc` | one file a CSI call: parse, call, map |
+//! | [`node`] | the node service |
 //! | [`parameters`], [`tags`] | classes; tags and their templates |
 //! | [`volume`], [`snapshot`], [`expand`], [`attach`] | decisions without I/O |
 //! | [`coalesce`], [`polls`], [`memory`], [`attachments`] | merged changes, merged readiness polls, recent names |
@@ -37,6 +38,7 @@ pub mod iops;
 pub mod memory;
 pub mod metrics;
 pub mod names;
+pub mod node;
 pub mod parameters;
 pub mod polls;
 mod rpc;
@@ -56,6 +58,7 @@ use thiserror::Error;
 pub use args::{Args, ArgsError, Config};
 pub use driver::Driver;
 pub use ec2::sdk::Ec2Transport;
+pub use node::{NodeConfig, NodeService};
 
 /// Why the driver ended.
 #[derive(Debug, Error)]

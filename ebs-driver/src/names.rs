@@ -10,6 +10,8 @@ pub const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 pub const TOPOLOGY_ZONE: &str = "topology.kubernetes.io/zone";
 /// Topology key of the zone as older versions and the in-tree translation write it.
 pub const TOPOLOGY_LEGACY_ZONE: &str = "topology.ebs.csi.aws.com/zone";
+/// Topology key of a node's operating system.
+pub const TOPOLOGY_OS: &str = "kubernetes.io/os";
 /// Topology key of the zone ID, such as `use1-az1`.
 pub const TOPOLOGY_ZONE_ID: &str = "topology.k8s.aws/zone-id";
 /// Topology key of an Outpost's partition.

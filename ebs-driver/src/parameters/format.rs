@@ -31,11 +31,11 @@ pub enum Target<'a> {
 
 impl FormatOptions {
     /// The canonical form of a lower-case key, if it is a formatting key.
-    pub(super) fn key(lower: &str) -> Option<&'static str> {
+    pub(crate) fn key(lower: &str) -> Option<&'static str> {
         ALL.into_iter().find(|key| *key == lower)
     }
 
-    pub(super) fn insert(
+    pub(crate) fn insert(
         &mut self,
         key: &'static str,
         given: &str,

@@ -5,7 +5,7 @@ use csi::v1::volume_capability::AccessType;
 use csi::v1::volume_capability::access_mode::Mode;
 
 /// Whether EBS can do this: one node for mount and block, several only for block.
-pub(super) fn is_supported(capability: &VolumeCapability) -> bool {
+pub(crate) fn is_supported(capability: &VolumeCapability) -> bool {
     matches!(
         (mode(capability), &capability.access_type),
         (Mode::SingleNodeWriter, Some(_)) | (Mode::MultiNodeMultiWriter, Some(AccessType::Block(_)))
@@ -13,7 +13,7 @@ pub(super) fn is_supported(capability: &VolumeCapability) -> bool {
 }
 
 /// Whether a device that is present on every node can do this: both modes for mount and block.
-pub(super) fn is_supported_node_local(capability: &VolumeCapability) -> bool {
+pub(crate) fn is_supported_node_local(capability: &VolumeCapability) -> bool {
     matches!(
         mode(capability),
         Mode::SingleNodeWriter | Mode::MultiNodeMultiWriter
@@ -26,7 +26,7 @@ pub(super) fn is_multi_attach(capability: &VolumeCapability) -> bool {
 }
 
 /// Whether the volume is used as a block device.
-pub(super) fn is_block(capability: &VolumeCapability) -> bool {
+pub(crate) fn is_block(capability: &VolumeCapability) -> bool {
     matches!(capability.access_type, Some(AccessType::Block(_)))
 }
 

@@ -17,7 +17,7 @@ use crate::names::{DRIVER, VERSION};
 /// How long EC2's word that it would have let us counts.
 const ACCESS: Duration = Duration::from_secs(3 * 3600);
 
-pub(super) fn plugin_info() -> GetPluginInfoResponse {
+pub(crate) fn plugin_info() -> GetPluginInfoResponse {
     GetPluginInfoResponse {
         name: DRIVER.to_owned(),
         vendor_version: VERSION.to_owned(),
@@ -25,7 +25,7 @@ pub(super) fn plugin_info() -> GetPluginInfoResponse {
     }
 }
 
-pub(super) fn plugin_capabilities() -> GetPluginCapabilitiesResponse {
+pub(crate) fn plugin_capabilities() -> GetPluginCapabilitiesResponse {
     let capability = |service: ServiceType| PluginCapability {
         r#type: Some(Type::Service(Service {
             r#type: service.into(),

@@ -1,13 +1,13 @@
 //! The CSI calls, one file each: parse, call, map. Source: spec 1.1-1.8.
 
-mod capability;
+pub(crate) mod capability;
 mod controller_capabilities;
 mod create_snapshot;
 mod create_volume;
 mod delete_snapshot;
 mod delete_volume;
 pub(crate) mod expand_volume;
-mod identity;
+pub(crate) mod identity;
 mod initialization;
 mod list_snapshots;
 mod node_local;
@@ -22,7 +22,7 @@ use tonic::{Request, Status};
 
 use crate::deadline::Deadline;
 
-pub(crate) use services::{ControllerService, IdentityService};
+pub(crate) use services::{Answer, ControllerService, IdentityService, answer};
 
 /// What a caller says beside the message.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ fn text<'a>(metadata: &'a MetadataMap, key: &str) -> Option<&'a str> {
 }
 
 /// Refuses an empty field.
-fn required<'a>(value: &'a str, field: &str) -> Result<&'a str, Status> {
+pub(crate) fn required<'a>(value: &'a str, field: &str) -> Result<&'a str, Status> {
     if value.is_empty() {
         return Err(Status::invalid_argument(format!("{field} is missing")));
     }

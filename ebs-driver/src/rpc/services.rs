@@ -49,9 +49,9 @@ impl ControllerService {
     }
 }
 
-type Answer<T> = Result<Response<T>, Status>;
+pub(crate) type Answer<T> = Result<Response<T>, Status>;
 
-fn answer<T>(rpc: &'static str, result: Result<T, Status>) -> Answer<T> {
+pub(crate) fn answer<T>(rpc: &'static str, result: Result<T, Status>) -> Answer<T> {
     if let Err(status) = &result {
         tracing::warn!(
             rpc,

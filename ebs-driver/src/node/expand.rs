@@ -1,0 +1,56 @@
+//! NodeExpandVolume. Source: spec 4.1; case 88.
+
+use std::path::Path;
+
+use ::node::{Host, HostError, Mount, PathKind};
+use csi::v1::{NodeExpandVolumeRequest, NodeExpandVolumeResponse};
+use tonic::Status;
+
+use super::stage::{check_capability, guard};
+use super::{Core, device, filesystem, status};
+use crate::names::NODE_LOCAL_PREFIX;
+use crate::rpc::{capability, required};
+
+pub(super) async fn expand(
+    core: &Core,
+    request: &NodeExpandVolumeRequest,
+) -> Result<NodeExpandVolumeResponse, Status> {
+    let volume_id = required(&request.volume_id, "volume_id")?;
+    let path = Path::new(required(&request.volume_path, "volume_path")?);
+    if let Some(wanted) = &request.volume_capability {
+        check_capability(volume_id, wanted)?;
+        if capability::is_block(wanted) {
+            return Ok(NodeExpandVolumeResponse::default());
+        }
+    }
+    let _guard = guard(core, volume_id)?;
+    let bytes = grown(core.host.as_ref(), volume_id, path)
+        .await
+        .map_err(|error| status::of_growing(&error))?;
+    Ok(NodeExpandVolumeResponse {
+        capacity_bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+    })
+}
+
+/// Grows what is mounted at a path; the size of its device. A block device has grown with its volume.
+async fn grown(host: &dyn Host, volume_id: &str, path: &Path) -> Result<u64, HostError> {
+    if host.kind(path).await? == Some(PathKind::BlockDevice) {
+        let device = host.block_device(path).await?;
+        return device
+            .map(|device| device.size)
+            .ok_or_else(|| HostError::DeviceMissing(path.to_owned()));
+    }
+    let mounts = host.mounts().await?;
+    let mount = Mount::at(&mounts, path).ok_or_else(|| HostError::DeviceMissing(path.to_owned()))?;
+    let device = host.block_device(Path::new(&mount.source)).await?;
+    let device = device.ok_or_else(|| HostError::DeviceMissing(mount.source.clone().into()))?;
+    if !volume_id.starts_with(NODE_LOCAL_PREFIX) {
+        device::check(&device, volume_id)?;
+    }
+    let fs_type = &mount.fs_type;
+    let size = host.file_system_size(&device.path, fs_type, Some(path)).await?;
+    if filesystem::can_grow(size, device.size) {
+        host.grow(&device.path, fs_type, Some(path)).await?;
+    }
+    Ok(device.size)
+}

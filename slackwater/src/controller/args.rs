@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use clap::Parser;
-use runtime::args::{Environment, LogArgs, ProcessArgs, split_prefixed};
+use runtime::args::{CommonArgs, Environment, LogArgs, ProcessArgs, split_prefixed};
 use runtime::crds::Patience;
 
 use super::settings::{Function, Settings, WhenLost};
@@ -162,6 +162,16 @@ impl ControllerCommand {
 }
 
 impl Commands {
+    /// What every controller has, of this one; the driver has it not.
+    #[must_use]
+    pub fn common(&self, function: Function) -> Option<&CommonArgs> {
+        match function {
+            Function::Driver => None,
+            Function::SnapshotController => self.snapshot_controller.as_ref().map(|args| &args.common),
+            Function::CsiSnapshotter => self.csi_snapshotter.as_ref().map(|args| &args.common),
+        }
+    }
+
     /// Checks the flags of every function.
     ///
     /// # Errors

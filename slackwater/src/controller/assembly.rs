@@ -4,13 +4,17 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 
+use async_trait::async_trait;
 use csi::Channel;
 use ebs_driver::{Driver, Ec2Transport};
 use futures::future::{BoxFuture, try_join_all};
 use prometheus::Registry;
+use runtime::args::CommonConfig;
 use runtime::client::Clients;
 use runtime::http::Elections;
+use runtime::leader::LeaderHealth;
 use runtime::{Clock, Context, Random, Scope, Watches};
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::settings::{Function, Settings, WhenLost};
@@ -35,7 +39,7 @@ pub struct Outside {
     pub random: Random,
     /// Holder of leases.
     pub identity: String,
-    /// Namespace of leases.
+    /// Namespace of the leases whose flags name none.
     pub namespace: String,
 }
 
@@ -57,6 +61,49 @@ pub enum Error {
     /// A function that needs the Kubernetes API was given no client.
     #[error("{0} has no client for the Kubernetes API")]
     NoClient(Function),
+}
+
+impl Error {
+    /// The lease whose loss this is.
+    fn lost_lease(&self) -> Option<&str> {
+        match self {
+            Self::SnapshotController(snapshot_controller::Error::LeaseLost { lease })
+            | Self::CsiSnapshotter(csi_snapshotter::Error::LeaseLost { lease }) => Some(lease),
+            _ => None,
+        }
+    }
+}
+
+/// A controller after its start-up.
+#[async_trait]
+trait Prepared: Send + Sync + 'static {
+    /// The health check of leader election, where it is on.
+    fn leader_health(&self) -> Option<LeaderHealth>;
+
+    /// Works until it is told to stop or its lease is lost.
+    async fn work(&self) -> Result<(), Error>;
+}
+
+#[async_trait]
+impl Prepared for snapshot_controller::Prepared {
+    fn leader_health(&self) -> Option<LeaderHealth> {
+        self.leader_health()
+    }
+
+    async fn work(&self) -> Result<(), Error> {
+        Ok(self.run().await?)
+    }
+}
+
+#[async_trait]
+impl Prepared for csi_snapshotter::Prepared {
+    fn leader_health(&self) -> Option<LeaderHealth> {
+        self.leader_health()
+    }
+
+    async fn work(&self) -> Result<(), Error> {
+        Ok(self.run().await?)
+    }
 }
 
 type Running = BoxFuture<'static, Result<(), Error>>;
@@ -151,14 +198,20 @@ impl Builder {
             .unwrap_or_default()
     }
 
-    /// The context of a function. Its scope is a child: what one function stops does not stop the others.
-    fn context(&self, function: Function) -> Result<Context, Error> {
+    /// The context of a function. Its scope is a child: what one function stops does not stop the others. Its
+    /// lease is where its own flags say.
+    fn context(&self, function: Function, common: &CommonConfig) -> Result<Context, Error> {
         let clients = self
             .outside
             .kubernetes
             .get(&function)
             .ok_or(Error::NoClient(function))?;
         let watches = self.watches.clone().ok_or(Error::NoClient(function))?;
+        let namespace = common
+            .election
+            .as_ref()
+            .map(|election| election.leader_election_namespace.clone())
+            .filter(|namespace| !namespace.is_empty());
         Ok(Context {
             client: clients.work.clone(),
             lease_client: clients.leases.clone(),
@@ -168,7 +221,7 @@ impl Builder {
             scope: self.scope.child(),
             watches,
             identity: self.outside.identity.clone(),
-            namespace: self.outside.namespace.clone(),
+            namespace: namespace.unwrap_or_else(|| self.outside.namespace.clone()),
         })
     }
 
@@ -199,83 +252,79 @@ impl Builder {
     }
 
     fn snapshot_controller(&mut self, config: snapshot_controller::Config) -> Result<(), Error> {
-        let context = self.context(Function::SnapshotController)?;
-        let when_lost = self.when_lost;
-        let elections = self.elections(Function::SnapshotController, config.common.election.is_some());
-        self.running.push(Box::pin(async move {
-            let stopping = context.scope.stopping_token();
-            let prepared = tokio::select! {
-                biased;
-                () = stopping.cancelled() => return Ok(()),
-                prepared = snapshot_controller::prepare(config, context) => prepared?,
-            };
-            if let Some(health) = prepared.leader_health() {
-                elections.join(health);
-            }
-            loop {
-                match prepared.run().await {
-                    Err(snapshot_controller::Error::LeaseLost { lease })
-                        if when_lost == WhenLost::CompeteAgain =>
-                    {
-                        compete_again(&lease);
-                    }
-                    ended => return Ok(ended?),
-                }
-            }
-        }));
+        let function = Function::SnapshotController;
+        let context = self.context(function, &config.common)?;
+        let (stopping, elections) = (
+            context.scope.stopping_token(),
+            self.elections(function, &config.common),
+        );
+        let prepared = async { Ok(snapshot_controller::prepare(config, context).await?) };
+        self.lead(stopping, elections, prepared);
         Ok(())
     }
 
     fn csi_snapshotter(&mut self, config: csi_snapshotter::Config) -> Result<(), Error> {
-        let context = self.context(Function::CsiSnapshotter)?;
-        let when_lost = self.when_lost;
-        let elections = self.elections(Function::CsiSnapshotter, config.common.election.is_some());
-        let channel = match &self.channel {
-            Some(channel) => channel.clone(),
-            None => {
-                let options = csi::ConnectOptions {
-                    scope: context.scope.child(),
-                    random: context.random.fork(),
-                };
-                Channel::connect(&config.csi_address, options)
-            }
+        let function = Function::CsiSnapshotter;
+        let context = self.context(function, &config.common)?;
+        let (stopping, elections) = (
+            context.scope.stopping_token(),
+            self.elections(function, &config.common),
+        );
+        let channel = self.channel_to(&config.csi_address, &context);
+        let prepared = async { Ok(csi_snapshotter::prepare(config, context, channel).await?) };
+        self.lead(stopping, elections, prepared);
+        Ok(())
+    }
+
+    /// The driver of this process, or else the one behind the address.
+    fn channel_to(&self, address: &csi::Address, context: &Context) -> Channel {
+        if let Some(channel) = &self.channel {
+            return channel.clone();
+        }
+        let options = csi::ConnectOptions {
+            scope: context.scope.child(),
+            random: context.random.fork(),
         };
+        Channel::connect(address, options)
+    }
+
+    /// Runs a function once it is prepared, for as many terms of leadership as it gets.
+    fn lead<P: Prepared>(
+        &mut self,
+        stopping: CancellationToken,
+        elections: Elections,
+        prepared: impl Future<Output = Result<P, Error>> + Send + 'static,
+    ) {
+        let when_lost = self.when_lost;
         self.running.push(Box::pin(async move {
-            let stopping = context.scope.stopping_token();
             let prepared = tokio::select! {
                 biased;
                 () = stopping.cancelled() => return Ok(()),
-                prepared = csi_snapshotter::prepare(config, context, channel) => prepared?,
+                prepared = prepared => prepared?,
             };
             if let Some(health) = prepared.leader_health() {
                 elections.join(health);
             }
             loop {
-                match prepared.run().await {
-                    Err(csi_snapshotter::Error::LeaseLost { lease })
-                        if when_lost == WhenLost::CompeteAgain =>
-                    {
-                        compete_again(&lease);
+                let ended = prepared.work().await;
+                match ended.as_ref().err().and_then(Error::lost_lease) {
+                    Some(lease) if when_lost == WhenLost::CompeteAgain => {
+                        tracing::warn!(
+                            lease,
+                            "the lease is lost; the function has stopped and competes again"
+                        );
                     }
-                    ended => return Ok(ended?),
+                    _ => return ended,
                 }
             }
         }));
-        Ok(())
     }
 
-    fn elections(&mut self, function: Function, elects: bool) -> Elections {
+    fn elections(&mut self, function: Function, common: &CommonConfig) -> Elections {
         let elections = Elections::default();
-        if elects {
+        if common.election.is_some() {
             self.elections.insert(function, elections.clone());
         }
         elections
     }
-}
-
-fn compete_again(lease: &str) {
-    tracing::warn!(
-        lease,
-        "the lease is lost; the function has stopped and competes again"
-    );
 }

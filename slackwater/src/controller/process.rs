@@ -88,31 +88,10 @@ fn remark_missing_definitions(settings: &mut Settings, readiness: &Readiness) {
 }
 
 fn addresses(settings: &Settings) -> BTreeMap<Function, HttpAddress> {
-    let driver = settings
-        .driver
-        .as_ref()
-        .and_then(|config| config.http_endpoint.clone());
-    let driver = driver.map(|address| HttpAddress {
-        address,
-        metrics_path: "/metrics".to_owned(),
-        election_health: false,
-    });
-    let snapshot_controller = settings
-        .snapshot_controller
-        .as_ref()
-        .and_then(|config| config.common.http.clone());
-    let csi_snapshotter = settings
-        .csi_snapshotter
-        .as_ref()
-        .and_then(|config| config.common.http.clone());
-    [
-        (Function::Driver, driver),
-        (Function::SnapshotController, snapshot_controller),
-        (Function::CsiSnapshotter, csi_snapshotter),
-    ]
-    .into_iter()
-    .filter_map(|(function, address)| Some((function, address?)))
-    .collect()
+    Function::ALL
+        .into_iter()
+        .filter_map(|function| Some((function, settings.http(function)?)))
+        .collect()
 }
 
 async fn outside(
@@ -127,40 +106,17 @@ async fn outside(
         .collect();
     let mut kubernetes = BTreeMap::new();
     let mut watches = None;
-    let snapshot_controller = commands
-        .snapshot_controller
-        .as_ref()
-        .map(|args| &args.common.kube);
-    let csi_snapshotter = commands.csi_snapshotter.as_ref().map(|args| &args.common.kube);
-    for (function, kube) in [
-        (Function::SnapshotController, snapshot_controller),
-        (Function::CsiSnapshotter, csi_snapshotter),
-    ] {
-        let (Some(kube), Some(registry)) = (kube, registries.get(&function)) else {
+    for (function, registry) in &registries {
+        let Some(common) = commands.common(*function) else {
             continue;
         };
         let agent = format!("slackwater/{VERSION} {function}");
-        let clients = Connection::from_args(kube, &agent)
+        let clients = Connection::from_args(&common.kube, &agent)
             .await?
             .clients(function.name(), registry)?;
         watches.get_or_insert_with(|| clients.work.clone());
-        kubernetes.insert(function, clients);
+        kubernetes.insert(*function, clients);
     }
-    let elections = [
-        settings
-            .snapshot_controller
-            .as_ref()
-            .and_then(|config| config.common.election.as_ref()),
-        settings
-            .csi_snapshotter
-            .as_ref()
-            .and_then(|config| config.common.election.as_ref()),
-    ];
-    let namespace = elections
-        .into_iter()
-        .flatten()
-        .next()
-        .map(|args| args.namespace(environment));
     Ok(Outside {
         kubernetes,
         watches,
@@ -174,6 +130,6 @@ async fn outside(
             .host_name
             .clone()
             .unwrap_or_else(|| "slackwater".to_owned()),
-        namespace: namespace.unwrap_or_else(|| environment.namespace()),
+        namespace: environment.namespace(),
     })
 }

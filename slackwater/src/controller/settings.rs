@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use runtime::args::{CommonConfig, HttpAddress};
+
 /// A function: what one upstream image does.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Function {
@@ -75,5 +77,29 @@ impl Settings {
             .into_iter()
             .filter(|function| runs(*function))
             .collect()
+    }
+
+    /// What every controller has, of this one; the driver has it not.
+    #[must_use]
+    pub fn common(&self, function: Function) -> Option<&CommonConfig> {
+        match function {
+            Function::Driver => None,
+            Function::SnapshotController => self.snapshot_controller.as_ref().map(|config| &config.common),
+            Function::CsiSnapshotter => self.csi_snapshotter.as_ref().map(|config| &config.common),
+        }
+    }
+
+    /// Where a function serves metrics and health.
+    #[must_use]
+    pub fn http(&self, function: Function) -> Option<HttpAddress> {
+        if function != Function::Driver {
+            return self.common(function)?.http.clone();
+        }
+        let address = self.driver.as_ref()?.http_endpoint.clone()?;
+        Some(HttpAddress {
+            address,
+            metrics_path: "/metrics".to_owned(),
+            election_health: false,
+        })
     }
 }

@@ -57,10 +57,13 @@ impl Executor {
                 self.writer.patch_merge(&key, &patch).await?
             }
             Step::Unmark => self.writer.patch_merge(&key, &mark(uid, None)).await?,
-            Step::Status(change) => {
-                let patch = status_patch(content, change);
-                self.writer.patch_merge_status(&key, &patch).await?
-            }
+            Step::Status(change) => match status_patch(content, change) {
+                StatusPatch::Merge(patch) => self.writer.patch_merge_status(&key, &patch).await?,
+                StatusPatch::Json(patch) => {
+                    let patch = json_patch(patch)?;
+                    self.writer.patch_json_status(&key, patch).await?
+                }
+            },
             Step::RemoveFinalizer { position } => {
                 self.writer
                     .patch_json(&key, without_finalizer(uid, *position)?)
@@ -153,14 +156,16 @@ fn mark(uid: &str, value: Option<&str>) -> Value {
     json!({ "metadata": { "uid": uid, "annotations": annotations } })
 }
 
-fn status_patch(content: &VolumeSnapshotContent, change: &StatusChange) -> Value {
-    let mut metadata = json!({ "uid": content.metadata.uid });
+/// The two forms of a status patch.
+enum StatusPatch {
+    Merge(Value),
+    /// With tests of what was read.
+    Json(Value),
+}
+
+fn status_patch(content: &VolumeSnapshotContent, change: &StatusChange) -> StatusPatch {
     let status = match change {
         StatusChange::Answer(answer) => {
-            if answer.handle.is_some() {
-                // "Absent" was read: whoever wrote one meanwhile has won.
-                metadata["resourceVersion"] = json!(content.metadata.resource_version);
-            }
             let members = [
                 ("snapshotHandle", json!(answer.handle)),
                 ("creationTime", json!(answer.creation_time)),
@@ -175,6 +180,9 @@ fn status_patch(content: &VolumeSnapshotContent, change: &StatusChange) -> Value
                 .collect();
             if answer.clear_error {
                 status.insert("error".to_string(), Value::Null);
+            }
+            if answer.handle.is_some() {
+                return StatusPatch::Json(first_handle(content, status));
             }
             Value::Object(status)
         }
@@ -195,7 +203,37 @@ fn status_patch(content: &VolumeSnapshotContent, change: &StatusChange) -> Value
             "snapshotHandle": null, "readyToUse": null, "creationTime": null, "restoreSize": null,
         }),
     };
-    json!({ "metadata": metadata, "status": status })
+    StatusPatch::Merge(json!({ "metadata": { "uid": content.metadata.uid }, "status": status }))
+}
+
+/// These members (null removes one) of a status whose handle is as it was read: whoever wrote one meanwhile has
+/// won. Nothing else is tested, since the snapshot-controller writes the content at the same time.
+fn first_handle(content: &VolumeSnapshotContent, members: serde_json::Map<String, Value>) -> Value {
+    let test = |path: &str, value: Value| json!({ "op": "test", "path": path, "value": value });
+    let mut operations = vec![test("/metadata/uid", json!(content.metadata.uid))];
+    let Some(seen) = &content.status else {
+        let members: serde_json::Map<_, _> = members
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .collect();
+        operations.push(test("/status", Value::Null));
+        operations.push(json!({ "op": "add", "path": "/status", "value": members }));
+        return Value::Array(operations);
+    };
+    operations.push(test("/status/snapshotHandle", json!(seen.snapshot_handle)));
+    for (name, value) in members {
+        let path = format!("/status/{name}");
+        if !value.is_null() {
+            operations.push(json!({ "op": "add", "path": path, "value": value }));
+        } else if seen.error.is_some() {
+            operations.push(json!({ "op": "remove", "path": path }));
+        }
+    }
+    Value::Array(operations)
+}
+
+fn json_patch(operations: Value) -> Result<Patch, ApiError> {
+    serde_json::from_value(operations).map_err(|error| ApiError::bad_request(&error.to_string()))
 }
 
 fn without_finalizer(uid: &str, position: usize) -> Result<Patch, ApiError> {
@@ -205,7 +243,7 @@ fn without_finalizer(uid: &str, position: usize) -> Result<Patch, ApiError> {
         { "op": "test", "path": path, "value": names::CONTENT_FINALIZER },
         { "op": "remove", "path": path },
     ]);
-    serde_json::from_value(patch).map_err(|error| ApiError::bad_request(&error.to_string()))
+    json_patch(patch)
 }
 
 /// CSI wants text. What is none is passed on as far as it can be.

@@ -46,7 +46,12 @@ impl PatchKind {
         if self == Self::Json {
             let wrong = |error| ApiError::bad_request(format!("error decoding patch: {error}"));
             let patch: json_patch::Patch = serde_json::from_slice(body).map_err(wrong)?;
-            json_patch::patch(&mut patched, &patch).map_err(|_| ApiError::unprocessable_patch())?;
+            for operation in &patch.0 {
+                if !tests_absence(&patched, operation) {
+                    json_patch::patch(&mut patched, std::slice::from_ref(operation))
+                        .map_err(|_| ApiError::unprocessable_patch())?;
+                }
+            }
         } else {
             let wrong = |error| ApiError::bad_request(format!("error decoding patch: {error}"));
             let patch: Value = serde_json::from_slice(body).map_err(wrong)?;
@@ -59,6 +64,22 @@ impl PatchKind {
         }
         Ok(patched)
     }
+}
+
+/// True for a `test` for null of a member that its object lacks: the API server lets it pass.
+fn tests_absence(object: &Value, operation: &json_patch::PatchOperation) -> bool {
+    let json_patch::PatchOperation::Test(test) = operation else {
+        return false;
+    };
+    let Some((parent, member)) = test.path.split_back() else {
+        return false;
+    };
+    test.value.is_null()
+        && parent
+            .resolve(object)
+            .ok()
+            .and_then(Value::as_object)
+            .is_some_and(|members| !members.contains_key(&*member.decoded()))
 }
 
 /// Reads the body of an apply patch: YAML, of which JSON is a part.

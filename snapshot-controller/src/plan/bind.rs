@@ -5,6 +5,7 @@ use crds::v1::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotContent};
 use jiff::Timestamp;
 use json_patch::PatchOperation;
 use kube::ResourceExt;
+use serde_json::json;
 
 use super::create::{content_missing, snapshot_finalizers};
 use super::patch::{self, Change};
@@ -123,12 +124,17 @@ fn being_deleted(content: &VolumeSnapshotContent) -> Refusal {
 /// that was chosen for it. Nothing when they are there.
 #[must_use]
 pub fn own(snapshot: &VolumeSnapshot, policy: DeletionPolicy, class_name: Option<String>) -> Option<Step> {
-    let present = patch::finalizers(&snapshot.metadata);
+    let present = snapshot.metadata.finalizers.as_deref();
     let mut operations = patch::add_finalizers(present, snapshot_finalizers(policy));
     if let Some(name) = class_name {
-        operations.push(patch::add(&["spec", "volumeSnapshotClassName"], name));
+        let path = ["spec", "volumeSnapshotClassName"];
+        operations.push(patch::test(
+            &path,
+            json!(snapshot.spec.volume_snapshot_class_name),
+        ));
+        operations.push(patch::add(&path, name));
     }
-    guarded(snapshot.metadata.resource_version.as_deref(), operations).map(Step::PatchSnapshot)
+    guarded(snapshot.metadata.uid.as_deref(), operations).map(Step::PatchSnapshot)
 }
 
 /// The PATCH that binds a pre-provisioned content: UID, class and finalizer at once. Nothing when the UID is
@@ -141,33 +147,43 @@ fn bind(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Option<St
     let mut operations = Vec::new();
     if unbound {
         let uid = snapshot.metadata.uid.as_deref().unwrap_or_default();
+        let seen = &content.spec.volume_snapshot_ref;
+        for (member, value) in [
+            ("namespace", &seen.namespace),
+            ("name", &seen.name),
+            ("uid", &seen.uid),
+        ] {
+            operations.push(patch::test(&["spec", "volumeSnapshotRef", member], json!(value)));
+        }
         operations.push(patch::add(&["spec", "volumeSnapshotRef", "uid"], uid));
     }
     let class = snapshot.spec.volume_snapshot_class_name.as_deref();
     let known = content.spec.volume_snapshot_class_name.as_deref();
     let empty = known.is_none_or(str::is_empty);
     if let Some(class) = class.filter(|class| known != Some(class) && (unbound || empty)) {
+        operations.push(patch::test(&["spec", "volumeSnapshotClassName"], json!(known)));
         operations.push(patch::add(&["spec", "volumeSnapshotClassName"], class));
     }
     if unbound {
         operations.extend(patch::add_finalizers(
-            patch::finalizers(&content.metadata),
+            content.metadata.finalizers.as_deref(),
             &[names::CONTENT_FINALIZER],
         ));
     }
-    guarded(content.metadata.resource_version.as_deref(), operations).map(|change| Step::PatchContent {
+    guarded(content.metadata.uid.as_deref(), operations).map(|change| Step::PatchContent {
         name: content.name_any(),
         change,
     })
 }
 
-/// A patch of these operations that fails when the object has changed; nothing for none.
+/// A patch of these operations that fails for another object of the same name; nothing for none. What else
+/// must not have changed they test themselves, so that a foreign write of something else is no lost race.
 #[must_use]
-pub fn guarded(resource_version: Option<&str>, operations: Vec<PatchOperation>) -> Option<Change> {
+pub fn guarded(uid: Option<&str>, operations: Vec<PatchOperation>) -> Option<Change> {
     if operations.is_empty() {
         return None;
     }
-    let mut guarded = vec![patch::unchanged(resource_version)];
+    let mut guarded = vec![patch::same_object(uid)];
     guarded.extend(operations);
     Some(Change::json(guarded))
 }

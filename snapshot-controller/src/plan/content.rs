@@ -41,8 +41,8 @@ pub fn plan(observed: &ObservedContent) -> Plan {
     let finalizer = names::CONTENT_FINALIZER;
     let held = patch::has_finalizer(&content.metadata, finalizer);
     if !is_deleting(&**content) {
-        let operations = patch::add_finalizers(patch::finalizers(&content.metadata), &[finalizer]);
-        let change = guarded(content.metadata.resource_version.as_deref(), operations);
+        let operations = patch::add_finalizers(content.metadata.finalizers.as_deref(), &[finalizer]);
+        let change = guarded(content.metadata.uid.as_deref(), operations);
         let step = change.map(|change| Step::PatchContent {
             name: content.name_any(),
             change,

@@ -42,7 +42,7 @@ pub fn add(path: &[&str], value: impl Into<Value>) -> PatchOperation {
     })
 }
 
-/// Fails the whole patch when the member has another value.
+/// Fails the whole patch when the member has another value. Null passes where there is no such member.
 #[must_use]
 pub fn test(path: &[&str], value: impl Into<Value>) -> PatchOperation {
     PatchOperation::Test(TestOperation {
@@ -65,33 +65,30 @@ pub fn same_object(uid: Option<&str>) -> PatchOperation {
     test(&["metadata", "uid"], uid.unwrap_or_default())
 }
 
-/// Fails the patch when the object has changed at all.
+/// Operations that add what is missing of `wanted`, nothing when all is there. They test the list that was
+/// seen: another writer may have made it longer, and a repeated write would append twice.
 #[must_use]
-pub fn unchanged(resource_version: Option<&str>) -> PatchOperation {
-    test(
-        &["metadata", "resourceVersion"],
-        resource_version.unwrap_or_default(),
-    )
-}
-
-/// Operations that add what is missing of `wanted`. They need [`unchanged`] before them: another writer may
-/// have made the list, and a repeated write would append twice.
-#[must_use]
-pub fn add_finalizers(present: &[String], wanted: &[&str]) -> Vec<PatchOperation> {
-    let missing = wanted
+pub fn add_finalizers(present: Option<&[String]>, wanted: &[&str]) -> Vec<PatchOperation> {
+    let seen = present.unwrap_or_default();
+    let missing: Vec<&str> = wanted
         .iter()
-        .filter(|name| !present.iter().any(|other| other == *name));
-    if present.is_empty() {
-        let list: Vec<Value> = missing.map(|name| json!(name)).collect();
-        return if list.is_empty() {
-            Vec::new()
-        } else {
-            vec![add(&["metadata", "finalizers"], list)]
-        };
+        .filter(|name| !seen.iter().any(|other| other == *name))
+        .copied()
+        .collect();
+    if missing.is_empty() {
+        return Vec::new();
     }
-    missing
-        .map(|name| add(&["metadata", "finalizers", "-"], *name))
-        .collect()
+    let mut operations = vec![test(&["metadata", "finalizers"], json!(present))];
+    if present.is_none() {
+        operations.push(add(&["metadata", "finalizers"], missing));
+    } else {
+        operations.extend(
+            missing
+                .into_iter()
+                .map(|name| add(&["metadata", "finalizers", "-"], name)),
+        );
+    }
+    operations
 }
 
 /// Operations that remove what is there of `unwanted`, each with a test of its position, last first.

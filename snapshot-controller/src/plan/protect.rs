@@ -73,18 +73,16 @@ pub fn is_protected(claim: &ClaimFacts) -> bool {
     claim.finalizers.iter().any(|name| name == names::CLAIM_FINALIZER)
 }
 
-/// The PATCH that puts our finalizer on the claim; nothing when it is there. It tests the version, so that two
+/// The PATCH that puts our finalizer on the claim; nothing when it is there. It tests the list, so that two
 /// snapshots of one claim do not both append it.
 #[must_use]
 pub fn protect(claim: &ClaimFacts) -> Option<Step> {
     if is_protected(claim) {
         return None;
     }
-    let mut operations = vec![patch::unchanged(Some(&claim.resource_version))];
-    operations.extend(patch::add_finalizers(
-        &claim.finalizers,
-        &[names::CLAIM_FINALIZER],
-    ));
+    let mut operations = vec![patch::same_object(Some(&claim.uid))];
+    let present = Some(claim.finalizers.as_slice()).filter(|present| !present.is_empty());
+    operations.extend(patch::add_finalizers(present, &[names::CLAIM_FINALIZER]));
     Some(Step::ChangeClaim(ClaimChange {
         namespace: claim.namespace.clone(),
         name: claim.name.clone(),

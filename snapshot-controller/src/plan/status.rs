@@ -146,6 +146,8 @@ pub fn status_patch(snapshot: &VolumeSnapshot, fields: Vec<(&'static str, Option
             .into_iter()
             .filter_map(|(name, value)| Some((name.to_owned(), value?)))
             .collect();
+        // Another writer's first status must not be replaced whole.
+        operations.push(patch::test(&["status"], Value::Null));
         operations.push(patch::add(&["status"], Value::Object(status)));
     } else {
         operations.extend(fields.into_iter().map(|(name, value)| match value {

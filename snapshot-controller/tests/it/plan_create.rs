@@ -20,7 +20,8 @@ fn snapshot_case_19_a_dynamic_snapshot_is_planned_in_crash_safe_order() {
     assert_eq!(
         body(&lines[0]),
         json!([
-            {"op": "test", "path": "/metadata/resourceVersion", "value": "10"},
+            {"op": "test", "path": "/metadata/uid", "value": "u"},
+            {"op": "test", "path": "/metadata/finalizers", "value": null},
             {"op": "add", "path": "/metadata/finalizers", "value": [AS_SOURCE, BOUND]},
         ])
     );
@@ -29,7 +30,8 @@ fn snapshot_case_19_a_dynamic_snapshot_is_planned_in_crash_safe_order() {
     assert_eq!(
         body(&lines[1]),
         json!([
-            {"op": "test", "path": "/metadata/resourceVersion", "value": "20"},
+            {"op": "test", "path": "/metadata/uid", "value": "pu"},
+            {"op": "test", "path": "/metadata/finalizers", "value": ["kubernetes.io/pvc-protection"]},
             {"op": "add", "path": "/metadata/finalizers/-", "value": CLAIM_SOURCE},
         ])
     );
@@ -46,6 +48,7 @@ fn snapshot_case_19_a_dynamic_snapshot_is_planned_in_crash_safe_order() {
         body(&lines[3]),
         json!([
             {"op": "test", "path": "/metadata/uid", "value": "u"},
+            {"op": "test", "path": "/status", "value": null},
             {"op": "add", "path": "/status", "value":
                 {"boundVolumeSnapshotContentName": "snapcontent-u", "readyToUse": false}},
         ])
@@ -163,6 +166,7 @@ fn snapshot_case_34_a_missing_class_is_named_and_its_coming_ends_the_error() {
         body(&scene.lines("s")[0]),
         json!([
             {"op": "test", "path": "/metadata/uid", "value": "u"},
+            {"op": "test", "path": "/status", "value": null},
             {"op": "add", "path": "/status", "value": {"error": {
                 "message": "Failed to get snapshot class with error volumesnapshotclass.snapshot.storage.k8s.io \"k\" not found",
                 "time": NOW}}},
@@ -318,7 +322,7 @@ fn the_policy_of_the_content_decides_on_the_bound_finalizer() {
     );
     let steps = scene.plan("s").steps;
     assert_eq!(
-        body(&show(&steps[0]))[1],
+        body(&show(&steps[0]))[2],
         json!({"op": "add", "path": "/metadata/finalizers/-", "value": BOUND})
     );
     assert_eq!(steps.len(), 1);

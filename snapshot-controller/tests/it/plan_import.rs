@@ -40,21 +40,26 @@ fn snapshot_case_76_an_import_is_bound_in_three_requests() {
     assert_eq!(lines.len(), 3, "{lines:#?}");
     assert!(lines[0].starts_with("PATCH vs ["));
     assert_eq!(
-        body(&lines[0])[1],
+        body(&lines[0])[2],
         json!({"op": "add", "path": "/metadata/finalizers", "value": [AS_SOURCE, BOUND]})
     );
     assert!(lines[1].starts_with("PATCH vsc c ["));
     assert_eq!(
         body(&lines[1]),
         json!([
-            {"op": "test", "path": "/metadata/resourceVersion", "value": "50"},
+            {"op": "test", "path": "/metadata/uid", "value": "cu"},
+            {"op": "test", "path": "/spec/volumeSnapshotRef/namespace", "value": "ns"},
+            {"op": "test", "path": "/spec/volumeSnapshotRef/name", "value": "s"},
+            {"op": "test", "path": "/spec/volumeSnapshotRef/uid", "value": null},
             {"op": "add", "path": "/spec/volumeSnapshotRef/uid", "value": "u"},
+            {"op": "test", "path": "/spec/volumeSnapshotClassName", "value": null},
             {"op": "add", "path": "/spec/volumeSnapshotClassName", "value": "k"},
+            {"op": "test", "path": "/metadata/finalizers", "value": null},
             {"op": "add", "path": "/metadata/finalizers", "value": [CONTENT_BOUND]},
         ])
     );
     assert_eq!(
-        body(&lines[2])[1],
+        body(&lines[2])[2],
         json!({"op": "add", "path": "/status", "value":
             {"boundVolumeSnapshotContentName": "c", "readyToUse": false}})
     );

@@ -25,7 +25,7 @@ fn snapshot_case_36_the_default_class_of_the_driver_is_stored_with_the_finalizer
     scene.put("class", default_class("other", "e", "true"));
     let lines = scene.lines("s");
     assert_eq!(
-        body(&lines[0])[2],
+        body(&lines[0])[4],
         json!({"op": "add", "path": "/spec/volumeSnapshotClassName", "value": "mine"})
     );
     assert!(lines[0].contains(AS_SOURCE));

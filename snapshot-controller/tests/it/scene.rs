@@ -302,9 +302,17 @@ impl Scene {
         let version = self.next_version();
         let key = (kind, name.to_owned());
         let object = self.objects.get_mut(&key).ok_or(Refused::Missing)?;
-        let mut changed = object.clone();
+        let (before, mut changed) = (object.clone(), object.clone());
         match change {
-            Change::Json(patch) => json_patch::patch(&mut changed, patch).map_err(|_| Refused::Conflict)?,
+            Change::Json(patch) => {
+                for operation in patch
+                    .iter()
+                    .filter(|operation| !tests_absence(&before, operation))
+                {
+                    json_patch::patch(&mut changed, std::slice::from_ref(operation))
+                        .map_err(|_| Refused::Conflict)?;
+                }
+            }
             Change::Merge(body) => {
                 if body["metadata"]["uid"] != changed["metadata"]["uid"] {
                     return Err(Refused::Conflict);
@@ -440,4 +448,10 @@ pub fn show(step: &Step) -> String {
 
 fn text(value: &Value) -> Option<String> {
     value.as_str().map(ToOwned::to_owned)
+}
+
+/// A test for null of a member that is not there passes, as in the API server.
+fn tests_absence(object: &Value, operation: &json_patch::PatchOperation) -> bool {
+    matches!(operation, json_patch::PatchOperation::Test(test)
+        if test.value.is_null() && test.path.resolve(object).is_err())
 }

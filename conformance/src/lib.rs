@@ -1,0 +1,1 @@
+//! Tests before judges that nobody here wrote. The tests are in `tests/it`: one module a judge.

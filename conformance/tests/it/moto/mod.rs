@@ -1,0 +1,105 @@
+//! Layer 4: the driver, and its requests, on moto as on the sandbox.
+
+mod cloud;
+mod requests;
+mod scenarios;
+mod server;
+mod xml;
+
+use runtime::Scope;
+use serde_json::Value;
+
+use crate::corpus::diff::{Difference, differences};
+use crate::corpus::listed::Listed;
+use cloud::Cloud;
+use requests::Outcome;
+use server::Moto;
+
+fn moto() -> Option<Moto> {
+    match server::python() {
+        Some(python) => Some(Moto::start(python)),
+        None => {
+            crate::corpus::not_run("moto", "run conformance/moto/setup first");
+            None
+        }
+    }
+}
+
+#[tokio::test]
+async fn moto_the_driver_does_the_same_on_two_ec2s() {
+    let Some(moto) = moto() else { return };
+    let scope = Scope::new();
+    let ours = Cloud::sandbox(&scope).await;
+    let theirs = Cloud::at(&moto.url);
+    let ours = scenarios::Play::new(&ours, &scope).run().await;
+    let theirs = scenarios::Play::new(&theirs, &scope).run().await;
+    agree("moto: the driver", &ours, &theirs);
+}
+
+#[tokio::test]
+async fn moto_the_same_requests_to_two_ec2s() {
+    let Some(moto) = moto() else { return };
+    let scope = Scope::new();
+    let lines = requests::lines();
+    let ours = requests::play(&Cloud::sandbox(&scope).await, &lines).await;
+    let theirs = requests::play(&Cloud::at(&moto.url), &lines).await;
+    agree("moto: requests", &ours, &theirs);
+}
+
+/// Where two answers differ. When only one is a refusal, that is the one difference; of two refusals the codes count.
+fn compared(ours: &Value, theirs: &Value) -> Vec<Difference> {
+    let refusal = |answer: &Value| {
+        let code = answer
+            .get("code")
+            .or_else(|| answer.pointer("/body/Errors/Error/Code"));
+        let broken = answer["status"].as_u64().is_some_and(|status| status >= 400);
+        code.cloned().or_else(|| broken.then(|| answer["status"].clone()))
+    };
+    let mut found = Vec::new();
+    match (refusal(ours), refusal(theirs)) {
+        (None, None) => differences("answer", ours, theirs, &mut found),
+        (Some(ours), Some(theirs)) => differences("refusal", &ours, &theirs, &mut found),
+        (ours, theirs) => {
+            let shown = |side: Option<Value>| side.unwrap_or(Value::from("none"));
+            differences("refused", &shown(ours), &shown(theirs), &mut found);
+        }
+    }
+    found
+}
+
+/// Compares two transcripts; the table of known differences stands below `heading` in `docs/sandbox.md`.
+fn agree(heading: &str, ours: &[Outcome], theirs: &[Outcome]) {
+    let mut listed = Listed::read(heading);
+    let mut unknown = Vec::new();
+    let (mut equal, mut known) = (0, 0);
+    assert_eq!(ours.len(), theirs.len());
+    for (one, other) in ours.iter().zip(theirs) {
+        let found = compared(&one.answer, &other.answer);
+        let before = unknown.len();
+        let count = found.len();
+        for difference in found {
+            if !listed.covers(one.name, &difference.path) {
+                unknown.push(format!(
+                    "{}: {}\n  sandbox {}\n  moto    {}",
+                    one.name, difference.path, difference.sandbox, difference.other
+                ));
+            }
+        }
+        match (count, unknown.len() > before) {
+            (0, _) => equal += 1,
+            (_, false) => known += 1,
+            _ => {}
+        }
+    }
+    println!(
+        "{heading}: {} answers, {equal} equal, {known} with listed differences",
+        ours.len()
+    );
+    assert!(
+        unknown.is_empty(),
+        "differences that docs/sandbox.md does not list:\n{}",
+        unknown.join("\n")
+    );
+    let unused = listed.unused();
+    assert!(unused.is_empty(), "listed, but equal by now: {unused:#?}");
+}

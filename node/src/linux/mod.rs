@@ -1,0 +1,53 @@
+//! A Linux machine: devices from `dev` and `sys`, mounts by system calls, file systems by the usual programs.
+//!
+//! | Module | Subject |
+//! |---|---|
+//! | `devices` | device files, sizes, serial numbers |
+//! | `mounts` | the mount table, mount and unmount |
+//! | `size` | how far a file system reaches |
+//! | `tools` | programs with a time limit, and what their ends mean |
+//!
+//! Nothing here is unsafe: mounts go through `rustix`, device sizes are found by seeking.
+
+mod devices;
+mod host;
+mod mounts;
+mod size;
+mod tools;
+
+use std::path::PathBuf;
+
+/// Where a machine keeps what this needs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Roots {
+    /// Devices and the links to them.
+    pub dev: PathBuf,
+    /// What the kernel tells of devices.
+    pub sys: PathBuf,
+    /// What the kernel tells of this process.
+    pub proc: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self {
+            dev: "/dev".into(),
+            sys: "/sys".into(),
+            proc: "/proc".into(),
+        }
+    }
+}
+
+/// The machine that this process runs on. Its acts are those of the process: they need its rights.
+#[derive(Clone, Debug, Default)]
+pub struct LinuxHost {
+    roots: Roots,
+}
+
+impl LinuxHost {
+    /// A machine with these roots. Links below another `dev` may lead to devices of the real one.
+    #[must_use]
+    pub fn new(roots: Roots) -> Self {
+        Self { roots }
+    }
+}

@@ -256,8 +256,19 @@ const GROUPS: &[Row] = &[
         ..APPS
     },
     Row {
+        group: "authentication.k8s.io",
+        kind: "SelfSubjectReview",
+        plural: "selfsubjectreviews",
+        ..AUTHORIZATION
+    },
+    Row {
         kind: "SelfSubjectAccessReview",
         plural: "selfsubjectaccessreviews",
+        ..AUTHORIZATION
+    },
+    Row {
+        kind: "SelfSubjectRulesReview",
+        plural: "selfsubjectrulesreviews",
         ..AUTHORIZATION
     },
     Row {
@@ -353,6 +364,8 @@ impl Row {
                 storage: true,
                 status: self.status,
                 fields: self.fields.iter().map(selectable).collect(),
+                columns: Vec::new(),
+                scale: matches!(self.plural, "deployments" | "replicasets" | "statefulsets"),
             }],
             rules: self.rules,
             custom: None,

@@ -8,6 +8,7 @@ use super::resource::{
     Generation, InitialStatus, NameStyle, ResourceType, Rules, SelectableField, ServedVersion,
 };
 use super::schema::CompiledCrd;
+use super::table;
 use super::validation::FieldError;
 
 /// The finalizer that keeps a definition until its objects are gone.
@@ -30,6 +31,11 @@ impl CustomType {
     /// Prunes unknown fields and sets defaults.
     pub fn prepare(&self, version: &str, object: &mut Value) {
         self.schemas.prepare(version, object);
+    }
+
+    /// Adds the paths of unknown fields.
+    pub fn unknown(&self, version: &str, object: &Value, found: &mut Vec<String>) {
+        self.schemas.unknown(version, object, found);
     }
 
     /// What is wrong with `new`, given the stored object for an update.
@@ -128,6 +134,8 @@ fn versions(spec: &Value) -> Vec<ServedVersion> {
             storage: version["storage"] == true,
             status: version["subresources"]["status"].is_object(),
             fields: items(&version["selectableFields"]).map(selectable).collect(),
+            columns: table::custom::columns(version),
+            scale: false,
         })
         .collect();
     versions.sort_by_key(|version| std::cmp::Reverse(priority(&version.name)));

@@ -234,11 +234,12 @@ impl ApiError {
 
     /// The real server gives no reason for this one.
     pub(crate) fn version_set_on_create() -> Self {
-        Self::plain(
-            500,
-            "",
-            "resourceVersion should not be set on objects to be created",
-        )
+        Self::untyped("resourceVersion should not be set on objects to be created")
+    }
+
+    /// What the real server answers for errors that it did not think of.
+    pub(crate) fn untyped(message: impl Into<String>) -> Self {
+        Self::plain(500, "", message)
     }
 
     pub(crate) fn expired(message: impl Into<String>, continuation: Option<String>) -> Self {

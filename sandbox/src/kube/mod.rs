@@ -6,10 +6,11 @@
 //!
 //! | Layer | Modules |
 //! |---|---|
-//! | HTTP | `serve` (sockets), `service` (in process), `request`, `route`, `query`, `format`, `body`, `discovery` |
+//! | HTTP | `serve` (sockets), `certificate`, `service` (in process), `request`, `route`, `query`, `body` |
+//! | Forms | `format`, `table`, `discovery`, `openapi` |
 //! | Resource types | `resource`, `builtin`, `custom` |
-//! | Verbs | `verbs`, `read`, `watch`, `write`, `delete`, `patch` |
-//! | Rules | `metadata`, `checks`, `admit`, `access`, `selector`; [`schema`], [`validation`], [`apply`] |
+//! | Verbs | `verbs`, `read`, `watch`, `write`, `delete`, `patch`, `strategic`, `scale`, `reviews` |
+//! | Rules | `metadata`, `checks`, `admit`, `fields`, `access`, `selector`; [`schema`], [`validation`], [`apply`] |
 //! | Store | `state`, `collection`, `object`, `audit`; `store` for actors |
 
 mod access;
@@ -18,21 +19,26 @@ pub mod apply;
 mod audit;
 mod body;
 mod builtin;
+mod certificate;
 mod checks;
 mod collection;
 mod custom;
 mod delete;
 mod discovery;
 mod error;
+mod fields;
 mod format;
 mod metadata;
 mod object;
+mod openapi;
 mod patch;
 mod query;
 mod read;
 mod request;
 mod resource;
+mod reviews;
 mod route;
+mod scale;
 pub mod schema;
 mod selector;
 mod serve;
@@ -40,6 +46,8 @@ mod server;
 mod service;
 mod state;
 mod store;
+mod strategic;
+mod table;
 pub mod validation;
 mod verbs;
 mod watch;
@@ -48,6 +56,7 @@ mod write;
 pub use access::Denial;
 pub use audit::AuditRecord;
 pub use body::Body;
+pub use certificate::CertificateError;
 pub use collection::{Change, ChangeKind};
 pub use error::{ApiError, Cause};
 pub use object::Object;

@@ -3,13 +3,15 @@
 use serde_json::Value;
 
 use super::error::ApiError;
+use super::openapi::Schema;
+use super::strategic;
 
 /// The media types of PATCH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PatchKind {
     Json,
     Merge,
-    /// Only for built-in types; here merged as [`PatchKind::Merge`] does, lists are replaced.
+    /// Only for built-in types: see [`strategic`].
     Strategic,
     Apply,
 }
@@ -41,7 +43,7 @@ impl PatchKind {
     ///
     /// # Errors
     /// BadRequest for a body that is no such patch, Invalid (422) for a JSON patch that cannot be applied.
-    pub fn patch(self, object: &Value, body: &[u8]) -> Result<Value, ApiError> {
+    pub fn patch(self, schema: Option<Schema<'_>>, object: &Value, body: &[u8]) -> Result<Value, ApiError> {
         let mut patched = object.clone();
         if self == Self::Json {
             let wrong = |error| ApiError::bad_request(format!("error decoding patch: {error}"));
@@ -59,6 +61,9 @@ impl PatchKind {
                 return Err(ApiError::bad_request(
                     "error decoding patch: a merge patch is a JSON object",
                 ));
+            }
+            if self == Self::Strategic {
+                return strategic::patch(schema, object, &patch);
             }
             json_patch::merge(&mut patched, &patch);
         }

@@ -22,6 +22,8 @@ pub(crate) struct Query {
     pub force: Option<bool>,
     pub grace_period_seconds: Option<i64>,
     pub propagation_policy: String,
+    pub include_object: String,
+    pub field_validation: String,
 }
 
 impl Query {
@@ -59,6 +61,8 @@ impl Query {
             "force" => self.force = Some(boolean(value)),
             "gracePeriodSeconds" => self.grace_period_seconds = Some(integer(value)?),
             "propagationPolicy" => value.clone_into(&mut self.propagation_policy),
+            "includeObject" => value.clone_into(&mut self.include_object),
+            "fieldValidation" => value.clone_into(&mut self.field_validation),
             _ => {}
         }
         Ok(())

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{BufMut, Bytes, BytesMut};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::collection::Collection;
 use super::error::ApiError;
-use super::format::{Format, list_type, render};
-use super::object::Object;
+use super::format::{Format, Shape, convert};
+use super::object::{Object, serialise};
 use super::query::Query;
 use super::selector::Selector;
 
@@ -20,6 +21,7 @@ pub(crate) struct Listing<'a> {
     pub namespace: Option<&'a str>,
     pub query: &'a Query,
     pub format: Format,
+    pub now: Timestamp,
 }
 
 /// A page of a list.
@@ -146,7 +148,13 @@ fn too_old(token: Option<&Token>) -> ApiError {
 /// The JSON of a page.
 pub(crate) fn render_page(collection: &Collection, page: &Page, asked: &Listing<'_>) -> Bytes {
     let resource = &collection.resource;
-    let (kind, api_version) = list_type(resource, asked.version, asked.format);
+    let shape = Shape {
+        resource,
+        version: asked.version,
+        format: asked.format,
+        now: asked.now,
+    };
+    let (kind, api_version) = shape.list_type();
     let mut metadata = Map::new();
     metadata.insert("resourceVersion".to_owned(), json!(page.revision.to_string()));
     if let Some(token) = &page.continuation {
@@ -156,6 +164,14 @@ pub(crate) fn render_page(collection: &Collection, page: &Page, asked: &Listing<
         metadata.insert("remainingItemCount".to_owned(), json!(remaining));
     }
     let metadata = Value::Object(metadata);
+    if matches!(asked.format, Format::Table(_)) {
+        let objects = page.objects.iter();
+        let objects: Vec<Value> = objects
+            .map(|object| convert(resource, asked.version, object.value()))
+            .collect();
+        let objects: Vec<&Value> = objects.iter().collect();
+        return serialise(&shape.table(&objects, &metadata, true));
+    }
     let head = format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{metadata},"items":["#);
     let mut text = BytesMut::with_capacity(head.len() + 2 + page.objects.len() * 1024);
     text.put_slice(head.as_bytes());
@@ -163,7 +179,7 @@ pub(crate) fn render_page(collection: &Collection, page: &Page, asked: &Listing<
         if index > 0 {
             text.put_u8(b',');
         }
-        text.put_slice(&render(resource, asked.version, asked.format, object));
+        text.put_slice(&shape.object(object));
     }
     text.put_slice(b"]}");
     text.freeze()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT, WARNING};
 use http::{Method, Response, StatusCode, request};
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use super::discovery;
 use super::error::ApiError;
 use super::format::Format;
 use super::object::serialise;
+use super::openapi;
 use super::query::Query;
 use super::route::{self, ResourcePath, Route};
 use super::server::Inner;
@@ -55,8 +56,23 @@ impl<'a> ApiRequest<'a> {
 /// What to answer when nothing went wrong.
 pub(crate) enum Answer {
     Json(StatusCode, Bytes),
+    /// JSON that says in its media type what it is.
+    Typed(&'static str, Bytes),
+    /// An answer with warnings for the user.
+    Warned(Box<Answer>, Vec<String>),
     Text(StatusCode, &'static str),
     Watch(Box<Watcher>),
+}
+
+impl Answer {
+    /// The answer with warnings, if there are any.
+    pub fn warning(self, warnings: Vec<String>) -> Self {
+        if warnings.is_empty() {
+            self
+        } else {
+            Self::Warned(Box::new(self), warnings)
+        }
+    }
 }
 
 /// Does what a request asks and records it.
@@ -126,13 +142,14 @@ fn on_resource(
         );
         return Err(ApiError::forbidden(&resource, &path.name, &why));
     }
-    let format = Format::negotiate(request.accept)?;
+    let format = Format::negotiate(request.accept, &query.include_object)?;
     let call = verbs::Call {
         request,
         path,
         resource,
         query,
         format,
+        now: state.clock.now(),
     };
     match verb {
         "get" => call.get(state),
@@ -152,6 +169,11 @@ fn elsewhere(state: &State, request: &ApiRequest<'_>, route: &Route) -> Result<A
     if *request.method != Method::GET {
         return Err(ApiError::method_not_allowed(METHOD_NOT_ALLOWED));
     }
+    let core = *route == Route::CoreVersions;
+    if (core || *route == Route::Groups) && discovery::wants_aggregated(request.accept) {
+        let bytes = serialise(&discovery::aggregated(state, core));
+        return Ok(Answer::Typed(discovery::AGGREGATED, bytes));
+    }
     let json = match route {
         Route::Health => return Ok(Answer::Text(StatusCode::OK, "ok")),
         Route::Version => Some(discovery::version()),
@@ -159,11 +181,13 @@ fn elsewhere(state: &State, request: &ApiRequest<'_>, route: &Route) -> Result<A
         Route::Groups => Some(discovery::groups(state)),
         Route::Group(name) => discovery::group(state, name),
         Route::GroupVersion(group, version) => discovery::group_version(state, group, version),
+        Route::OpenApi => Some(openapi::index(state)),
+        Route::OpenApiVersion(group, version) => openapi::document(state, group, version),
         Route::Resource(_) | Route::Unknown => None,
     };
     match json {
         Some(json) => {
-            Format::negotiate(request.accept)?;
+            Format::negotiate(request.accept, "")?;
             Ok(Answer::Json(StatusCode::OK, serialise(&json)))
         }
         None => Ok(Answer::Text(StatusCode::NOT_FOUND, "404 page not found\n")),
@@ -195,6 +219,17 @@ fn record(
 fn respond(result: Result<Answer, ApiError>) -> Response<Body> {
     match result {
         Ok(Answer::Json(code, bytes)) => response(code, "application/json", bytes.into()),
+        Ok(Answer::Typed(content_type, bytes)) => response(StatusCode::OK, content_type, bytes.into()),
+        Ok(Answer::Warned(answer, warnings)) => {
+            let mut response = respond(Ok(*answer));
+            for text in warnings {
+                let value = format!("299 - \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    response.headers_mut().append(WARNING, value);
+                }
+            }
+            response
+        }
         Ok(Answer::Text(code, text)) => response(
             code,
             "text/plain; charset=utf-8",
@@ -221,7 +256,7 @@ pub(crate) fn refuse(error: &ApiError) -> Response<Body> {
     if code == StatusCode::METHOD_NOT_ALLOWED {
         response
             .headers_mut()
-            .insert(ALLOW, http::HeaderValue::from_static("GET"));
+            .insert(ALLOW, HeaderValue::from_static("GET"));
     }
     response
 }
@@ -229,7 +264,7 @@ pub(crate) fn refuse(error: &ApiError) -> Response<Body> {
 fn response(code: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = code;
-    let content_type = http::HeaderValue::from_static(content_type);
+    let content_type = HeaderValue::from_static(content_type);
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::custom::CustomType;
+use super::table::custom::Column;
 
 /// The name of a resource type: its API group ("" for core) and plural name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +61,10 @@ pub(crate) struct ServedVersion {
     pub status: bool,
     /// Fields that field selectors may name, beside `metadata.name` and `metadata.namespace`.
     pub fields: Vec<SelectableField>,
+    /// Printer columns beside the name, of custom types.
+    pub columns: Vec<Column>,
+    /// The `scale` subresource exists.
+    pub scale: bool,
 }
 
 /// A field that field selectors may name.

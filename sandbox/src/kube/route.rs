@@ -15,6 +15,10 @@ pub(crate) enum Route {
     Group(String),
     /// `/api/v1`, `/apis/{group}/{version}`
     GroupVersion(String, String),
+    /// `/openapi/v3`
+    OpenApi,
+    /// `/openapi/v3/api/v1`, `/openapi/v3/apis/{group}/{version}`
+    OpenApiVersion(String, String),
     Version,
     Health,
     Unknown,
@@ -49,6 +53,11 @@ pub(crate) fn parse(path: &str) -> Route {
         ["apis", group] => Route::Group((*group).to_owned()),
         ["apis", group, version] => Route::GroupVersion((*group).to_owned(), (*version).to_owned()),
         ["apis", group, version, rest @ ..] => resource(group, version, rest),
+        ["openapi", "v3"] => Route::OpenApi,
+        ["openapi", "v3", "api", version] => Route::OpenApiVersion(String::new(), (*version).to_owned()),
+        ["openapi", "v3", "apis", group, version] => {
+            Route::OpenApiVersion((*group).to_owned(), (*version).to_owned())
+        }
         ["version"] => Route::Version,
         ["healthz" | "readyz" | "livez", ..] => Route::Health,
         _ => Route::Unknown,
@@ -129,6 +138,12 @@ mod tests {
             ),
             ("/apis/g/v1", Route::GroupVersion("g".to_owned(), "v1".to_owned())),
             ("/readyz/ping", Route::Health),
+            ("/openapi/v3", Route::OpenApi),
+            (
+                "/openapi/v3/apis/g/v1",
+                Route::OpenApiVersion("g".to_owned(), "v1".to_owned()),
+            ),
+            ("/openapi/v2", Route::Unknown),
             ("/metrics", Route::Unknown),
         ] {
             assert_eq!(parse(text), expected, "{text}");

@@ -1,18 +1,25 @@
-//! The API over HTTP on loopback.
+//! The API over HTTPS on loopback.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
-use http::{HeaderMap, Request, Response, Uri};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::Service as _;
 
 use super::body::Body;
+use super::certificate::CertificateError;
 use super::error::ApiError;
 use super::request;
 use super::server::ApiServer;
@@ -20,16 +27,22 @@ use super::service::ApiService;
 
 /// The user of everybody who has the token.
 const USER: &str = "kubernetes-admin";
+/// How long a client may take to agree on encryption.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 impl ApiServer {
-    /// Serves the API over HTTP to those who have `token`, until the server's scope stops.
+    /// Serves the API over HTTPS to those who have `token`, until the server's scope stops.
     /// Running watches end then, other requests are answered first.
     ///
-    /// Requests are refused unless they name a loopback host, come from no foreign web page (Origin) and
-    /// carry the token: as bearer token, or as the first part of the path, since `kubectl` sends no bearer
-    /// token over plain HTTP.
-    pub fn serve(&self, listener: TcpListener, token: &str) {
+    /// The certificate is made by the server itself and stands in the kubeconfig; `kubectl` sends no bearer
+    /// token over plain HTTP. Requests are refused unless they name a loopback host, come from no foreign
+    /// web page (Origin) and carry the bearer token.
+    ///
+    /// # Errors
+    /// When no certificate can be made.
+    pub fn serve(&self, listener: TcpListener, token: &str) -> Result<(), CertificateError> {
         let (service, scope) = (self.service(USER), self.inner.scope.child());
+        let acceptor = self.inner.identity()?.acceptor()?;
         let (stopping, token) = (self.inner.stopping.clone(), Arc::<str>::from(token));
         self.inner.scope.spawn(async move {
             loop {
@@ -41,42 +54,60 @@ impl ApiServer {
                 match accepted {
                     Ok((stream, _)) => {
                         let (service, token) = (service.clone(), token.clone());
-                        let stopping = stopping.clone();
-                        scope.spawn(
-                            async move { connection(stream, service, token, stopping.cancelled()).await },
-                        );
+                        let (acceptor, stopping) = (acceptor.clone(), stopping.clone());
+                        scope.spawn(async move {
+                            if let Some(stream) = handshake(stream, acceptor).await {
+                                connection(stream, service, token, stopping.cancelled()).await;
+                            }
+                        });
                     }
                     Err(error) => {
                         // Out of file descriptors, mostly: others may be given back soon.
                         tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                        tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 }
             }
             scope.finished().await;
         });
+        Ok(())
     }
 
-    /// The kubeconfig of a server at `address`, as YAML.
-    #[must_use]
-    pub fn kubeconfig(&self, address: SocketAddr, token: &str) -> String {
-        format!(
+    /// The kubeconfig of a server at `address`, as YAML: its certificate, the token.
+    ///
+    /// # Errors
+    /// When no certificate can be made.
+    pub fn kubeconfig(&self, address: SocketAddr, token: &str) -> Result<String, CertificateError> {
+        let authority = STANDARD.encode(self.inner.identity()?.pem());
+        Ok(format!(
             "apiVersion: v1\nkind: Config\nclusters:\n- name: sandbox\n  cluster:\n    \
-             server: http://{address}/{token}\nusers:\n- name: sandbox\n  user:\n    token: {token}\ncontexts:\n\
+             server: https://{address}\n    certificate-authority-data: {authority}\nusers:\n- name: sandbox\n  user:\n    token: {token}\ncontexts:\n\
              - name: sandbox\n  context:\n    cluster: sandbox\n    user: sandbox\n    namespace: default\n\
              current-context: sandbox\n"
-        )
+        ))
+    }
+}
+
+/// The encrypted stream of a connection; none when the client does not agree.
+async fn handshake(stream: TcpStream, acceptor: TlsAcceptor) -> Option<TlsStream<TcpStream>> {
+    // Answers are small and each is waited for.
+    let _ = stream.set_nodelay(true);
+    match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "no agreement on encryption");
+            None
+        }
+        Err(_) => None,
     }
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: TlsStream<TcpStream>,
     service: ApiService,
     token: Arc<str>,
     stopping: impl Future<Output = ()>,
 ) {
-    // Answers are small and each is waited for.
-    let _ = stream.set_nodelay(true);
     let serve = service_fn(move |request| answer(request, service.clone(), token.clone()));
     let mut builder = hyper::server::conn::http1::Builder::new();
     let connection = builder
@@ -98,11 +129,12 @@ async fn connection(
 }
 
 async fn answer(
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     mut service: ApiService,
     token: Arc<str>,
 ) -> Result<Response<Body>, Infallible> {
-    if let Err(error) = check_origin(request.headers()).and_then(|()| check_token(&mut request, &token)) {
+    if let Err(error) = check_origin(request.headers()).and_then(|()| check_token(request.headers(), &token))
+    {
         return Ok(request::refuse(&error));
     }
     service.call(request).await
@@ -136,38 +168,15 @@ fn is_loopback(authority: &str) -> bool {
     matches!(host, "127.0.0.1" | "localhost" | "::1")
 }
 
-/// Checks the token; one in the path is taken off it.
-fn check_token(request: &mut Request<Incoming>, token: &str) -> Result<(), ApiError> {
-    let uri = request.uri();
-    let text = uri.path_and_query().map_or("/", |text| text.as_str());
-    if let Some(rest) = text.strip_prefix('/').and_then(|text| split_token(text, token)) {
-        let rest = if rest.starts_with('/') {
-            rest.to_owned()
-        } else {
-            format!("/{rest}")
-        };
-        *request.uri_mut() = rest
-            .parse::<Uri>()
-            .map_err(|_| ApiError::bad_request("the path is malformed"))?;
-        return Ok(());
-    }
-    let header = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
+/// Checks the bearer token.
+fn check_token(headers: &HeaderMap, token: &str) -> Result<(), ApiError> {
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let sent = header.and_then(|value| value.strip_prefix("Bearer "));
     if sent.is_some_and(|sent| equal(sent.trim().as_bytes(), token.as_bytes())) {
         Ok(())
     } else {
         Err(ApiError::unauthorized())
     }
-}
-
-/// What follows the token at the start of a path.
-fn split_token<'a>(text: &'a str, token: &str) -> Option<&'a str> {
-    let (sent, rest) = (text.as_bytes().get(..token.len())?, text.get(token.len()..)?);
-    let ended = rest.is_empty() || rest.starts_with(['/', '?']);
-    (ended && !token.is_empty() && equal(sent, token.as_bytes())).then_some(rest)
 }
 
 /// Compares in a time that does not tell where the difference is.
@@ -191,14 +200,5 @@ mod tests {
         ] {
             assert_eq!(is_loopback(authority), good, "{authority}");
         }
-    }
-
-    #[test]
-    fn tokens_in_paths() {
-        assert_eq!(split_token("abc/api?x=1", "abc"), Some("/api?x=1"));
-        assert_eq!(split_token("abc?x=1", "abc"), Some("?x=1"));
-        assert_eq!(split_token("abcd/api", "abc"), None);
-        assert_eq!(split_token("api", "abc"), None);
-        assert_eq!(split_token("/api", ""), None);
     }
 }

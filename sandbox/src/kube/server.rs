@@ -1,6 +1,6 @@
 //! The server as its owner holds it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use runtime::{Clock, Random, Scope};
 use serde_json::{Map, Value, json};
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::Denial;
 use super::audit::AuditRecord;
+use super::certificate::{CertificateError, Identity};
 use super::object::Object;
 use super::resource::GroupResource;
 use super::service::ApiService;
@@ -28,12 +29,23 @@ pub(crate) struct Inner {
     pub scope: Scope,
     /// Ends the watches.
     pub stopping: CancellationToken,
+    /// Made when the server is first reached over sockets.
+    identity: OnceLock<Identity>,
 }
 
 impl Inner {
     /// The state, for one operation. Never held across an await.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The certificate and its key.
+    pub fn identity(&self) -> Result<&Identity, CertificateError> {
+        if let Some(identity) = self.identity.get() {
+            return Ok(identity);
+        }
+        let made = Identity::new()?;
+        Ok(self.identity.get_or_init(|| made))
     }
 }
 
@@ -48,6 +60,7 @@ impl ApiServer {
                 state: Mutex::new(State::new(clock, random)),
                 stopping: scope.stopping_token(),
                 scope,
+                identity: OnceLock::new(),
             }),
         };
         for name in ["default", "kube-system"] {

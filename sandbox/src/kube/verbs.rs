@@ -3,19 +3,23 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::checks;
 use super::delete::{self, DeleteOptions};
 use super::error::{ApiError, Cause};
-use super::format::{Format, render, render_value};
+use super::fields::{self, Directive};
+use super::format::{Format, Shape};
 use super::object::{Object, metadata_mut, metadata_str, serialise};
 use super::patch::{PatchKind, parse_apply};
 use super::query::Query;
 use super::read::{self, Listing};
 use super::request::{Answer, ApiRequest, METHOD_NOT_ALLOWED, success};
 use super::resource::{GroupResource, ResourceType};
+use super::reviews;
 use super::route::ResourcePath;
+use super::scale;
 use super::server::Inner;
 use super::state::State;
 use super::watch;
@@ -28,6 +32,7 @@ pub(crate) struct Call<'a> {
     pub resource: Arc<ResourceType>,
     pub query: Query,
     pub format: Format,
+    pub now: Timestamp,
 }
 
 /// The type that a path names; none when no such path is served.
@@ -43,6 +48,7 @@ pub(crate) fn find(state: &State, path: &ResourcePath) -> Option<Arc<ResourceTyp
     let subresource = match path.subresource.as_str() {
         "" => true,
         "status" => version.status,
+        "scale" => version.scale,
         "finalize" => path.group.is_empty() && path.plural == "namespaces",
         _ => false,
     };
@@ -75,10 +81,16 @@ impl<'a> Call<'a> {
     }
 
     fn object(&self, code: StatusCode, object: &Object) -> Answer {
-        Answer::Json(
-            code,
-            render(&self.resource, &self.path.version, self.format, object),
-        )
+        Answer::Json(code, self.shape().object(object))
+    }
+
+    fn shape(&self) -> Shape<'_> {
+        Shape {
+            resource: &self.resource,
+            version: &self.path.version,
+            format: self.format,
+            now: self.now,
+        }
     }
 
     fn storable(&self) -> Result<(), ApiError> {
@@ -115,6 +127,12 @@ impl<'a> Call<'a> {
         if asked > state.revision {
             return Err(ApiError::version_too_large(asked, state.revision));
         }
+        if self.path.subresource == "scale" {
+            return Ok(Answer::Json(
+                StatusCode::OK,
+                serialise(&scale::of(stored.value())),
+            ));
+        }
         Ok(self.object(StatusCode::OK, &stored))
     }
 
@@ -124,6 +142,7 @@ impl<'a> Call<'a> {
             namespace: self.path.namespace.as_deref(),
             query: &self.query,
             format: self.format,
+            now: self.now,
         }
     }
 
@@ -165,20 +184,46 @@ impl<'a> Call<'a> {
                     "the object provided is unrecognized: it is no JSON object",
                 ));
             }
-            state.denials.review(self.request.user, &mut value);
+            reviews::review(state, &self.resource, self.request.user, &mut value);
             value["apiVersion"] = json!(self.resource.api_version(&self.path.version));
             value["kind"] = json!(self.resource.kind);
             metadata_mut(&mut value);
             return Ok(Answer::Json(StatusCode::CREATED, serialise(&value)));
         }
+        let warnings = self.judge_fields(state, &value)?;
         let object = write::create(state, &self.writing(), value, Operation::Update)?;
-        Ok(self.object(StatusCode::CREATED, &object))
+        Ok(self.object(StatusCode::CREATED, &object).warning(warnings))
+    }
+
+    /// Warnings for fields that the type does not have.
+    ///
+    /// # Errors
+    /// BadRequest where the client wants them to be refused.
+    fn judge_fields(&self, state: &State, value: &Value) -> Result<Vec<String>, ApiError> {
+        let directive = Directive::parse(&self.query.field_validation)?;
+        if directive == Directive::Ignore {
+            return Ok(Vec::new());
+        }
+        let texts = fields::texts(&fields::unknown(state, &self.target(""), value));
+        if directive == Directive::Warn || texts.is_empty() {
+            return Ok(texts);
+        }
+        let kind = &self.resource.kind;
+        Err(ApiError::bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {kind}: strict decoding error: {}",
+            self.path.version,
+            texts.join(", ")
+        )))
     }
 
     pub fn update(&self, state: &mut State) -> Result<Answer, ApiError> {
         self.storable()?;
         let target = self.writing();
         let value = self.json_body()?;
+        if self.path.subresource == "scale" {
+            return self.scale(state, &target, |_| Ok(value));
+        }
+        let warnings = self.judge_fields(state, &value)?;
         let stored = match target.stored(state) {
             Err(_) if self.resource.rules.create_on_update && target.subresource.is_empty() => {
                 return self.create_by_put(state, &target, value);
@@ -187,7 +232,28 @@ impl<'a> Call<'a> {
         };
         let old = write::seen(&target, &stored);
         let object = write::update(state, &target, &stored, &old, value, Operation::Update)?;
-        Ok(self.object(StatusCode::OK, &object))
+        Ok(self.object(StatusCode::OK, &object).warning(warnings))
+    }
+
+    /// Changes the number of replicas through the scale of a workload.
+    fn scale(
+        &self,
+        state: &mut State,
+        target: &Target<'_>,
+        change: impl FnOnce(&Value) -> Result<Value, ApiError>,
+    ) -> Result<Answer, ApiError> {
+        let stored = target.stored(state)?;
+        let old = write::seen(target, &stored);
+        let new = scale::apply(target, &old, &change(&scale::of(&old))?)?;
+        let whole = Target {
+            subresource: "",
+            ..target.clone()
+        };
+        let object = write::update(state, &whole, &stored, &old, new, Operation::Update)?;
+        Ok(Answer::Json(
+            StatusCode::OK,
+            serialise(&scale::of(object.value())),
+        ))
     }
 
     /// A PUT that makes the object. One that means an object which is gone is refused.
@@ -219,11 +285,59 @@ impl<'a> Call<'a> {
             return Err(ApiError::invalid("PatchOptions", "meta.k8s.io", "", vec![cause]));
         }
         let target = self.writing();
+        let body = &self.request.body;
+        if self.path.subresource == "scale" {
+            return self.scale(state, &target, |scale| kind.patch(None, scale, body));
+        }
         let stored = target.stored(state)?;
         let old = write::seen(&target, &stored);
-        let new = kind.patch(&old, &self.request.body)?;
+        let new = if kind == PatchKind::Strategic {
+            let api_version = self.resource.api_version(&self.path.version);
+            let schema = state.schemas.of(&api_version, &self.resource.kind);
+            kind.patch(schema, &old, body)?
+        } else {
+            kind.patch(None, &old, body)?
+        };
+        let warnings = self.judge_patched(state, &new)?;
         let object = write::update(state, &target, &stored, &old, new, Operation::Update)?;
-        Ok(self.object(StatusCode::OK, &object))
+        Ok(self.object(StatusCode::OK, &object).warning(warnings))
+    }
+
+    /// As [`Call::judge_fields`], with the error of a patch.
+    fn judge_patched(&self, state: &State, new: &Value) -> Result<Vec<String>, ApiError> {
+        let strict = Directive::parse(&self.query.field_validation)? == Directive::Strict;
+        if !strict {
+            return self.judge_fields(state, new);
+        }
+        let texts = fields::texts(&fields::unknown(state, &self.target(""), new));
+        if texts.is_empty() {
+            return Ok(texts);
+        }
+        let patch = Value::from(String::from_utf8_lossy(&self.request.body));
+        let detail = format!("strict decoding error: {}", texts.join(", "));
+        let cause = Cause::invalid("patch", &patch, &detail);
+        Err(ApiError::invalid("", "", "", vec![cause]))
+    }
+
+    /// Refuses a configuration with fields that the type does not have. The API server always does; here a
+    /// client must have asked for it.
+    fn judge_applied(&self, state: &State, applied: &Value) -> Result<(), ApiError> {
+        if self.query.field_validation.is_empty() {
+            return Ok(());
+        }
+        let target = self.target("");
+        let unknown = fields::unknown(state, &target, applied);
+        let Some(first) = unknown.first() else {
+            return Ok(());
+        };
+        let api_version = self.resource.api_version(&self.path.version);
+        let group = if self.resource.group.is_empty() { "/" } else { "" };
+        let object = super::object::key_of(target.namespace, target.name);
+        Err(ApiError::untyped(format!(
+            "failed to create typed patch object ({object}; {group}{api_version}, Kind={}): .{first}: field not \
+             declared in schema",
+            self.resource.kind
+        )))
     }
 
     fn apply(&self, state: &mut State) -> Result<Answer, ApiError> {
@@ -238,6 +352,7 @@ impl<'a> Call<'a> {
                 "error decoding YAML: the body is no object",
             ));
         }
+        self.judge_applied(state, &applied)?;
         let stored = target.stored(state).ok();
         if stored.is_none() && !target.subresource.is_empty() {
             return Err(ApiError::not_found(&self.resource, target.name));
@@ -297,6 +412,6 @@ impl<'a> Call<'a> {
             "kind": self.resource.list_kind, "apiVersion": self.resource.api_version(&self.path.version),
             "metadata": {"resourceVersion": state.revision.to_string()}, "items": items,
         });
-        Ok(Answer::Json(StatusCode::OK, render_value(Format::Full, &list)))
+        Ok(Answer::Json(StatusCode::OK, serialise(&list)))
     }
 }

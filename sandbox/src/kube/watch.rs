@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::stream::{self, Stream};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -12,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::collection::{Change, ChangeKind, Collection};
 use super::error::ApiError;
-use super::format::{Format, convert, render, render_value};
+use super::format::{Format, Shape, convert};
 use super::object::{Object, metadata_mut, serialise};
+
 use super::query::Query;
 use super::resource::ResourceType;
 use super::selector::Selector;
@@ -53,6 +55,8 @@ struct View {
     namespace: Option<String>,
     selector: Selector,
     format: Format,
+    /// A table of this stream has named its columns.
+    named: bool,
 }
 
 /// Begins a watch. `name` is set for a watch of one object.
@@ -78,11 +82,12 @@ pub(crate) fn begin(
     if !target.name.is_empty() {
         selector = selector.with_name(target.name);
     }
-    let view = View {
+    let mut view = View {
         version: target.version.to_owned(),
         namespace: namespace.map(str::to_owned),
         selector,
         format,
+        named: false,
     };
     let asked = query.revision()?.unwrap_or(0);
     let wants_initial = query.send_initial_events.unwrap_or(asked == 0);
@@ -92,7 +97,7 @@ pub(crate) fn begin(
     let collection = state
         .collection(resource.id())
         .ok_or_else(ApiError::no_such_resource)?;
-    let initial = wants_initial.then(|| view.initial(collection, state.revision, query));
+    let initial = wants_initial.then(|| view.initial(collection, state, query));
     let now = Instant::now();
     let timeout = query
         .timeout
@@ -159,6 +164,7 @@ impl Watcher {
     fn collect(&mut self) -> Option<Bytes> {
         let inner = self.inner.clone();
         let state = inner.lock();
+        let now = state.clock.now();
         let id = super::GroupResource::new(&self.group, &self.plural);
         let Some(collection) = state.collection(id) else {
             self.ended = true;
@@ -172,7 +178,7 @@ impl Watcher {
         let mut lines = BytesMut::new();
         for change in changes {
             self.cursor = change.revision();
-            self.view.write(&collection.resource, change, &mut lines);
+            self.view.write(&collection.resource, change, now, &mut lines);
             if lines.len() >= PIECE_BYTES {
                 break;
             }
@@ -188,7 +194,8 @@ impl Watcher {
         let inner = self.inner.clone();
         let state = inner.lock();
         let collection = state.collection(super::GroupResource::new(&self.group, &self.plural))?;
-        Some(self.view.bookmark(&collection.resource, self.cursor, false))
+        let now = state.clock.now();
+        Some(self.view.bookmark(&collection.resource, self.cursor, now, false))
     }
 
     fn plan_bookmark(&mut self, now: Instant) {
@@ -207,20 +214,16 @@ impl Watcher {
 
 impl View {
     /// The objects that are there, as ADDED, and for a streaming list the bookmark that ends them.
-    fn initial(&self, collection: &Collection, revision: u64, query: &Query) -> Bytes {
+    fn initial(&mut self, collection: &Collection, state: &State, query: &Query) -> Bytes {
         let mut lines = BytesMut::new();
-        let resource = &collection.resource;
+        let (resource, now) = (&collection.resource, state.clock.now());
         for object in collection.range(self.namespace.as_deref(), None) {
             if self.selector.matches(object.value()) {
-                line(
-                    &mut lines,
-                    "ADDED",
-                    &render(resource, &self.version, self.format, object),
-                );
+                line(&mut lines, "ADDED", &self.object(resource, object, now));
             }
         }
         if query.send_initial_events == Some(true) && query.bookmarks {
-            lines.put(self.bookmark(resource, revision, true));
+            lines.put(self.bookmark(resource, state.revision, now, true));
         }
         lines.freeze()
     }
@@ -234,53 +237,61 @@ impl View {
     }
 
     /// Writes the line of a change. An object that moves in or out of the selection is added or deleted.
-    fn write(&self, resource: &ResourceType, change: &Change, lines: &mut BytesMut) {
+    fn write(&mut self, resource: &ResourceType, change: &Change, now: Timestamp, lines: &mut BytesMut) {
         let before = change.previous.as_ref().filter(|object| self.shows(object));
         let after = change.kind != ChangeKind::Deleted && self.shows(&change.object);
         let object = &change.object;
         match (before, after) {
             (None, false) => {}
-            (None, true) => line(
-                lines,
-                "ADDED",
-                &render(resource, &self.version, self.format, object),
-            ),
-            (Some(_), true) => line(
-                lines,
-                "MODIFIED",
-                &render(resource, &self.version, self.format, object),
-            ),
+            (None, true) => line(lines, "ADDED", &self.object(resource, object, now)),
+            (Some(_), true) => line(lines, "MODIFIED", &self.object(resource, object, now)),
             (Some(_), false) if change.kind == ChangeKind::Deleted => {
-                line(
-                    lines,
-                    "DELETED",
-                    &render(resource, &self.version, self.format, object),
-                );
+                line(lines, "DELETED", &self.object(resource, object, now));
             }
             (Some(before), false) => {
                 let mut value = convert(resource, &self.version, before.value());
                 let revision = json!(change.revision().to_string());
                 metadata_mut(&mut value).insert("resourceVersion".to_owned(), revision);
-                line(lines, "DELETED", &render_value(self.format, &value));
+                line(lines, "DELETED", &self.value(resource, &value, now));
             }
         }
     }
 
-    fn bookmark(&self, resource: &ResourceType, revision: u64, ends_initial: bool) -> Bytes {
+    fn object(&mut self, resource: &ResourceType, object: &Object, now: Timestamp) -> Bytes {
+        let headers = !std::mem::replace(&mut self.named, true);
+        self.shape(resource, now).streamed(object, headers)
+    }
+
+    fn value(&mut self, resource: &ResourceType, value: &Value, now: Timestamp) -> Bytes {
+        let headers = !std::mem::replace(&mut self.named, true);
+        self.shape(resource, now).value(value, headers)
+    }
+
+    fn shape<'a>(&'a self, resource: &'a ResourceType, now: Timestamp) -> Shape<'a> {
+        Shape {
+            resource,
+            version: &self.version,
+            format: self.format,
+            now,
+        }
+    }
+
+    fn bookmark(
+        &mut self,
+        resource: &ResourceType,
+        revision: u64,
+        now: Timestamp,
+        ends_initial: bool,
+    ) -> Bytes {
         let mut metadata = json!({"resourceVersion": revision.to_string()});
         if ends_initial {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let bookmark: Value = match self.format {
-            Format::Full => {
-                json!({"kind": resource.kind, "apiVersion": resource.api_version(&self.version), "metadata": metadata})
-            }
-            Format::Metadata => {
-                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
-            }
-        };
+        let api_version = resource.api_version(&self.version);
+        let bookmark = json!({"kind": resource.kind, "apiVersion": api_version, "metadata": metadata});
+        let bookmark = self.value(resource, &bookmark, now);
         let mut text = BytesMut::new();
-        line(&mut text, "BOOKMARK", &serialise(&bookmark));
+        line(&mut text, "BOOKMARK", &bookmark);
         text.freeze()
     }
 }

@@ -143,6 +143,17 @@ impl Fields {
         self
     }
 
+    /// The same with every object and list around an owned field: what holds something is not removed.
+    pub(super) fn with_parents(&self) -> Self {
+        let children = self.children.iter();
+        Self {
+            owned: self.owned || !self.children.is_empty(),
+            children: children
+                .map(|(step, fields)| (step.clone(), fields.with_parents()))
+                .collect(),
+        }
+    }
+
     pub(super) fn union(&self, other: &Self) -> Self {
         let mut both = self.clone();
         both.owned |= other.owned;

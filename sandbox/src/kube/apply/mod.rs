@@ -128,8 +128,8 @@ pub fn apply_subresource(
     record.take_from_others(&own, &changed);
 
     let dropped = former
-        .difference(&wanted)
-        .difference(&record.fields_of_others(&own));
+        .difference(&wanted.with_parents())
+        .difference(&record.fields_of_others(&own).with_parents());
     merge::remove(&mut merged, &dropped);
     record.set(own, wanted);
     record.write(&mut merged);

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`definition`] | checks of the definition around the schemas |
 //! | [`node`], [`parse`] | the compiled schema tree and how it is read |
-//! | [`prepare`] | pruning and defaults |
+//! | [`prepare`], [`unknown`] | pruning, the fields that it removes, defaults |
 //! | [`check`] | types, bounds, formats, lists |
 //! | [`rules`], [`scope`], [`value`] | CEL rules, the names they may use, the values they see |
 
@@ -18,6 +18,7 @@ mod parse;
 mod prepare;
 mod rules;
 mod scope;
+mod unknown;
 mod value;
 
 use std::collections::BTreeMap;
@@ -78,6 +79,13 @@ impl CompiledCrd {
         if let Some(schema) = self.versions.get(version) {
             prepare::prune_root(schema, object);
             prepare::default_root(schema, object);
+        }
+    }
+
+    /// Adds the paths of the fields that [`CompiledCrd::prepare`] would remove.
+    pub(crate) fn unknown(&self, version: &str, object: &Value, found: &mut Vec<String>) {
+        if let Some(schema) = self.versions.get(version) {
+            unknown::root(schema, object, found);
         }
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::node::{Additional, Node};
 
 /// The fields of object metadata; others are dropped from every object.
-const METADATA: [&str; 16] = [
+pub(super) const METADATA: [&str; 16] = [
     "annotations",
     "clusterName",
     "creationTimestamp",
@@ -25,7 +25,7 @@ const METADATA: [&str; 16] = [
 ];
 
 /// True for the members that every object has and that no schema can remove.
-fn is_identity(name: &str) -> bool {
+pub(super) fn is_identity(name: &str) -> bool {
     matches!(name, "apiVersion" | "kind" | "metadata")
 }
 

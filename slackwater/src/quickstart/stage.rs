@@ -99,9 +99,9 @@ impl Stage {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let token = format!("{}{}", self.random.uuid(), self.random.uuid());
-        self.api.serve(listener, &token);
+        self.api.serve(listener, &token)?;
         let path = std::env::temp_dir().join(format!("slackwater-{}.kubeconfig", std::process::id()));
-        write_private(&path, &self.api.kubeconfig(address, &token))?;
+        write_private(&path, &self.api.kubeconfig(address, &token)?)?;
         let ec2 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let ec2 = self.ec2.serve(ec2, &self.scope)?;
         let metrics = self.serve_metrics().await?;

@@ -150,9 +150,9 @@ impl Cluster {
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
         let token = random.uuid();
-        let kubeconfig = api.kubeconfig(listener.local_addr().unwrap(), &token);
+        let kubeconfig = api.kubeconfig(listener.local_addr().unwrap(), &token).unwrap();
         std::fs::write(folder.path().join("kubeconfig"), kubeconfig).unwrap();
-        api.serve(listener, &token);
+        api.serve(listener, &token).unwrap();
         let ec2 = Ec2::new(Clock::system(), random, Ec2Options::default());
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await

@@ -79,9 +79,9 @@ impl World {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let folder = tempfile::tempdir()?;
         let token = self.random.uuid();
-        let kubeconfig = self.api.kubeconfig(listener.local_addr()?, &token);
+        let kubeconfig = self.api.kubeconfig(listener.local_addr()?, &token)?;
         std::fs::write(folder.path().join("kubeconfig"), kubeconfig)?;
-        self.api.serve(listener, &token);
+        self.api.serve(listener, &token)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let ec2 = self.ec2.serve(listener, &self.scope)?;
         Ok(Doors { folder, ec2 })

@@ -52,6 +52,12 @@ impl<'a> CreateSnapshotHint<'a> {
     }
 }
 
+/// Says that no other change of the volume is pending: see [`is_single_change`].
+pub fn attach_single_change<T>(request: &mut Request<T>) {
+    let metadata = request.metadata_mut();
+    metadata.insert(SINGLE_CHANGE, MetadataValue::from_static(YES));
+}
+
 /// Whether the caller knows that no other change of the volume is pending, so that there is nothing to wait
 /// for and to merge with (decision 24).
 #[must_use]
@@ -74,6 +80,8 @@ mod tests {
             hint.attach(&mut request);
             assert_eq!(CreateSnapshotHint::read(request.metadata()), hint);
             assert!(!is_single_change(request.metadata()));
+            attach_single_change(&mut request);
+            assert!(is_single_change(request.metadata()));
         }
     }
 

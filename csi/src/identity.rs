@@ -11,6 +11,7 @@ use crate::v1;
 
 pub use v1::controller_service_capability::rpc::Type as ControllerCapability;
 pub use v1::group_controller_service_capability::rpc::Type as GroupControllerCapability;
+pub use v1::node_service_capability::rpc::Type as NodeCapability;
 pub use v1::plugin_capability::service::Type as PluginService;
 pub use v1::plugin_capability::volume_expansion::Type as PluginExpansion;
 
@@ -157,6 +158,31 @@ pub async fn controller_capabilities(
     let known = entries.filter_map(|Type::Rpc(rpc)| ControllerCapability::try_from(rpc.r#type).ok());
     Ok(known
         .filter(|capability| *capability != ControllerCapability::Unknown)
+        .collect())
+}
+
+/// Asks what the node service can do. Unknown entries are skipped.
+///
+/// # Errors
+/// A failing call, which for a driver without this service is Unimplemented.
+pub async fn node_capabilities(
+    channel: &Channel,
+    timeout: Duration,
+) -> Result<BTreeSet<NodeCapability>, IdentityError> {
+    use v1::node_service_capability::Type;
+
+    let asked = request(v1::NodeGetCapabilitiesRequest {}, timeout);
+    let answer = channel.node().node_get_capabilities(asked).await;
+    let answer = answer
+        .map_err(IdentityError::call("NodeGetCapabilities"))?
+        .into_inner();
+    let entries = answer
+        .capabilities
+        .into_iter()
+        .filter_map(|capability| capability.r#type);
+    let known = entries.filter_map(|Type::Rpc(rpc)| NodeCapability::try_from(rpc.r#type).ok());
+    Ok(known
+        .filter(|capability| *capability != NodeCapability::Unknown)
         .collect())
 }
 

@@ -2,10 +2,21 @@
 
 use std::borrow::Cow;
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
+
+use super::Quantity;
+use super::metadata::{FromAnnotations, Metadata};
+
+/// Annotation by which the resizer tells kubelet that no node has to grow anything.
+const NODE_EXPANSION_NOT_REQUIRED: &str = "volume.kubernetes.io/node-expansion-not-required";
+/// Annotation by which the expand controller hands a migrated in-tree claim to a resizer.
+const STORAGE_RESIZER: &str = "volume.kubernetes.io/storage-resizer";
+/// Ends of the annotations by which volumes were changed before there were attributes classes.
+const CHANGES_BY_ANNOTATION: [&str; 3] = ["/volumeType", "/iops", "/throughput"];
 
 /// A PersistentVolumeClaim with the fields that our controllers read (spec snapshot Q44).
 ///
@@ -25,6 +36,56 @@ pub struct Claim {
     pub data_source_ref: Option<DataSource>,
     /// `status.phase`.
     pub phase: ClaimPhase,
+    /// `spec.resources.requests.storage`: the wanted size.
+    pub request: Option<Quantity>,
+    /// `status.capacity.storage`: the proven size.
+    pub capacity: Option<Quantity>,
+    /// `status.allocatedResources.storage`: the size of the running or last expansion.
+    pub allocated: Option<Quantity>,
+    /// `status.allocatedResourceStatuses.storage`: how far an expansion is.
+    pub resize: Option<ResizeStatus>,
+    /// `status.conditions`, whole and in order.
+    pub conditions: Box<[PersistentVolumeClaimCondition]>,
+    /// Annotation `volume.kubernetes.io/storage-resizer`: whom a migrated in-tree claim was handed to.
+    pub storage_resizer: Option<Box<str>>,
+    /// The annotation `volume.kubernetes.io/node-expansion-not-required` is there.
+    pub node_expansion_not_required: bool,
+    /// A change of the volume other than of its size is wanted or running: an attributes class, or annotations of
+    /// the days before there were classes.
+    pub attributes_pending: bool,
+}
+
+/// `status.allocatedResourceStatuses.storage`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum ResizeStatus {
+    /// The driver is called, or will be again.
+    ControllerResizeInProgress,
+    /// The driver cannot grow the volume to this size.
+    ControllerResizeInfeasible,
+    /// The volume has grown; kubelet may begin.
+    NodeResizePending,
+    /// Kubelet grows the file system.
+    NodeResizeInProgress,
+    /// Kubelet has given up.
+    NodeResizeInfeasible,
+    /// One that we do not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl ResizeStatus {
+    /// The word of the API; empty for an unknown one.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ControllerResizeInProgress => "ControllerResizeInProgress",
+            Self::ControllerResizeInfeasible => "ControllerResizeInfeasible",
+            Self::NodeResizePending => "NodeResizePending",
+            Self::NodeResizeInProgress => "NodeResizeInProgress",
+            Self::NodeResizeInfeasible => "NodeResizeInfeasible",
+            Self::Unknown => "",
+        }
+    }
 }
 
 /// `status.phase` of a claim.
@@ -56,8 +117,7 @@ pub struct DataSource {
 
 #[derive(Deserialize)]
 struct Wire {
-    #[serde(deserialize_with = "super::metadata::trimmed")]
-    metadata: ObjectMeta,
+    metadata: Metadata<Annotations>,
     #[serde(default)]
     spec: Option<WireSpec>,
     #[serde(default)]
@@ -71,27 +131,84 @@ struct WireSpec {
     storage_class_name: Option<String>,
     data_source: Option<DataSource>,
     data_source_ref: Option<DataSource>,
+    volume_attributes_class_name: Option<String>,
+    resources: Option<WireResources>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+struct WireResources {
+    requests: Option<Storage<Quantity>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct WireStatus {
     phase: Option<ClaimPhase>,
+    capacity: Option<Storage<Quantity>>,
+    allocated_resources: Option<Storage<Quantity>>,
+    allocated_resource_statuses: Option<Storage<ResizeStatus>>,
+    conditions: Option<Box<[PersistentVolumeClaimCondition]>>,
+    current_volume_attributes_class_name: Option<String>,
+    modify_volume_status: Option<IgnoredAny>,
+}
+
+/// The `storage` of a list of resources.
+#[derive(Deserialize)]
+struct Storage<T> {
+    #[serde(default = "Option::default")]
+    storage: Option<T>,
+}
+
+/// What is read of the annotations.
+#[derive(Default)]
+struct Annotations {
+    storage_resizer: Option<Box<str>>,
+    node_expansion_not_required: bool,
+    changes: bool,
+}
+
+impl FromAnnotations for Annotations {
+    fn take(&mut self, key: &str, value: &str) {
+        match key {
+            STORAGE_RESIZER => self.storage_resizer = Some(value.into()),
+            NODE_EXPANSION_NOT_REQUIRED => self.node_expansion_not_required = true,
+            _ => self.changes |= CHANGES_BY_ANNOTATION.iter().any(|end| key.ends_with(end)),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Claim {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
         let spec = wire.spec.unwrap_or_default();
+        let status = wire.status.unwrap_or_default();
+        let annotations = wire.metadata.annotations;
+        let named = |name: Option<String>| name.filter(|name| !name.is_empty());
+        let class = named(spec.volume_attributes_class_name);
         Ok(Self {
-            metadata: wire.metadata,
+            metadata: wire.metadata.metadata,
+            request: storage(spec.resources.and_then(|resources| resources.requests)),
+            capacity: storage(status.capacity),
+            allocated: storage(status.allocated_resources),
+            resize: storage(status.allocated_resource_statuses),
+            conditions: status.conditions.unwrap_or_default(),
+            storage_resizer: annotations.storage_resizer,
+            node_expansion_not_required: annotations.node_expansion_not_required,
+            attributes_pending: annotations.changes
+                || status.modify_volume_status.is_some()
+                || class != named(status.current_volume_attributes_class_name),
             volume_name: spec.volume_name.filter(|name| !name.is_empty()),
             storage_class_name: spec.storage_class_name,
             data_source: spec.data_source,
             data_source_ref: spec.data_source_ref,
-            phase: wire.status.unwrap_or_default().phase.unwrap_or_default(),
+            phase: status.phase.unwrap_or_default(),
         })
     }
+}
+
+fn storage<T>(list: Option<Storage<T>>) -> Option<T> {
+    list.and_then(|list| list.storage)
 }
 
 impl Resource for Claim {
@@ -151,6 +268,53 @@ mod tests {
         assert_eq!(claim.volume_name.as_deref(), Some("pv-1"));
         assert_eq!(claim.phase, ClaimPhase::Bound);
         assert_eq!(claim.data_source_ref.unwrap().name, "s");
+    }
+
+    #[test]
+    fn a_claim_keeps_what_expansion_reads() {
+        let claim: Claim = serde_json::from_value(json!({
+            "metadata": {"name": "data", "annotations": {
+                "volume.kubernetes.io/storage-resizer": "d.csi",
+                "volume.kubernetes.io/node-expansion-not-required": "true",
+            }},
+            "spec": {"resources": {"requests": {"storage": "20Gi"}}, "volumeAttributesClassName": "gold"},
+            "status": {
+                "phase": "Bound",
+                "capacity": {"storage": "10Gi"},
+                "allocatedResources": {"storage": "20Gi", "example.com/x": "1"},
+                "allocatedResourceStatuses": {"storage": "NodeResizePending", "example.com/x": "Strange"},
+                "conditions": [{"type": "example.com/x", "status": "False", "reason": "R"}],
+                "currentVolumeAttributesClassName": "gold",
+            },
+        }))
+        .unwrap();
+        let gibibytes = |size: Option<Quantity>| size.unwrap().bytes() >> 30;
+        assert_eq!(gibibytes(claim.request), 20);
+        assert_eq!(gibibytes(claim.capacity), 10);
+        assert_eq!(gibibytes(claim.allocated), 20);
+        assert_eq!(claim.resize, Some(ResizeStatus::NodeResizePending));
+        assert_eq!(claim.conditions[0].reason.as_deref(), Some("R"));
+        assert_eq!(claim.storage_resizer.as_deref(), Some("d.csi"));
+        assert!(claim.node_expansion_not_required && !claim.attributes_pending);
+        assert_eq!(claim.metadata.annotations, None);
+    }
+
+    #[test]
+    fn pending_changes_of_attributes_are_seen() {
+        let pending = |annotations, wanted: Option<&str>, status| {
+            let claim = json!({
+                "metadata": {"name": "data", "annotations": annotations},
+                "spec": {"volumeAttributesClassName": wanted},
+                "status": status,
+            });
+            serde_json::from_value::<Claim>(claim).unwrap().attributes_pending
+        };
+        assert!(!pending(json!(null), None, json!({})));
+        assert!(!pending(json!({"a": "b"}), Some(""), json!({})));
+        assert!(pending(json!({"ebs.csi.aws.com/iops": "3000"}), None, json!({})));
+        assert!(pending(json!({}), Some("gold"), json!({})));
+        let running = json!({"status": "InProgress", "targetVolumeAttributesClassName": "gold"});
+        assert!(pending(json!({}), None, json!({"modifyVolumeStatus": running})));
     }
 
     #[test]

@@ -6,8 +6,10 @@
 mod claim;
 mod key;
 mod metadata;
+mod quantity;
 mod volume;
 
-pub use claim::{Claim, ClaimPhase, DataSource};
+pub use claim::{Claim, ClaimPhase, DataSource, ResizeStatus};
 pub use key::ObjectKey;
-pub use volume::{ClaimReference, CsiSource, Volume, VolumeMode};
+pub use quantity::Quantity;
+pub use volume::{AccessModes, ClaimReference, CsiSource, SecretName, Volume, VolumeMode};

@@ -7,6 +7,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
 
+use super::Quantity;
+use super::metadata::{FromAnnotations, Metadata};
+
+/// Annotation that holds the size of the claim before its first unfinished expansion.
+const PRE_RESIZE_CAPACITY: &str = "volume.alpha.kubernetes.io/pre-resize-capacity";
+
 /// A PersistentVolume with the fields that our controllers read (spec snapshot Q44).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Volume {
@@ -20,6 +26,27 @@ pub struct Volume {
     pub mode: Option<VolumeMode>,
     /// `spec.nodeAffinity`: where the volume can be reached from.
     pub node_affinity: Option<Box<VolumeNodeAffinity>>,
+    /// `spec.capacity.storage`.
+    pub capacity: Option<Quantity>,
+    /// `spec.accessModes`.
+    pub access_modes: AccessModes,
+    /// `spec.mountOptions`.
+    pub mount_options: Box<[Box<str>]>,
+    /// The annotation `volume.alpha.kubernetes.io/pre-resize-capacity` is there.
+    pub has_pre_resize_capacity: bool,
+}
+
+/// `spec.accessModes`, without those that we do not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccessModes {
+    /// ReadWriteOnce.
+    pub read_write_once: bool,
+    /// ReadOnlyMany.
+    pub read_only_many: bool,
+    /// ReadWriteMany.
+    pub read_write_many: bool,
+    /// ReadWriteOncePod.
+    pub read_write_once_pod: bool,
 }
 
 /// The CSI volume behind a PersistentVolume.
@@ -30,6 +57,20 @@ pub struct CsiSource {
     pub driver: String,
     /// The driver's volume ID.
     pub volume_handle: String,
+    /// The file system that the volume is mounted with, where it is named.
+    pub fs_type: Option<Box<str>>,
+    /// The Secret that ControllerExpandVolume is given.
+    pub controller_expand_secret_ref: Option<Box<SecretName>>,
+}
+
+/// A Secret by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(default)]
+pub struct SecretName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// The claim that a volume is bound to.
@@ -66,8 +107,7 @@ impl VolumeMode {
 
 #[derive(Deserialize)]
 struct Wire {
-    #[serde(deserialize_with = "super::metadata::trimmed")]
-    metadata: ObjectMeta,
+    metadata: Metadata<Annotations>,
     #[serde(default)]
     spec: Option<WireSpec>,
 }
@@ -79,6 +119,50 @@ struct WireSpec {
     claim_ref: Option<ClaimReference>,
     volume_mode: Option<VolumeMode>,
     node_affinity: Option<Box<VolumeNodeAffinity>>,
+    capacity: Option<WireCapacity>,
+    access_modes: Option<Vec<WireAccessMode>>,
+    mount_options: Option<Box<[Box<str>]>>,
+}
+
+#[derive(Deserialize)]
+struct WireCapacity {
+    #[serde(default)]
+    storage: Option<Quantity>,
+}
+
+#[derive(Deserialize)]
+enum WireAccessMode {
+    ReadWriteOnce,
+    ReadOnlyMany,
+    ReadWriteMany,
+    ReadWriteOncePod,
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Default)]
+struct Annotations {
+    has_pre_resize_capacity: bool,
+}
+
+impl FromAnnotations for Annotations {
+    fn take(&mut self, key: &str, _: &str) {
+        self.has_pre_resize_capacity |= key == PRE_RESIZE_CAPACITY;
+    }
+}
+
+fn access_modes(wire: Vec<WireAccessMode>) -> AccessModes {
+    let mut modes = AccessModes::default();
+    for mode in wire {
+        match mode {
+            WireAccessMode::ReadWriteOnce => modes.read_write_once = true,
+            WireAccessMode::ReadOnlyMany => modes.read_only_many = true,
+            WireAccessMode::ReadWriteMany => modes.read_write_many = true,
+            WireAccessMode::ReadWriteOncePod => modes.read_write_once_pod = true,
+            WireAccessMode::Unknown => {}
+        }
+    }
+    modes
 }
 
 impl<'de> Deserialize<'de> for Volume {
@@ -86,7 +170,11 @@ impl<'de> Deserialize<'de> for Volume {
         let wire = Wire::deserialize(deserializer)?;
         let spec = wire.spec.unwrap_or_default();
         Ok(Self {
-            metadata: wire.metadata,
+            metadata: wire.metadata.metadata,
+            has_pre_resize_capacity: wire.metadata.annotations.has_pre_resize_capacity,
+            capacity: spec.capacity.and_then(|capacity| capacity.storage),
+            access_modes: access_modes(spec.access_modes.unwrap_or_default()),
+            mount_options: spec.mount_options.unwrap_or_default(),
             csi: spec.csi,
             claim: spec.claim_ref,
             mode: spec.volume_mode,
@@ -151,7 +239,38 @@ mod tests {
         assert_eq!(volume.claim.unwrap().uid.as_deref(), Some("u-1"));
         assert_eq!(volume.mode.map(VolumeMode::as_str), Some("Block"));
         assert!(volume.node_affinity.is_some());
+        assert_eq!(volume.capacity, Quantity::parse("1Gi"));
+        assert_eq!(csi.fs_type.as_deref(), Some("ext4"));
+        assert!(!volume.has_pre_resize_capacity);
         assert_eq!(volume.metadata.annotations, None);
+    }
+
+    #[test]
+    fn a_volume_keeps_what_expansion_reads() {
+        let volume: Volume = serde_json::from_value(json!({
+            "metadata": {
+                "name": "pv-1",
+                "annotations": {"volume.alpha.kubernetes.io/pre-resize-capacity": "1Gi"},
+            },
+            "spec": {
+                "csi": {
+                    "driver": "d", "volumeHandle": "v",
+                    "controllerExpandSecretRef": {"name": "s", "namespace": "n"},
+                },
+                "accessModes": ["ReadWriteOnce", "Strange"],
+                "mountOptions": ["noatime"],
+            },
+        }))
+        .unwrap();
+        assert!(volume.has_pre_resize_capacity);
+        assert_eq!(&*volume.mount_options, ["noatime".into()]);
+        let once = AccessModes {
+            read_write_once: true,
+            ..AccessModes::default()
+        };
+        assert_eq!(volume.access_modes, once);
+        let secret = volume.csi.unwrap().controller_expand_secret_ref.unwrap();
+        assert_eq!((secret.name.as_str(), secret.namespace.as_str()), ("s", "n"));
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! | [`class`] | what an error says about the operation |
 //! | [`hints`] | what our callers tell our driver beside a message |
 //! | [`identity`] | the calls of a sidecar's start |
+//! | [`mask`] | equality of errors that differ only in IDs and times |
 //! | [`metrics`] | `csi_sidecar_operations_seconds` |
 //! | [`panics`] | a panicking RPC answers Aborted |
 //! | [`retry`] | `google.rpc.RetryInfo` |
@@ -30,6 +31,7 @@ pub mod codec;
 mod connection;
 pub mod hints;
 pub mod identity;
+pub mod mask;
 pub mod metrics;
 pub mod panics;
 pub mod retry;

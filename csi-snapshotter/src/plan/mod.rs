@@ -9,12 +9,10 @@
 //! | [`status`] | what is written of an answer or an error (3.4.3) |
 //! | [`parameters`] | names and parameters of CreateSnapshot (3.7) |
 //! | [`secrets`] | which Secret a call needs (3.6) |
-//! | [`mask`] | equality of errors that differ only in IDs and times |
 
 pub mod check;
 pub mod create;
 pub mod delete;
-pub mod mask;
 pub mod parameters;
 pub mod secrets;
 pub mod status;

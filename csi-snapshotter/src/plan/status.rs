@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crds::v1::VolumeSnapshotContent;
+use csi::mask;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Next, Plan, StatusChange, Step, mask};
+use super::{Next, Plan, StatusChange, Step};
 use crate::events;
 use crate::observe::{ContentExt as _, Failure, Memory, Observed, Snapshot, Told};
 

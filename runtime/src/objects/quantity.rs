@@ -51,9 +51,8 @@ impl Quantity {
     /// Reads the API's text form. None for a text that is no quantity.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let is_number = |(at, c): &(usize, char)| {
-            c.is_ascii_digit() || *c == '.' || (*at == 0 && matches!(c, '+' | '-'))
-        };
+        let is_number =
+            |(at, c): &(usize, char)| c.is_ascii_digit() || *c == '.' || (*at == 0 && matches!(c, '+' | '-'));
         let end = text.char_indices().find(|part| !is_number(part));
         let (number, suffix) = text.split_at(end.map_or(text.len(), |(at, _)| at));
         let binary = BINARY.iter().find(|(name, _)| *name == suffix);
@@ -98,7 +97,9 @@ fn power(suffix: &str) -> Option<u32> {
         return Some(*power);
     }
     let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-    u32::try_from(exponent.checked_add(9)?).ok().filter(|power| *power <= 27)
+    u32::try_from(exponent.checked_add(9)?)
+        .ok()
+        .filter(|power| *power <= 27)
 }
 
 impl PartialEq for Quantity {
@@ -129,7 +130,10 @@ impl fmt::Display for Quantity {
             return formatter.write_str("0");
         }
         if !self.decimal && bytes.unsigned_abs() >= 1024 {
-            let fitting = BINARY.iter().rev().find(|(_, shift)| bytes % (1_i64 << shift) == 0);
+            let fitting = BINARY
+                .iter()
+                .rev()
+                .find(|(_, shift)| bytes % (1_i64 << shift) == 0);
             if let Some((suffix, shift)) = fitting {
                 return write!(formatter, "{}{suffix}", bytes >> shift);
             }

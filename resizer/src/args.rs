@@ -1,0 +1,170 @@
+//! Upstream's flags (resize.md 1.2, 1.3) and the checked configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use csi::Address;
+use csi::address::InvalidAddress;
+use runtime::args::{
+    CommonArgs, CommonArgsError, CommonConfig, Environment, Gate, GoDuration, Stage, parse_bool,
+};
+
+/// The command line of `slackwater csi-resizer`. Read it with [`runtime::args::parse`].
+#[derive(Clone, Debug, clap::Parser)]
+#[command(
+    name = "csi-resizer",
+    disable_version_flag = true,
+    about = "Expands volumes from the sizes that PersistentVolumeClaims ask for"
+)]
+pub struct Args {
+    /// What every controller has.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// What only this function has.
+    #[command(flatten)]
+    pub own: OwnArgs,
+}
+
+/// Flags of this function alone.
+#[derive(Clone, Debug, clap::Args)]
+pub struct OwnArgs {
+    /// Address of the API server, instead of the kubeconfig's.
+    #[arg(long, value_name = "URL", default_value = "", hide = true)]
+    pub master: String,
+
+    /// Address of the CSI driver: an absolute path, unix://path or tcp://host:port.
+    #[arg(long, value_name = "ADDRESS", default_value = "/run/csi/socket")]
+    pub csi_address: String,
+
+    /// Longest time of one CSI call.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub timeout: GoDuration,
+
+    /// Claims that are worked on at the same time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    pub workers: usize,
+
+    /// How often every claim is looked at without a change.
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub resync_period: GoDuration,
+
+    /// After FailedPrecondition wait until the volume is no longer in use.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "true", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub handle_volume_inuse_error: bool,
+
+    /// Pass the names of claim and volume to ControllerModifyVolume; without effect until that is built.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub extra_modify_metadata: bool,
+
+    /// End with exit 1 when the connection to the driver is lost, as upstream does.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub exit_on_connection_loss: bool,
+}
+
+const ANNOTATE: &str = "AnnotateFsResize";
+const RECOVER: &str = "RecoverVolumeExpansionFailure";
+const ATTRIBUTES: &str = "VolumeAttributesClass";
+
+/// The gates that upstream knows.
+const GATES: [Gate; 4] = [
+    Gate {
+        name: ANNOTATE,
+        default: true,
+        stage: Stage::Beta,
+    },
+    Gate {
+        name: RECOVER,
+        default: true,
+        stage: Stage::Ga,
+    },
+    Gate {
+        name: ATTRIBUTES,
+        default: true,
+        stage: Stage::Ga,
+    },
+    Gate {
+        name: "ReleaseLeaderElectionOnExit",
+        default: false,
+        stage: Stage::Alpha,
+    },
+];
+
+/// Flags that contradict each other or cannot work. The process ends with exit 1 before any call.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Nothing would ever be done.
+    #[error("--{0} must be greater than 0")]
+    Zero(&'static str),
+    /// `--csi-address`.
+    #[error("--csi-address: {0}")]
+    Address(#[from] InvalidAddress),
+    /// Flags that every controller has.
+    #[error(transparent)]
+    Common(#[from] CommonArgsError),
+}
+
+/// What `run` is given: flags that were checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What every controller has.
+    pub common: CommonConfig,
+    /// Where the driver listens, if it is not in this process.
+    pub csi_address: Address,
+    /// Longest time of one CSI call.
+    pub timeout: Duration,
+    /// Zero means never.
+    pub resync_period: Duration,
+    /// Claims at the same time.
+    pub workers: usize,
+    /// After FailedPrecondition wait until the volume is no longer in use.
+    pub handle_volume_inuse_error: bool,
+    /// Gate AnnotateFsResize: keep the former size on the volume while a node has work to do.
+    pub annotate: bool,
+    /// Gate RecoverVolumeExpansionFailure: record targets, so that a failed expansion can be given up.
+    pub recover: bool,
+    /// Gate VolumeAttributesClass was switched on by a flag.
+    pub modify_demanded: bool,
+    /// End when the connection to the driver is lost.
+    pub exit_on_connection_loss: bool,
+    /// Where the reason of an exit goes with `exit_on_connection_loss`.
+    pub termination_log: PathBuf,
+}
+
+impl Args {
+    /// Checks the flags. Source: resize.md 1.1 steps 1 to 4.
+    ///
+    /// # Errors
+    /// The first contradiction, before anything is called.
+    pub fn config(&self, _environment: &Environment) -> Result<Config, ConfigError> {
+        let own = &self.own;
+        let common = self.common.config(&GATES)?;
+        if own.workers == 0 {
+            return Err(ConfigError::Zero("workers"));
+        }
+        if own.timeout.0.is_zero() {
+            return Err(ConfigError::Zero("timeout"));
+        }
+        let named = |item: &str| {
+            item.split_once('=')
+                .is_some_and(|(name, _)| name.trim() == ATTRIBUTES)
+        };
+        let flags = self.common.gates.feature_gates.iter();
+        let modify_named = flags.flat_map(|list| list.split(',')).any(named);
+        Ok(Config {
+            csi_address: own.csi_address.parse()?,
+            timeout: own.timeout.0,
+            resync_period: own.resync_period.0,
+            workers: own.workers,
+            handle_volume_inuse_error: own.handle_volume_inuse_error,
+            annotate: common.gates.enabled(ANNOTATE),
+            recover: common.gates.enabled(RECOVER),
+            modify_demanded: modify_named && common.gates.enabled(ATTRIBUTES),
+            exit_on_connection_loss: own.exit_on_connection_loss,
+            termination_log: runtime::process::TERMINATION_LOG.into(),
+            common,
+        })
+    }
+}

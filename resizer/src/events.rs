@@ -1,0 +1,16 @@
+//! Reasons of the events that this function records on claims. Source: resize.md 1.6.
+
+/// The driver is about to be called. Normal.
+pub const RESIZING: &str = "Resizing";
+/// The call, or what belongs to it, failed; or the volume is in use. Warning.
+pub const FAILED: &str = "VolumeResizeFailed";
+/// The volume has grown and its node has work to do. Normal.
+pub const NODE_REQUIRED: &str = "FileSystemResizeRequired";
+/// The volume has grown and nothing is left to do. Normal.
+pub const SUCCESSFUL: &str = "VolumeResizeSuccessful";
+
+/// The source component: `external-resizer <driver>`.
+#[must_use]
+pub fn component(driver: &str) -> String {
+    format!("external-resizer {driver}")
+}

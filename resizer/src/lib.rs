@@ -1,0 +1,50 @@
+//! Expands volumes from the sizes that PersistentVolumeClaims ask for: what upstream's `csi-resizer` sidecar does.
+//!
+//! ```text
+//! watch of claims and volumes ── triggers ── queue ── controller ─┐
+//!                                                                 │ observe: caches, and what is remembered
+//!                                                                 │ plan:    pure, all the rules
+//!                                                                 │ execute: one request or CSI call a step
+//! PersistentVolumeClaim/status <── PATCH mark, PATCH outcome ─────┤
+//! PersistentVolume             <── PATCH size, PATCH annotation ──┤
+//! driver                       <── ControllerExpandVolume ────────┘
+//! ```
+//!
+//! An expansion costs four requests with a stage on the node and three without: the mark before the call, the size
+//! of the volume, the outcome, and later the annotation away; and exactly one call (decisions 25 and 26). A good
+//! answer is remembered until it is written, so that a refused write never repeats the call.
+//!
+//! | Module | Subject |
+//! |---|---|
+//! | [`args`] | upstream's flags, and the checked [`Config`] |
+//! | [`observe`] | what a plan is made from |
+//! | [`plan`] | the decisions |
+//! | [`patch`] | writes as patches |
+//! | `execute` | steps to requests and calls |
+//! | `controller` | one claim at a time, from the queue |
+//! | `triggers` | which changes wake a claim |
+//! | `usage` | whether a volume is in use |
+//! | [`events`] | reasons of events |
+//! | [`error`] | why `run` ends |
+//! | [`run()`] | start-up, leader election, work |
+//!
+//! The modify controller (VolumeAttributesClass) is not built yet.
+//!
+//! Replaces `kubernetes-csi/external-resizer: cmd/csi-resizer`; specification `resize.md`.
+
+pub mod args;
+mod controller;
+pub mod error;
+pub mod events;
+mod execute;
+pub mod observe;
+pub mod patch;
+pub mod plan;
+mod run;
+mod start;
+mod triggers;
+mod usage;
+
+pub use args::{Args, Config, ConfigError};
+pub use error::Error;
+pub use run::{Prepared, prepare, run};

@@ -1,0 +1,248 @@
+//! An attempt: the pauses before it, the mark, the Secret, the call. Source: resize.md 3.4, 3.6, 3.7, 3.8.
+
+use jiff::Timestamp;
+use runtime::EventType;
+use runtime::objects::{Claim, Quantity, ResizeStatus, SecretName, Volume};
+
+use super::conditions::{self, Conditions, UNUSED};
+use super::{ClaimChange, Expand, Next, Plan, Step, capability, held, later, size};
+use crate::events;
+use crate::observe::{Attempt, Failure, Grown, Memory, Observed, SecretAnswer, Usage};
+
+/// A closed gate is looked at again after this, should nobody wake the claim.
+const GATE_CHECK: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Decides the next step towards the call. Sends: PATCH of the claim's status where it changes, GET of the Secret,
+/// ControllerExpandVolume.
+pub(super) fn plan(observed: &Observed<'_>, volume: &Volume, now: Timestamp) -> Plan {
+    let claim = observed.claim;
+    let Some(target) = size::target(observed, volume) else {
+        return resting(observed);
+    };
+    let unchanged = claim.allocated == Some(target);
+    let mut plan = Plan::new(observed);
+    if let Some(stop) = pause(observed, &mut plan, target, unchanged, now) {
+        return stop;
+    }
+    if let Some(change) = mark(observed, target, unchanged, now) {
+        plan = plan.step(Step::Claim(change));
+        // Nobody was asked for this size yet, unless it is the one that was asked for before.
+        plan.memory.settled |= observed.settings.recover && is_fresh(observed, unchanged);
+    }
+    if observed.settings.controller_expands {
+        call(observed, volume, plan, target)
+    } else {
+        grown_without_call(observed, volume, plan, target)
+    }
+}
+
+/// No work now. What must be known when the stage on the node has ended is kept.
+fn resting(observed: &Observed<'_>) -> Plan {
+    let memory = Memory {
+        node_rounds: observed.memory.node_rounds,
+        hold: observed.memory.hold,
+        ..Memory::default()
+    };
+    Plan {
+        memory,
+        ..Plan::nothing()
+    }
+}
+
+/// The target differs from the recorded one, or nothing was running.
+fn is_fresh(observed: &Observed<'_>, unchanged: bool) -> bool {
+    !unchanged || size::stage(observed.claim).is_none()
+}
+
+/// Why not now: infeasible a short while ago, in back-off, or in use.
+fn pause(
+    observed: &Observed<'_>,
+    plan: &mut Plan,
+    target: Quantity,
+    unchanged: bool,
+    now: Timestamp,
+) -> Option<Plan> {
+    let memory = &mut plan.memory;
+    if !unchanged {
+        memory.slow_until = None;
+        memory.node_rounds = 0;
+    }
+    if memory
+        .hold
+        .is_some_and(|hold| hold.target.is_some_and(|of| of != target))
+    {
+        // A new size starts its own back-off.
+        memory.hold = None;
+        memory.failures = 0;
+    }
+    if let Some(until) = memory.slow_until.filter(|until| now < *until) {
+        return Some(plan.clone().wait_until(until, now));
+    }
+    let in_use_since = memory.in_use_since.filter(|_| observed.settings.handle_in_use);
+    if let Some(since) = in_use_since {
+        let expired = now >= later(since, observed.settings.retry_interval_max);
+        match usage(observed) {
+            _ if expired => {}
+            Usage::InUse => return Some(closed(observed, plan.clone())),
+            Usage::Unknown => return Some(plan.clone().then(Next::After(GATE_CHECK))),
+            Usage::Free => plan.memory.hold = None,
+            Usage::Hidden => {}
+        }
+        plan.memory.in_use_since = None;
+    }
+    let until = held(&plan.memory, target, now)?;
+    Some(plan.clone().wait_until(until, now))
+}
+
+/// The control plane may have said it on the claim; else what was found out.
+fn usage(observed: &Observed<'_>) -> Usage {
+    match conditions::find(observed.claim, UNUSED).map(|unused| unused.status.as_str()) {
+        Some("True") => Usage::Free,
+        Some("False") => Usage::InUse,
+        _ => observed.usage,
+    }
+}
+
+fn closed(observed: &Observed<'_>, plan: Plan) -> Plan {
+    let metadata = &observed.claim.metadata;
+    let message = format!(
+        "Unable to expand {}/{} because CSI driver {} only supports offline expansion and volume is currently in-use",
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default(),
+        observed.settings.driver
+    );
+    plan.tell(EventType::Warning, events::FAILED, message)
+        .then(Next::After(GATE_CHECK))
+}
+
+/// The mark: durable before the call, so that whoever follows knows what may be running.
+fn mark(observed: &Observed<'_>, target: Quantity, unchanged: bool, now: Timestamp) -> Option<ClaimChange> {
+    let claim = observed.claim;
+    let conditions = Conditions::of(claim, now);
+    let change = if !observed.settings.recover {
+        ClaimChange {
+            conditions: conditions.begun().changed(claim),
+            ..ClaimChange::none()
+        }
+    } else if is_fresh(observed, unchanged) {
+        let running = ResizeStatus::ControllerResizeInProgress;
+        ClaimChange {
+            allocated: Some(target).filter(|_| !unchanged),
+            resize: (claim.resize != Some(running)).then_some(Some(running)),
+            conditions: conditions.begun().changed(claim),
+            node_expansion_not_required: claim.node_expansion_not_required.then_some(false),
+            ..ClaimChange::none()
+        }
+    } else {
+        ClaimChange {
+            conditions: conditions.resizing().changed(claim),
+            node_expansion_not_required: claim.node_expansion_not_required.then_some(false),
+            ..ClaimChange::none()
+        }
+    };
+    Some(change).filter(|change| *change != ClaimChange::none())
+}
+
+fn call(observed: &Observed<'_>, volume: &Volume, plan: Plan, target: Quantity) -> Plan {
+    let Some(csi) = &volume.csi else {
+        let text = "PV is neither csi nor migratable to csi: in-tree volumes are not translated yet";
+        return failed_before(observed, volume, plan, target, text.to_owned());
+    };
+    let capability = match capability::of(volume, observed.settings.single_node_multi_writer) {
+        Ok(capability) => capability,
+        Err(error) => return failed_before(observed, volume, plan, target, error.to_string()),
+    };
+    if csi.volume_handle.is_empty() {
+        return failed_before(
+            observed,
+            volume,
+            plan,
+            target,
+            "the volume handle is empty".to_owned(),
+        );
+    }
+    let secret = csi.controller_expand_secret_ref.as_deref();
+    if let Some(secret) = secret.filter(|secret| !secret.name.is_empty()) {
+        match read(observed, secret) {
+            None => return plan.step(Step::ReadSecret(secret.clone())).then(Next::Again),
+            Some(SecretAnswer::Found(_)) => {}
+            Some(SecretAnswer::Refused(text)) => {
+                let text = format!(
+                    "failed to get secret {}/{}: {text}",
+                    secret.namespace, secret.name
+                );
+                return failed_before(observed, volume, plan, target, text);
+            }
+        }
+    }
+    let name = volume.metadata.name.as_deref().unwrap_or_default();
+    let mut plan = plan
+        .tell(
+            EventType::Normal,
+            events::RESIZING,
+            format!("External resizer is resizing volume {name}"),
+        )
+        .step(Step::Expand(Expand {
+            target,
+            volume_handle: csi.volume_handle.clone(),
+            capability,
+            single_change: !observed.claim.attributes_pending,
+        }));
+    plan.memory.settled = false;
+    plan.then(Next::Again)
+}
+
+fn read<'a>(observed: &Observed<'a>, secret: &SecretName) -> Option<&'a SecretAnswer> {
+    let read = observed.secret.filter(|read| read.secret == *secret)?;
+    Some(&read.answer)
+}
+
+/// Without a call nothing can be running, unless it is already: then this says nothing of it (Q13).
+fn failed_before(
+    observed: &Observed<'_>,
+    volume: &Volume,
+    mut plan: Plan,
+    target: Quantity,
+    text: String,
+) -> Plan {
+    let class = if plan.memory.settled || !observed.settings.recover {
+        csi::Class::Final
+    } else {
+        csi::Class::InProgress
+    };
+    plan.memory.attempt = Some(Attempt {
+        outcome: Err(Failure {
+            class,
+            code: None,
+            text,
+            retry_after: None,
+        }),
+        ..begun(observed.claim, volume, target)
+    });
+    plan.then(Next::Again)
+}
+
+/// A driver that grows only on its nodes: the volume counts as grown (resize.md 3.8).
+fn grown_without_call(observed: &Observed<'_>, volume: &Volume, mut plan: Plan, target: Quantity) -> Plan {
+    plan.memory.attempt = Some(Attempt {
+        outcome: Ok(Grown {
+            capacity: target,
+            node_stage: true,
+        }),
+        ..begun(observed.claim, volume, target)
+    });
+    plan.then(Next::Again)
+}
+
+/// An attempt at this size, without what it brings.
+pub(crate) fn begun(claim: &Claim, volume: &Volume, target: Quantity) -> Attempt {
+    Attempt {
+        target,
+        volume_uid: volume.metadata.uid.clone().unwrap_or_default(),
+        before: claim.capacity,
+        outcome: Ok(Grown {
+            capacity: target,
+            node_stage: false,
+        }),
+    }
+}

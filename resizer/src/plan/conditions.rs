@@ -1,0 +1,124 @@
+//! The conditions of a claim. Foreign ones are kept as they are; times move only when a condition comes.
+//! Source: resize.md sections 2 and 6.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PersistentVolumeClaimCondition as Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use runtime::objects::Claim;
+
+/// An expansion was begun.
+pub const RESIZING: &str = "Resizing";
+/// The node has work to do.
+pub const FILE_SYSTEM_RESIZE_PENDING: &str = "FileSystemResizePending";
+/// The driver refused.
+pub const CONTROLLER_RESIZE_ERROR: &str = "ControllerResizeError";
+/// Kubelet failed.
+pub const NODE_RESIZE_ERROR: &str = "NodeResizeError";
+/// Kept by the control plane: whether any pod uses the claim.
+pub const UNUSED: &str = "Unused";
+
+/// Matched by operators `[K]`.
+const WAITING: &str = "Waiting for user to (re-)start a pod to finish file system resize of volume on node.";
+
+/// The four conditions of an expansion.
+const OF_RESIZE: [&str; 4] = [
+    RESIZING,
+    FILE_SYSTEM_RESIZE_PENDING,
+    CONTROLLER_RESIZE_ERROR,
+    NODE_RESIZE_ERROR,
+];
+
+/// Whether the condition is there and True.
+#[must_use]
+pub fn has(claim: &Claim, kind: &str) -> bool {
+    find(claim, kind).is_some_and(|condition| condition.status == "True")
+}
+
+/// The condition of this type.
+#[must_use]
+pub fn find<'a>(claim: &'a Claim, kind: &str) -> Option<&'a Condition> {
+    claim.conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// A list of conditions in the making.
+pub(super) struct Conditions {
+    list: Vec<Condition>,
+    now: Timestamp,
+}
+
+impl Conditions {
+    pub(super) fn of(claim: &Claim, now: Timestamp) -> Self {
+        Self {
+            list: claim.conditions.to_vec(),
+            // Whole seconds, as Kubernetes keeps times.
+            now: Timestamp::from_second(now.as_second()).unwrap_or(now),
+        }
+    }
+
+    /// Only `Resizing` of the four.
+    pub(super) fn begun(self) -> Self {
+        self.without(&[
+            FILE_SYSTEM_RESIZE_PENDING,
+            CONTROLLER_RESIZE_ERROR,
+            NODE_RESIZE_ERROR,
+        ])
+        .resizing()
+    }
+
+    pub(super) fn resizing(self) -> Self {
+        self.with(RESIZING, None)
+    }
+
+    pub(super) fn node_required(self) -> Self {
+        self.without(&[CONTROLLER_RESIZE_ERROR])
+            .with(FILE_SYSTEM_RESIZE_PENDING, Some(WAITING.to_owned()))
+    }
+
+    pub(super) fn failed(self, message: String) -> Self {
+        self.with(CONTROLLER_RESIZE_ERROR, Some(message))
+    }
+
+    pub(super) fn finished(self) -> Self {
+        self.without(&OF_RESIZE)
+    }
+
+    /// `FileSystemResizePending` alone, as without recovery.
+    pub(super) fn only_node_required(self) -> Self {
+        self.without(&[RESIZING, NODE_RESIZE_ERROR]).node_required()
+    }
+
+    /// The list, where it differs from the claim's.
+    pub(super) fn changed(self, claim: &Claim) -> Option<Vec<Condition>> {
+        (self.list != *claim.conditions).then_some(self.list)
+    }
+
+    fn without(mut self, kinds: &[&str]) -> Self {
+        self.list
+            .retain(|condition| !kinds.contains(&condition.type_.as_str()));
+        self
+    }
+
+    fn with(mut self, kind: &str, message: Option<String>) -> Self {
+        let present = self.list.iter_mut().find(|condition| condition.type_ == kind);
+        match present {
+            Some(condition) if condition.status == "True" => {
+                if message.is_some() {
+                    condition.message = message;
+                }
+            }
+            Some(condition) => *condition = new(kind, message, self.now),
+            None => self.list.push(new(kind, message, self.now)),
+        }
+        self
+    }
+}
+
+fn new(kind: &str, message: Option<String>, now: Timestamp) -> Condition {
+    Condition {
+        type_: kind.to_owned(),
+        status: "True".to_owned(),
+        last_transition_time: Some(Time(now)),
+        message,
+        ..Condition::default()
+    }
+}

@@ -1,0 +1,266 @@
+//! The decisions: what a claim needs now. Pure: no request, no clock, no randomness, no log line.
+//!
+//! | Module | Decides |
+//! |---|---|
+//! | this one | the checks of resize.md 3.2 |
+//! | [`size`] | the size to grow to (3.3, 3.11) |
+//! | [`attempt`] | the mark, the pauses and the call (3.4, 3.6, 3.7) |
+//! | [`record`] | what is written of an answer (3.4, 3.5) |
+//! | [`conditions`] | the conditions of the claim |
+//! | [`capability`] | the volume capability of the call (3.10) |
+
+pub mod attempt;
+pub mod capability;
+pub mod conditions;
+pub mod record;
+pub mod size;
+
+use std::time::Duration;
+
+use csi::v1::VolumeCapability;
+use jiff::{SignedDuration, Timestamp};
+use runtime::EventType;
+use runtime::objects::{Claim, ClaimPhase, Quantity, ResizeStatus, SecretName, Volume};
+
+use crate::observe::{Hold, Memory, Observed, Settings};
+use conditions::FILE_SYSTEM_RESIZE_PENDING;
+
+/// What is to be done: steps in this order, then `next`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Requests, calls and events. None of them needs the answer to another one.
+    pub steps: Vec<Step>,
+    /// What to remember once the steps have succeeded.
+    pub memory: Memory,
+    /// When to look again.
+    pub next: Next,
+}
+
+/// One request, one call or one event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// GET of a Secret. The answer is in the next observation.
+    ReadSecret(SecretName),
+    /// PATCH of the claim's status, at the observed version.
+    Claim(ClaimChange),
+    /// PATCH of the volume with the observed UID.
+    Volume(VolumeChange),
+    /// An event on the claim.
+    Tell(Notice),
+    /// ControllerExpandVolume, with the Secret of this run. What it brings is in the memory of the next
+    /// observation.
+    Expand(Expand),
+}
+
+/// The status of a claim as it is to be. Other resources and conditions stay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimChange {
+    /// `capacity.storage`, where it changes.
+    pub capacity: Option<Quantity>,
+    /// `allocatedResources.storage`, where it changes.
+    pub allocated: Option<Quantity>,
+    /// `allocatedResourceStatuses.storage`, where it changes; the inner `None` removes it.
+    pub resize: Option<Option<ResizeStatus>>,
+    /// All conditions, where one changes.
+    pub conditions: Option<Vec<k8s_openapi::api::core::v1::PersistentVolumeClaimCondition>>,
+    /// The annotation node-expansion-not-required comes or goes.
+    pub node_expansion_not_required: Option<bool>,
+}
+
+impl ClaimChange {
+    /// A change of nothing.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            capacity: None,
+            allocated: None,
+            resize: None,
+            conditions: None,
+            node_expansion_not_required: None,
+        }
+    }
+}
+
+/// A change of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VolumeChange {
+    /// The new size, and where wanted the pre-resize annotation.
+    Grown {
+        /// `spec.capacity.storage`.
+        capacity: Quantity,
+        /// The annotation.
+        before: Option<Quantity>,
+    },
+    /// The pre-resize annotation goes.
+    Unannotate,
+}
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Normal or Warning.
+    pub kind: EventType,
+    /// One of [`crate::events`].
+    pub reason: &'static str,
+    /// What happens.
+    pub message: String,
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expand {
+    /// The size to ask for.
+    pub target: Quantity,
+    /// The driver's volume ID.
+    pub volume_handle: String,
+    /// How the volume is used.
+    pub capability: VolumeCapability,
+    /// No other change of the volume is pending (decision 24).
+    pub single_change: bool,
+}
+
+/// When to look again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// At once: the steps have brought something new.
+    Again,
+    /// When something changes.
+    Done,
+    /// After this time, by a timer that is no back-off.
+    After(Duration),
+    /// After the back-off of this target.
+    Backoff {
+        /// What failed.
+        why: String,
+        /// The size that failed.
+        target: Quantity,
+    },
+}
+
+impl Plan {
+    fn new(observed: &Observed<'_>) -> Self {
+        Self {
+            steps: Vec::new(),
+            memory: observed.memory.clone(),
+            next: Next::Done,
+        }
+    }
+
+    /// Nothing to do and nothing to remember.
+    fn nothing() -> Self {
+        Self {
+            steps: Vec::new(),
+            memory: Memory::default(),
+            next: Next::Done,
+        }
+    }
+
+    fn step(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    fn tell(self, kind: EventType, reason: &'static str, message: String) -> Self {
+        self.step(Step::Tell(Notice {
+            kind,
+            reason,
+            message,
+        }))
+    }
+
+    fn then(self, next: Next) -> Self {
+        Self { next, ..self }
+    }
+
+    fn wait_until(self, until: Timestamp, now: Timestamp) -> Self {
+        self.then(Next::After(between(now, until)))
+    }
+}
+
+/// Decides what a claim needs. Source: resize.md 3.2.
+#[must_use]
+pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
+    let (claim, memory) = (observed.claim, observed.memory);
+    let Some(volume) = observed
+        .volume
+        .filter(|volume| concerns(claim, volume, observed.settings))
+    else {
+        return Plan::nothing();
+    };
+    if let Some(attempt) = &memory.attempt {
+        if volume.metadata.uid.as_deref() == Some(attempt.volume_uid.as_str()) {
+            return record::plan(observed, volume, attempt, now);
+        }
+        // Another volume of that name: the answer says nothing of it (Q25).
+        return Plan::nothing();
+    }
+    if wants_more(claim) {
+        // A former annotation stays until the claim has what it wants.
+        return attempt::plan(observed, volume, now);
+    }
+    if cleanup_due(claim, volume, observed.settings) {
+        return Plan::new(observed)
+            .step(Step::Volume(VolumeChange::Unannotate))
+            .then(Next::Again);
+    }
+    Plan::nothing()
+}
+
+/// Whether the claim may need something of us: cheap, for the triggers.
+#[must_use]
+pub fn is_due(claim: &Claim, volume: Option<&Volume>, settings: &Settings) -> bool {
+    volume.is_some_and(|volume| {
+        concerns(claim, volume, settings) && (wants_more(claim) || cleanup_due(claim, volume, settings))
+    })
+}
+
+fn wants_more(claim: &Claim) -> bool {
+    claim.request > Some(claim.capacity.unwrap_or_default())
+}
+
+/// Rows 2, 5, 6 and 7: bound, of our driver, and each naming the other.
+fn concerns(claim: &Claim, volume: &Volume, settings: &Settings) -> bool {
+    let reference = volume.claim.as_ref();
+    claim.phase == ClaimPhase::Bound
+        && claim.volume_name.is_some()
+        && claim.volume_name == volume.metadata.name
+        && is_ours(claim, volume, settings)
+        && reference.is_some_and(|reference| {
+            reference.uid.is_some()
+                && reference.uid == claim.metadata.uid
+                && Some(&reference.namespace) == claim.metadata.namespace.as_ref()
+        })
+}
+
+/// The volume's own source counts; only an in-tree volume is ours by the claim's annotation (Q20).
+fn is_ours(claim: &Claim, volume: &Volume, settings: &Settings) -> bool {
+    match &volume.csi {
+        Some(csi) => csi.driver == settings.driver,
+        None => claim.storage_resizer.as_deref() == Some(settings.driver.as_str()),
+    }
+}
+
+/// The annotation goes when nothing is left of the expansion (resize.md 3.9).
+fn cleanup_due(claim: &Claim, volume: &Volume, settings: &Settings) -> bool {
+    let size = claim.capacity.unwrap_or_default();
+    settings.annotate
+        && volume.has_pre_resize_capacity
+        && claim.resize.is_none()
+        && !conditions::has(claim, FILE_SYSTEM_RESIZE_PENDING)
+        && (Some(size) >= volume.capacity || claim.allocated.is_some_and(|allocated| size >= allocated))
+}
+
+/// The hold of an attempt at this target, if it lasts.
+fn held(memory: &Memory, target: Quantity, now: Timestamp) -> Option<Timestamp> {
+    let Hold { until, target: only } = memory.hold?;
+    (now < until && only.is_none_or(|only| only == target)).then_some(until)
+}
+
+fn between(now: Timestamp, until: Timestamp) -> Duration {
+    Duration::try_from(until.duration_since(now)).unwrap_or_default()
+}
+
+fn later(now: Timestamp, wait: Duration) -> Timestamp {
+    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}

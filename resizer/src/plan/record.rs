@@ -1,0 +1,240 @@
+//! What is written of an answer. Source: resize.md 3.4 rows 7 and 8, 3.5.
+
+use std::time::Duration;
+
+use csi::Class;
+use jiff::{SignedDuration, Timestamp};
+use runtime::EventType;
+use runtime::objects::{ResizeStatus, Volume};
+use tonic::Code;
+
+use super::conditions::{self, CONTROLLER_RESIZE_ERROR, Conditions};
+use super::{ClaimChange, Next, Plan, Step, VolumeChange, later};
+use crate::events;
+use crate::observe::{Attempt, Failure, Grown, Hold, Memory, Observed};
+
+/// A text that changes under one code is written at most once in this time.
+const QUIET: SignedDuration = SignedDuration::from_secs(60);
+/// The longest wait that a driver may ask for: EC2 counts modifications over this time.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// Decides what is written of an attempt. Sends: PATCH of the volume and PATCH of the claim's status, where they
+/// change.
+pub(super) fn plan(observed: &Observed<'_>, volume: &Volume, attempt: &Attempt, now: Timestamp) -> Plan {
+    match &attempt.outcome {
+        Ok(grown) => succeeded(observed, volume, attempt, *grown, now),
+        Err(failure) => failed(observed, volume, attempt, failure, now),
+    }
+}
+
+fn succeeded(
+    observed: &Observed<'_>,
+    volume: &Volume,
+    attempt: &Attempt,
+    grown: Grown,
+    now: Timestamp,
+) -> Plan {
+    let mut plan = Plan::new(observed);
+    if let Some(change) = volume_change(observed, volume, attempt, grown) {
+        plan = plan.step(Step::Volume(change));
+    }
+    let told = if observed.claim.capacity >= Some(grown.capacity) {
+        // Whoever follows was faster: there is nothing left to write, and nothing to tell.
+        None
+    } else {
+        let change = if grown.node_stage {
+            node_required(observed, grown, now)
+        } else {
+            finished(observed, grown, now)
+        };
+        if change != ClaimChange::none() {
+            plan = plan.step(Step::Claim(change));
+        }
+        Some(grown.node_stage)
+    };
+    let plan = match told {
+        Some(true) => plan.tell(
+            EventType::Normal,
+            events::NODE_REQUIRED,
+            "Require file system resize of volume on node".to_owned(),
+        ),
+        Some(false) => plan.tell(
+            EventType::Normal,
+            events::SUCCESSFUL,
+            "Resize volume succeeded".to_owned(),
+        ),
+        None => plan,
+    };
+    let memory = after_success(observed, attempt, now);
+    Plan { memory, ..plan }.then(Next::Again)
+}
+
+/// Rounds with a node that gives up are paced (Q16).
+fn after_success(observed: &Observed<'_>, attempt: &Attempt, now: Timestamp) -> Memory {
+    if observed.claim.resize != Some(ResizeStatus::NodeResizeInfeasible) {
+        return Memory::default();
+    }
+    let settings = observed.settings;
+    let rounds = observed.memory.node_rounds.saturating_add(1);
+    let factor = 2_u32.saturating_pow(rounds.min(31) - 1);
+    let wait = settings.retry_interval_start.saturating_mul(factor);
+    Memory {
+        node_rounds: rounds,
+        hold: Some(Hold {
+            until: later(now, wait.min(settings.retry_interval_max)),
+            target: Some(attempt.target),
+        }),
+        ..Memory::default()
+    }
+}
+
+/// The volume's size only grows, unless a driver that works on its nodes only gives a size up (resize.md 3.8).
+fn volume_change(
+    observed: &Observed<'_>,
+    volume: &Volume,
+    attempt: &Attempt,
+    grown: Grown,
+) -> Option<VolumeChange> {
+    let settings = observed.settings;
+    let present = volume.capacity.unwrap_or_default();
+    let capacity = if settings.controller_expands {
+        present.max(grown.capacity)
+    } else {
+        grown.capacity
+    };
+    let annotate = settings.annotate && grown.node_stage && !volume.has_pre_resize_capacity;
+    let before = attempt.before.filter(|before| annotate && *before < capacity);
+    (capacity != present || before.is_some()).then_some(VolumeChange::Grown { capacity, before })
+}
+
+fn node_required(observed: &Observed<'_>, grown: Grown, now: Timestamp) -> ClaimChange {
+    let claim = observed.claim;
+    let conditions = Conditions::of(claim, now);
+    if !observed.settings.recover {
+        return ClaimChange {
+            conditions: conditions.only_node_required().changed(claim),
+            ..ClaimChange::none()
+        };
+    }
+    let pending = Some(ResizeStatus::NodeResizePending);
+    ClaimChange {
+        allocated: (claim.allocated != Some(grown.capacity)).then_some(grown.capacity),
+        resize: (claim.resize != pending).then_some(pending),
+        conditions: conditions.node_required().changed(claim),
+        node_expansion_not_required: claim.node_expansion_not_required.then_some(false),
+        ..ClaimChange::none()
+    }
+}
+
+fn finished(observed: &Observed<'_>, grown: Grown, now: Timestamp) -> ClaimChange {
+    let claim = observed.claim;
+    let change = ClaimChange {
+        capacity: Some(grown.capacity),
+        conditions: Conditions::of(claim, now).finished().changed(claim),
+        ..ClaimChange::none()
+    };
+    if !observed.settings.recover {
+        return change;
+    }
+    ClaimChange {
+        allocated: (claim.allocated != Some(grown.capacity)).then_some(grown.capacity),
+        resize: claim.resize.map(|_| None),
+        node_expansion_not_required: (!claim.node_expansion_not_required).then_some(true),
+        ..change
+    }
+}
+
+fn failed(
+    observed: &Observed<'_>,
+    volume: &Volume,
+    attempt: &Attempt,
+    failure: &Failure,
+    now: Timestamp,
+) -> Plan {
+    let settings = observed.settings;
+    let mut plan = Plan::new(observed);
+    plan.memory.attempt = None;
+    let infeasible = failure.class == Class::Infeasible;
+    let is_final = infeasible || failure.class == Class::Final;
+    let message = format!("failed to expand pvc with {}", failure.text);
+    let change = if settings.recover {
+        failure_change(observed, failure, &message, now)
+    } else {
+        ClaimChange::none()
+    };
+    if change != ClaimChange::none() {
+        if change.conditions.is_some() {
+            plan.memory.error_written = Some(now);
+        }
+        plan = plan.step(Step::Claim(change));
+    }
+    plan.memory.settled = settings.recover && is_final;
+    plan.memory.slow_until =
+        (settings.recover && infeasible).then(|| later(now, settings.retry_interval_max));
+    if failure.code == Some(Code::FailedPrecondition) && settings.handle_in_use {
+        plan.memory.in_use_since = Some(now);
+    }
+    let name = volume.metadata.name.as_deref().unwrap_or_default();
+    let driver = &settings.driver;
+    let text = &failure.text;
+    let told = format!("resize volume {name:?} by resizer {driver:?} failed: {text}");
+    let plan = plan.tell(EventType::Warning, events::FAILED, told);
+    wait(plan, attempt, failure, now)
+}
+
+/// As long as the driver asked for; for ever the same infeasible size slowly; else the back-off.
+fn wait(mut plan: Plan, attempt: &Attempt, failure: &Failure, now: Timestamp) -> Plan {
+    if let Some(asked) = failure.retry_after {
+        let until = later(now, asked.clamp(Duration::from_secs(1), LONGEST_WAIT));
+        // It refuses every size until then.
+        plan.memory.hold = Some(Hold { until, target: None });
+        return plan.wait_until(until, now);
+    }
+    if let Some(until) = plan.memory.slow_until {
+        return plan.wait_until(until, now);
+    }
+    let why = failure.text.clone();
+    let target = attempt.target;
+    plan.then(Next::Backoff { why, target })
+}
+
+/// Nothing is written of an unclear outcome: the mark says already that the call may run `[K]`.
+fn failure_change(observed: &Observed<'_>, failure: &Failure, message: &str, now: Timestamp) -> ClaimChange {
+    let claim = observed.claim;
+    let infeasible = failure.class == Class::Infeasible;
+    // What failed before the call is told, whatever runs (Q13).
+    if !infeasible && failure.class != Class::Final && failure.code.is_some() {
+        return ClaimChange::none();
+    }
+    let reached = Some(ResizeStatus::ControllerResizeInfeasible);
+    let conditions = if is_told(observed, message, now) {
+        None
+    } else {
+        Conditions::of(claim, now)
+            .failed(message.to_owned())
+            .changed(claim)
+    };
+    ClaimChange {
+        resize: (infeasible && claim.resize != reached).then_some(reached),
+        conditions,
+        ..ClaimChange::none()
+    }
+}
+
+/// An equal error stands there, or one of the same code that was written less than a minute ago.
+fn is_told(observed: &Observed<'_>, message: &str, now: Timestamp) -> bool {
+    let Some(present) = conditions::find(observed.claim, CONTROLLER_RESIZE_ERROR) else {
+        return false;
+    };
+    let present = present.message.as_deref().unwrap_or_default();
+    if csi::mask::mask(present) == csi::mask::mask(message) {
+        return true;
+    }
+    let written = observed.memory.error_written;
+    code(present) == code(message) && written.is_some_and(|at| now.duration_since(at) < QUIET)
+}
+
+/// The text up to the description.
+fn code(message: &str) -> &str {
+    message.split_once(" desc = ").map_or(message, |(code, _)| code)
+}

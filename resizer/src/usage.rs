@@ -1,0 +1,360 @@
+//! Whether volumes are in use, watched only while a driver has refused one for it. Source: resize.md section 7.
+//!
+//! VolumeAttachments where our role allows it, else the pods of the claim's namespace, else nothing: one access
+//! review a process and verb decides, never a denied request.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::storage::v1::VolumeAttachment;
+use kube::Resource;
+use kube::core::ObjectMeta;
+use prometheus::Registry;
+use runtime::access::{Permission, may};
+use runtime::objects::Claim;
+use runtime::{Cache, Clock, ObjectKey, Queue, Random, Scope, Selection, Subscription, Watches};
+
+use crate::observe::Usage;
+
+const LIST_ATTACHMENTS: Permission = Permission {
+    verb: "list",
+    group: "storage.k8s.io",
+    resource: "volumeattachments",
+};
+const WATCH_ATTACHMENTS: Permission = Permission {
+    verb: "watch",
+    ..LIST_ATTACHMENTS
+};
+const LIST_PODS: Permission = Permission {
+    verb: "list",
+    group: "",
+    resource: "pods",
+};
+const WATCH_PODS: Permission = Permission {
+    verb: "watch",
+    ..LIST_PODS
+};
+/// Index of attachments by volume.
+const BY_VOLUME: &str = "volume";
+/// Index of pods by claim.
+const BY_CLAIM: &str = "claim";
+
+/// Finds out which volumes are in use. Clones share what is known.
+#[derive(Clone)]
+pub(crate) struct Usages {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: kube::Client,
+    clock: Clock,
+    random: Random,
+    scope: Scope,
+    queue: Queue<ObjectKey>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    source: Source,
+    /// Claims that were refused.
+    records: BTreeSet<ObjectKey>,
+    /// Ends when the last record goes.
+    attachments: Option<Watched<Attachment>>,
+    /// By namespace.
+    pods: BTreeMap<String, Watched<PodUse>>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Source {
+    #[default]
+    Unasked,
+    Asking,
+    Attachments,
+    Pods,
+    Nothing,
+}
+
+/// A cache of its own, whose watch ends with it.
+struct Watched<K> {
+    cache: Cache<K>,
+    _subscription: Subscription,
+    _watches: Watches,
+    scope: Scope,
+}
+
+impl<K> Drop for Watched<K> {
+    fn drop(&mut self) {
+        self.scope.abort();
+    }
+}
+
+impl Usages {
+    pub(crate) fn new(
+        client: kube::Client,
+        clock: Clock,
+        random: Random,
+        scope: &Scope,
+        queue: Queue<ObjectKey>,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                client,
+                clock,
+                random,
+                scope: scope.child(),
+                queue,
+                state: Mutex::default(),
+            }),
+        }
+    }
+
+    /// What is known of the claim's volume. With a record the watches that it takes are begun; who learns anything
+    /// queues the claim.
+    pub(crate) fn of(&self, key: &ObjectKey, claim: &Claim, is_recorded: bool) -> Usage {
+        let Some(volume) = claim.volume_name.as_deref().filter(|_| is_recorded) else {
+            return Usage::Unknown;
+        };
+        let mut state = self.inner.lock();
+        state.records.insert(key.clone());
+        match state.source {
+            Source::Unasked => {
+                state.source = Source::Asking;
+                self.ask();
+                Usage::Unknown
+            }
+            Source::Asking => Usage::Unknown,
+            Source::Nothing => Usage::Hidden,
+            Source::Attachments => {
+                let watched = state.attachments.get_or_insert_with(|| self.attachments());
+                answer(&watched.cache, BY_VOLUME, volume)
+            }
+            Source::Pods => {
+                let namespace = key.namespace.clone();
+                let watched = state.pods.entry(namespace.clone());
+                let watched = watched.or_insert_with(|| self.pods(&namespace));
+                answer(&watched.cache, BY_CLAIM, &key.name)
+            }
+        }
+    }
+
+    /// The claim is not, or no longer, of interest.
+    pub(crate) fn forget(&self, key: &ObjectKey) {
+        let mut state = self.inner.lock();
+        if !state.records.remove(key) {
+            return;
+        }
+        let dropped = state.records.is_empty().then(|| state.attachments.take());
+        let records = std::mem::take(&mut state.records);
+        let needed = |namespace: &String| records.iter().any(|record| record.namespace == *namespace);
+        let (kept, pods): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut state.pods)
+            .into_iter()
+            .partition(|(namespace, _)| needed(namespace));
+        state.pods = kept;
+        state.records = records;
+        drop(state);
+        // Outside of the lock: dropping ends subscriptions.
+        drop((dropped, pods));
+    }
+
+    /// Asks once what our role allows, then queues who waits.
+    fn ask(&self) {
+        let inner = Arc::downgrade(&self.inner);
+        let (client, random) = (self.inner.client.clone(), self.inner.random.fork());
+        self.inner.scope.spawn(async move {
+            let both =
+                async |list, watch| may(&client, &random, list).await && may(&client, &random, watch).await;
+            let source = if both(LIST_ATTACHMENTS, WATCH_ATTACHMENTS).await {
+                Source::Attachments
+            } else if both(LIST_PODS, WATCH_PODS).await {
+                Source::Pods
+            } else {
+                tracing::warn!(
+                    "cannot see whether volumes are in use: neither volumeattachments nor pods may be listed"
+                );
+                Source::Nothing
+            };
+            if let Some(inner) = inner.upgrade() {
+                let mut state = inner.lock();
+                state.source = source;
+                let records = state.records.clone();
+                drop(state);
+                records.into_iter().for_each(|key| inner.queue.add(key));
+            }
+        });
+    }
+
+    fn attachments(&self) -> Watched<Attachment> {
+        self.watch(Selection::default(), |cache: &Cache<Attachment>| {
+            cache.index(BY_VOLUME, |attachment| {
+                attachment.volume.iter().cloned().collect()
+            });
+        })
+    }
+
+    fn pods(&self, namespace: &str) -> Watched<PodUse> {
+        let running = "status.phase!=Succeeded,status.phase!=Failed";
+        self.watch(
+            Selection::fields(running).within(namespace),
+            |cache: &Cache<PodUse>| {
+                cache.index(BY_CLAIM, |pod| pod.claims.iter().cloned().collect());
+            },
+        )
+    }
+
+    fn watch<K: runtime::cache::Cached>(
+        &self,
+        selection: Selection,
+        index: impl Fn(&Cache<K>),
+    ) -> Watched<K> {
+        let inner = &self.inner;
+        let scope = inner.scope.child();
+        let (client, clock) = (inner.client.clone(), inner.clock.clone());
+        // Its metrics would come and go.
+        let watches = Watches::new(client, clock, inner.random.fork(), &scope, &Registry::new());
+        let cache = watches.cache::<K>(selection);
+        index(&cache);
+        let wake = |inner: &Inner| {
+            let records = inner.lock().records.clone();
+            records.into_iter().for_each(|key| inner.queue.add(key));
+        };
+        let told = Arc::downgrade(inner);
+        let subscription = cache.subscribe(move |change| {
+            // What ends may free a volume.
+            if change.old.is_some()
+                && let Some(inner) = told.upgrade()
+            {
+                wake(&inner);
+            }
+        });
+        let (synced, told) = (cache.clone(), Arc::downgrade(inner));
+        scope.spawn(async move {
+            synced.synced().await;
+            if let Some(inner) = told.upgrade() {
+                wake(&inner);
+            }
+        });
+        Watched {
+            cache,
+            _subscription: subscription,
+            _watches: watches,
+            scope,
+        }
+    }
+}
+
+fn answer<K: runtime::cache::Cached>(cache: &Cache<K>, index: &'static str, value: &str) -> Usage {
+    if !cache.is_synced() {
+        Usage::Unknown
+    } else if cache.indexed(index, value).is_empty() {
+        Usage::Free
+    } else {
+        Usage::InUse
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A VolumeAttachment, as far as it is read. It exists until the driver has confirmed the detachment.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Attachment {
+    metadata: ObjectMeta,
+    volume: Option<String>,
+}
+
+/// A pod on a node, and the claims that it uses.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct PodUse {
+    metadata: ObjectMeta,
+    claims: BTreeSet<String>,
+}
+
+/// Name, namespace, UID, version and deletion.
+fn trimmed(metadata: ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        resource_version: metadata.resource_version,
+        ..ObjectMeta::default()
+    }
+}
+
+impl From<VolumeAttachment> for Attachment {
+    fn from(attachment: VolumeAttachment) -> Self {
+        Self {
+            metadata: trimmed(attachment.metadata),
+            volume: attachment.spec.source.persistent_volume_name,
+        }
+    }
+}
+
+impl From<Pod> for PodUse {
+    /// A pod without a node uses nothing yet (Q21).
+    fn from(pod: Pod) -> Self {
+        let name = pod.metadata.name.clone().unwrap_or_default();
+        let spec = pod
+            .spec
+            .filter(|spec| spec.node_name.as_deref().is_some_and(|node| !node.is_empty()));
+        let volumes = spec.and_then(|spec| spec.volumes).unwrap_or_default();
+        let claims = volumes.into_iter().filter_map(|volume| {
+            match (volume.persistent_volume_claim, volume.ephemeral) {
+                (Some(claim), _) => Some(claim.claim_name),
+                (None, Some(_)) => Some(format!("{name}-{}", volume.name)),
+                (None, None) => None,
+            }
+        });
+        Self {
+            claims: claims.collect(),
+            metadata: trimmed(pod.metadata),
+        }
+    }
+}
+
+macro_rules! projection {
+    ($own:ty, $full:ty) => {
+        impl<'de> serde::Deserialize<'de> for $own {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <$full as serde::Deserialize>::deserialize(deserializer).map(Self::from)
+            }
+        }
+
+        impl Resource for $own {
+            type DynamicType = ();
+            type Scope = <$full as Resource>::Scope;
+
+            fn kind((): &()) -> Cow<'_, str> {
+                <$full as Resource>::kind(&())
+            }
+
+            fn group((): &()) -> Cow<'_, str> {
+                <$full as Resource>::group(&())
+            }
+
+            fn version((): &()) -> Cow<'_, str> {
+                <$full as Resource>::version(&())
+            }
+
+            fn plural((): &()) -> Cow<'_, str> {
+                <$full as Resource>::plural(&())
+            }
+
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
+}
+
+projection!(Attachment, VolumeAttachment);
+projection!(PodUse, Pod);

@@ -1,0 +1,64 @@
+//! Flags: upstream's names and defaults, and what is refused before anything is called.
+
+use std::time::Duration;
+
+use resizer::{Args, Config, ConfigError};
+use runtime::args::Environment;
+
+fn config(line: &str) -> Result<Config, ConfigError> {
+    let words = std::iter::once("csi-resizer").chain(line.split_whitespace());
+    let args: Args = runtime::args::parse(words.map(Into::into)).unwrap();
+    args.config(&Environment::default())
+}
+
+#[test]
+fn defaults_are_those_of_upstream() {
+    let config = config("").unwrap();
+    assert_eq!(config.csi_address.to_string(), "unix:///run/csi/socket");
+    assert_eq!(config.timeout, Duration::from_secs(10));
+    assert_eq!(config.resync_period, Duration::from_secs(600));
+    assert_eq!(config.workers, 10);
+    assert!(config.handle_volume_inuse_error && config.annotate && config.recover);
+    assert!(!config.modify_demanded && !config.exit_on_connection_loss);
+}
+
+#[test]
+fn the_flags_of_the_ebs_chart_are_read() {
+    let config = config(
+        "--timeout=60s --extra-modify-metadata --handle-volume-inuse-error=false --kube-api-qps=20 \
+         --kube-api-burst=100 --workers=100 --retry-interval-max=30m --http-endpoint=0.0.0.0:3304 \
+         --leader-election=true -v=2 -logtostderr \
+         --feature-gates=AnnotateFsResize=false,VolumeAttributesClass=true,AllBeta=true",
+    )
+    .unwrap();
+    assert_eq!(config.timeout, Duration::from_secs(60));
+    assert_eq!(config.workers, 100);
+    assert!(!config.handle_volume_inuse_error && !config.annotate && config.modify_demanded);
+    assert!(config.common.election.is_some() && config.common.http.is_some());
+}
+
+#[test]
+fn resize_case_103_contradictory_flags_are_refused() {
+    for (line, text) in [
+        (
+            "--http-endpoint=:1 --metrics-address=:2",
+            "only one of --http-endpoint",
+        ),
+        ("--workers=0", "--workers must be greater than 0"),
+        ("--timeout=0", "--timeout must be greater than 0"),
+        (
+            "--csi-address=socket",
+            "--csi-address: \"socket\" is no CSI address",
+        ),
+        ("--feature-gates=NoSuchGate=true", "unknown gate"),
+    ] {
+        let error = config(line).unwrap_err().to_string();
+        assert!(error.contains(text), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_flag_that_upstream_removed_is_unknown() {
+    let words = ["csi-resizer", "--csiTimeout=1s"].map(Into::into);
+    assert_eq!(runtime::args::parse::<Args>(words).unwrap_err().exit_code(), 2);
+}

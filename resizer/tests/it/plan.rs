@@ -1,0 +1,5 @@
+//! The decisions, case by case.
+
+mod cases;
+mod properties;
+mod scene;

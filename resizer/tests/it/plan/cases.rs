@@ -1,0 +1,324 @@
+//! Cases of resize.md 12 that are decided by what is observed alone.
+
+use resizer::observe::{Attempt, Grown, Hold};
+use resizer::plan::{Next, Step, VolumeChange, capability};
+use runtime::objects::Volume;
+use serde_json::json;
+
+use super::scene::{Scene, gib, now, scene};
+
+/// The sizes that are asked for, in Mi.
+fn asked(mut scene: Scene) -> Vec<i64> {
+    scene
+        .run(0, true)
+        .into_iter()
+        .map(|size| size.bytes() >> 20)
+        .collect()
+}
+
+const G: i64 = 1024;
+
+#[test]
+fn resize_case_8_9_and_10_what_is_not_bound_or_ours_is_left_alone() {
+    let grown = || scene().wanted("20Gi");
+    let mut pending = grown();
+    pending.claim["status"]["phase"] = json!("Pending");
+    let mut lost = grown();
+    lost.claim["status"]["phase"] = json!("Lost");
+    let mut unnamed = grown();
+    unnamed.claim["spec"]["volumeName"] = json!("");
+    let mut other_uid = grown();
+    other_uid.volume["spec"]["claimRef"]["uid"] = json!("x");
+    let mut reserved = grown();
+    reserved.volume["spec"]["claimRef"] = json!(null);
+    let mut elsewhere = grown();
+    elsewhere.volume["spec"]["claimRef"]["namespace"] = json!("x");
+    let mut foreign = grown();
+    foreign.volume["spec"]["csi"]["driver"] = json!("other");
+    for scene in [pending, lost, unnamed, other_uid, reserved, elsewhere, foreign] {
+        assert_eq!(scene.plan().steps, []);
+        assert_eq!(scene.plan().next, Next::Done);
+    }
+}
+
+#[test]
+fn resize_case_13_a_terminating_claim_is_expanded() {
+    let mut scene = scene().wanted("20Gi");
+    scene.claim["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    assert_eq!(asked(scene), [20 * G]);
+}
+
+#[test]
+fn resize_case_14_half_a_byte_is_rounded_up() {
+    let mut scene = scene().wanted("10737418240500m");
+    let sizes: Vec<i64> = scene.run(0, true).iter().map(|size| size.bytes()).collect();
+    assert_eq!(sizes, [10_737_418_241]);
+}
+
+#[test]
+fn resize_case_16_a_former_target_below_the_wish_is_not_taken_again() {
+    let mut scene = scene()
+        .grown("5Gi")
+        .proven("4608Mi")
+        .allocated("4608Mi")
+        .wanted("4800Mi");
+    let sizes: Vec<i64> = scene.run(0, true).iter().map(|size| size.bytes() >> 20).collect();
+    assert_eq!(sizes, [4800]);
+    assert_eq!(
+        scene.volume["spec"]["capacity"]["storage"], "5Gi",
+        "a volume never shrinks"
+    );
+    scene.node_finishes();
+    assert_eq!(scene.run(0, true), []);
+}
+
+#[test]
+fn resize_case_29_to_36_the_table_of_sizes() {
+    let infeasible = scene().grown("5Gi").proven("4608Mi").allocated("100Gi");
+    let pending = || scene().allocated("20Gi").grown("20Gi").stage("NodeResizePending");
+    let gave_up = || {
+        scene()
+            .allocated("20Gi")
+            .grown("20Gi")
+            .stage("NodeResizeInfeasible")
+    };
+    for (case, scene, expected) in [
+        (
+            "29",
+            infeasible.stage("ControllerResizeInfeasible").wanted("4800Mi"),
+            vec![4800],
+        ),
+        ("30", pending().wanted("30Gi"), vec![]),
+        ("32", pending().wanted("15Gi"), vec![]),
+        (
+            "33",
+            scene()
+                .proven("15Gi")
+                .allocated("15Gi")
+                .grown("15Gi")
+                .stage("NodeResizePending")
+                .wanted("20Gi"),
+            vec![20 * G],
+        ),
+        (
+            "34",
+            scene()
+                .allocated("20Gi")
+                .stage("NodeResizeInProgress")
+                .wanted("20Gi"),
+            vec![20 * G],
+        ),
+        ("35", gave_up().wanted("20Gi"), vec![20 * G]),
+        ("36", gave_up().wanted("15Gi"), vec![20 * G]),
+        (
+            "39",
+            scene()
+                .allocated("20Gi")
+                .grown("20Gi")
+                .stage("ControllerResizeInProgress")
+                .wanted("20Gi"),
+            vec![20 * G],
+        ),
+        (
+            "40",
+            scene()
+                .grown("20Gi")
+                .wanted("20Gi")
+                .condition("FileSystemResizePending"),
+            vec![],
+        ),
+        (
+            "41",
+            scene().grown("20Gi").wanted("20Gi").annotated("10Gi"),
+            vec![20 * G],
+        ),
+    ] {
+        assert_eq!(asked(scene), expected, "case {case}");
+    }
+}
+
+#[test]
+fn resize_case_33_35_36_39_and_41_end_at_the_node() {
+    for mut scene in [
+        scene()
+            .allocated("20Gi")
+            .grown("20Gi")
+            .stage("NodeResizeInfeasible")
+            .condition("NodeResizeError"),
+        scene()
+            .allocated("20Gi")
+            .grown("20Gi")
+            .stage("ControllerResizeInProgress"),
+        scene().grown("20Gi").annotated("10Gi"),
+    ] {
+        scene = scene.wanted("20Gi");
+        let former = scene.claim["status"]["conditions"].clone();
+        scene.run(0, true);
+        let status = &scene.claim["status"];
+        assert_eq!(
+            status["allocatedResourceStatuses"]["storage"],
+            "NodeResizePending"
+        );
+        assert_eq!(status["allocatedResources"]["storage"], "20Gi");
+        let annotation = "/metadata/annotations/volume.alpha.kubernetes.io~1pre-resize-capacity";
+        assert_eq!(scene.volume.pointer(annotation), Some(&json!("10Gi")));
+        if former.is_array() {
+            assert_eq!(status["conditions"][0]["type"], "NodeResizeError");
+        }
+    }
+}
+
+#[test]
+fn resize_case_37_a_driver_of_nodes_gives_a_size_up_without_a_call() {
+    let mut scene = scene()
+        .allocated("20Gi")
+        .grown("20Gi")
+        .stage("NodeResizeInfeasible")
+        .wanted("15Gi");
+    scene = scene.only_nodes_expand();
+    assert_eq!(scene.run(0, true), []);
+    assert_eq!(scene.volume["spec"]["capacity"]["storage"], "15Gi");
+    assert_eq!(scene.claim["status"]["allocatedResources"]["storage"], "15Gi");
+    assert_eq!(
+        scene.claim["status"]["allocatedResourceStatuses"]["storage"],
+        "NodeResizePending"
+    );
+}
+
+#[test]
+fn resize_case_38_rounds_with_a_node_that_gives_up_are_paced() {
+    let mut scene = scene().allocated("20Gi").grown("20Gi").wanted("20Gi");
+    let mut at = now();
+    let mut gaps = Vec::new();
+    for _ in 0..10 {
+        scene = scene.stage("NodeResizeInfeasible");
+        let plan = scene.plan_at(at);
+        if let Next::After(wait) = plan.next {
+            gaps.push(wait.as_secs());
+            at = at
+                .checked_add(jiff::SignedDuration::try_from(wait).unwrap())
+                .unwrap();
+        }
+        for _ in 0..4 {
+            let plan = scene.plan_at(at);
+            scene.take(plan, 0, true);
+        }
+    }
+    assert_eq!(gaps, [1, 2, 4, 8, 16, 32, 64, 128, 256]);
+}
+
+#[test]
+fn resize_case_42_and_43_the_annotation_goes_when_the_size_is_reached() {
+    let done = scene()
+        .proven("20Gi")
+        .grown("20Gi")
+        .wanted("20Gi")
+        .annotated("10Gi");
+    assert_eq!(done.plan().steps, [Step::Volume(VolumeChange::Unannotate)]);
+    let mut foreign = done.clone();
+    foreign.volume["spec"]["csi"]["driver"] = json!("other");
+    assert_eq!(foreign.plan().steps, []);
+    assert_eq!(done.stage("NodeResizePending").plan().steps, []);
+    let rounded = scene()
+        .proven("20Gi")
+        .allocated("20Gi")
+        .grown("21Gi")
+        .annotated("10Gi");
+    assert_eq!(
+        rounded.wanted("20Gi").plan().steps,
+        [Step::Volume(VolumeChange::Unannotate)]
+    );
+}
+
+#[test]
+fn resize_case_6_a_former_annotation_stays() {
+    let mut scene = scene().wanted("20Gi").annotated("5Gi");
+    scene.run(0, true);
+    let annotation = "/metadata/annotations/volume.alpha.kubernetes.io~1pre-resize-capacity";
+    assert_eq!(scene.volume.pointer(annotation), Some(&json!("5Gi")));
+}
+
+#[test]
+fn resize_case_65_and_decision_19_an_in_tree_volume_is_refused_and_a_foreign_one_ignored() {
+    let mut foreign = scene().wanted("20Gi");
+    foreign.claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/storage-resizer": "d.csi"});
+    let mut in_tree = foreign.clone();
+    foreign.volume["spec"]["csi"]["driver"] = json!("other");
+    assert_eq!(foreign.plan().steps, []);
+    in_tree.volume["spec"]["csi"] = json!(null);
+    assert_eq!(in_tree.run(0, true), []);
+    assert!(
+        in_tree
+            .claim
+            .to_string()
+            .contains("in-tree volumes are not translated yet")
+    );
+}
+
+#[test]
+fn resize_case_106_an_answer_for_another_volume_is_dropped() {
+    let mut scene = scene().wanted("20Gi");
+    scene.memory.attempt = Some(Attempt {
+        target: gib(20),
+        volume_uid: "another".into(),
+        before: None,
+        outcome: Ok(Grown {
+            capacity: gib(20),
+            node_stage: true,
+        }),
+    });
+    assert_eq!(scene.plan().steps, []);
+    assert!(scene.plan().memory.attempt.is_none());
+}
+
+#[test]
+fn a_hold_is_kept_for_its_size_only() {
+    let mut scene = scene().wanted("20Gi");
+    let until = now().checked_add(jiff::SignedDuration::from_secs(30)).unwrap();
+    scene.memory.hold = Some(Hold {
+        until,
+        target: Some(gib(20)),
+    });
+    assert_eq!(scene.plan().next, Next::After(std::time::Duration::from_secs(30)));
+    assert_eq!(asked(scene.wanted("15Gi")), [15 * G]);
+}
+
+#[test]
+fn resize_case_58_to_61_capabilities() {
+    use csi::v1::volume_capability::AccessType;
+    use csi::v1::volume_capability::access_mode::Mode;
+    for (modes, multi_writer, expected) in [
+        (vec!["ReadWriteMany"], false, Some(Mode::MultiNodeMultiWriter)),
+        (vec!["ReadWriteOnce"], false, Some(Mode::SingleNodeWriter)),
+        (vec!["ReadWriteOnce"], true, Some(Mode::SingleNodeMultiWriter)),
+        (vec!["ReadWriteOncePod"], true, Some(Mode::SingleNodeSingleWriter)),
+        (vec!["ReadWriteOncePod"], false, Some(Mode::SingleNodeWriter)),
+        (vec!["ReadWriteOncePod", "ReadWriteOnce"], false, None),
+        (vec!["ReadOnlyMany"], false, Some(Mode::MultiNodeReaderOnly)),
+        (vec!["ReadWriteOnce", "ReadOnlyMany"], false, None),
+        (vec![], false, None),
+    ] {
+        let mut scene = scene();
+        scene.volume["spec"]["accessModes"] = json!(modes);
+        let volume: Volume = serde_json::from_value(scene.volume).unwrap();
+        let found = capability::of(&volume, multi_writer);
+        let found = found.ok().and_then(|capability| capability.access_mode);
+        assert_eq!(found.map(|mode| mode.mode), expected.map(i32::from), "{modes:?}");
+    }
+    let mut scene = scene();
+    scene.volume["spec"]["mountOptions"] = json!(["noatime"]);
+    scene.volume["spec"]["csi"]["fsType"] = json!("xfs");
+    let kind = |scene: &Scene| {
+        let volume: Volume = serde_json::from_value(scene.volume.clone()).unwrap();
+        capability::of(&volume, false).unwrap().access_type.unwrap()
+    };
+    let AccessType::Mount(mount) = kind(&scene) else {
+        panic!("not mounted")
+    };
+    assert_eq!(
+        (mount.fs_type.as_str(), mount.mount_flags),
+        ("xfs", vec!["noatime".to_owned()])
+    );
+    scene.volume["spec"]["volumeMode"] = json!("Block");
+    assert!(matches!(kind(&scene), AccessType::Block(_)));
+}

@@ -1,0 +1,134 @@
+//! Faults and crashes at every call of an expansion.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sandbox::faults::{At, Call, Fault, Faults, Refusal, Schedule};
+
+use crate::world::{World, seconds};
+
+const DONE: &str = "20Gi 20Gi - []";
+
+/// The calls of a healthy expansion, without those that follow kinds.
+async fn healthy() -> Vec<Call> {
+    let world = World::bound().await;
+    let process = world.start();
+    seconds(1).await;
+    world.ask("20Gi").await;
+    seconds(5).await;
+    world.node_finishes().await;
+    seconds(5).await;
+    assert_eq!(world.shown().await, DONE);
+    process.faults.calls().into_iter().map(|(call, _)| call).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn resize_case_39_100_a_crash_at_any_call_ends_as_without() {
+    let calls = healthy().await;
+    assert!(calls.len() >= 6, "{calls:?}");
+    for number in 0..calls.len() {
+        for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+            let world = World::bound().await;
+            let faults = Faults::new(At {
+                number: u64::try_from(number).unwrap() + 1,
+                fault: fault.clone(),
+            });
+            let process = world.start_with(faults);
+            seconds(1).await;
+            world.ask("20Gi").await;
+            seconds(5).await;
+            process.kill().await;
+            let _process = world.start();
+            seconds(10).await;
+            world.node_finishes().await;
+            seconds(10).await;
+            assert_eq!(world.shown().await, DONE, "{fault:?} at {:?}", calls[number]);
+            assert_eq!(world.grown().await, "20Gi -", "{fault:?} at {:?}", calls[number]);
+            assert!(
+                world.driver.asked().len() <= 2,
+                "{fault:?} at {:?}",
+                calls[number]
+            );
+        }
+    }
+}
+
+/// Refuses some of the PATCHes to a kind, counted from 1.
+struct Refusals {
+    resource: &'static str,
+    numbers: std::ops::RangeInclusive<u64>,
+    refusal: Refusal,
+    seen: AtomicU64,
+}
+
+impl Schedule for Refusals {
+    fn fault(&self, call: &Call) -> Fault {
+        let concerned = call.name.starts_with("PATCH") && call.name.contains(self.resource);
+        let number = self.seen.fetch_add(u64::from(concerned), Ordering::SeqCst) + 1;
+        if concerned && self.numbers.contains(&number) {
+            return Fault::Refuse(self.refusal);
+        }
+        Fault::None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn resize_case_44_45_and_46_a_refused_write_repeats_no_call() {
+    for (resource, numbers, refusal) in [
+        ("persistentvolumeclaims", 2..=2, Refusal::Conflict),
+        ("persistentvolumeclaims", 2..=4, Refusal::Conflict),
+        ("persistentvolumeclaims", 1..=1, Refusal::Conflict),
+        ("/persistentvolumes/", 1..=3, Refusal::ServerError),
+        ("persistentvolumeclaims", 2..=3, Refusal::ServerError),
+    ] {
+        let world = World::bound().await;
+        let case = format!("{resource} {numbers:?} {refusal:?}");
+        let process = world.start_with(Faults::new(Refusals {
+            resource,
+            numbers,
+            refusal,
+            seen: AtomicU64::new(0),
+        }));
+        seconds(1).await;
+        world.ask("20Gi").await;
+        seconds(30).await;
+        assert!(world.shown().await.contains("NodeResizePending"), "{case}");
+        assert_eq!(world.driver.asked(), [20], "{case}");
+        assert_eq!(
+            world.reasons().await,
+            ["FileSystemResizeRequired", "Resizing"],
+            "{case}"
+        );
+        let gets = process.faults.calls().into_iter();
+        let gets = gets.filter(|(call, _)| call.name.starts_with("GET") && call.name.ends_with("/c"));
+        assert!(gets.count() <= 2, "{case}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn resize_case_47_a_claim_that_is_gone_is_dropped_silently() {
+    let world = World::bound().await;
+    world.driver.state().takes = std::time::Duration::from_secs(5);
+    let _process = world.start();
+    world.ask("20Gi").await;
+    seconds(1).await;
+    world.delete_claim().await;
+    seconds(60).await;
+    assert_eq!(world.driver.asked(), [20]);
+    assert_eq!(world.reasons().await, ["Resizing"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn resize_case_105_a_new_claim_of_that_name_starts_afresh() {
+    let world = World::bound().await;
+    world.driver.refuse(&tonic::Status::invalid_argument("no"), 1);
+    let _process = world.start();
+    world.ask("20Gi").await;
+    seconds(5).await;
+    world.delete_claim().await;
+    world.delete_volume().await;
+    seconds(1).await;
+    world.bind("c", crate::world::volume()).await;
+    world.ask("20Gi").await;
+    seconds(2).await;
+    assert_eq!(world.driver.asked(), [20, 20]);
+}

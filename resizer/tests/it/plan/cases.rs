@@ -73,7 +73,8 @@ fn resize_case_16_a_former_target_below_the_wish_is_not_taken_again() {
 }
 
 #[test]
-fn resize_case_29_to_36_the_table_of_sizes() {
+#[allow(clippy::too_many_lines, reason = "a table")]
+fn resize_case_29_to_36_and_39_to_41_the_table_of_sizes() {
     let infeasible = scene().grown("5Gi").proven("4608Mi").allocated("100Gi");
     let pending = || scene().allocated("20Gi").grown("20Gi").stage("NodeResizePending");
     let gave_up = || {

@@ -25,11 +25,11 @@ async fn healthy() -> Vec<Call> {
 async fn resize_case_39_100_a_crash_at_any_call_ends_as_without() {
     let calls = healthy().await;
     assert!(calls.len() >= 6, "{calls:?}");
-    for number in 0..calls.len() {
+    for call in &calls {
         for fault in [Fault::CrashBefore, Fault::CrashAfter] {
             let world = World::bound().await;
             let faults = Faults::new(At {
-                number: u64::try_from(number).unwrap() + 1,
+                number: call.number,
                 fault: fault.clone(),
             });
             let process = world.start_with(faults);
@@ -41,13 +41,9 @@ async fn resize_case_39_100_a_crash_at_any_call_ends_as_without() {
             seconds(10).await;
             world.node_finishes().await;
             seconds(10).await;
-            assert_eq!(world.shown().await, DONE, "{fault:?} at {:?}", calls[number]);
-            assert_eq!(world.grown().await, "20Gi -", "{fault:?} at {:?}", calls[number]);
-            assert!(
-                world.driver.asked().len() <= 2,
-                "{fault:?} at {:?}",
-                calls[number]
-            );
+            assert_eq!(world.shown().await, DONE, "{fault:?} at {:?}", call);
+            assert_eq!(world.grown().await, "20Gi -", "{fault:?} at {:?}", call);
+            assert!(world.driver.asked().len() <= 2, "{fault:?} at {:?}", call);
         }
     }
 }

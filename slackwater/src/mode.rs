@@ -10,6 +10,8 @@ pub enum Mode {
     SnapshotController,
     /// Upstream's csi-snapshotter sidecar.
     CsiSnapshotter,
+    /// Upstream's csi-resizer sidecar.
+    CsiResizer,
     /// Upstream's EBS CSI driver.
     AwsEbsCsiDriver,
     /// Several of these in one process.
@@ -22,9 +24,10 @@ pub enum Mode {
 
 impl Mode {
     /// Every mode.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SnapshotController,
         Self::CsiSnapshotter,
+        Self::CsiResizer,
         Self::AwsEbsCsiDriver,
         Self::Controller,
         Self::Quickstart,
@@ -37,6 +40,7 @@ impl Mode {
         match self {
             Self::SnapshotController => "snapshot-controller",
             Self::CsiSnapshotter => "csi-snapshotter",
+            Self::CsiResizer => "csi-resizer",
             Self::AwsEbsCsiDriver => "aws-ebs-csi-driver",
             Self::Controller => "controller",
             Self::Quickstart => "quickstart",
@@ -50,6 +54,7 @@ impl Mode {
                 "reconcile VolumeSnapshot, VolumeSnapshotContent and VolumeSnapshotClass"
             }
             Self::CsiSnapshotter => "drive a CSI driver from VolumeSnapshotContent objects",
+            Self::CsiResizer => "expand volumes to the sizes that PersistentVolumeClaims ask for",
             Self::AwsEbsCsiDriver => "serve the EBS CSI driver (`aws-ebs-csi-driver controller`)",
             Self::Controller => "run several of these in one process (`--functions`)",
             Self::Quickstart => "show all of it on a sandbox, with no cluster and no AWS account",

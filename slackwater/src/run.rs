@@ -60,6 +60,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 started(invocation.mode, &process, &log, alone(commands))
             },
         ),
+        Mode::CsiResizer => parsed(runtime::args::parse::<resizer::Args>(invocation.args), |args| {
+            let (process, log) = (args.common.process.clone(), args.common.log.clone());
+            let commands = Commands {
+                csi_resizer: Some(args),
+                ..Commands::default()
+            };
+            started(invocation.mode, &process, &log, alone(commands))
+        }),
         Mode::AwsEbsCsiDriver => parsed(runtime::args::parse::<ebs_driver::Args>(invocation.args), driver),
     }
 }

@@ -10,11 +10,16 @@ use runtime::crds::Patience;
 use super::settings::{Function, Settings, WhenLost};
 
 /// Addresses on which metrics are served without a flag: upstream's ports (journeys 5.1).
-const METRICS: [(Function, &str); 3] = [
+const METRICS: [(Function, &str); 4] = [
     (Function::Driver, ":3301"),
     (Function::SnapshotController, ":8080"),
     (Function::CsiSnapshotter, ":3306"),
+    (Function::CsiResizer, ":3304"),
 ];
+
+/// What runs unless `--functions` says otherwise (decision 1): clusters usually have a snapshot-controller in
+/// another namespace, whose lease cannot be seen from here.
+const DEFAULT: [Function; 3] = [Function::Driver, Function::CsiSnapshotter, Function::CsiResizer];
 
 /// Flags of the process. All others go to every function that has them.
 #[derive(Clone, Debug, Parser)]
@@ -34,8 +39,8 @@ pub struct ControllerArgs {
     /// Logging.
     #[command(flatten)]
     pub log: LogArgs,
-    /// What to run: driver, snapshot-controller, csi-snapshotter
-    #[arg(long, value_delimiter = ',', default_values_t = ["driver".to_owned(), "csi-snapshotter".to_owned()])]
+    /// What to run: driver, snapshot-controller, csi-snapshotter, csi-resizer
+    #[arg(long, value_delimiter = ',', default_values_t = DEFAULT.map(|function| function.name().to_owned()))]
     pub functions: Vec<String>,
     /// Path of a kubeconfig; empty means in-cluster
     #[arg(long)]
@@ -93,6 +98,8 @@ pub struct Commands {
     pub snapshot_controller: Option<snapshot_controller::Args>,
     /// The csi-snapshotter's.
     pub csi_snapshotter: Option<csi_snapshotter::Args>,
+    /// The csi-resizer's.
+    pub csi_resizer: Option<resizer::Args>,
 }
 
 /// A command line that cannot be followed.
@@ -118,6 +125,9 @@ pub enum ArgsError {
     /// The csi-snapshotter's flags contradict each other.
     #[error("csi-snapshotter: {0}")]
     CsiSnapshotter(#[from] csi_snapshotter::ConfigError),
+    /// The csi-resizer's flags contradict each other.
+    #[error("csi-resizer: {0}")]
+    CsiResizer(#[from] resizer::ConfigError),
 }
 
 impl ArgsError {
@@ -155,6 +165,7 @@ impl ControllerCommand {
                     commands.snapshot_controller = Some(runtime::args::parse(line)?)
                 }
                 Function::CsiSnapshotter => commands.csi_snapshotter = Some(runtime::args::parse(line)?),
+                Function::CsiResizer => commands.csi_resizer = Some(runtime::args::parse(line)?),
             }
         }
         Ok(Self { args, commands })
@@ -169,6 +180,7 @@ impl Commands {
             Function::Driver => None,
             Function::SnapshotController => self.snapshot_controller.as_ref().map(|args| &args.common),
             Function::CsiSnapshotter => self.csi_snapshotter.as_ref().map(|args| &args.common),
+            Function::CsiResizer => self.csi_resizer.as_ref().map(|args| &args.common),
         }
     }
 
@@ -188,6 +200,11 @@ impl Commands {
             .as_ref()
             .map(|args| args.config(environment))
             .transpose()?;
+        let csi_resizer = self
+            .csi_resizer
+            .as_ref()
+            .map(|args| args.config(environment))
+            .transpose()?;
         if when_lost == WhenLost::CompeteAgain
             && let Some(config) = &mut snapshot_controller
         {
@@ -198,6 +215,7 @@ impl Commands {
             driver,
             snapshot_controller,
             csi_snapshotter,
+            csi_resizer,
             when_lost,
         })
     }
@@ -217,13 +235,18 @@ impl ControllerArgs {
             }
         }
         if function != Function::Driver {
-            line.extend(self.shared());
+            line.extend(self.shared(function));
         }
         line.extend(own);
         line
     }
 
-    fn shared(&self) -> impl Iterator<Item = OsString> {
+    fn shared(&self, function: Function) -> impl Iterator<Item = OsString> {
+        // Upstream's resizer has another name for it.
+        let workers = match function {
+            Function::CsiResizer => "workers",
+            _ => "worker-threads",
+        };
         [
             ("kubeconfig", &self.kubeconfig),
             ("leader-election", &self.leader_election),
@@ -241,7 +264,7 @@ impl ControllerArgs {
             ("kube-api-burst", &self.kube_api_burst),
             ("retry-interval-start", &self.retry_interval_start),
             ("retry-interval-max", &self.retry_interval_max),
-            ("worker-threads", &self.worker_threads),
+            (workers, &self.worker_threads),
             ("resync-period", &self.resync_period),
         ]
         .into_iter()
@@ -265,7 +288,7 @@ mod tests {
     #[test]
     fn flags_reach_the_functions_that_they_are_for() {
         let command = parse(&[
-            "--functions=driver,snapshot-controller,csi-snapshotter",
+            "--functions=driver,snapshot-controller,csi-snapshotter,csi-resizer",
             "--kubeconfig=/k",
             "--worker-threads=20",
             "--csi-snapshotter.worker-threads=50",
@@ -278,6 +301,11 @@ mod tests {
         assert_eq!(snapshotter.common.kube.kubeconfig, "/k");
         assert_eq!(snapshotter.own.worker_threads, 50);
         assert_eq!(snapshotter.common.http.http_endpoint, ":3306");
+        let resizer = command.csi_resizer.unwrap();
+        assert_eq!(
+            (resizer.own.workers, resizer.common.http.http_endpoint.as_str()),
+            (20, ":3304")
+        );
         let controller = command.snapshot_controller.unwrap();
         assert_eq!(controller.common.kube.kubeconfig, "/k");
         assert_eq!(controller.common.http.http_endpoint, "127.0.0.1:0");
@@ -288,6 +316,7 @@ mod tests {
     fn the_snapshot_controller_runs_only_when_named() {
         let commands = parse(&[]).unwrap().commands;
         assert!(commands.driver.is_some() && commands.csi_snapshotter.is_some());
+        assert!(commands.csi_resizer.is_some());
         assert!(commands.snapshot_controller.is_none());
     }
 
@@ -301,7 +330,7 @@ mod tests {
             ),
             (vec!["--bogus"], 2, "--bogus"),
             (vec!["--csi-snapshotter.bogus=1"], 2, "--bogus"),
-            (vec!["--csi-resizer.workers=1"], 2, "--csi-resizer.workers"),
+            (vec!["--csi-attacher.workers=1"], 2, "--csi-attacher.workers"),
         ] {
             let error = parse(&args).unwrap_err();
             assert_eq!(error.exit_code(), exit_code, "{args:?}");

@@ -58,6 +58,9 @@ pub enum Error {
     /// The csi-snapshotter.
     #[error("csi-snapshotter: {0}")]
     CsiSnapshotter(#[from] csi_snapshotter::Error),
+    /// The csi-resizer.
+    #[error("csi-resizer: {0}")]
+    CsiResizer(#[from] resizer::Error),
     /// A function that needs the Kubernetes API was given no client.
     #[error("{0} has no client for the Kubernetes API")]
     NoClient(Function),
@@ -68,7 +71,8 @@ impl Error {
     fn lost_lease(&self) -> Option<&str> {
         match self {
             Self::SnapshotController(snapshot_controller::Error::LeaseLost { lease })
-            | Self::CsiSnapshotter(csi_snapshotter::Error::LeaseLost { lease }) => Some(lease),
+            | Self::CsiSnapshotter(csi_snapshotter::Error::LeaseLost { lease })
+            | Self::CsiResizer(resizer::Error::LeaseLost { lease }) => Some(lease),
             _ => None,
         }
     }
@@ -97,6 +101,17 @@ impl Prepared for snapshot_controller::Prepared {
 
 #[async_trait]
 impl Prepared for csi_snapshotter::Prepared {
+    fn leader_health(&self) -> Option<LeaderHealth> {
+        self.leader_health()
+    }
+
+    async fn work(&self) -> Result<(), Error> {
+        Ok(self.run().await?)
+    }
+}
+
+#[async_trait]
+impl Prepared for resizer::Prepared {
     fn leader_health(&self) -> Option<LeaderHealth> {
         self.leader_health()
     }
@@ -155,6 +170,9 @@ impl Assembly {
         }
         if let Some(config) = settings.csi_snapshotter {
             builder.csi_snapshotter(config)?;
+        }
+        if let Some(config) = settings.csi_resizer {
+            builder.csi_resizer(config)?;
         }
         let Builder {
             running,
@@ -272,6 +290,19 @@ impl Builder {
         );
         let channel = self.channel_to(&config.csi_address, &context);
         let prepared = async { Ok(csi_snapshotter::prepare(config, context, channel).await?) };
+        self.lead(stopping, elections, prepared);
+        Ok(())
+    }
+
+    fn csi_resizer(&mut self, config: resizer::Config) -> Result<(), Error> {
+        let function = Function::CsiResizer;
+        let context = self.context(function, &config.common)?;
+        let (stopping, elections) = (
+            context.scope.stopping_token(),
+            self.elections(function, &config.common),
+        );
+        let channel = self.channel_to(&config.csi_address, &context);
+        let prepared = async { Ok(resizer::prepare(config, context, channel).await?) };
         self.lead(stopping, elections, prepared);
         Ok(())
     }

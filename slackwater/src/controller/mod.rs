@@ -5,7 +5,7 @@
 //! flags ── args ──> Settings ── process ──> Outside (real transports) ─┐
 //!                       │              quickstart, tests (sandbox) ────┤
 //!                       └──────────────> Assembly <────────────────────┘
-//!                         driver, snapshot-controller, csi-snapshotter,
+//!                         driver, snapshot-controller, csi-snapshotter, csi-resizer,
 //!                         one set of watch caches, one lease a function
 //! ```
 

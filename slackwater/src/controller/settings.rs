@@ -13,11 +13,18 @@ pub enum Function {
     SnapshotController,
     /// The csi-snapshotter.
     CsiSnapshotter,
+    /// The csi-resizer.
+    CsiResizer,
 }
 
 impl Function {
     /// Every function, in the order in which they start.
-    pub const ALL: [Self; 3] = [Self::Driver, Self::SnapshotController, Self::CsiSnapshotter];
+    pub const ALL: [Self; 4] = [
+        Self::Driver,
+        Self::SnapshotController,
+        Self::CsiSnapshotter,
+        Self::CsiResizer,
+    ];
 
     /// Its name in `--functions`, in the prefix of its flags, and in metrics.
     #[must_use]
@@ -26,6 +33,7 @@ impl Function {
             Self::Driver => "driver",
             Self::SnapshotController => "snapshot-controller",
             Self::CsiSnapshotter => "csi-snapshotter",
+            Self::CsiResizer => "csi-resizer",
         }
     }
 
@@ -60,6 +68,8 @@ pub struct Settings {
     pub snapshot_controller: Option<snapshot_controller::Config>,
     /// The csi-snapshotter, where it runs.
     pub csi_snapshotter: Option<csi_snapshotter::Config>,
+    /// The csi-resizer, where it runs.
+    pub csi_resizer: Option<resizer::Config>,
     /// What becomes of a function whose lease is lost.
     pub when_lost: WhenLost,
 }
@@ -72,6 +82,7 @@ impl Settings {
             Function::Driver => self.driver.is_some(),
             Function::SnapshotController => self.snapshot_controller.is_some(),
             Function::CsiSnapshotter => self.csi_snapshotter.is_some(),
+            Function::CsiResizer => self.csi_resizer.is_some(),
         };
         Function::ALL
             .into_iter()
@@ -86,6 +97,7 @@ impl Settings {
             Function::Driver => None,
             Function::SnapshotController => self.snapshot_controller.as_ref().map(|config| &config.common),
             Function::CsiSnapshotter => self.csi_snapshotter.as_ref().map(|config| &config.common),
+            Function::CsiResizer => self.csi_resizer.as_ref().map(|config| &config.common),
         }
     }
 

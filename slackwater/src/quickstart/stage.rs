@@ -150,7 +150,7 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 
 type Started = (watch::Receiver<Option<String>>, BTreeMap<Function, Registry>);
 
-/// Starts the three functions in this process, each under its own user name.
+/// Starts the four functions in this process, each under its own user name.
 async fn start(
     api: &ApiServer,
     ec2: &Ec2,
@@ -160,7 +160,7 @@ async fn start(
 ) -> anyhow::Result<Started> {
     let line = [
         "controller",
-        "--functions=driver,snapshot-controller,csi-snapshotter",
+        "--functions=driver,snapshot-controller,csi-snapshotter,csi-resizer",
     ];
     let command = ControllerCommand::parse(line.map(OsString::from).to_vec())?;
     let settings = command
@@ -168,7 +168,11 @@ async fn start(
         .settings(&Environment::default(), WhenLost::CompeteAgain)?;
     let registries: BTreeMap<_, _> = Function::ALL.map(|function| (function, Registry::new())).into();
     let mut kubernetes = BTreeMap::new();
-    for function in [Function::SnapshotController, Function::CsiSnapshotter] {
+    for function in [
+        Function::SnapshotController,
+        Function::CsiSnapshotter,
+        Function::CsiResizer,
+    ] {
         let client = kube::Client::new(api.service(function.name()), "default");
         let registry = &registries[&function];
         kubernetes.insert(

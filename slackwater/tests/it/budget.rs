@@ -285,3 +285,58 @@ async fn polls_of_all_pending_snapshots_are_merged() {
     assert!(polls <= 120, "{polls} calls for 100 snapshots");
     assert_eq!(world.ec2.count("CreateSnapshot"), 100);
 }
+
+/// What an expansion costs with a stage on the node, and that it is one call.
+#[tokio::test(start_paused = true)]
+async fn resize_an_expansion_costs_four_requests_two_events_and_one_call() {
+    let (world, process) = started(Ec2Options::instant()).await;
+    let begun = now(&world);
+    world.expand("p", "12Gi");
+    world
+        .until("expanded", |world| world.is_expanded("p", "12Gi"))
+        .await;
+    quiet().await;
+    let spent = Spent::since(&world, begun);
+    let expected = [
+        "patch persistentvolumeclaims/status",
+        "patch persistentvolumes",
+        "patch persistentvolumeclaims/status",
+        "patch persistentvolumes",
+    ];
+    assert_eq!(spent.work(), sorted(&expected));
+    assert_eq!(spent.events(), 2);
+    assert_eq!(spent.refused(), Vec::<&AuditRecord>::new());
+    assert_eq!(expansions(&process), 1);
+    assert_eq!(world.ec2_size(), 12);
+}
+
+/// Without a stage on the node nothing has to be kept for it.
+#[tokio::test(start_paused = true)]
+async fn resize_an_expansion_of_a_block_volume_costs_three_requests() {
+    let (world, process) = started(Ec2Options::instant()).await;
+    let volume = world.ec2.create_volume_fixture("us-east-1a", 10, &[]).unwrap();
+    world.add_claim("b", &volume, "Block");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let begun = now(&world);
+    world.expand("b", "12Gi");
+    world
+        .until("expanded", |world| world.is_expanded("b", "12Gi"))
+        .await;
+    quiet().await;
+    let spent = Spent::since(&world, begun);
+    let expected = [
+        "patch persistentvolumeclaims/status",
+        "patch persistentvolumes",
+        "patch persistentvolumeclaims/status",
+    ];
+    assert_eq!(spent.work(), sorted(&expected));
+    assert_eq!((spent.events(), expansions(&process)), (2, 1));
+}
+
+fn expansions(process: &Process) -> usize {
+    let calls = process.faults.calls();
+    calls
+        .iter()
+        .filter(|(call, _)| call.name.ends_with("/ControllerExpandVolume"))
+        .count()
+}

@@ -70,6 +70,15 @@ const IMPORT: Scenario = Scenario {
     snapshots: 1,
 };
 
+const EXPANSION: Scenario = Scenario {
+    name: "expansion",
+    prepare: nothing,
+    prepared: always,
+    act: |world| world.expand("p", "12Gi"),
+    done: |world| world.is_expanded("p", "12Gi"),
+    snapshots: 0,
+};
+
 /// No claim is protected any more and no content is being created.
 fn settled(world: &World) -> bool {
     let claim_is_free = world.claim("p").is_some_and(|claim| {
@@ -159,4 +168,9 @@ async fn retention_survives_a_crash_at_every_call() {
 #[tokio::test(start_paused = true)]
 async fn import_survives_a_crash_at_every_call() {
     walk(&IMPORT).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn expansion_survives_a_crash_at_every_call() {
+    walk(&EXPANSION).await;
 }

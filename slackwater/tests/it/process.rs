@@ -34,7 +34,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn bad_flags_end_with_one_clear_message() {
-    let rows: [(&[&str], i32, &str); 12] = [
+    let rows: [(&[&str], i32, &str); 13] = [
         (&[], 2, "usage: slackwater MODE"),
         (&["csi-sizer"], 2, "no mode \"csi-sizer\""),
         (&["csi-snapshotter", "--bogus"], 2, "--bogus"),
@@ -65,7 +65,8 @@ fn bad_flags_end_with_one_clear_message() {
             1,
             "kubernetes.io",
         ),
-        (&["controller", "--functions=csi-resizer"], 2, "csi-resizer"),
+        (&["controller", "--functions=csi-attacher"], 2, "csi-attacher"),
+        (&["csi-resizer", "--workers=0"], 1, "--workers"),
         (&["controller", "--csi-snapshotter.bogus"], 2, "--bogus"),
     ];
     for (args, exit_code, says) in rows {
@@ -117,6 +118,7 @@ fn a_link_with_the_name_of_a_mode_is_that_mode() {
     for (name, says) in [
         ("snapshot-controller", "snapshot-controller v"),
         ("csi-snapshotter", "csi-snapshotter v"),
+        ("csi-resizer", "csi-resizer v"),
         ("aws-ebs-csi-driver", "\"driverVersion\": \"v"),
     ] {
         let link = folder.path().join(name);
@@ -218,19 +220,21 @@ async fn snapshot_case_91_sigterm_gives_the_leases_back_and_exits_0() {
     let mut process = cluster
         .command(&[
             "controller",
-            "--functions=driver,snapshot-controller,csi-snapshotter",
+            "--functions=driver,snapshot-controller,csi-snapshotter,csi-resizer",
             "--leader-election",
             "--leader-election-namespace=default",
             &format!("--driver.endpoint=unix://{}", cluster.path("csi.sock").display()),
             "--driver.http-endpoint=127.0.0.1:0",
             "--snapshot-controller.http-endpoint=127.0.0.1:0",
             "--csi-snapshotter.http-endpoint=127.0.0.1:0",
+            "--csi-resizer.http-endpoint=127.0.0.1:0",
         ])
         .spawn()
         .unwrap();
     let leases = [
         "snapshot-controller-leader",
         "external-snapshotter-leader-ebs-csi-aws-com",
+        "external-resizer-ebs-csi-aws-com",
     ];
     let leads = |lease: &&str| {
         cluster

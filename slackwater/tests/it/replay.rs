@@ -21,6 +21,10 @@ async fn transcript(seed: u64) -> String {
             world.is_ready("s") && world.is_ready("t")
         })
         .await;
+    world.expand("p", "11Gi");
+    world
+        .until("p has grown", |world| world.is_expanded("p", "11Gi"))
+        .await;
     world.delete_snapshot("s");
     world
         .until("s is gone", |world| world.snapshot("s").is_none())

@@ -1,4 +1,4 @@
-//! Random schedules: users create, import and delete while calls are refused, lost, delayed and repeated,
+//! Random schedules: users create, import, delete and expand while calls are refused, lost, delayed and repeated,
 //! watches lag and break, and the process dies at any call. When the weather clears, everything is in
 //! order: no EC2 snapshot without an owner, none twice, none lost, no finalizer left, nothing stuck.
 
@@ -24,6 +24,8 @@ const STEP: Duration = Duration::from_millis(1_500);
 struct Ledger {
     created: u64,
     alive: BTreeMap<String, Kind>,
+    /// Times that the claim was made larger. EC2 allows four in a day.
+    grown: u64,
     /// EC2 snapshots that stay whatever happens: imported with Retain.
     foreign: Vec<String>,
 }
@@ -37,13 +39,22 @@ enum Kind {
 
 impl Ledger {
     fn act(&mut self, world: &World, random: &Random) {
-        match random.below(10) {
+        match random.below(12) {
             0..=1 => self.create(world, Kind::Delete),
             2 => self.create(world, Kind::Retain),
             3 => self.create(world, Kind::Import),
             4 => self.delete(world, random),
+            10..=11 if self.grown < 3 => {
+                self.grown += 1;
+                world.expand("p", &self.size());
+            }
             _ => {}
         }
+    }
+
+    /// What the claim asks for.
+    fn size(&self) -> String {
+        format!("{}Gi", 10 + self.grown)
     }
 
     fn create(&mut self, world: &World, kind: Kind) {
@@ -95,12 +106,16 @@ async fn weather(seed: u64) {
         }
     }
     let _process = restarted(&world, process, Faults::none()).await;
-    let alive = ledger.alive.clone();
-    let what = format!("seed {seed}: everything alive is ready and everything deleted is gone");
+    let (alive, size) = (ledger.alive.clone(), ledger.size());
+    let what = format!(
+        "seed {seed}: everything alive is ready and as large as asked for, everything deleted is gone"
+    );
     world
         .until(&what, |world| {
             let snapshots = world.store().list(crate::world::SNAPSHOTS, None);
-            snapshots.len() == alive.len() && alive.keys().all(|name| world.is_ready(name))
+            snapshots.len() == alive.len()
+                && alive.keys().all(|name| world.is_ready(name))
+                && world.is_expanded("p", &size)
         })
         .await;
     tokio::time::sleep(Duration::from_secs(400)).await;
@@ -158,6 +173,11 @@ fn check(seed: u64, world: &World, ledger: &Ledger) {
     }
     nothing_is_stuck(seed, world, &contents);
     everything_is_bound(seed, world, ledger);
+    assert_eq!(
+        world.ec2_size(),
+        10 + ledger.grown,
+        "seed {seed}: EC2 has grown to another size"
+    );
 }
 
 fn nothing_is_stuck(seed: u64, world: &World, contents: &[Value]) {

@@ -24,8 +24,16 @@ pub const CONTENTS: GroupResource<'_> =
 pub const CLASSES: GroupResource<'_> = GroupResource::new("snapshot.storage.k8s.io", "volumesnapshotclasses");
 pub const CLAIMS: GroupResource<'_> = GroupResource::new("", "persistentvolumeclaims");
 pub const VOLUMES: GroupResource<'_> = GroupResource::new("", "persistentvolumes");
+const STORAGE_CLASSES: GroupResource<'_> = GroupResource::new("storage.k8s.io", "storageclasses");
 const DEFINITIONS: GroupResource<'_> =
     GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions");
+
+/// The functions that use the Kubernetes API.
+const CONTROLLERS: [Function; 3] = [
+    Function::SnapshotController,
+    Function::CsiSnapshotter,
+    Function::CsiResizer,
+];
 
 /// How often a test looks at the world.
 const LOOK: Duration = Duration::from_millis(50);
@@ -60,7 +68,7 @@ impl Process {
 fn settings(flags: &[&str]) -> Settings {
     let line = [
         "controller",
-        "--functions=driver,snapshot-controller,csi-snapshotter",
+        "--functions=driver,snapshot-controller,csi-snapshotter,csi-resizer",
     ];
     let line = line.iter().chain(flags).map(OsString::from).collect();
     let command = ControllerCommand::parse(line).unwrap();
@@ -81,6 +89,7 @@ impl World {
         let ec2 = Ec2::new(clock.clone(), random.fork(), options);
         let volume = ec2.create_volume_fixture("us-east-1a", 10, &[]).unwrap();
         sandbox::actors::run(&api, &scope, clock.clone());
+        scope.spawn(kubelet(api.store("kubelet")));
         let world = Self {
             clock,
             random,
@@ -112,7 +121,15 @@ impl World {
             });
             store.create(CLASSES, class).unwrap();
         }
-        self.add_claim("p", &self.volume);
+        let class = json!({
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": { "name": "grow" },
+            "provisioner": "ebs.csi.aws.com",
+            "allowVolumeExpansion": true,
+        });
+        store.create(STORAGE_CLASSES, class).unwrap();
+        self.add_claim("p", &self.volume, "Filesystem");
         self.until("the claim is bound", |world| {
             world
                 .claim("p")
@@ -122,7 +139,7 @@ impl World {
     }
 
     /// A claim in `ns` and its volume.
-    pub fn add_claim(&self, name: &str, handle: &str) {
+    pub fn add_claim(&self, name: &str, handle: &str, mode: &str) {
         let volume = json!({
             "apiVersion": "v1",
             "kind": "PersistentVolume",
@@ -132,7 +149,8 @@ impl World {
                 "capacity": { "storage": "10Gi" },
                 "csi": { "driver": "ebs.csi.aws.com", "volumeHandle": handle },
                 "persistentVolumeReclaimPolicy": "Retain",
-                "storageClassName": "",
+                "storageClassName": "grow",
+                "volumeMode": mode,
             },
         });
         let claim = json!({
@@ -142,7 +160,8 @@ impl World {
             "spec": {
                 "accessModes": ["ReadWriteOnce"],
                 "resources": { "requests": { "storage": "10Gi" } },
-                "storageClassName": "",
+                "storageClassName": "grow",
+                "volumeMode": mode,
                 "volumeName": format!("pv-{name}"),
             },
         });
@@ -165,7 +184,7 @@ impl World {
         let scope = self.scope.child();
         let registries: BTreeMap<_, _> = Function::ALL.map(|function| (function, Registry::new())).into();
         let mut kubernetes = BTreeMap::new();
-        for function in [Function::SnapshotController, Function::CsiSnapshotter] {
+        for function in CONTROLLERS {
             let client = transports::kubernetes(&self.api, function.name(), &faults);
             let clients = Connection::over(client, None).clients(function.name(), &registries[&function]);
             kubernetes.insert(function, clients.unwrap());
@@ -240,6 +259,36 @@ impl World {
         self.store()
             .get(CLAIMS, "ns", name)
             .map(|object| object.value().clone())
+    }
+
+    pub fn volume(&self, name: &str) -> Option<Value> {
+        self.store()
+            .get(VOLUMES, "", name)
+            .map(|object| object.value().clone())
+    }
+
+    /// The user asks for a larger volume.
+    pub fn expand(&self, name: &str, size: &str) {
+        let ask = |claim: &mut Value| claim["spec"]["resources"]["requests"]["storage"] = json!(size);
+        self.store().update(CLAIMS, "ns", name, ask).unwrap();
+    }
+
+    /// Both halves of the expansion to this size are done and nothing of it is left to do.
+    pub fn is_expanded(&self, name: &str, size: &str) -> bool {
+        let (Some(claim), Some(volume)) = (self.claim(name), self.volume(&format!("pv-{name}"))) else {
+            return false;
+        };
+        let (status, annotations) = (&claim["status"], &volume["metadata"]["annotations"]);
+        status["capacity"]["storage"] == size
+            && volume["spec"]["capacity"]["storage"] == size
+            && status["allocatedResourceStatuses"]["storage"].is_null()
+            && status["conditions"].as_array().is_none_or(Vec::is_empty)
+            && annotations["volume.alpha.kubernetes.io/pre-resize-capacity"].is_null()
+    }
+
+    /// The size in EC2 of the volume behind the claim `p`, in GiB.
+    pub fn ec2_size(&self) -> u64 {
+        u64::from(self.ec2.state().volumes[&self.volume].size_gib)
     }
 
     pub fn contents(&self) -> Vec<Value> {
@@ -332,7 +381,37 @@ impl World {
         for (value, alias) in &aliases {
             text = text.replace(value, alias);
         }
+        text += &format!("\nEC2: the volume has {} GiB", self.ec2_size());
         text
+    }
+}
+
+/// The share of kubelet in an expansion, once a second for every claim that waits for it (resize 4.4). A claim is
+/// looked at whether a pod uses it or not.
+async fn kubelet(store: Store) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for claim in store.list(CLAIMS, None) {
+            let claim = claim.value();
+            let stage = &claim["status"]["allocatedResourceStatuses"]["storage"];
+            if stage != "NodeResizePending" && stage != "NodeResizeInProgress" {
+                continue;
+            }
+            let grown = |claim: &mut Value| {
+                claim["status"]["capacity"]["storage"] =
+                    claim["status"]["allocatedResources"]["storage"].clone();
+                if let Some(status) = claim["status"].as_object_mut() {
+                    status.remove("allocatedResourceStatuses");
+                    status.remove("conditions");
+                }
+            };
+            let (namespace, name) = (&claim["metadata"]["namespace"], &claim["metadata"]["name"]);
+            let (namespace, name) = (
+                namespace.as_str().unwrap_or_default(),
+                name.as_str().unwrap_or_default(),
+            );
+            let _ = store.update_status(CLAIMS, namespace, name, grown);
+        }
     }
 }
 

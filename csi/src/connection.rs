@@ -36,6 +36,8 @@ pub(crate) struct Connection {
     address: Arc<Address>,
     link: watch::Receiver<Link>,
     state: Arc<watch::Sender<State>>,
+    /// The handles own the task: whoever connects need not keep the scope.
+    _scope: Scope,
 }
 
 /// What the next call finds.
@@ -59,6 +61,7 @@ impl Connection {
             address: address.clone(),
             link: link.subscribe(),
             state: state.clone(),
+            _scope: options.scope.clone(),
         };
         let keeper = Keeper {
             address,

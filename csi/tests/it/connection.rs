@@ -77,6 +77,16 @@ async fn snapshot_case_18_the_channel_reconnects_by_itself() {
 }
 
 #[tokio::test]
+async fn a_channel_lives_as_long_as_its_handles_whatever_becomes_of_the_scope_it_was_given() {
+    let (scope, directory) = (Scope::new(), TempDir::new().unwrap());
+    let address = address(&directory);
+    let _server = start(&address, "one").await;
+    let channel = channel(&address, &scope.child());
+    channel.connected().await;
+    assert_eq!(code(&channel).await.0, Code::Ok);
+}
+
+#[tokio::test]
 async fn a_stopping_server_lets_running_calls_end_and_removes_its_socket() {
     let (scope, directory) = (Scope::new(), TempDir::new().unwrap());
     let address = address(&directory);

@@ -313,7 +313,8 @@ impl Builder {
             return channel.clone();
         }
         let options = csi::ConnectOptions {
-            scope: context.scope.child(),
+            // The connection lives in the scope: it must be one that somebody keeps.
+            scope: context.scope.clone(),
             random: context.random.fork(),
         };
         Channel::connect(address, options)

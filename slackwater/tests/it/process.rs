@@ -265,3 +265,34 @@ async fn snapshot_case_91_sigterm_gives_the_leases_back_and_exits_0() {
     }
     assert!(!cluster.path("csi.sock").exists(), "the socket file is removed");
 }
+
+#[tokio::test]
+async fn a_sidecar_in_a_process_of_its_own_finds_a_driver_that_starts_later() {
+    let cluster = Cluster::new(true).await;
+    let socket = cluster.path("csi.sock");
+    let _sidecar = cluster
+        .command(&[
+            "csi-snapshotter",
+            "--leader-election",
+            "--leader-election-namespace=default",
+            &format!("--csi-address={}", socket.display()),
+        ])
+        .spawn()
+        .unwrap();
+    let _driver = cluster
+        .command(&[
+            "aws-ebs-csi-driver",
+            "controller",
+            &format!("--endpoint=unix://{}", socket.display()),
+        ])
+        .spawn()
+        .unwrap();
+    // The lease carries the driver's name, which only the driver can tell.
+    let lease = "external-snapshotter-leader-ebs-csi-aws-com";
+    let led = tokio::time::timeout(PATIENCE, async {
+        while cluster.lease_holder(lease).is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    led.await.unwrap();
+}

@@ -32,6 +32,7 @@ fn columns(table: &Value) -> String {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "one table")]
 async fn columns_are_those_that_scripts_cut() {
     let fixture = Fixture::new();
     for definition in crds::definitions::all() {
@@ -227,6 +228,7 @@ fn pod() -> Value {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "one table")]
 async fn strategic_merge_patches_merge_lists_by_their_keys() {
     let fixture = Fixture::new();
     let path = "/api/v1/namespaces/default/pods";

@@ -96,9 +96,12 @@ const BINDING: &[Column] = &[
     wide("ServiceAccounts"),
 ];
 
+/// The cells of an object, in the order of its columns.
+type Cells = fn(&Row<'_>) -> Vec<Value>;
+
 /// How objects of a kind are printed; by name and creation where upstream has nothing better.
 pub(super) fn printer(group: &str, kind: &str) -> Printer {
-    let (columns, cells): (&'static [Column], fn(&Row<'_>) -> Vec<Value>) = match (group, kind) {
+    let (columns, cells): (&'static [Column], Cells) = match (group, kind) {
         ("", "Pod") => (pod::COLUMNS, pod::cells),
         ("", "Node") => (NODE, node),
         ("", "Event") => (EVENT, event),

@@ -4,5 +4,6 @@ pub mod actors;
 pub mod ec2;
 pub mod faults;
 pub mod kube;
+pub mod node;
 
 pub use kube::Body;

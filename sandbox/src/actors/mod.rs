@@ -7,38 +7,64 @@
 //! | [`protection`] | PVC and PV protection |
 //! | [`collector`] | the garbage collector |
 //! | [`accounts`] | the `default` ServiceAccount of each namespace |
-//! | [`workloads`] | Deployment, ReplicaSet, scheduler and kubelet on one node |
+//! | [`workloads`] | Deployment, ReplicaSet, scheduler, and kubelet for nodes that have none |
+//! | [`expansion`] | the event of the expand controller |
+//! | [`attachments`] | the attach-detach controller |
+//! | [`attacher`] | external-attacher |
 //!
 //! Each actor is one task with one subscription: it looks at one change at a time, in the order of the
-//! changes, and writes through the store at once. So the same seed gives the same writes.
+//! changes, and writes through the store at once. So the same seed gives the same writes. Those that call a
+//! driver ([`attacher`], [`crate::node::Kubelet`]) work on several objects at a time ([`worker`]).
 //! Their simplifications are listed in `docs/sandbox.md`.
 
 mod accounts;
+mod attacher;
+mod attachments;
 mod binder;
 mod collector;
+pub(crate) mod csi_volume;
+pub(crate) mod events;
+mod expansion;
+mod options;
 mod protection;
-mod workloads;
+pub(crate) mod users;
+pub(crate) mod worker;
+pub(crate) mod workloads;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use runtime::{Clock, Scope};
+use runtime::{Clock, Random, Scope};
 use serde_json::Value;
 
+pub use self::options::Options;
 use crate::kube::{ApiError, ApiServer, Change, GroupResource, Object, Store};
+use crate::node::Kubelet;
 
-const CLAIMS: GroupResource<'static> = GroupResource::new("", "persistentvolumeclaims");
-const VOLUMES: GroupResource<'static> = GroupResource::new("", "persistentvolumes");
-const PODS: GroupResource<'static> = GroupResource::new("", "pods");
-const NODES: GroupResource<'static> = GroupResource::new("", "nodes");
+pub(crate) const CLAIMS: GroupResource<'static> = GroupResource::new("", "persistentvolumeclaims");
+pub(crate) const VOLUMES: GroupResource<'static> = GroupResource::new("", "persistentvolumes");
+pub(crate) const PODS: GroupResource<'static> = GroupResource::new("", "pods");
+pub(crate) const NODES: GroupResource<'static> = GroupResource::new("", "nodes");
 const NAMESPACES: GroupResource<'static> = GroupResource::new("", "namespaces");
 const SERVICE_ACCOUNTS: GroupResource<'static> = GroupResource::new("", "serviceaccounts");
 const STORAGE_CLASSES: GroupResource<'static> = GroupResource::new("storage.k8s.io", "storageclasses");
+pub(crate) const SECRETS: GroupResource<'static> = GroupResource::new("", "secrets");
+pub(crate) const EVENTS: GroupResource<'static> = GroupResource::new("", "events");
+pub(crate) const DRIVERS: GroupResource<'static> = GroupResource::new("storage.k8s.io", "csidrivers");
+pub(crate) const DRIVER_NODES: GroupResource<'static> = GroupResource::new("storage.k8s.io", "csinodes");
+pub(crate) const ATTACHMENTS: GroupResource<'static> =
+    GroupResource::new("storage.k8s.io", "volumeattachments");
 const DEPLOYMENTS: GroupResource<'static> = GroupResource::new("apps", "deployments");
 const REPLICA_SETS: GroupResource<'static> = GroupResource::new("apps", "replicasets");
 
-/// Starts the actors as tasks of the scope; they end with it or when it stops.
+/// Starts the actors as tasks of the scope; they end with it or when it stops. Pods run without their volumes
+/// being attached or mounted: that takes drivers ([`run_with`]).
 pub fn run(server: &ApiServer, scope: &Scope, clock: Clock) {
+    run_with(server, scope, clock, Options::default());
+}
+
+/// Starts the actors, and with them what the options name: nodes with their kubelets, attachers.
+pub fn run_with(server: &ApiServer, scope: &Scope, clock: Clock, options: Options) {
     let account = |name: &str| server.store(&format!("system:serviceaccount:kube-system:{name}"));
     start(binder::Binder::new(account("persistent-volume-binder")), scope);
     start(
@@ -54,9 +80,36 @@ pub fn run(server: &ApiServer, scope: &Scope, clock: Clock) {
         scope,
     );
     start(
-        workloads::Workloads::new(account("deployment-controller"), clock),
+        workloads::Workloads::new(account("deployment-controller"), clock.clone(), &options.nodes),
         scope,
     );
+    start(
+        expansion::Expansion::new(account("expand-controller"), clock.clone()),
+        scope,
+    );
+    let random = options.random.unwrap_or_else(|| Random::seeded(0));
+    let attached: BTreeSet<String> = options.attachers.keys().cloned().collect();
+    if !attached.is_empty() {
+        let store = account("attachdetach-controller");
+        start(
+            attachments::Attachments::new(store, clock.clone(), attached.clone()),
+            scope,
+        );
+    }
+    for (driver, channel) in options.attachers {
+        let store = account(&format!("{}-attacher", driver.replace('.', "-")));
+        attacher::Attacher::start(store, driver, channel, scope, clock.clone(), random.fork());
+    }
+    for node in options.nodes {
+        Kubelet::start(
+            server,
+            node,
+            attached.clone(),
+            scope,
+            clock.clone(),
+            random.fork(),
+        );
+    }
 }
 
 /// Something that reacts to changes of objects.
@@ -90,7 +143,7 @@ fn start(mut actor: impl Actor, scope: &Scope) {
 }
 
 /// A refused write is no reason to stop: the next change of the object leads here again.
-fn attempt(result: Result<Arc<Object>, ApiError>) -> Option<Arc<Object>> {
+pub(crate) fn attempt(result: Result<Arc<Object>, ApiError>) -> Option<Arc<Object>> {
     match result {
         Ok(object) => Some(object),
         Err(error) => {
@@ -101,12 +154,12 @@ fn attempt(result: Result<Arc<Object>, ApiError>) -> Option<Arc<Object>> {
 }
 
 /// A text at a JSON pointer; empty where there is none.
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The items of a list at a JSON pointer.
-fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+pub(crate) fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value
         .pointer(pointer)
         .and_then(Value::as_array)
@@ -114,28 +167,28 @@ fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
         .unwrap_or_default()
 }
 
-fn is_deleting(value: &Value) -> bool {
+pub(crate) fn is_deleting(value: &Value) -> bool {
     !text(value, "/metadata/deletionTimestamp").is_empty()
 }
 
-fn is_gone(change: &Change) -> bool {
+pub(crate) fn is_gone(change: &Change) -> bool {
     change.kind == crate::kube::ChangeKind::Deleted
 }
 
-fn has_finalizer(value: &Value, name: &str) -> bool {
+pub(crate) fn has_finalizer(value: &Value, name: &str) -> bool {
     items(value, "/metadata/finalizers")
         .iter()
         .any(|finalizer| finalizer == name)
 }
 
-fn remove_finalizer(value: &mut Value, name: &str) {
+pub(crate) fn remove_finalizer(value: &mut Value, name: &str) {
     if let Some(Value::Array(finalizers)) = value.pointer_mut("/metadata/finalizers") {
         finalizers.retain(|finalizer| finalizer != name);
     }
 }
 
 /// Puts a member into the object at a pointer, making that object where its parent has none.
-fn set(value: &mut Value, pointer: &str, name: &str, member: Value) {
+pub(crate) fn set(value: &mut Value, pointer: &str, name: &str, member: Value) {
     if let Some((parent, own)) = pointer.rsplit_once('/')
         && let Some(Value::Object(parent)) = value.pointer_mut(parent)
     {
@@ -149,7 +202,7 @@ fn set(value: &mut Value, pointer: &str, name: &str, member: Value) {
 }
 
 /// The names of the claims that a pod mounts.
-fn claims_of(pod: &Value) -> impl Iterator<Item = &str> {
+pub(crate) fn claims_of(pod: &Value) -> impl Iterator<Item = &str> {
     let volumes = items(pod, "/spec/volumes").iter();
     volumes
         .map(|volume| text(volume, "/persistentVolumeClaim/claimName"))
@@ -157,7 +210,7 @@ fn claims_of(pod: &Value) -> impl Iterator<Item = &str> {
 }
 
 /// True once the containers of a pod run no more.
-fn has_ended(pod: &Value) -> bool {
+pub(crate) fn has_ended(pod: &Value) -> bool {
     matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
 }
 

@@ -11,6 +11,7 @@ use super::{
     set, text,
 };
 use crate::kube::{Change, GroupResource, Object, Store};
+use crate::node::Node;
 
 const NODE: &str = "sandbox";
 
@@ -18,11 +19,14 @@ const NODE: &str = "sandbox";
 pub(super) struct Workloads {
     store: Store,
     clock: Clock,
+    /// The nodes with a kubelet, which sees to its pods itself.
+    nodes: Vec<String>,
 }
 
 impl Workloads {
-    pub(super) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock }
+    pub(super) fn new(store: Store, clock: Clock, nodes: &[Node]) -> Self {
+        let nodes = nodes.iter().map(|node| node.name.clone()).collect();
+        Self { store, clock, nodes }
     }
 
     fn now(&self) -> String {
@@ -165,6 +169,9 @@ impl Workloads {
     /// Schedules a pod once its claims are bound, and lets it run. A pod that is being deleted ends.
     fn pod(&self, pod: &Value) {
         let (namespace, name) = (text(pod, "/metadata/namespace"), text(pod, "/metadata/name"));
+        if self.nodes.iter().any(|node| node == text(pod, "/spec/nodeName")) {
+            return;
+        }
         if is_deleting(pod) {
             attempt(
                 self.store
@@ -180,21 +187,39 @@ impl Workloads {
             return;
         }
         if text(pod, "/spec/nodeName").is_empty() {
-            self.ensure_node();
+            let Some(node) = self.choose(pod) else {
+                return;
+            };
             attempt(self.store.update(PODS, namespace, name, |pod| {
-                set(pod, "/spec", "nodeName", json!(NODE))
+                set(pod, "/spec", "nodeName", json!(node))
             }));
+            if self.nodes.contains(&node) {
+                return;
+            }
         }
         let now = self.now();
-        let ready = json!([
-            {"type": "PodScheduled", "status": "True", "lastTransitionTime": now},
-            {"type": "Ready", "status": "True", "lastTransitionTime": now},
-        ]);
-        attempt(self.store.update_status(PODS, namespace, name, |pod| {
-            set(pod, "/status", "phase", json!("Running"));
-            set(pod, "/status", "startTime", json!(now));
-            set(pod, "/status", "conditions", ready);
-        }));
+        attempt(
+            self.store
+                .update_status(PODS, namespace, name, |pod| run(pod, &now)),
+        );
+    }
+
+    /// The node for a pod: of those with a kubelet the first whose labels its `nodeSelector` names; where there
+    /// are none, the one that is made for it. None where no node suits.
+    fn choose(&self, pod: &Value) -> Option<String> {
+        if self.nodes.is_empty() {
+            self.ensure_node();
+            return Some(NODE.to_owned());
+        }
+        let wanted = pod["spec"]["nodeSelector"].as_object();
+        let suits = |name: &&String| {
+            self.store.get(NODES, "", name).is_some_and(|node| {
+                let labels = &node.value()["metadata"]["labels"];
+                let mut wanted = wanted.into_iter().flatten();
+                wanted.all(|(key, value)| labels.get(key) == Some(value))
+            })
+        };
+        self.nodes.iter().find(suits).cloned()
     }
 
     fn ensure_node(&self) {
@@ -234,6 +259,34 @@ impl Workloads {
     }
 }
 
+/// The status of a pod whose containers run.
+pub(crate) fn run(pod: &mut Value, now: &str) {
+    let condition = |name: &str| json!({"type": name, "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+    let conditions = [
+        "PodReadyToStartContainers",
+        "Initialized",
+        "Ready",
+        "ContainersReady",
+        "PodScheduled",
+    ];
+    let containers = items(pod, "/spec/containers").iter().map(|container| {
+        json!({
+            "name": container["name"], "image": container["image"], "imageID": "", "ready": true,
+            "started": true, "restartCount": 0, "state": {"running": {"startedAt": now}},
+        })
+    });
+    let containers = Value::Array(containers.collect());
+    set(pod, "/status", "phase", json!("Running"));
+    set(pod, "/status", "startTime", json!(now));
+    set(
+        pod,
+        "/status",
+        "conditions",
+        Value::Array(conditions.map(condition).into()),
+    );
+    set(pod, "/status", "containerStatuses", containers);
+}
+
 fn owner(api_version: &str, kind: &str, object: &Value) -> Value {
     json!({
         "apiVersion": api_version, "kind": kind, "name": object["metadata"]["name"],
@@ -243,7 +296,7 @@ fn owner(api_version: &str, kind: &str, object: &Value) -> Value {
 
 impl Actor for Workloads {
     fn interests(&self) -> Vec<GroupResource<'static>> {
-        vec![DEPLOYMENTS, REPLICA_SETS, PODS, CLAIMS]
+        vec![NODES, DEPLOYMENTS, REPLICA_SETS, PODS, CLAIMS]
     }
 
     fn store(&self) -> &Store {
@@ -265,6 +318,12 @@ impl Actor for Workloads {
                 .iter()
                 .for_each(|object| self.replica_set(object.value())),
             "Pod" => self.pod_changed(change),
+            // A node that comes late: pods may wait for it.
+            "Node" if change.previous.is_none() => {
+                for pod in self.store.list(PODS, None) {
+                    self.pod(pod.value());
+                }
+            }
             "PersistentVolumeClaim" => {
                 for pod in self.store.list(PODS, Some(namespace)) {
                     if claims_of(pod.value()).any(|claim| claim == name) {

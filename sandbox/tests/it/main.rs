@@ -24,3 +24,4 @@ mod kube_schemas;
 mod kube_support;
 mod kube_update;
 mod kube_watch;
+mod node_kubelet;

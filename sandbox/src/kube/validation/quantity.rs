@@ -77,6 +77,13 @@ impl Quantity {
         })
     }
 
+    /// The amount in whole bytes, rounded up.
+    #[must_use]
+    pub fn bytes(self) -> i64 {
+        let whole = self.nanos.div_euclid(NANO) + i128::from(self.nanos.rem_euclid(NANO) != 0);
+        i64::try_from(whole).unwrap_or(i64::MAX)
+    }
+
     /// True for zero and above.
     #[must_use]
     pub fn is_positive(self) -> bool {

@@ -1,0 +1,52 @@
+//! What the expand controller of kube-controller-manager does for CSI volumes: one event (spec resize 4.5).
+
+use runtime::Clock;
+use serde_json::Value;
+
+use super::events::Events;
+use super::{Actor, CLAIMS, VOLUMES, is_gone, text};
+use crate::kube::validation::quantity::Quantity;
+use crate::kube::{Change, GroupResource, Store};
+
+/// The expand controller.
+pub(super) struct Expansion {
+    store: Store,
+    events: Events,
+}
+
+impl Expansion {
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        let events = Events::new(store.clone(), clock, "volume_expand", "");
+        Self { store, events }
+    }
+}
+
+fn requested(claim: &Value) -> Option<Quantity> {
+    claim
+        .pointer("/spec/resources/requests/storage")
+        .and_then(Quantity::read)
+}
+
+impl Actor for Expansion {
+    fn interests(&self) -> Vec<GroupResource<'static>> {
+        vec![CLAIMS]
+    }
+
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn changed(&mut self, change: &Change) {
+        let claim = change.object.value();
+        let Some(previous) = change.previous.as_ref().filter(|_| !is_gone(change)) else {
+            return;
+        };
+        let capacity = claim.pointer("/status/capacity/storage").and_then(Quantity::read);
+        let grown = requested(claim) > requested(previous.value()) && requested(claim) > capacity;
+        let volume = self.store.get(VOLUMES, "", text(claim, "/spec/volumeName"));
+        if grown && volume.is_some_and(|volume| volume.value()["spec"]["csi"].is_object()) {
+            let message = "waiting for an external controller to expand this PVC";
+            self.events.normal(claim, "ExternalExpanding", message);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What the actors are connected with.
+
+use std::collections::BTreeMap;
+
+use csi::Channel;
+use runtime::Random;
+
+use crate::node::Node;
+
+/// What the actors are connected with. By default nothing: pods run without volumes.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The controller services of drivers, by driver name. For each of them attach-detach makes
+    /// VolumeAttachments and an external-attacher serves them.
+    pub attachers: BTreeMap<String, Channel>,
+    /// Nodes with a kubelet. Where there are some, pods are scheduled to them.
+    pub nodes: Vec<Node>,
+    /// For the back-off; a fixed seed where absent.
+    pub random: Option<Random>,
+}

@@ -1,0 +1,49 @@
+//! A node: what kubelet does for the volumes of its pods, and the machine that a node service runs on.
+//!
+//! | Module | Subject |
+//! |---|---|
+//! | [`kubelet`] | mounts the volumes of its pods through the node services of drivers, and expands them |
+//! | [`socket`] | the place where a driver listens, while it comes and goes |
+
+mod kubelet;
+mod socket;
+
+use std::collections::BTreeMap;
+
+use csi::Channel;
+
+pub use self::kubelet::Kubelet;
+pub use self::socket::Socket;
+
+/// A node with a kubelet.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Labels beside those of its drivers' topology.
+    pub labels: BTreeMap<String, String>,
+    /// The folder of kubelet, below which volumes are mounted.
+    pub root: String,
+    /// The node services on it, by driver name.
+    pub drivers: BTreeMap<String, Channel>,
+}
+
+impl Node {
+    /// A node of this name with kubelet's usual folder and no drivers.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            labels: BTreeMap::new(),
+            root: "/var/lib/kubelet".to_owned(),
+            drivers: BTreeMap::new(),
+        }
+    }
+
+    /// The same with the node service of a driver.
+    #[must_use]
+    pub fn with_driver(mut self, name: &str, channel: Channel) -> Self {
+        self.drivers.insert(name.to_owned(), channel);
+        self
+    }
+}

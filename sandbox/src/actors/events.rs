@@ -100,10 +100,11 @@ impl Events {
         attempt(self.store.create(EVENTS, event)).map(|event| event.name().to_owned())
     }
 
-    /// The object's name and the moment, as recorders name events; the next moment where that is taken.
+    /// The object's name and the moment, as recorders name events. Where simulated time stands still, others
+    /// count on from the moment; actors count back, and take no name of theirs.
     fn free_name(&self, namespace: &str, about: &str) -> String {
         let moment = self.clock.now().as_nanosecond();
-        let names = (moment..).map(|moment| format!("{about}.{moment:016x}"));
+        let names = (1..).map(|back| format!("{about}.{:016x}", moment - back));
         let mut free = names.filter(|name| self.store.get(EVENTS, namespace, name).is_none());
         free.next().unwrap_or_default()
     }

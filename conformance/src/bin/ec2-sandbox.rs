@@ -1,0 +1,147 @@
+//! The EC2 of the sandbox as a process of its own, on loopback.
+//!
+//! The first line of its output is `{"endpoint": URL}`. Then each line of its input is a command, answered by one line:
+//!
+//! | Command | Answer |
+//! |---|---|
+//! | `{"do":"state"}` | `volumes` and `snapshots` |
+//! | `{"do":"counts"}` | number of requests by action |
+//! | `{"do":"volume","zone":Z,"gib":N}` | `id` of a new volume that is available |
+//! | `{"do":"snapshot","volume":ID}` | `id` of a new snapshot that is completed |
+//! | `{"do":"fault","action":A,"code":C,"times":N}` | the next N requests of the action fail with this code, without effect |
+//! | `{"do":"lose","action":A,"times":N}` | the next N requests take effect and are answered by an internal error |
+//! | `{"do":"clear"}` | forgets all faults |
+//!
+//! It ends with its input.
+
+use std::net::Ipv4Addr;
+
+use clap::Parser;
+use runtime::{Clock, Random, Scope};
+use sandbox::ec2::{Ec2, Ec2Error, Ec2Options, Fault, When};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "ec2-sandbox", about = "Serves the EC2 of the sandbox on loopback")]
+struct Args {
+    /// Port; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Everything is done, and seen, at once.
+    #[arg(long)]
+    instant: bool,
+}
+
+/// A line of the input.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+enum Command {
+    State,
+    Counts,
+    Volume {
+        zone: String,
+        gib: u32,
+    },
+    Snapshot {
+        volume: String,
+    },
+    Fault {
+        action: String,
+        code: String,
+        times: u64,
+    },
+    Lose {
+        action: String,
+        times: u64,
+    },
+    Clear,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let options = if args.instant {
+        Ec2Options::instant()
+    } else {
+        Ec2Options::default()
+    };
+    let scope = Scope::new();
+    let ec2 = Ec2::new(Clock::system(), Random::from_entropy(), options);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await?;
+    let endpoint = ec2.serve(listener, &scope)?;
+    let mut output = tokio::io::stdout();
+    tell(&mut output, &json!({ "endpoint": endpoint })).await?;
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(line) = lines.next_line().await? {
+        let answer = match serde_json::from_str(&line) {
+            Ok(command) => {
+                answer(&ec2, command).unwrap_or_else(|error| json!({ "error": error.to_string() }))
+            }
+            Err(error) => json!({ "error": error.to_string() }),
+        };
+        tell(&mut output, &answer).await?;
+    }
+    Ok(())
+}
+
+async fn tell(output: &mut tokio::io::Stdout, answer: &Value) -> std::io::Result<()> {
+    output.write_all(format!("{answer}\n").as_bytes()).await?;
+    output.flush().await
+}
+
+fn answer(ec2: &Ec2, command: Command) -> Result<Value, Ec2Error> {
+    match command {
+        Command::State => return Ok(state(ec2)),
+        Command::Counts => return Ok(json!(ec2.counts())),
+        Command::Volume { zone, gib } => {
+            return Ok(json!({ "id": ec2.create_volume_fixture(&zone, gib, &[])? }));
+        }
+        Command::Snapshot { volume } => {
+            return Ok(json!({ "id": ec2.create_snapshot_fixture(&volume, &[])? }));
+        }
+        Command::Fault { action, code, times } => {
+            ec2.inject(&action, When::Times(times), Fault::error(&code));
+        }
+        Command::Lose { action, times } => {
+            let error = Ec2Error::new("InternalError", "An internal error has occurred");
+            ec2.inject(&action, When::Times(times), Fault::ErrorAfterEffect(error));
+        }
+        Command::Clear => ec2.clear_faults(),
+    }
+    Ok(json!({}))
+}
+
+fn state(ec2: &Ec2) -> Value {
+    let state = ec2.state();
+    let volumes: Vec<Value> = state
+        .volumes
+        .values()
+        .map(|volume| {
+            json!({
+                "id": volume.id,
+                "gib": volume.size_gib,
+                "type": volume.volume_type,
+                "status": volume.status,
+                "modification": volume.modification,
+                "tags": volume.tags,
+            })
+        })
+        .collect();
+    let snapshots: Vec<Value> = state
+        .snapshots
+        .values()
+        .map(|snapshot| {
+            json!({
+                "id": snapshot.id,
+                "volume": snapshot.volume_id,
+                "status": snapshot.status,
+                "tags": snapshot.tags,
+            })
+        })
+        .collect();
+    json!({ "volumes": volumes, "snapshots": snapshots })
+}

@@ -1,0 +1,92 @@
+//! The command lines of etcd, kube-apiserver and kube-controller-manager.
+
+use std::path::Path;
+
+use crate::{Launch, Programs};
+
+/// What kube-controller-manager is to do: what the journeys need, nothing that needs nodes or a cloud.
+const CONTROLLERS: [&str; 7] = [
+    "garbage-collector-controller",
+    "namespace-controller",
+    "persistentvolume-binder-controller",
+    "persistentvolume-expander-controller",
+    "persistentvolume-protection-controller",
+    "persistentvolumeclaim-protection-controller",
+    "serviceaccount-controller",
+];
+
+/// Ports on loopback.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ports {
+    pub(super) etcd: u16,
+    pub(super) etcd_peer: u16,
+    pub(super) apiserver: u16,
+}
+
+pub(super) fn etcd(programs: &Programs, folder: &Path, ports: Ports) -> Launch {
+    let (client, peer) = (
+        format!("http://127.0.0.1:{}", ports.etcd),
+        format!("http://127.0.0.1:{}", ports.etcd_peer),
+    );
+    Launch::new("etcd", &programs.path("etcd")).args([
+        format!("--data-dir={}", folder.join("etcd").display()),
+        format!("--listen-client-urls={client}"),
+        format!("--advertise-client-urls={client}"),
+        format!("--listen-peer-urls={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster=default={peer}"),
+        // The data live as long as the test.
+        "--unsafe-no-fsync".to_owned(),
+        "--log-level=warn".to_owned(),
+    ])
+}
+
+pub(super) fn apiserver(programs: &Programs, folder: &Path, ports: Ports, more: &[String]) -> Launch {
+    let path = |name: &str| folder.join(name).display().to_string();
+    Launch::new("kube-apiserver", &programs.path("kube-apiserver"))
+        .args([
+            format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd),
+            format!("--secure-port={}", ports.apiserver),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--cert-dir={}", path("certificates")),
+            format!("--token-auth-file={}", path("tokens.csv")),
+            "--authorization-mode=RBAC".to_owned(),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            format!("--service-account-key-file={}", path("service-accounts.key")),
+            format!(
+                "--service-account-signing-key-file={}",
+                path("service-accounts.key")
+            ),
+            "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            // Pods are made without the default service account, which comes late.
+            "--disable-admission-plugins=ServiceAccount".to_owned(),
+            format!("--audit-policy-file={}", path("audit-policy.json")),
+            format!("--audit-log-path={}", path("audit.log")),
+            // One file: a rotated one would be missed.
+            "--audit-log-maxsize=100000".to_owned(),
+        ])
+        .args(more)
+}
+
+pub(super) fn controller_manager(
+    programs: &Programs,
+    folder: &Path,
+    kubeconfig: &Path,
+    more: &[String],
+) -> Launch {
+    Launch::new(
+        "kube-controller-manager",
+        &programs.path("kube-controller-manager"),
+    )
+    .args([
+        format!("--kubeconfig={}", kubeconfig.display()),
+        format!("--controllers={}", CONTROLLERS.join(",")),
+        format!("--cert-dir={}", folder.join("certificates").display()),
+        "--leader-elect=false".to_owned(),
+        "--secure-port=0".to_owned(),
+        "--kube-api-qps=1000".to_owned(),
+        "--kube-api-burst=1000".to_owned(),
+    ])
+    .args(more)
+}

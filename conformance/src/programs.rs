@@ -1,0 +1,93 @@
+//! Where the binaries are. The only place that reads the environment of the process.
+
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// Names the folder of etcd, kube-apiserver, kube-controller-manager, kubectl and csi-sanity.
+const CONTROL_PLANE: &str = "SLACKWATER_CONTROL_PLANE";
+/// Names the binary `slackwater` that is judged.
+const BINARY: &str = "SLACKWATER_BIN";
+/// Names the folder that logs and data of the processes are kept in after the end.
+const KEEP: &str = "SLACKWATER_CONFORMANCE_KEEP";
+
+/// What `conformance/control-plane/build` makes.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    folder: PathBuf,
+}
+
+impl Programs {
+    /// The folder that `SLACKWATER_CONTROL_PLANE` names, else `control-plane` in the target folder in which the
+    /// running program lies.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when one of the programs is not there.
+    pub fn find() -> Result<Self, Error> {
+        let missing = |name: &str| Error::Missing {
+            name: name.to_owned(),
+            command: "conformance/control-plane/build".to_owned(),
+        };
+        let folder = match std::env::var_os(CONTROL_PLANE) {
+            Some(folder) => PathBuf::from(folder),
+            None => beside("control-plane").ok_or_else(|| missing("the control plane"))?,
+        };
+        for name in ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"] {
+            if !folder.join(name).is_file() {
+                return Err(missing(&folder.join(name).display().to_string()));
+            }
+        }
+        Ok(Self { folder })
+    }
+
+    /// The path of one of the programs.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+/// The binary that is judged: `SLACKWATER_BIN`, else `slackwater` in the profile of the running program.
+///
+/// # Errors
+/// [`Error::Missing`] with the command that builds it.
+pub fn slackwater() -> Result<PathBuf, Error> {
+    built("slackwater", BINARY, "cargo build -p slackwater")
+}
+
+/// The EC2 of the sandbox as a program, in the profile of the running program.
+///
+/// # Errors
+/// [`Error::Missing`] with the command that builds it.
+pub fn ec2_sandbox() -> Result<PathBuf, Error> {
+    built(
+        "ec2-sandbox",
+        "SLACKWATER_EC2_SANDBOX",
+        "cargo build -p conformance --bins",
+    )
+}
+
+/// The folder in which all data stay after the end, if one is wished for.
+pub(crate) fn kept_folder() -> Option<PathBuf> {
+    std::env::var_os(KEEP).map(PathBuf::from)
+}
+
+fn built(name: &str, variable: &str, command: &str) -> Result<PathBuf, Error> {
+    let path = match std::env::var_os(variable) {
+        Some(path) => Some(PathBuf::from(path)),
+        None => beside(name),
+    };
+    path.filter(|path| path.is_file()).ok_or_else(|| Error::Missing {
+        name: name.to_owned(),
+        command: format!("{command} (or name it in {variable})"),
+    })
+}
+
+/// The nearest folder above the running program that holds `name`: tests lie in `target/PROFILE/deps`.
+fn beside(name: &str) -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    let folders = program.ancestors().skip(1).take(4);
+    folders
+        .map(|folder: &Path| folder.join(name))
+        .find(|path| path.exists())
+}

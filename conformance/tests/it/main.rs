@@ -11,5 +11,9 @@
 
 mod corpus;
 mod definitions;
+mod drop_in;
+mod faults;
+mod journey;
 mod moto;
+mod replicas;
 mod shared;

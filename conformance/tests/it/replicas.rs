@@ -1,0 +1,107 @@
+//! Layer 7: two replicas of the whole pod with leader election; the one that leads is killed.
+
+use std::time::{Duration, Instant};
+
+use conformance::{Process, Suite, until};
+
+use crate::journey::{OURS, Stage};
+use crate::shared::{self, PATIENCE, say};
+
+const LAYER: &str = "7 two replicas";
+const LEASES: [&str; 2] = [
+    "snapshot-controller-leader",
+    "external-snapshotter-leader-ebs-csi-aws-com",
+];
+/// Short, so that the test is.
+const ELECTION: [&str; 3] = [
+    "--leader-election-lease-duration=6s",
+    "--leader-election-renew-deadline=4s",
+    "--leader-election-retry-period=1s",
+];
+/// The lease, two tries of a candidate, and as much again for a busy machine.
+const HAND_OVER: Duration = Duration::from_secs(16);
+const COUNT: usize = 10;
+
+/// A pod: the driver and both controllers, on a socket and under a host name of their own.
+fn pod(stage: &Stage, plane: &shared::Guard, host: &str) -> Vec<Process> {
+    let suite = Suite::new(plane.keeper(), stage.suite.folder(), host, &stage.ec2).unwrap();
+    let election = || ELECTION.map(str::to_owned).into_iter().chain(stage.election());
+    let controller = suite
+        .mode(
+            "snapshot-controller",
+            &stage.program,
+            &stage.users["snapshot-controller"].kubeconfig,
+            &[],
+        )
+        .args(election());
+    let sidecar = suite
+        .sidecar(
+            "csi-snapshotter",
+            &stage.program,
+            &stage.users["csi-snapshotter"].kubeconfig,
+            &[],
+        )
+        .args(election());
+    [suite.driver(&stage.program), controller, sidecar]
+        .into_iter()
+        .map(|launch| suite.start(&Suite::on_host(host, launch)).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_second_replica_takes_over_from_a_killed_leader_and_nothing_is_done_twice() {
+    let Some(plane) = shared::control_plane(LAYER).await else {
+        return;
+    };
+    let Some(stage) = Stage::new(&plane, LAYER, "replicas", OURS).await else {
+        return;
+    };
+    stage.claim(&plane).await;
+    let mut first = pod(&stage, &plane, "replica-1");
+    until("the first replica leads", PATIENCE, async || {
+        for process in &mut first {
+            process.check().unwrap();
+        }
+        all_held_by(&stage, "replica-1").await.then_some(())
+    })
+    .await
+    .unwrap();
+    let _second = pod(&stage, &plane, "replica-2");
+    stage.snapshots(COUNT).await;
+    until("EC2 is at work", PATIENCE, async || {
+        (!stage.ec2.state().unwrap().snapshots.is_empty()).then_some(())
+    })
+    .await
+    .unwrap();
+    for process in &mut first {
+        process.kill();
+    }
+    let killed_at = Instant::now();
+    until("the second replica leads", HAND_OVER, async || {
+        all_held_by(&stage, "replica-2").await.then_some(())
+    })
+    .await
+    .unwrap();
+    say(&format!(
+        "layer {LAYER}: hand-over {:.1} s after kill -9",
+        killed_at.elapsed().as_secs_f64()
+    ));
+    stage.all_ready(COUNT).await;
+    stage.nothing_lost_or_doubled().await;
+    assert_eq!(
+        stage.ec2.counts().unwrap()["CreateSnapshot"],
+        COUNT as u64,
+        "one CreateSnapshot a snapshot"
+    );
+    stage.clear(&plane).await;
+    stage.nothing_denied(&plane);
+}
+
+async fn all_held_by(stage: &Stage, host: &str) -> bool {
+    for lease in LEASES {
+        if stage.holder(lease).await.as_deref() != Some(host) {
+            return false;
+        }
+    }
+    true
+}

@@ -21,20 +21,9 @@ pub(super) fn storage_class(new: &Value, old: Option<&Value>, errors: &mut Vec<F
         errors,
     );
     let Some(old) = old else { return };
-    for field in ["parameters", "provisioner", "reclaimPolicy"] {
-        if new.get(field) != old.get(field) {
-            errors.push(FieldError::forbidden(
-                field,
-                &format!("updates to {field} are forbidden."),
-            ));
-        }
+    for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+        unchanged(field, &new[field], &old[field], errors);
     }
-    unchanged(
-        "volumeBindingMode",
-        &new["volumeBindingMode"],
-        &old["volumeBindingMode"],
-        errors,
-    );
 }
 
 pub(super) fn attributes_class(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
@@ -49,7 +38,9 @@ pub(super) fn attributes_class(new: &Value, old: Option<&Value>, errors: &mut Ve
         ));
     }
     let Some(old) = old else { return };
-    for field in ["driverName", "parameters"] {
-        unchanged(field, &new[field], &old[field], errors);
+    unchanged("driverName", &new["driverName"], &old["driverName"], errors);
+    if new["parameters"] != old["parameters"] {
+        let detail = "updates to parameters are forbidden.";
+        errors.push(FieldError::forbidden("parameters", detail));
     }
 }

@@ -307,15 +307,15 @@ fn classes_secrets_events_and_leases_have_their_rules() {
     assert_eq!(
         errors(group, "StorageClass", &changed, Some(&class)),
         [
-            "parameters: Forbidden: updates to parameters are forbidden.",
-            "provisioner: Forbidden: updates to provisioner are forbidden."
+            "parameters: Invalid value: map[string]interface {}{\"a\":\"b\"}: field is immutable",
+            "provisioner: Invalid value: \"q\": field is immutable"
         ]
     );
     let attributes = json!({"driverName": "d", "parameters": {"iops": "1"}});
     let faster = json!({"driverName": "d", "parameters": {"iops": "2"}});
     assert_eq!(
         errors(group, "VolumeAttributesClass", &faster, Some(&attributes)),
-        ["parameters: Invalid value: map[string]interface {}{\"iops\":\"2\"}: field is immutable"]
+        ["parameters: Forbidden: updates to parameters are forbidden."]
     );
     let frozen = json!({"type": "Opaque", "immutable": true, "data": {"a": "YQ=="}});
     let thawed = json!({"type": "Opaque", "data": {"a": "Yg=="}});

@@ -94,7 +94,7 @@ fn update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
             "spec.persistentvolumesource is immutable after creation",
         ));
     }
-    unchanged("spec.volumeMode", &new["volumeMode"], &old["volumeMode"], errors);
+    unchanged("volumeMode", &new["volumeMode"], &old["volumeMode"], errors);
     if old.get("volumeAttributesClassName").is_some() && new.get("volumeAttributesClassName").is_none() {
         errors.push(FieldError::forbidden(
             "spec.volumeAttributesClassName",

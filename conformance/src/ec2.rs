@@ -117,6 +117,14 @@ impl Ec2Process {
         self.id(&json!({ "do": "volume", "zone": zone, "gib": gib }))
     }
 
+    /// The ID of a new instance that runs.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn instance(&self, zone: &str, instance_type: &str) -> Result<String, Error> {
+        self.id(&json!({ "do": "instance", "zone": zone, "type": instance_type }))
+    }
+
     /// The ID of a new snapshot that is completed.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! | `{"do":"state"}` | `volumes` and `snapshots` |
 //! | `{"do":"counts"}` | number of requests by action |
 //! | `{"do":"volume","zone":Z,"gib":N}` | `id` of a new volume that is available |
+//! | `{"do":"instance","zone":Z,"type":T}` | `id` of a new instance that runs |
 //! | `{"do":"snapshot","volume":ID}` | `id` of a new snapshot that is completed |
 //! | `{"do":"fault","action":A,"code":C,"times":N}` | the next N requests of the action fail with this code, without effect |
 //! | `{"do":"lose","action":A,"times":N}` | the next N requests take effect and are answered by an internal error |
@@ -45,6 +46,11 @@ enum Command {
     Volume {
         zone: String,
         gib: u32,
+    },
+    Instance {
+        zone: String,
+        #[serde(rename = "type")]
+        instance_type: String,
     },
     Snapshot {
         volume: String,
@@ -99,6 +105,9 @@ fn answer(ec2: &Ec2, command: Command) -> Result<Value, Ec2Error> {
         Command::Counts => return Ok(json!(ec2.counts())),
         Command::Volume { zone, gib } => {
             return Ok(json!({ "id": ec2.create_volume_fixture(&zone, gib, &[])? }));
+        }
+        Command::Instance { zone, instance_type } => {
+            return Ok(json!({ "id": ec2.create_instance_fixture(&zone, &instance_type, &[])? }));
         }
         Command::Snapshot { volume } => {
             return Ok(json!({ "id": ec2.create_snapshot_fixture(&volume, &[])? }));

@@ -16,4 +16,5 @@ mod faults;
 mod journey;
 mod moto;
 mod replicas;
+mod sanity;
 mod shared;

@@ -1,138 +1,179 @@
 //! Layer 1: every mode as its own process with upstream's flags, under roles that grant only what they say.
 
-use std::collections::BTreeMap;
+use conformance::{ControlPlane, Process};
 
-use conformance::{ControlPlane, Process, Record};
-
-use crate::journey::{self, CONTENTS, OURS, SNAPSHOTS, Stage, UPSTREAM};
-use crate::shared;
+use crate::expansion::Growable;
+use crate::journey::{self, CONTENTS, LEASES, OURS, Roles, SNAPSHOTS, Stage, UPSTREAM};
+use crate::requests::Cost;
+use crate::shared::{self, Guard};
 
 const LAYER: &str = "1 drop-in";
 
+/// Rights that this journey does not use, by function: what they are for.
+const RARE: [(&str, &str); 14] = [
+    // The object is read once when the cache does not pass a conflict within a second (decision 17).
+    ("snapshot-controller", "get persistentvolumeclaims"),
+    ("snapshot-controller", "get volumesnapshots"),
+    ("snapshot-controller", "get volumesnapshotcontents"),
+    ("csi-snapshotter", "get volumesnapshotcontents"),
+    ("csi-resizer", "get persistentvolumeclaims"),
+    ("csi-resizer", "get persistentvolumes"),
+    // An event that repeats.
+    ("snapshot-controller", "patch events"),
+    ("csi-snapshotter", "patch events"),
+    ("csi-resizer", "patch events"),
+    // A second replica watches who leads.
+    ("snapshot-controller", "watch leases"),
+    ("csi-snapshotter", "watch leases"),
+    ("csi-resizer", "watch leases"),
+    // While a driver refuses volumes that are in use.
+    ("csi-resizer", "list volumeattachments"),
+    ("csi-resizer", "watch volumeattachments"),
+];
+
+/// What the operations of the journey cost.
+struct Costs {
+    snapshot: Cost,
+    import: Cost,
+    deletion: Cost,
+    expansion: Cost,
+}
+
+impl Costs {
+    fn must_be(&self, snapshot: usize) {
+        self.snapshot
+            .must_be("a snapshot", snapshot, 3, &[("CreateSnapshot", 1)]);
+        self.deletion
+            .must_be("its deletion", 4, 0, &[("DeleteSnapshot", 1)]);
+        // Decision 25: the mark, the volume, the claim, and the annotation once the node is done.
+        self.expansion
+            .must_be("an expansion", 4, 2, &[("ModifyVolume", 1)]);
+        assert!(self.import.total() <= 5, "decision 13: {:#?}", self.import);
+        assert!(self.import.events.len() <= 3, "{:#?}", self.import);
+    }
+}
+
+async fn set(name: &str, roles: Roles, instant: bool) -> Option<(Guard, Stage)> {
+    let plane = shared::control_plane(LAYER).await?;
+    let stage = Stage::with_ec2(&plane, LAYER, name, roles, instant).await?;
+    Some((plane, stage))
+}
+
 #[tokio::test]
 async fn the_examples_work_under_the_roles_of_upstream() {
-    let Some(plane) = shared::control_plane(LAYER).await else {
+    let Some((plane, stage)) = set("upstream-roles", UPSTREAM, false).await else {
         return;
     };
-    let Some(stage) = Stage::new(&plane, LAYER, "upstream-roles", UPSTREAM).await else {
-        return;
-    };
-    let processes = three_processes(&stage);
-    examples(&stage, &plane).await;
-    leases_are_given_back(&stage, processes).await;
-    let (snapshot, deletion) = costs(&stage, &plane);
-    // Decision 12: ten with one GET and, since it is ready later, two more. Decision 13.
-    assert_eq!(snapshot.values().sum::<usize>(), 12, "{snapshot:#?}");
-    assert_eq!(deletion.values().sum::<usize>(), 4, "{deletion:#?}");
+    let processes = stage.four_processes();
+    let costs = journey(&stage, &plane, processes).await;
+    // Decision 12: ten with one GET and, since it is ready later, two more.
+    costs.must_be(12);
+    stage.nothing_denied(&plane);
 }
 
 #[tokio::test]
 async fn the_examples_work_under_our_roles() {
-    let Some(plane) = shared::control_plane(LAYER).await else {
+    let Some((plane, stage)) = set("our-roles", OURS, false).await else {
         return;
     };
-    let Some(stage) = Stage::new(&plane, LAYER, "our-roles", OURS).await else {
+    let processes = stage.four_processes();
+    let costs = journey(&stage, &plane, processes).await;
+    // Decision 12: nine without a GET and, since it is ready later, two more.
+    costs.must_be(11);
+    stage.nothing_denied(&plane);
+    stage.nothing_granted_in_vain(&plane, &RARE).await;
+}
+
+#[tokio::test]
+async fn the_examples_work_in_one_process() {
+    let Some((plane, stage)) = set("one-process", OURS, true).await else {
         return;
     };
-    let processes = three_processes(&stage);
-    examples(&stage, &plane).await;
-    leases_are_given_back(&stage, processes).await;
-    let (snapshot, deletion) = costs(&stage, &plane);
-    assert_eq!(snapshot.values().sum::<usize>(), 11, "{snapshot:#?}");
-    assert_eq!(deletion.values().sum::<usize>(), 4, "{deletion:#?}");
+    let process = stage.one_process();
+    let costs = journey(&stage, &plane, vec![process]).await;
+    costs.must_be(9);
+    stage.nothing_denied(&plane);
 }
 
-fn three_processes(stage: &Stage) -> Vec<Process> {
-    vec![
-        stage.snapshot_controller(&[]),
-        stage.csi_snapshotter(&[]),
-        stage.driver(),
-    ]
-}
-
-/// The claim, the snapshot, the import, and the deletion of all of it.
-async fn examples(stage: &Stage, plane: &ControlPlane) {
+/// The claim, the snapshot, the import, the deletion of all of it, an expansion, and the end of the processes.
+async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -> Costs {
     let kubectl = plane.kubectl();
-    stage.claim(plane).await;
-    let ready = "--for=jsonpath={.status.readyToUse}=true";
-    let snapshot = stage.example(plane, "05-snapshot", "");
-    kubectl
-        .ok(&["wait", ready, "vs/ebs-volume-snapshot", "--timeout=120s"])
-        .unwrap();
-    stage.nothing_lost_or_doubled().await;
-    let made_before = stage.ec2.snapshot(&stage.volume).unwrap();
-    let import = stage.example(plane, "07-import-snapshot", &made_before);
-    kubectl
-        .ok(&["wait", ready, "vs/static-snapshot", "--timeout=120s"])
-        .unwrap();
-    for (what, path) in [
-        ("vs/ebs-volume-snapshot", "{.status.restoreSize}"),
-        ("vs/static-snapshot", "{.status.restoreSize}"),
-    ] {
-        let jsonpath = format!("jsonpath={path}");
-        assert_eq!(
-            kubectl.ok(&["get", what, "-o", &jsonpath]).unwrap(),
-            "10Gi",
-            "{what}"
-        );
+    for lease in LEASES {
+        stage.has_leader(lease).await;
     }
-    kubectl
-        .ok(&["delete", "-k", &snapshot, "--timeout=120s"])
-        .unwrap();
-    let left: Vec<String> = snapshots(stage);
+    stage.claim(plane).await;
+
+    let begin = stage.begin(plane);
+    let files = stage.example(plane, "05-snapshot", "");
+    let ready = |name| {
+        [
+            "wait",
+            "--for=jsonpath={.status.readyToUse}=true",
+            name,
+            "--timeout=120s",
+        ]
+    };
+    kubectl.ok(&ready("vs/ebs-volume-snapshot")).unwrap();
+    let snapshot = stage.cost(plane, &begin).await;
+    stage.nothing_lost_or_doubled().await;
+
+    let made_before = stage.ec2.snapshot(&stage.volume).unwrap();
+    let begin = stage.begin(plane);
+    let imported = stage.example(plane, "07-import-snapshot", &made_before);
+    kubectl.ok(&ready("vs/static-snapshot")).unwrap();
+    let import = stage.cost(plane, &begin).await;
+    for name in ["vs/ebs-volume-snapshot", "vs/static-snapshot"] {
+        let size = ["get", name, "-o", "jsonpath={.status.restoreSize}"];
+        assert_eq!(kubectl.ok(&size).unwrap(), "10Gi", "{name}");
+    }
+
+    let begin = stage.begin(plane);
+    kubectl.ok(&["delete", "-k", &files, "--timeout=120s"]).unwrap();
+    let deletion = stage.cost(plane, &begin).await;
+    let left = [made_before];
     assert_eq!(
+        stage.snapshots_in_ec2(),
         left,
-        [made_before.as_str()],
         "the EC2 snapshot goes with the object"
     );
-    kubectl.ok(&["delete", "-k", &import, "--timeout=120s"]).unwrap();
-    assert_eq!(snapshots(stage), [made_before], "Retain keeps the EC2 snapshot");
+    kubectl
+        .ok(&["delete", "-k", &imported, "--timeout=120s"])
+        .unwrap();
+    assert_eq!(stage.snapshots_in_ec2(), left, "Retain keeps the EC2 snapshot");
+
+    let expansion = expansion(stage, plane, &stage.growable(1).await[0]).await;
     stage.clear_claims(plane);
     for path in [SNAPSHOTS, CONTENTS] {
         assert_eq!(stage.list(path).await.unwrap().len(), 0, "{path}");
     }
-    stage.nothing_denied(plane);
-}
-
-fn snapshots(stage: &Stage) -> Vec<String> {
-    let state = stage.ec2.state().unwrap();
-    state.snapshots.into_iter().map(|one| one.id).collect()
+    leases_are_given_back(stage, processes).await;
+    Costs {
+        snapshot,
+        import,
+        deletion,
+        expansion,
+    }
 }
 
 async fn leases_are_given_back(stage: &Stage, processes: Vec<Process>) {
     journey::terminate(processes).await;
-    for lease in [
-        "snapshot-controller-leader",
-        "external-snapshotter-leader-ebs-csi-aws-com",
-    ] {
-        assert_eq!(stage.holder(lease).await.as_deref(), Some(""), "{lease}");
+    for lease in LEASES {
+        assert_eq!(
+            stage.holder(lease).await.as_deref(),
+            Some(""),
+            "{lease} is given back"
+        );
     }
 }
 
-/// Requests for making the snapshot of the example, and for deleting it, by action. Watches, leases, events and the
-/// access review are not counted, and nothing of the import.
-fn costs(stage: &Stage, plane: &ControlPlane) -> (BTreeMap<String, usize>, BTreeMap<String, usize>) {
-    let counted = |record: &&Record| {
-        !matches!(record.verb.as_str(), "list" | "watch")
-            && !matches!(
-                record.resource.as_str(),
-                "leases" | "events" | "selfsubjectaccessreviews"
-            )
-            && !record.name.starts_with("static-snapshot")
-    };
-    let deletes = |record: &Record| {
-        record.user == conformance::ADMIN && record.verb == "delete" && record.name == "ebs-volume-snapshot"
-    };
-    let all = plane.audit().since(stage.begun).unwrap();
-    let deleted_at = all.iter().find(|record| deletes(record)).unwrap().received_at;
-    let mut costs = (BTreeMap::new(), BTreeMap::new());
-    for record in stage.requests(plane).iter().filter(counted) {
-        let cost = if record.received_at < deleted_at {
-            &mut costs.0
-        } else {
-            &mut costs.1
-        };
-        *cost.entry(record.action()).or_default() += 1;
-    }
-    costs
+async fn expansion(stage: &Stage, plane: &ControlPlane, claim: &Growable) -> Cost {
+    let begin = stage.begin(plane);
+    let wish = r#"{"spec":{"resources":{"requests":{"storage":"12Gi"}}}}"#;
+    plane
+        .kubectl()
+        .ok(&["patch", "pvc", &claim.name, "-p", wish])
+        .unwrap();
+    stage.waits_for_node(claim, 12).await;
+    stage.all_grown(std::slice::from_ref(claim), 12).await;
+    stage.cost(plane, &begin).await
 }

@@ -1,34 +1,45 @@
 //! What the layers with a running suite share: programs, examples, waiting, and what must hold at the end.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use conformance::{ControlPlane, Ec2Process, Hand, Mark, Process, Record, Suite, User, until};
+use conformance::{ControlPlane, Ec2Process, Hand, Mark, Process, Suite, User, until};
 use serde_json::{Value, json};
 
 use crate::shared::{self, PATIENCE};
 
 pub const SNAPSHOTS: &str = "/apis/snapshot.storage.k8s.io/v1/namespaces/default/volumesnapshots";
 pub const CONTENTS: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents";
+/// Functions that speak to the API server, each with its service account.
+pub const FUNCTIONS: [&str; 3] = ["snapshot-controller", "csi-snapshotter", "csi-resizer"];
+/// The service account of all of them in one process.
+pub const ONE_PROCESS: &str = "controller";
+/// The leases of the functions.
+pub const LEASES: [&str; 3] = [
+    "snapshot-controller-leader",
+    "external-snapshotter-leader-ebs-csi-aws-com",
+    "external-resizer-ebs-csi-aws-com",
+];
 /// The volume that the examples name.
 const EXAMPLE_VOLUME: &str = "vol-0123456789abcdef0";
 /// The snapshot that the examples name.
 const EXAMPLE_SNAPSHOT: &str = "snap-0123456789abcdef0";
 
-/// Roles: the file, and the namespace of their service accounts.
+/// Roles: the files, and the namespace of their service accounts.
 #[derive(Clone, Copy)]
 pub struct Roles {
-    pub file: &'static str,
+    pub files: &'static [&'static str],
     pub namespace: &'static str,
 }
 
 pub const UPSTREAM: Roles = Roles {
-    file: "conformance/roles/upstream.yaml",
+    files: &["conformance/roles/upstream.yaml"],
     namespace: "kube-system",
 };
 pub const OURS: Roles = Roles {
-    file: "deploy/rbac.yaml",
+    files: &["deploy/rbac.yaml", "deploy/rbac-controller.yaml"],
     namespace: "slackwater",
 };
 
@@ -47,6 +58,17 @@ pub struct Stage {
 impl Stage {
     /// None, with a line that says so, when the binary was not built.
     pub async fn new(plane: &ControlPlane, layer: &str, name: &str, roles: Roles) -> Option<Self> {
+        Self::with_ec2(plane, layer, name, roles, false).await
+    }
+
+    /// The same; all of EC2 is done at once where `instant`.
+    pub async fn with_ec2(
+        plane: &ControlPlane,
+        layer: &str,
+        name: &str,
+        roles: Roles,
+        instant: bool,
+    ) -> Option<Self> {
         let program = match conformance::slackwater() {
             Ok(program) => program,
             Err(error) => {
@@ -54,18 +76,17 @@ impl Stage {
                 return None;
             }
         };
-        let ec2 = Ec2Process::start(plane.keeper(), plane.folder(), false).unwrap();
+        let ec2 = Ec2Process::start(plane.keeper(), plane.folder(), instant).unwrap();
         let suite = Suite::new(plane.keeper(), plane.folder(), name, &ec2).unwrap();
         let mut users = BTreeMap::new();
-        for function in ["snapshot-controller", "csi-snapshotter", "csi-resizer"] {
+        for function in FUNCTIONS.iter().chain(&[ONE_PROCESS]) {
             let user = plane.service_account(roles.namespace, function).await.unwrap();
-            users.insert(function, user);
+            users.insert(*function, user);
         }
-        let file = shared::repository().join(roles.file);
-        plane
-            .kubectl()
-            .ok(&["apply", "-f", file.to_str().unwrap()])
-            .unwrap();
+        for file in roles.files {
+            let file = path(&shared::repository().join(file));
+            plane.kubectl().ok(&["apply", "-f", &file]).unwrap();
+        }
         let volume = ec2.volume("us-east-1a", 10).unwrap();
         Some(Self {
             volume,
@@ -79,9 +100,16 @@ impl Stage {
         })
     }
 
-    /// The driver.
+    /// The driver's controller, with the flags of the EBS chart.
     pub fn driver(&self) -> Process {
-        self.suite.start(&self.suite.driver(&self.program)).unwrap()
+        let flags = [
+            "--batching=true",
+            "--logging-format=text",
+            "--user-agent-extra=helm",
+            "--v=2",
+        ];
+        let launch = self.suite.driver(&self.program).args(flags);
+        self.suite.start(&launch).unwrap()
     }
 
     /// The snapshot-controller, with upstream's flags.
@@ -89,7 +117,12 @@ impl Stage {
         let user = &self.users["snapshot-controller"];
         let launch = self
             .suite
-            .mode("snapshot-controller", &self.program, &user.kubeconfig, &["--v=5"])
+            .mode(
+                "snapshot-controller",
+                &self.program,
+                &user.kubeconfig,
+                &["--v=5", "--http-endpoint=127.0.0.1:0"],
+            )
             .args(self.election())
             .args(more);
         self.suite.start(&launch).unwrap()
@@ -104,10 +137,78 @@ impl Stage {
                 "csi-snapshotter",
                 &self.program,
                 &user.kubeconfig,
-                &["--extra-create-metadata", "--worker-threads=100", "--v=5"],
+                &[
+                    "--extra-create-metadata",
+                    "--kube-api-qps=20",
+                    "--kube-api-burst=100",
+                    "--worker-threads=100",
+                    "--retry-interval-max=30m",
+                    "--v=2",
+                ],
             )
             .args(self.election())
             .args(more);
+        self.suite.start(&launch).unwrap()
+    }
+
+    /// The csi-resizer, with the flags of the EBS chart.
+    pub fn csi_resizer(&self, more: &[&str]) -> Process {
+        let user = &self.users["csi-resizer"];
+        let launch = self
+            .suite
+            .sidecar(
+                "csi-resizer",
+                &self.program,
+                &user.kubeconfig,
+                &[
+                    "--timeout=60s",
+                    "--extra-modify-metadata",
+                    "--kube-api-qps=20",
+                    "--kube-api-burst=100",
+                    "--workers=100",
+                    "--retry-interval-max=30m",
+                    "--http-endpoint=127.0.0.1:0",
+                    "--v=2",
+                ],
+            )
+            .args(self.election())
+            .args(more);
+        self.suite.start(&launch).unwrap()
+    }
+
+    /// All four functions, each in a process of its own.
+    pub fn four_processes(&self) -> Vec<Process> {
+        vec![
+            self.snapshot_controller(&[]),
+            self.csi_snapshotter(&[]),
+            self.csi_resizer(&[]),
+            self.driver(),
+        ]
+    }
+
+    /// All four functions in one process.
+    pub fn one_process(&self) -> Process {
+        let user = &self.users[ONE_PROCESS];
+        let functions = "--functions=driver,snapshot-controller,csi-snapshotter,csi-resizer";
+        let launch = self
+            .suite
+            .mode(
+                "controller",
+                &self.program,
+                &user.kubeconfig,
+                &[functions, "--v=2"],
+            )
+            .args([format!(
+                "--driver.endpoint=unix://{}",
+                self.suite.socket().display()
+            )])
+            .args(
+                ["driver"]
+                    .iter()
+                    .chain(&FUNCTIONS)
+                    .map(|function| format!("--{function}.http-endpoint=127.0.0.1:0")),
+            )
+            .args(self.election());
         self.suite.start(&launch).unwrap()
     }
 
@@ -147,8 +248,8 @@ impl Stage {
         plane.kubectl().ok(&args).unwrap();
     }
 
-    /// The class of the example and snapshots `s-0` and on of its claim.
-    pub async fn snapshots(&self, count: usize) {
+    /// The class of the example.
+    pub async fn class(&self) {
         let class = json!({
             "apiVersion": "snapshot.storage.k8s.io/v1",
             "kind": "VolumeSnapshotClass",
@@ -157,19 +258,25 @@ impl Stage {
             "deletionPolicy": "Delete",
         });
         let classes = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses";
-        self.hand.create(classes, &class).await.unwrap();
-        for number in 0..count {
-            self.snapshot(&format!("s-{number}")).await;
+        let made = self.hand.create(classes, &class).await.unwrap();
+        made.ok(classes).unwrap();
+    }
+
+    /// Snapshots `s-0` and so on of the claims `grow-0` and so on: EC2 limits how many there are of a volume.
+    pub async fn snapshots(&self, numbers: Range<usize>) {
+        for number in numbers {
+            self.snapshot(&format!("s-{number}"), &format!("grow-{number}"))
+                .await;
         }
     }
 
-    pub async fn snapshot(&self, name: &str) {
+    async fn snapshot(&self, name: &str, claim: &str) {
         let snapshot = json!({
             "apiVersion": "snapshot.storage.k8s.io/v1",
             "kind": "VolumeSnapshot",
             "metadata": { "name": name },
             "spec": {
-                "source": { "persistentVolumeClaimName": "ebs-claim" },
+                "source": { "persistentVolumeClaimName": claim },
                 "volumeSnapshotClassName": "csi-aws-vsc",
             },
         });
@@ -204,10 +311,20 @@ impl Stage {
         handles.sort();
         let snapshots = self.list(SNAPSHOTS).await.unwrap();
         assert_eq!(handles.len(), snapshots.len(), "one content a snapshot");
-        let state = self.ec2.state().unwrap();
-        let mut there: Vec<String> = state.snapshots.into_iter().map(|one| one.id).collect();
+        let mut there = self.snapshots_in_ec2();
         there.sort();
         assert_eq!(there, handles, "one EC2 snapshot a content");
+    }
+
+    /// EC2 was asked for each snapshot and each new size once.
+    pub fn no_call_twice(&self, snapshots: usize, expansions: usize) {
+        let counts = self.ec2.counts().unwrap();
+        let count = |action| counts.get(action).copied().unwrap_or_default();
+        assert_eq!(
+            (count("CreateSnapshot"), count("ModifyVolume")),
+            (snapshots as u64, expansions as u64),
+            "calls of CreateSnapshot and ModifyVolume: {counts:?}"
+        );
     }
 
     /// Deletes all, and waits until nothing is left, in EC2 neither.
@@ -230,28 +347,24 @@ impl Stage {
 
     pub fn clear_claims(&self, plane: &ControlPlane) {
         let kubectl = plane.kubectl();
-        for kind in ["pvc", "pv"] {
+        for kind in ["pvc", "pv", "storageclass"] {
             kubectl.ok(&["delete", kind, "--all", "--timeout=120s"]).unwrap();
         }
     }
 
-    /// Our requests since the beginning.
-    pub fn requests(&self, plane: &ControlPlane) -> Vec<Record> {
-        let ours = |record: &Record| self.users.values().any(|user| user.name == record.user);
-        let records = plane.audit().since(self.begun).unwrap();
-        records.into_iter().filter(ours).collect()
+    /// Waits until somebody leads.
+    pub async fn has_leader(&self, lease: &str) {
+        until(&format!("somebody holds {lease}"), PATIENCE, async || {
+            self.holder(lease).await.filter(|holder| !holder.is_empty())
+        })
+        .await
+        .unwrap();
     }
 
-    /// Fails when one of our requests was denied.
-    pub fn nothing_denied(&self, plane: &ControlPlane) {
-        let requests = self.requests(plane);
-        assert!(!requests.is_empty(), "the audit log knows our users");
-        let denied: Vec<String> = requests
-            .iter()
-            .filter(|record| record.is_denied())
-            .map(|record| format!("{}: {}", record.user, record.action()))
-            .collect();
-        assert!(denied.is_empty(), "denied: {denied:#?}");
+    /// The IDs of all EC2 snapshots.
+    pub fn snapshots_in_ec2(&self) -> Vec<String> {
+        let state = self.ec2.state().unwrap();
+        state.snapshots.into_iter().map(|one| one.id).collect()
     }
 
     pub async fn holder(&self, lease: &str) -> Option<String> {

@@ -12,9 +12,11 @@
 mod corpus;
 mod definitions;
 mod drop_in;
+mod expansion;
 mod faults;
 mod journey;
 mod moto;
 mod replicas;
+mod requests;
 mod sanity;
 mod shared;

@@ -4,14 +4,10 @@ use std::time::{Duration, Instant};
 
 use conformance::{Process, Suite, until};
 
-use crate::journey::{OURS, Stage};
+use crate::journey::{self, LEASES, OURS, Stage};
 use crate::shared::{self, PATIENCE, say};
 
 const LAYER: &str = "7 two replicas";
-const LEASES: [&str; 2] = [
-    "snapshot-controller-leader",
-    "external-snapshotter-leader-ebs-csi-aws-com",
-];
 /// Short, so that the test is.
 const ELECTION: [&str; 3] = [
     "--leader-election-lease-duration=6s",
@@ -21,8 +17,10 @@ const ELECTION: [&str; 3] = [
 /// The lease, two tries of a candidate, and as much again for a busy machine.
 const HAND_OVER: Duration = Duration::from_secs(16);
 const COUNT: usize = 10;
+const EXPANSIONS: usize = 4;
+const GIB: u32 = 12;
 
-/// A pod: the driver and both controllers, on a socket and under a host name of their own.
+/// A pod: the driver and the controllers, on a socket and under a host name of their own.
 fn pod(stage: &Stage, plane: &shared::Guard, host: &str) -> Vec<Process> {
     let suite = Suite::new(plane.keeper(), stage.suite.folder(), host, &stage.ec2).unwrap();
     let election = || ELECTION.map(str::to_owned).into_iter().chain(stage.election());
@@ -34,18 +32,19 @@ fn pod(stage: &Stage, plane: &shared::Guard, host: &str) -> Vec<Process> {
             &[],
         )
         .args(election());
-    let sidecar = suite
-        .sidecar(
-            "csi-snapshotter",
-            &stage.program,
-            &stage.users["csi-snapshotter"].kubeconfig,
-            &[],
-        )
-        .args(election());
-    [suite.driver(&stage.program), controller, sidecar]
-        .into_iter()
-        .map(|launch| suite.start(&Suite::on_host(host, launch)).unwrap())
-        .collect()
+    let sidecar = |name: &str| {
+        suite
+            .sidecar(name, &stage.program, &stage.users[name].kubeconfig, &[])
+            .args(election())
+    };
+    let launches = [
+        suite.driver(&stage.program),
+        controller,
+        sidecar("csi-snapshotter"),
+        sidecar("csi-resizer"),
+    ];
+    let start = |launch| suite.start(&Suite::on_host(host, launch)).unwrap();
+    launches.into_iter().map(start).collect()
 }
 
 #[tokio::test]
@@ -56,7 +55,9 @@ async fn the_second_replica_takes_over_from_a_killed_leader_and_nothing_is_done_
     let Some(stage) = Stage::new(&plane, LAYER, "replicas", OURS).await else {
         return;
     };
-    stage.claim(&plane).await;
+    stage.class().await;
+    let mut growable = stage.growable(COUNT).await;
+    growable.truncate(EXPANSIONS);
     let mut first = pod(&stage, &plane, "replica-1");
     until("the first replica leads", PATIENCE, async || {
         for process in &mut first {
@@ -66,10 +67,13 @@ async fn the_second_replica_takes_over_from_a_killed_leader_and_nothing_is_done_
     })
     .await
     .unwrap();
-    let _second = pod(&stage, &plane, "replica-2");
-    stage.snapshots(COUNT).await;
+    let second = pod(&stage, &plane, "replica-2");
+    stage.snapshots(0..COUNT).await;
+    stage.grow(&growable, GIB).await;
     until("EC2 is at work", PATIENCE, async || {
-        (!stage.ec2.state().unwrap().snapshots.is_empty()).then_some(())
+        let counts = stage.ec2.counts().unwrap();
+        let begun = |action| counts.contains_key(action);
+        (begun("CreateSnapshot") && begun("ModifyVolume")).then_some(())
     })
     .await
     .unwrap();
@@ -87,14 +91,12 @@ async fn the_second_replica_takes_over_from_a_killed_leader_and_nothing_is_done_
         killed_at.elapsed().as_secs_f64()
     ));
     stage.all_ready(COUNT).await;
+    stage.all_grown(&growable, GIB).await;
     stage.nothing_lost_or_doubled().await;
-    assert_eq!(
-        stage.ec2.counts().unwrap()["CreateSnapshot"],
-        COUNT as u64,
-        "one CreateSnapshot a snapshot"
-    );
+    stage.no_call_twice(COUNT, EXPANSIONS);
     stage.clear(&plane).await;
     stage.nothing_denied(&plane);
+    journey::terminate(second).await;
 }
 
 async fn all_held_by(stage: &Stage, host: &str) -> bool {

@@ -38,6 +38,10 @@ impl DerefMut for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What a failed test leaves behind must not fail the next one.
+            *self.plane = None;
+        }
         let name = std::thread::current().name().unwrap_or_default().to_owned();
         let seconds = self.begun.elapsed().as_secs_f64();
         say(&format!("layer {}: {name} took {seconds:.1} s", self.layer));

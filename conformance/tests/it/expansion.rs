@@ -1,0 +1,209 @@
+//! Expansion of claims: what the user does, and the node's half in the kubelet's place.
+
+use std::time::Duration;
+
+use conformance::{Patch, until};
+use serde_json::{Value, json};
+
+use crate::journey::Stage;
+use crate::shared::PATIENCE;
+
+pub const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
+pub const VOLUMES: &str = "/api/v1/persistentvolumes";
+const CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
+/// Decision 33: only a claim with a class that allows it can grow.
+const CLASS: &str = "growable";
+const GIB: u32 = 10;
+/// Kept on the volume from the controller's half to the end of the node's.
+const FORMER_SIZE: &str = "volume.alpha.kubernetes.io/pre-resize-capacity";
+
+/// A claim that can grow, on an EBS volume of its own. The PersistentVolume has the claim's name.
+#[derive(Clone, Debug)]
+pub struct Growable {
+    pub name: String,
+    pub volume: String,
+}
+
+impl Growable {
+    fn claim(&self) -> String {
+        format!("{CLAIMS}/{}", self.name)
+    }
+
+    fn persistent_volume(&self) -> String {
+        format!("{VOLUMES}/{}", self.name)
+    }
+}
+
+impl Stage {
+    /// Claims `grow-0` and on, bound by kube-controller-manager.
+    pub async fn growable(&self, count: usize) -> Vec<Growable> {
+        let class = json!({
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": { "name": CLASS },
+            "provisioner": "ebs.csi.aws.com",
+            "allowVolumeExpansion": true,
+        });
+        let made = self.hand.create(CLASSES, &class).await.unwrap();
+        made.ok(CLASSES).unwrap();
+        let mut claims = Vec::new();
+        for number in 0..count {
+            let claim = Growable {
+                name: format!("grow-{number}"),
+                volume: self.ec2.volume("us-east-1a", GIB).unwrap(),
+            };
+            for (path, object) in [(VOLUMES, volume(&claim)), (CLAIMS, request(&claim))] {
+                self.hand.create(path, &object).await.unwrap().ok(path).unwrap();
+            }
+            claims.push(claim);
+        }
+        for claim in &claims {
+            until(&format!("{} is bound", claim.name), PATIENCE, async || {
+                let object = self.object(&claim.claim()).await?;
+                (object["status"]["phase"] == "Bound").then_some(())
+            })
+            .await
+            .unwrap();
+        }
+        claims
+    }
+
+    /// Asks for this size.
+    pub async fn grow(&self, claims: &[Growable], gib: u32) {
+        let wish = json!({ "spec": { "resources": { "requests": { "storage": format!("{gib}Gi") } } } });
+        for claim in claims {
+            let path = claim.claim();
+            self.hand
+                .patch(&path, Patch::Merge, &wish)
+                .await
+                .unwrap()
+                .ok(&path)
+                .unwrap();
+        }
+    }
+
+    /// Waits until the controller's half is done: the volume has grown, and the claim waits for its node.
+    pub async fn waits_for_node(&self, claim: &Growable, gib: u32) {
+        until("the claim waits for its node", PATIENCE, async || {
+            let object = self.object(&claim.claim()).await?;
+            let status = &object["status"];
+            let stage = &status["allocatedResourceStatuses"]["storage"];
+            (stage == "NodeResizePending" && has_condition(status, "FileSystemResizePending")).then_some(())
+        })
+        .await
+        .unwrap();
+        let object = self.object(&claim.claim()).await.unwrap();
+        let size = format!("{gib}Gi");
+        assert_eq!(object["status"]["allocatedResources"]["storage"], size.as_str());
+        assert_eq!(
+            object["status"]["capacity"]["storage"], "10Gi",
+            "not before the node has grown the file system"
+        );
+        let volume = self.object(&claim.persistent_volume()).await.unwrap();
+        assert_eq!(volume["spec"]["capacity"]["storage"], size.as_str());
+        assert_eq!(volume["metadata"]["annotations"][FORMER_SIZE], "10Gi");
+    }
+
+    /// Plays the kubelet until all claims have this size and nothing is left of the expansion.
+    pub async fn all_grown(&self, claims: &[Growable], gib: u32) {
+        let size = format!("{gib}Gi");
+        until(&format!("all claims have {size}"), PATIENCE, async || {
+            let mut grown = 0;
+            for claim in claims {
+                let object = self.object(&claim.claim()).await?;
+                self.node_half(&object, &claim.claim()).await?;
+                let volume = self.object(&claim.persistent_volume()).await?;
+                let status = &object["status"];
+                let done = status["capacity"]["storage"] == size.as_str()
+                    && status["allocatedResourceStatuses"].is_null()
+                    && !has_condition(status, "Resizing")
+                    && volume["spec"]["capacity"]["storage"] == size.as_str()
+                    && volume["metadata"]["annotations"][FORMER_SIZE].is_null();
+                grown += usize::from(done);
+            }
+            if grown < claims.len() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            (grown == claims.len()).then_some(())
+        })
+        .await
+        .unwrap();
+        let state = self.ec2.state().unwrap();
+        for claim in claims {
+            let volume = state.volumes.iter().find(|volume| volume.id == claim.volume);
+            assert_eq!(volume.unwrap().gib, gib, "{}", claim.name);
+        }
+    }
+
+    /// The node's half, when it is due: in progress, then done. A conflict is left for the next look.
+    async fn node_half(&self, claim: &Value, path: &str) -> Option<()> {
+        let status = &claim["status"];
+        if status["allocatedResourceStatuses"]["storage"] != "NodeResizePending" {
+            return Some(());
+        }
+        let begin = json!({
+            "metadata": { "resourceVersion": claim["metadata"]["resourceVersion"] },
+            "status": { "allocatedResourceStatuses": { "storage": "NodeResizeInProgress" } },
+        });
+        let path = format!("{path}/status");
+        let answer = self.hand.patch(&path, Patch::Merge, &begin).await.ok()?;
+        if answer.status == 409 {
+            return Some(());
+        }
+        let begun = answer.ok(&path).unwrap();
+        // The resizer writes nothing while the node is at work: only others' edits may collide here.
+        let end = json!({
+            "metadata": { "uid": begun["metadata"]["uid"] },
+            "status": {
+                "capacity": { "storage": begun["status"]["allocatedResources"]["storage"] },
+                "allocatedResourceStatuses": null,
+                "conditions": null,
+            },
+        });
+        let answer = self.hand.patch(&path, Patch::Merge, &end).await.ok()?;
+        answer.ok(&path).unwrap();
+        Some(())
+    }
+
+    /// The object at a path; none while it, or the API server, is away.
+    async fn object(&self, path: &str) -> Option<Value> {
+        self.hand.find(path).await.ok()?
+    }
+}
+
+fn has_condition(status: &Value, kind: &str) -> bool {
+    let conditions = status["conditions"].as_array();
+    conditions.is_some_and(|all| {
+        all.iter()
+            .any(|one| one["type"] == kind && one["status"] == "True")
+    })
+}
+
+fn volume(claim: &Growable) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": { "name": claim.name },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "capacity": { "storage": format!("{GIB}Gi") },
+            "csi": { "driver": "ebs.csi.aws.com", "fsType": "ext4", "volumeHandle": claim.volume },
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": CLASS,
+        },
+    })
+}
+
+fn request(claim: &Growable) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": { "name": claim.name },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": { "requests": { "storage": format!("{GIB}Gi") } },
+            "storageClassName": CLASS,
+            "volumeName": claim.name,
+        },
+    })
+}

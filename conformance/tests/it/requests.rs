@@ -1,0 +1,188 @@
+//! What our processes asked of the API server: how often, and with which of their rights.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use conformance::{ControlPlane, Mark, Record, until};
+
+use crate::journey::{FUNCTIONS, Stage};
+use crate::shared::PATIENCE;
+
+/// So long without a request, and the work is done.
+const SILENCE: Duration = Duration::from_millis(1500);
+
+/// Requests of all our processes for one operation. Watches, leases and access reviews are not counted.
+#[derive(Debug)]
+pub struct Cost {
+    /// By action, without events.
+    pub requests: BTreeMap<String, usize>,
+    /// Objects and names, one for each event that was written.
+    pub events: Vec<String>,
+    /// Calls of EC2 by action, without those that only read.
+    pub ec2: BTreeMap<String, u64>,
+}
+
+impl Cost {
+    /// Fails, and shows all, when the numbers differ.
+    pub fn must_be(&self, what: &str, requests: usize, events: usize, ec2: &[(&str, u64)]) {
+        let ec2: BTreeMap<String, u64> = ec2
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count))
+            .collect();
+        let counted = (self.total(), self.events.len(), &self.ec2);
+        assert_eq!(
+            counted,
+            (requests, events, &ec2),
+            "requests, events and EC2 calls of {what}: {self:#?}"
+        );
+    }
+
+    pub fn total(&self) -> usize {
+        self.requests.values().sum()
+    }
+}
+
+/// Where a count begins.
+pub struct Begin {
+    mark: Mark,
+    ec2: BTreeMap<String, u64>,
+}
+
+impl Stage {
+    pub fn begin(&self, plane: &ControlPlane) -> Begin {
+        Begin {
+            mark: plane.audit().mark(),
+            ec2: self.ec2.counts().unwrap(),
+        }
+    }
+
+    /// What was asked since then, once there is nothing more to ask.
+    pub async fn cost(&self, plane: &ControlPlane, begin: &Begin) -> Cost {
+        let seen = || {
+            self.requests_since(plane, begin.mark)
+                .iter()
+                .filter(|one| is_counted(one))
+                .count()
+        };
+        let mut before = seen();
+        until("all is done", PATIENCE, async || {
+            tokio::time::sleep(SILENCE).await;
+            let now = seen();
+            std::mem::replace(&mut before, now).eq(&now).then_some(())
+        })
+        .await
+        .unwrap();
+        let (mut requests, mut events) = (BTreeMap::new(), Vec::new());
+        for record in self
+            .requests_since(plane, begin.mark)
+            .iter()
+            .filter(|one| is_counted(one))
+        {
+            if record.resource == "events" {
+                events.push(format!("{} {}", record.verb, record.name));
+            } else {
+                *requests.entry(record.action()).or_default() += 1;
+            }
+        }
+        let changed = |(action, count): (String, u64)| {
+            let before = begin.ec2.get(&action).copied().unwrap_or_default();
+            (!action.starts_with("Describe") && count > before).then(|| (action, count - before))
+        };
+        let ec2 = self
+            .ec2
+            .counts()
+            .unwrap()
+            .into_iter()
+            .filter_map(changed)
+            .collect();
+        Cost {
+            requests,
+            events,
+            ec2,
+        }
+    }
+
+    /// Our requests since the beginning.
+    pub fn requests(&self, plane: &ControlPlane) -> Vec<Record> {
+        self.requests_since(plane, self.begun)
+    }
+
+    fn requests_since(&self, plane: &ControlPlane, mark: Mark) -> Vec<Record> {
+        let ours = |record: &Record| self.users.values().any(|user| user.name == record.user);
+        let records = plane.audit().since(mark).unwrap();
+        records.into_iter().filter(ours).collect()
+    }
+
+    /// Fails when one of our requests was denied.
+    pub fn nothing_denied(&self, plane: &ControlPlane) {
+        let requests = self.requests(plane);
+        assert!(!requests.is_empty(), "the audit log knows our users");
+        let denied: BTreeSet<String> = requests
+            .iter()
+            .filter(|record| record.is_denied())
+            .map(|record| format!("{}: {}", record.user, record.action()))
+            .collect();
+        assert!(denied.is_empty(), "denied: {denied:#?}");
+    }
+
+    /// Fails when a function has a right that it has not used, other than `rare`.
+    pub async fn nothing_granted_in_vain(&self, plane: &ControlPlane, rare: &[(&str, &str)]) {
+        let requests = self.requests(plane);
+        for function in FUNCTIONS {
+            let user = &self.users[function].name;
+            let used: BTreeSet<String> = requests
+                .iter()
+                .filter(|record| record.user == *user)
+                .map(|record| format!("{} {}", record.verb, record.what()))
+                .collect();
+            let spare = |right: &&String| {
+                // Older API servers have no watch that begins with a list.
+                let watched = right.strip_prefix("list ").map(|what| format!("watch {what}"));
+                !used.contains(*right)
+                    && !watched.is_some_and(|watch| used.contains(&watch))
+                    && !rare.contains(&(function, right.as_str()))
+            };
+            let granted = self.granted(function).await;
+            let vain: Vec<&String> = granted.iter().filter(spare).collect();
+            assert!(
+                vain.is_empty(),
+                "{function} has rights that it does not use: {vain:#?}"
+            );
+        }
+    }
+
+    /// Verb and resource of each right of a function, by our roles.
+    async fn granted(&self, function: &str) -> BTreeSet<String> {
+        let base = "/apis/rbac.authorization.k8s.io/v1";
+        let name = format!("slackwater-{function}");
+        let mut granted = BTreeSet::new();
+        for path in [
+            format!("{base}/clusterroles/{name}"),
+            format!("{base}/namespaces/{}/roles/{name}", self.roles.namespace),
+        ] {
+            let role = self.hand.get(&path).await.unwrap().ok(&path).unwrap();
+            for rule in role["rules"].as_array().unwrap() {
+                for resource in rule["resources"].as_array().unwrap() {
+                    for verb in rule["verbs"].as_array().unwrap() {
+                        let [verb, resource] = [verb, resource].map(|text| text.as_str().unwrap());
+                        granted.insert(format!("{verb} {resource}"));
+                    }
+                }
+            }
+        }
+        granted
+    }
+}
+
+fn is_counted(record: &Record) -> bool {
+    // Events about leases are named after them.
+    let of_lease = [
+        "snapshot-controller-leader.",
+        "external-snapshotter-leader-",
+        "external-resizer-",
+    ];
+    let follows = matches!(record.verb.as_str(), "list" | "watch");
+    let apart = matches!(record.resource.as_str(), "leases" | "selfsubjectaccessreviews");
+    let election = record.resource == "events" && of_lease.iter().any(|lease| record.name.starts_with(lease));
+    !(follows || apart || election)
+}

@@ -25,6 +25,7 @@ mod collector;
 pub(crate) mod csi_volume;
 pub(crate) mod events;
 mod expansion;
+pub(crate) mod nodes;
 mod options;
 mod protection;
 pub(crate) mod users;

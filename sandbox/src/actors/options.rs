@@ -18,3 +18,19 @@ pub struct Options {
     /// For the back-off; a fixed seed where absent.
     pub random: Option<Random>,
 }
+
+impl Options {
+    /// The same with the controller service of a driver: its volumes are attached before they are mounted.
+    #[must_use]
+    pub fn with_attacher(mut self, driver: &str, controller: Channel) -> Self {
+        self.attachers.insert(driver.to_owned(), controller);
+        self
+    }
+
+    /// The same with a node.
+    #[must_use]
+    pub fn with_node(mut self, node: Node) -> Self {
+        self.nodes.push(node);
+        self
+    }
+}

@@ -232,10 +232,10 @@ impl Workloads {
             "spec": {},
         });
         attempt(self.store.create(NODES, node));
-        let ready = json!([{"type": "Ready", "status": "True", "reason": "KubeletReady", "lastTransitionTime": self.now()}]);
+        let now = self.now();
         attempt(
             self.store
-                .update_status(NODES, "", NODE, |node| set(node, "/status", "conditions", ready)),
+                .update_status(NODES, "", NODE, |node| super::nodes::ready(node, NODE, &now)),
         );
     }
 

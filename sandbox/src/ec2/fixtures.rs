@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::Ec2;
 use super::actions::{attachments, create_volume, snapshots};
+use super::disk::Disk;
 use super::errors::Ec2Error;
 use super::model::instance::{Instance, InstanceState};
 use super::model::snapshot::Snapshot;
@@ -90,6 +91,7 @@ impl Ec2 {
                 lock: None,
                 fast_restores: BTreeMap::new(),
                 images: BTreeSet::new(),
+                disk: Disk::default(),
             };
             let id = snapshot.id.clone();
             state.snapshots.insert(id.clone(), snapshot);

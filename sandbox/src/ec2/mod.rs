@@ -15,11 +15,13 @@
 //! | `filters`, `tags` | filters and pages; tags with the time from which they are seen |
 //! | `throttle`, `faults` | `RequestLimitExceeded`; faults on request |
 //! | `service`, `serve` | in process; over HTTP |
+//! | `disk` | what lies on volumes |
 //! | `fixtures`, `view` | what is there from the beginning; what exists, for assertions |
 //!
 //! Its simplifications are in `docs/sandbox.md`.
 
 mod actions;
+mod disk;
 mod errors;
 mod faults;
 mod filters;
@@ -43,6 +45,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use runtime::{Clock, Random};
 
+pub use disk::{AttachedVolume, Disk};
 pub use errors::{Ec2Error, status_of};
 pub use faults::{Fault, When};
 pub use fixtures::OTHER_ACCOUNT;
@@ -150,16 +153,13 @@ impl Ec2 {
     #[must_use]
     pub fn state(&self) -> Ec2State {
         let now = self.clock().now();
-        self.with(|region| {
-            let call = state::Call {
-                now,
-                options: &region.options,
-                random: self.random(),
-                fails_later: false,
-            };
-            region.state.settle(&call);
-            Ec2State::of(&region.state, now)
-        })
+        self.settled(|region| Ec2State::of(&region.state, now))
+    }
+
+    /// Name of the region.
+    #[must_use]
+    pub fn region(&self) -> String {
+        self.with(|region| region.options.region.clone())
     }
 
     /// Changes the options from now on.

@@ -24,7 +24,7 @@ mod checks;
 mod collection;
 mod custom;
 mod delete;
-mod discovery;
+pub(crate) mod discovery;
 mod error;
 mod fields;
 mod format;

@@ -3,9 +3,13 @@
 //! | Module | Subject |
 //! |---|---|
 //! | [`kubelet`] | mounts the volumes of its pods through the node services of drivers, and expands them |
+//! | [`machine`] | an instance of the sandbox's EC2 as a node of its cluster |
+//! | [`memory`] | the devices, file systems and mounts of such an instance, without data |
 //! | [`socket`] | the place where a driver listens, while it comes and goes |
 
 mod kubelet;
+mod machine;
+mod memory;
 mod socket;
 
 use std::collections::BTreeMap;
@@ -13,6 +17,8 @@ use std::collections::BTreeMap;
 use csi::Channel;
 
 pub use self::kubelet::Kubelet;
+pub use self::machine::Machine;
+pub use self::memory::MemoryHost;
 pub use self::socket::Socket;
 
 /// A node with a kubelet.
@@ -22,6 +28,8 @@ pub struct Node {
     pub name: String,
     /// Labels beside those of its drivers' topology.
     pub labels: BTreeMap<String, String>,
+    /// What the cloud calls it, such as `aws:///us-east-1a/i-0a`; empty where it is none's.
+    pub provider_id: String,
     /// The folder of kubelet, below which volumes are mounted.
     pub root: String,
     /// The node services on it, by driver name.
@@ -35,6 +43,7 @@ impl Node {
         Self {
             name: name.to_owned(),
             labels: BTreeMap::new(),
+            provider_id: String::new(),
             root: "/var/lib/kubelet".to_owned(),
             drivers: BTreeMap::new(),
         }

@@ -25,3 +25,4 @@ mod kube_support;
 mod kube_update;
 mod kube_watch;
 mod node_kubelet;
+mod node_memory;

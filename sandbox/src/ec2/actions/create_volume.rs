@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::super::disk::Disk;
 use super::super::errors::Ec2Error;
 use super::super::limits::{self, TypeLimits};
 use super::super::model::after;
@@ -39,6 +40,7 @@ struct Origin {
     snapshot_id: Option<String>,
     source_volume_id: Option<String>,
     initialization_rate: Option<u32>,
+    disk: Disk,
 }
 
 /// Carries out CreateVolume.
@@ -69,6 +71,8 @@ pub(in crate::ec2) fn created<'a>(
     check_rate(rate, snapshot_id.is_some())?;
     let shape = wish.shape(limits::DEFAULT_TYPE, source.as_ref())?;
     let encrypted = wish.encryption.of(source.as_ref(), call)?;
+    let snapshot = snapshot_id.as_ref().and_then(|id| state.snapshots.get(id));
+    let disk = snapshot.map(|snapshot| snapshot.disk.clone()).unwrap_or_default();
     let origin = Origin {
         zone,
         outpost_arn: placement.outpost_arn,
@@ -76,6 +80,7 @@ pub(in crate::ec2) fn created<'a>(
         snapshot_id,
         source_volume_id: None,
         initialization_rate: rate,
+        disk,
     };
     wish.make(state, shape, origin, call)
 }
@@ -118,6 +123,7 @@ pub(in crate::ec2) fn copy(state: &mut State, mut form: Form, call: &Call<'_>) -
         snapshot_id: None,
         source_volume_id: Some(source_id),
         initialization_rate: None,
+        disk: source.disk,
     };
     wish.make(state, shape, origin, call).map(list)
 }
@@ -308,5 +314,6 @@ fn new_volume(
         initialization_rate: origin.initialization_rate,
         initialized_at: after(filled_from, filling),
         snapshot_at: None,
+        disk: origin.disk,
     }
 }

@@ -145,6 +145,7 @@ fn new_snapshot(
         lock: None,
         fast_restores: BTreeMap::new(),
         images: BTreeSet::new(),
+        disk: volume.disk.clone(),
     }
 }
 

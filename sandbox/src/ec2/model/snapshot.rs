@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::super::disk::Disk;
 use super::super::tags::Tags;
 use super::super::xml::Xml;
 use super::percent;
@@ -33,6 +34,8 @@ pub(in crate::ec2) struct Snapshot {
     pub(in crate::ec2) fast_restores: BTreeMap<String, FastRestore>,
     /// The images that are made of it.
     pub(in crate::ec2) images: BTreeSet<String>,
+    /// What lay on the volume.
+    pub(in crate::ec2) disk: Disk,
 }
 
 /// A lock that keeps a snapshot from being deleted.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::super::disk::Disk;
 use super::super::limits::TypeLimits;
 use super::super::options::Zone;
 use super::super::tags::Tags;
@@ -43,6 +44,8 @@ pub(in crate::ec2) struct Volume {
     pub(in crate::ec2) initialized_at: Timestamp,
     /// When its latest snapshot was begun.
     pub(in crate::ec2) snapshot_at: Option<Timestamp>,
+    /// What lies on it.
+    pub(in crate::ec2) disk: Disk,
 }
 
 /// What a modification changes.

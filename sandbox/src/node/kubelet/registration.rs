@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tonic::Status;
 
 use super::Kubelet;
-use crate::actors::{DRIVER_NODES, NODES, attempt, items, set, text};
+use crate::actors::{DRIVER_NODES, NODES, attempt, items, nodes, set, text};
 
 const NODE_ID: &str = "csi.volume.kubernetes.io/nodeid";
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,18 +38,18 @@ impl Kubelet {
         ] {
             labels[label] = json!(value);
         }
-        let node = json!({
+        let mut node = json!({
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {},
         });
+        if !self.node.provider_id.is_empty() {
+            node["spec"]["providerID"] = json!(self.node.provider_id);
+        }
         attempt(self.store.create(NODES, node));
-        let ready = json!([{
-            "type": "Ready", "status": "True", "reason": "KubeletReady",
-            "message": "kubelet is posting ready status", "lastHeartbeatTime": self.now(),
-            "lastTransitionTime": self.now(),
-        }]);
-        attempt(self.store.update_status(NODES, "", name, |node| {
-            set(node, "/status", "conditions", ready);
-        }));
+        let now = self.now();
+        attempt(
+            self.store
+                .update_status(NODES, "", name, |node| nodes::ready(node, name, &now)),
+        );
         let uid = self
             .object(NODES, "", name)
             .map(|node| node["metadata"]["uid"].clone());

@@ -7,6 +7,7 @@ mod expansion;
 mod identity;
 mod network;
 mod nodes;
+mod pods;
 mod replay;
 mod scripted;
 mod snapshots;

@@ -3,20 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use csi::Channel;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
 use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Secret};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use prometheus::Registry;
 use resizer::{Args, Config, Error};
 use runtime::args::Environment;
 use runtime::{Clock, Context, Random, Scope, Watches};
-use sandbox::faults::{Faults, Transport, WatchBody};
+use sandbox::faults::{Faults, transports};
 use sandbox::kube::{ApiServer, AuditRecord};
 use serde_json::{Value, json};
-use tower::{BoxError, ServiceExt as _, service_fn};
 
 use crate::driver::{DRIVER, Driver};
 
@@ -267,10 +262,10 @@ impl World {
 
     /// Starts the function; its calls to the API and to the driver meet `faults`.
     pub fn start_with(&self, faults: Faults) -> Process {
-        let channel = faulty_driver(&self.driver, &faults);
+        let channel = transports::csi(self.driver.routes(), &faults);
         let (scope, registry) = (Scope::new(), Registry::new());
         let (random, clock) = (Random::seeded(2), self.clock.clone());
-        let client = kube::Client::new(faulty_api(&self.api, &faults), "default");
+        let client = kube::Client::new(transports::kubernetes(&self.api, USER, &faults), "default");
         let context = Context {
             client: client.clone(),
             lease_client: client.clone(),
@@ -342,70 +337,4 @@ impl Process {
 
 pub async fn seconds(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-}
-
-/// A body of whatever origin.
-type Answered = UnsyncBoxBody<Bytes, BoxError>;
-
-fn boxed<B>(body: B) -> Answered
-where
-    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    body.map_err(Into::into).boxed_unsync()
-}
-
-fn faulty_api(
-    api: &ApiServer,
-    faults: &Faults,
-) -> impl tower::Service<
-    http::Request<kube::client::Body>,
-    Response = http::Response<Answered>,
-    Error = BoxError,
-    Future: Send,
-> + Clone
-+ Send
-+ use<> {
-    let (api, faults) = (api.service(USER), faults.clone());
-    service_fn(move |request: http::Request<kube::client::Body>| {
-        let (api, faults) = (api.clone(), faults.clone());
-        async move {
-            let (parts, body) = request.into_parts();
-            let request = http::Request::from_parts(parts, body.collect().await?.to_bytes());
-            let send = |request: http::Request<Bytes>| {
-                let api = api.clone();
-                async move {
-                    let response = api.oneshot(request.map(Full::new)).await.unwrap();
-                    Ok(response.map(boxed))
-                }
-            };
-            let refused = |response: http::Response<Bytes>| response.map(|body| boxed(Full::new(body)));
-            let carried = faults.carry(Transport::Kubernetes, request, send, refused).await;
-            let (response, fault) = carried?;
-            Ok(response.map(|body| boxed(WatchBody::new(body, &fault))))
-        }
-    })
-}
-
-fn faulty_driver(driver: &Driver, faults: &Faults) -> Channel {
-    let (routes, faults) = (driver.routes(), faults.clone());
-    let service = service_fn(move |request: http::Request<tonic::body::Body>| {
-        let (routes, faults) = (routes.clone(), faults.clone());
-        async move {
-            let (parts, body) = request.into_parts();
-            let body = body.collect().await?.to_bytes();
-            let request = http::Request::from_parts(parts, body);
-            let send = |request: http::Request<Bytes>| {
-                let routes = routes.clone();
-                async move {
-                    let request = request.map(|body| tonic::body::Body::new(Full::new(body)));
-                    Ok(routes.oneshot(request).await.unwrap())
-                }
-            };
-            let refused = |response: http::Response<Bytes>| {
-                response.map(|body| tonic::body::Body::new(Full::new(body)))
-            };
-            Ok(faults.carry(Transport::Csi, request, send, refused).await?.0)
-        }
-    });
-    Channel::from_service(csi::channel::BoxService::new(service))
 }

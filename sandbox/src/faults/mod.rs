@@ -7,6 +7,7 @@
 
 mod refusal;
 mod schedule;
+pub mod transports;
 mod watch;
 
 use std::future::Future;

@@ -9,5 +9,4 @@ mod leases;
 mod process;
 mod replay;
 mod storm;
-mod transports;
 mod world;

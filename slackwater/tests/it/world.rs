@@ -11,12 +11,10 @@ use runtime::args::Environment;
 use runtime::client::Connection;
 use runtime::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options, SnapshotView};
-use sandbox::faults::Faults;
+use sandbox::faults::{Faults, transports};
 use sandbox::kube::{ApiServer, GroupResource, Store};
 use serde_json::{Value, json};
 use slackwater::controller::{Assembly, ControllerCommand, Function, Outside, Settings, WhenLost};
-
-use crate::transports;
 
 pub const SNAPSHOTS: GroupResource<'_> = GroupResource::new("snapshot.storage.k8s.io", "volumesnapshots");
 pub const CONTENTS: GroupResource<'_> =
@@ -185,16 +183,22 @@ impl World {
         let registries: BTreeMap<_, _> = Function::ALL.map(|function| (function, Registry::new())).into();
         let mut kubernetes = BTreeMap::new();
         for function in CONTROLLERS {
-            let client = transports::kubernetes(&self.api, function.name(), &faults);
+            let client = kube::Client::new(
+                transports::kubernetes(&self.api, function.name(), &faults),
+                "default",
+            );
             let clients = Connection::over(client, None).clients(function.name(), &registries[&function]);
             kubernetes.insert(function, clients.unwrap());
         }
         let channel_faults = faults.clone();
         let outside = Outside {
             kubernetes,
-            watches: Some(transports::kubernetes(&self.api, "watches", &faults)),
+            watches: Some(kube::Client::new(
+                transports::kubernetes(&self.api, "watches", &faults),
+                "default",
+            )),
             registries,
-            ec2: transports::ec2(&self.ec2, &faults),
+            ec2: ebs_driver::Ec2Transport::InProcess(transports::ec2(&self.ec2, &faults)),
             channel: Box::new(move |routes| transports::csi(routes, &channel_faults)),
             serves_socket: false,
             clock: self.clock.clone(),

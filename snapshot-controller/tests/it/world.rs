@@ -5,16 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
 use prometheus::Registry;
 use runtime::{Clock, Context, Random, Scope, Watches};
-use sandbox::faults::{Faults, Transport, WatchBody};
+use sandbox::faults::{Faults, transports};
 use sandbox::kube::{ApiServer, AuditRecord, GroupResource, Store};
 use serde_json::{Value, json};
 use snapshot_controller::{Args, Config, Error};
-use tower::{BoxError, ServiceExt as _, service_fn};
 
 use crate::scene::{BEING_DELETED, CONTENT_BOUND};
 
@@ -209,7 +205,7 @@ impl World {
     pub fn start_with(&self, faults: Faults) -> Process {
         let (scope, registry) = (Scope::new(), Registry::new());
         let (random, clock) = (Random::seeded(2), self.clock.clone());
-        let client = kube::Client::new(faulty_api(&self.api, &faults), "default");
+        let client = kube::Client::new(transports::kubernetes(&self.api, USER, &faults), "default");
         let context = Context {
             client: client.clone(),
             lease_client: client.clone(),
@@ -362,46 +358,4 @@ async fn attend_one(store: &Store, sidecar: &Sidecar, content: &Value) {
             object["status"]["readyToUse"] = json!(true);
         });
     }
-}
-
-/// A body of whatever origin.
-type Answered = UnsyncBoxBody<Bytes, BoxError>;
-
-fn boxed<B>(body: B) -> Answered
-where
-    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    body.map_err(Into::into).boxed_unsync()
-}
-
-fn faulty_api(
-    api: &ApiServer,
-    faults: &Faults,
-) -> impl tower::Service<
-    http::Request<kube::client::Body>,
-    Response = http::Response<Answered>,
-    Error = BoxError,
-    Future: Send,
-> + Clone
-+ Send
-+ use<> {
-    let (api, faults) = (api.service(USER), faults.clone());
-    service_fn(move |request: http::Request<kube::client::Body>| {
-        let (api, faults) = (api.clone(), faults.clone());
-        async move {
-            let (parts, body) = request.into_parts();
-            let request = http::Request::from_parts(parts, body.collect().await?.to_bytes());
-            let send = |request: http::Request<Bytes>| {
-                let api = api.clone();
-                async move {
-                    let response = api.oneshot(request.map(Full::new)).await.unwrap();
-                    Ok(response.map(boxed))
-                }
-            };
-            let refused = |response: http::Response<Bytes>| response.map(|body| boxed(Full::new(body)));
-            let carried = faults.carry(Transport::Kubernetes, request, send, refused).await;
-            let (response, fault) = carried?;
-            Ok(response.map(|body| boxed(WatchBody::new(body, &fault))))
-        }
-    })
 }

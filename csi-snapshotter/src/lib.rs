@@ -22,8 +22,8 @@
 //! | `controller` | one content at a time, from the queue |
 //! | `triggers` | which changes wake a content |
 //! | [`events`] | reasons of events |
-//! | [`error`] | why `run` ends |
-//! | [`run()`] | start-up, leader election, work |
+//! | `driver` | what the driver can do |
+//! | [`run()`] | start-up and work |
 //!
 //! Groups are not handled yet: contents that belong to one are left to their group (snapshot.md 3.3 rows 2, 5, 7).
 //!
@@ -31,7 +31,7 @@
 
 pub mod args;
 mod controller;
-pub mod error;
+mod driver;
 pub mod events;
 mod execute;
 pub mod observe;
@@ -40,5 +40,6 @@ mod run;
 mod triggers;
 
 pub use args::{Args, Config, ConfigError};
-pub use error::Error;
 pub use run::{Prepared, prepare, run};
+/// Why [`run()`] ends.
+pub use sidecar::Error;

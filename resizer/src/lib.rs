@@ -25,8 +25,8 @@
 //! | `triggers` | which changes wake a claim |
 //! | `usage` | whether a volume is in use |
 //! | [`events`] | reasons of events |
-//! | [`error`] | why `run` ends |
-//! | [`run()`] | start-up, leader election, work |
+//! | `driver` | what the driver can do |
+//! | [`run()`] | start-up and work |
 //!
 //! The modify controller (VolumeAttributesClass) is not built yet.
 //!
@@ -34,17 +34,17 @@
 
 pub mod args;
 mod controller;
-pub mod error;
+mod driver;
 pub mod events;
 mod execute;
 pub mod observe;
 pub mod patch;
 pub mod plan;
 mod run;
-mod start;
 mod triggers;
 mod usage;
 
 pub use args::{Args, Config, ConfigError};
-pub use error::Error;
 pub use run::{Prepared, prepare, run};
+/// Why [`run()`] ends.
+pub use sidecar::Error;

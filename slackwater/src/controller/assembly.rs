@@ -55,24 +55,32 @@ pub enum Error {
     /// The snapshot-controller.
     #[error("snapshot-controller: {0}")]
     SnapshotController(#[from] snapshot_controller::Error),
-    /// The csi-snapshotter.
-    #[error("csi-snapshotter: {0}")]
-    CsiSnapshotter(#[from] csi_snapshotter::Error),
-    /// The csi-resizer.
-    #[error("csi-resizer: {0}")]
-    CsiResizer(#[from] resizer::Error),
+    /// A sidecar.
+    #[error("{function}: {source}")]
+    Sidecar {
+        /// Which.
+        function: Function,
+        /// Why it ends.
+        source: sidecar::Error,
+    },
     /// A function that needs the Kubernetes API was given no client.
     #[error("{0} has no client for the Kubernetes API")]
     NoClient(Function),
 }
 
 impl Error {
+    fn of_sidecar(function: Function) -> impl FnOnce(sidecar::Error) -> Self {
+        move |source| Self::Sidecar { function, source }
+    }
+
     /// The lease whose loss this is.
     fn lost_lease(&self) -> Option<&str> {
         match self {
             Self::SnapshotController(snapshot_controller::Error::LeaseLost { lease })
-            | Self::CsiSnapshotter(csi_snapshotter::Error::LeaseLost { lease })
-            | Self::CsiResizer(resizer::Error::LeaseLost { lease }) => Some(lease),
+            | Self::Sidecar {
+                source: sidecar::Error::LeaseLost { lease },
+                ..
+            } => Some(lease),
             _ => None,
         }
     }
@@ -106,7 +114,9 @@ impl Prepared for csi_snapshotter::Prepared {
     }
 
     async fn work(&self) -> Result<(), Error> {
-        Ok(self.run().await?)
+        self.run()
+            .await
+            .map_err(Error::of_sidecar(Function::CsiSnapshotter))
     }
 }
 
@@ -117,7 +127,7 @@ impl Prepared for resizer::Prepared {
     }
 
     async fn work(&self) -> Result<(), Error> {
-        Ok(self.run().await?)
+        self.run().await.map_err(Error::of_sidecar(Function::CsiResizer))
     }
 }
 
@@ -289,7 +299,10 @@ impl Builder {
             self.elections(function, &config.common),
         );
         let channel = self.channel_to(&config.csi_address, &context);
-        let prepared = async { Ok(csi_snapshotter::prepare(config, context, channel).await?) };
+        let prepared = async {
+            let prepared = csi_snapshotter::prepare(config, context, channel).await;
+            prepared.map_err(Error::of_sidecar(Function::CsiSnapshotter))
+        };
         self.lead(stopping, elections, prepared);
         Ok(())
     }
@@ -302,7 +315,10 @@ impl Builder {
             self.elections(function, &config.common),
         );
         let channel = self.channel_to(&config.csi_address, &context);
-        let prepared = async { Ok(resizer::prepare(config, context, channel).await?) };
+        let prepared = async {
+            let prepared = resizer::prepare(config, context, channel).await;
+            prepared.map_err(Error::of_sidecar(Function::CsiResizer))
+        };
         self.lead(stopping, elections, prepared);
         Ok(())
     }

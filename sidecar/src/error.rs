@@ -1,20 +1,20 @@
-//! Why the function ends. A failure of one content never ends it.
+//! Why a sidecar ends. The failure of one object never ends it.
 
 use csi::identity::IdentityError;
 
-/// Why [`crate::run()`] ends. The process then ends with exit 1.
+/// Why a sidecar ends. The process then ends with exit 1.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The driver cannot be asked who it is and what it can do.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The driver has no snapshots `[K]`.
-    #[error(
-        "CSI driver {driver} does not support snapshots: it lacks the controller capability CREATE_DELETE_SNAPSHOT"
-    )]
-    NoSnapshots {
+    /// The driver cannot do what the sidecar is there for `[K]`.
+    #[error("CSI driver {driver} {lacks}")]
+    Incapable {
         /// Its name.
         driver: String,
+        /// What it does not support, and the capability that says so.
+        lacks: &'static str,
     },
     /// The connection was lost and `--exit-on-connection-loss` is set.
     #[error("Lost connection to CSI driver, exiting")]
@@ -22,7 +22,7 @@ pub enum Error {
     /// Behind the socket is another driver, or another version of it, than at the start.
     #[error("the CSI driver has changed from {before} to {after}; starting anew is needed")]
     DriverChanged {
-        /// Name and snapshot capabilities at the start.
+        /// Name and capabilities at the start.
         before: String,
         /// The same now.
         after: String,

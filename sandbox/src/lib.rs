@@ -4,6 +4,7 @@ pub mod actors;
 pub mod ec2;
 pub mod faults;
 pub mod kube;
+pub mod metadata;
 pub mod node;
 
 pub use kube::Body;

@@ -1,0 +1,191 @@
+//! The metadata service of one EC2 instance (IMDSv2) on loopback, for node services that run as processes.
+//!
+//! Answers the instance identity document, MAC addresses, the block device mapping and the Outpost; a token must be
+//! fetched first. Its owner changes the instance, and takes the service down.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use runtime::Scope;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+
+const TOKEN: &str = "sandbox-token";
+const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
+const TTL_HEADER: &str = "x-aws-ec2-metadata-token-ttl-seconds";
+
+/// What the service says of its instance.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Instance {
+    /// ID.
+    pub id: String,
+    /// Instance type.
+    pub instance_type: String,
+    /// Region.
+    pub region: String,
+    /// Zone.
+    pub zone: String,
+    /// Attached network interfaces.
+    pub interfaces: usize,
+    /// Volumes attached at the start, besides the root volume.
+    pub extra_volumes: usize,
+    /// ARN of the Outpost it is on.
+    pub outpost_arn: Option<String>,
+}
+
+impl Default for Instance {
+    fn default() -> Self {
+        Self {
+            id: "i-0123456789abcdef0".to_owned(),
+            instance_type: "m5.large".to_owned(),
+            region: "us-east-1".to_owned(),
+            zone: "us-east-1a".to_owned(),
+            interfaces: 1,
+            extra_volumes: 0,
+            outpost_arn: None,
+        }
+    }
+}
+
+/// The service. Clones are handles of the same one.
+#[derive(Clone, Debug, Default)]
+pub struct MetadataService {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    instance: Instance,
+    is_down: bool,
+    asked: Vec<String>,
+}
+
+impl MetadataService {
+    /// The service of this instance.
+    #[must_use]
+    pub fn new(instance: Instance) -> Self {
+        let service = Self::default();
+        service.state().instance = instance;
+        service
+    }
+
+    /// Changes the instance.
+    pub fn change(&self, change: impl FnOnce(&mut Instance)) {
+        change(&mut self.state().instance);
+    }
+
+    /// Answers everything with 500 from now on, or no longer.
+    pub fn set_down(&self, is_down: bool) {
+        self.state().is_down = is_down;
+    }
+
+    /// The paths that were asked for so far, tokens left out.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        self.state().asked.clone()
+    }
+
+    /// Serves on a loopback listener until the scope stops or ends. Returns at once with the endpoint's URL.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn serve(&self, listener: TcpListener, scope: &Scope) -> std::io::Result<String> {
+        let address: SocketAddr = listener.local_addr()?;
+        let (service, stopping, connections) = (self.clone(), scope.stopping_token(), scope.child());
+        scope.spawn(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = stopping.cancelled() => return,
+                    accepted = listener.accept() => match accepted {
+                        Ok((stream, _)) => connections.spawn(service.clone().connection(stream)),
+                        Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+                    },
+                }
+            }
+        });
+        Ok(format!("http://{address}"))
+    }
+
+    async fn connection(self, stream: TcpStream) {
+        let service = service_fn(move |request| {
+            let answer = self.answer(&request);
+            async move { Ok::<_, Infallible>(answer) }
+        });
+        let connection =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "connection to the metadata service ended");
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let mut state = self.state();
+        let path = request.uri().path();
+        if state.is_down {
+            return response(StatusCode::INTERNAL_SERVER_ERROR, String::new());
+        }
+        if request.method() == Method::PUT && path == "/latest/api/token" {
+            let mut response = response(StatusCode::OK, TOKEN.to_owned());
+            if let Some(ttl) = request.headers().get(TTL_HEADER) {
+                response.headers_mut().insert(TTL_HEADER, ttl.clone());
+            }
+            return response;
+        }
+        if request
+            .headers()
+            .get(TOKEN_HEADER)
+            .is_none_or(|token| token != TOKEN)
+        {
+            return response(StatusCode::UNAUTHORIZED, String::new());
+        }
+        state.asked.push(path.to_owned());
+        match body(&state.instance, path) {
+            Some(body) => response(StatusCode::OK, body),
+            None => response(StatusCode::NOT_FOUND, String::new()),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn body(instance: &Instance, path: &str) -> Option<String> {
+    match path {
+        "/latest/dynamic/instance-identity/document" => Some(
+            json!({
+                "instanceId": instance.id,
+                "instanceType": instance.instance_type,
+                "region": instance.region,
+                "availabilityZone": instance.zone,
+                "accountId": "123456789012",
+            })
+            .to_string(),
+        ),
+        "/latest/meta-data/network/interfaces/macs" => {
+            let lines = (0..instance.interfaces).map(|number| format!("02:00:00:00:00:{number:02x}/"));
+            Some(lines.collect::<Vec<_>>().join("\n"))
+        }
+        "/latest/meta-data/block-device-mapping" => {
+            let volumes = (1..=instance.extra_volumes).map(|number| format!("ebs{number}"));
+            let lines = std::iter::once("ami".to_owned()).chain(volumes);
+            Some(lines.chain(["root".to_owned()]).collect::<Vec<_>>().join("\n"))
+        }
+        "/latest/meta-data/outpost-arn" => instance.outpost_arn.clone(),
+        _ => None,
+    }
+}
+
+fn response(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+}

@@ -1,6 +1,7 @@
 //! Flags of upstream's driver, with its names and defaults. Source: spec 5, Q25, Q26.
 
 mod config;
+mod node;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ use clap::ArgAction::Set;
 use runtime::args::{GoDuration, LogArgs, parse_bool};
 
 pub use config::{ArgsError, Config};
+pub use node::{NodeOptions, Role};
 
 /// The command line of `aws-ebs-csi-driver`: the mode first, then flags. Read it with
 /// [`runtime::args::parse`].
@@ -20,7 +22,7 @@ pub use config::{ArgsError, Config};
     about = "The EBS CSI driver"
 )]
 pub struct Args {
-    /// What to serve: controller (more modes will follow)
+    /// What to do: controller, node, all or pre-stop-hook
     #[arg(value_name = "MODE", default_value = "all")]
     pub mode: String,
 
@@ -49,7 +51,7 @@ pub struct Args {
     #[arg(long, default_value = "imds,kubernetes")]
     pub metadata_sources: String,
 
-    /// Path of a kubeconfig; empty means in-cluster. The controller asks nothing of Kubernetes
+    /// Path of a kubeconfig; empty means in-cluster. The mode controller asks nothing of Kubernetes
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
 
@@ -69,6 +71,10 @@ pub struct Args {
     /// Flags of the node.
     #[command(flatten)]
     pub node: NodeArgs,
+
+    /// What the environment says of the machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
 
     /// Logging.
     #[command(flatten)]
@@ -147,7 +153,7 @@ pub struct NodeArgs {
     #[arg(long, allow_negative_numbers = true)]
     pub reserved_volume_attachments: Option<i64>,
 
-    /// Windows host process containers
+    /// Accepted and without effect: there is no node service for Windows
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = parse_bool)]
     pub windows_host_process: Option<bool>,
@@ -157,9 +163,25 @@ pub struct NodeArgs {
           value_parser = parse_bool)]
     pub legacy_xfs: Option<bool>,
 
-    /// Mount points below this path have NVMe metrics
+    /// Accepted and without effect: metrics of NVMe devices are not built yet
     #[arg(long)]
     pub csi_mount_point_prefix: Option<String>,
+}
+
+/// What the environment says of the machine. Flags only so that the environment is read in one place.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct MachineArgs {
+    /// Name of the Node object
+    #[arg(long, env = "CSI_NODE_NAME", hide = true)]
+    pub csi_node_name: Option<String>,
+
+    /// Whether the instance metadata service is out of bounds
+    #[arg(long, env = "AWS_EC2_METADATA_DISABLED", hide = true)]
+    pub aws_ec2_metadata_disabled: Option<String>,
+
+    /// Any value leaves the start-up taint alone
+    #[arg(long, env = "DISABLE_TAINT_WATCHER", hide = true)]
+    pub disable_taint_watcher: Option<String>,
 }
 
 /// The first flag of a group that was given.

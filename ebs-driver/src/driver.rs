@@ -22,6 +22,7 @@ use crate::in_flight::InFlight;
 use crate::iops::Ceilings;
 use crate::memory::SnapshotMemory;
 use crate::metrics::Metrics;
+use crate::node::NodeService;
 use crate::polls::Polls;
 use crate::rpc::expand_volume::{Expander, Expansion};
 use crate::rpc::{ControllerService, IdentityService};
@@ -95,6 +96,17 @@ impl Driver {
         let identity = IdentityServer::new(IdentityService::new(self.core.clone()));
         let controller = ControllerServer::new(ControllerService::new(self.core.clone()));
         self.panics.catch(Routes::new(identity).add_service(controller))
+    }
+
+    /// The services of mode `all`: the controller's, and this node's.
+    #[must_use]
+    pub fn routes_with(&self, node: &NodeService) -> Routes {
+        self.panics.catch(self.routes().add_service(node.server()))
+    }
+
+    /// Where the panics of calls are counted.
+    pub(crate) fn panics(&self) -> &Panics {
+        &self.panics
     }
 }
 

@@ -1,6 +1,6 @@
-//! The EBS CSI driver: Identity and Controller services over EC2.
+//! The EBS CSI driver: Identity, Controller and Node services over EC2.
 //!
-//! Replaces `aws-ebs-csi-driver controller`. The same services are served on a Unix socket ([`run`]) or called
+//! Replaces `aws-ebs-csi-driver`, its modes `controller`, `node`, `all` and `pre-stop-hook`. The same services are served on a Unix socket ([`run`]) or called
 //! in process ([`Driver::routes`]); EC2 is the real one over the official SDK, or a service in the same process
 //! ([`Ec2Transport`]).
 //!
@@ -55,7 +55,7 @@ use prometheus::Registry;
 use runtime::{Clock, Random, Scope};
 use thiserror::Error;
 
-pub use args::{Args, ArgsError, Config};
+pub use args::{Args, ArgsError, Config, NodeOptions, Role};
 pub use driver::Driver;
 pub use ec2::sdk::Ec2Transport;
 pub use node::{NodeConfig, NodeService};

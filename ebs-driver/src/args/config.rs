@@ -9,6 +9,7 @@ use runtime::args::GoDuration;
 use thiserror::Error;
 
 use super::Args;
+use super::node::Role;
 use crate::ec2::batch::Batching;
 use crate::ec2::sdk::Endpoint;
 use crate::metrics::DeprecatedNames;
@@ -22,7 +23,9 @@ pub enum ArgsError {
     #[error("unknown mode {0:?}; known are controller, node, all, metadataLabeler and pre-stop-hook")]
     UnknownMode(String),
     /// A mode of upstream that this version does not have.
-    #[error("the mode {0:?} is not built yet; this version serves the mode controller")]
+    #[error(
+        "the mode {0:?} is not built yet; this version has the modes controller, node, all and pre-stop-hook"
+    )]
     NotBuilt(&'static str),
     /// A flag that the mode does not have. A parse error upstream.
     #[error("the mode {mode} has no flag {flag}")]
@@ -114,14 +117,6 @@ impl Default for Config {
     }
 }
 
-/// The mode by its name.
-fn mode(name: &str) -> Result<&'static str, ArgsError> {
-    ["controller", "node", "all", "metadataLabeler", "pre-stop-hook"]
-        .into_iter()
-        .find(|known| *known == name)
-        .ok_or_else(|| ArgsError::UnknownMode(name.to_owned()))
-}
-
 fn user_agent(extra: Option<&str>) -> String {
     let extra = extra.filter(|extra| !extra.is_empty());
     let suffix = extra.map(|extra| format!("-{extra}")).unwrap_or_default();
@@ -134,13 +129,11 @@ impl Args {
     /// # Errors
     /// The first combination that cannot be served; [`ArgsError::exit_code`] is the code to end with.
     pub fn config(&self) -> Result<Config, ArgsError> {
-        let mode = mode(&self.mode)?;
+        let mode = self.mode_name()?;
         self.check_flags_of_mode(mode)?;
         self.check_combinations()?;
         let tags = self.tags()?;
-        if mode != "controller" {
-            return Err(ArgsError::NotBuilt(mode));
-        }
+        Role::named(mode)?;
         let controller = &self.controller;
         let on = |flag: Option<bool>| flag == Some(true);
         let defaults = Config::default();
@@ -205,13 +198,7 @@ impl Args {
             _ => {}
         }
         self.modify_window()?;
-        for source in self.metadata_sources.split(',') {
-            let source = source.trim().to_lowercase();
-            if !["imds", "kubernetes", "metadata-labeler"].contains(&source.as_str()) {
-                return Err(ArgsError::MetadataSource(source));
-            }
-        }
-        Ok(())
+        self.sources().map(drop)
     }
 
     fn modify_window(&self) -> Result<Duration, ArgsError> {

@@ -4,6 +4,7 @@ use csi::Address;
 
 use super::*;
 use crate::ec2::batch::Batching;
+use crate::node::metadata::SourceKind;
 
 #[derive(clap::Parser)]
 struct Command {
@@ -12,11 +13,15 @@ struct Command {
 }
 
 fn config(line: &str) -> Result<Config, ArgsError> {
+    command(line).config()
+}
+
+fn command(line: &str) -> Args {
     let words = std::iter::once("driver")
         .chain(line.split_whitespace())
         .map(Into::into);
     let command: Command = runtime::args::parse(words).unwrap_or_else(|error| panic!("{error}"));
-    command.args.config()
+    command.args
 }
 
 #[test]
@@ -25,7 +30,7 @@ fn ebs_case_5_limit_and_reservation_exclude_each_other() {
     assert!(matches!(error, ArgsError::Exclusive(..)));
     assert_eq!(error.exit_code(), 1);
     let computed = config("node --volume-attach-limit=5 --reserved-volume-attachments=-1");
-    assert_eq!(computed, Err(ArgsError::NotBuilt("node")));
+    assert!(computed.is_ok(), "{computed:?}");
 }
 
 #[test]
@@ -61,10 +66,48 @@ fn flags_of_other_modes_are_parse_errors() {
 
 #[test]
 fn modes_that_are_not_built_say_so() {
-    for mode in ["node", "all", "metadataLabeler", "pre-stop-hook", ""] {
-        let error = config(mode).expect_err(mode);
-        assert!(matches!(error, ArgsError::NotBuilt(_)), "{mode}");
-        assert_eq!(error.exit_code(), 1);
+    let error = config("metadataLabeler").unwrap_err();
+    assert_eq!(error, ArgsError::NotBuilt("metadataLabeler"));
+    assert_eq!(error.exit_code(), 1);
+}
+
+#[test]
+fn the_daemonset_s_command_line_is_read() {
+    let line = "node --endpoint=unix:/csi/csi.sock --http-endpoint=0.0.0.0:3302 --csi-mount-point-prefix=/var/lib/kubelet/plugins \
+                --reserved-volume-attachments=2 --metadata-sources=metadata-labeler,imds --legacy-xfs=true \
+                --windows-host-process=false --logging-format=text --v=2 --csi-node-name=node-1";
+    let args = command(line);
+    assert_eq!(args.role(), Ok(Role::Node));
+    assert_eq!(
+        args.config().unwrap().endpoint,
+        Address::Unix("/csi/csi.sock".into())
+    );
+    let node = args.node_options().unwrap();
+    assert_eq!(node.config.limits.reserved, Some(2));
+    assert_eq!(node.config.limits.fixed, None);
+    assert!(node.config.has_legacy_xfs && node.removes_taint);
+    assert_eq!(node.sources, [SourceKind::Labeler, SourceKind::Imds]);
+    let pairs = [
+        (command("").role(), Role::All),
+        (command("all").role(), Role::All),
+        (command("pre-stop-hook").role(), Role::PreStop),
+    ];
+    for (role, expected) in pairs {
+        assert_eq!(role, Ok(expected));
+    }
+    let fixed = command("all --volume-attach-limit=0 --disable-taint-watcher=1 --csi-node-name=n");
+    let fixed = fixed.node_options().unwrap();
+    assert_eq!((fixed.config.limits.fixed, fixed.removes_taint), (Some(0), false));
+}
+
+#[test]
+fn the_metadata_service_is_left_out_where_it_cannot_be_asked() {
+    for line in [
+        "node --aws-ec2-metadata-disabled=true",
+        "node --csi-node-name=hyperpod-c-i-1",
+    ] {
+        let sources = command(line).node_options().unwrap().sources;
+        assert_eq!(sources, [SourceKind::Kubernetes], "{line}");
     }
 }
 

@@ -10,13 +10,16 @@
 //! | [`device`] | which device is the volume's |
 //! | [`filesystem`] | when and how to format, how to mount, when to grow |
 //! | `stage`, `publish`, `expand`, `stats` | the calls |
-//! | [`info`] | topology and the attachment limit |
+//! | [`info`], [`limit`] | topology; how many volumes may be attached |
+//! | [`cluster`] | the start-up taint, the pre-stop hook |
 //! | [`metadata`] | what instance this is |
 
+pub mod cluster;
 pub mod device;
 mod expand;
 pub mod filesystem;
 pub mod info;
+pub mod limit;
 pub mod metadata;
 mod publish;
 mod services;
@@ -33,8 +36,9 @@ use csi::v1::node_server::NodeServer;
 use prometheus::Registry;
 use tonic::service::Routes;
 
+use crate::driver::Driver;
 use crate::in_flight::InFlight;
-pub use info::Limits;
+pub use limit::Limits;
 pub use metadata::{InstanceInfo, Metadata, MetadataError};
 
 /// What the node service is told at its start.
@@ -80,16 +84,33 @@ impl NodeService {
         metadata: Arc<dyn Metadata>,
         registry: &Registry,
     ) -> Result<Self, prometheus::Error> {
-        let core = Core {
+        Ok(Self::with(config, host, metadata, Panics::new(registry)?))
+    }
+
+    /// A service beside the controller's on one socket: its panics are counted with the controller's.
+    #[must_use]
+    pub fn beside(
+        driver: &Driver,
+        config: NodeConfig,
+        host: Arc<dyn Host>,
+        metadata: Arc<dyn Metadata>,
+    ) -> Self {
+        Self::with(config, host, metadata, driver.panics().clone())
+    }
+
+    fn with(config: NodeConfig, host: Arc<dyn Host>, metadata: Arc<dyn Metadata>, panics: Panics) -> Self {
+        let core = Arc::new(Core {
             config,
             host,
             metadata,
             in_flight: InFlight::default(),
-        };
-        Ok(Self {
-            core: Arc::new(core),
-            panics: Panics::new(registry)?,
-        })
+        });
+        Self { core, panics }
+    }
+
+    /// `csi.v1.Node` alone.
+    pub(crate) fn server(&self) -> NodeServer<impl csi::v1::node_server::Node> {
+        NodeServer::new(services::Service::new(self.core.clone()))
     }
 
     /// The services of mode `node`, Identity and Node, for a socket or for a channel in process. A panic in a call
@@ -97,7 +118,14 @@ impl NodeService {
     #[must_use]
     pub fn routes(&self) -> Routes {
         let identity = IdentityServer::new(services::NodeIdentity);
-        let node = NodeServer::new(services::Service::new(self.core.clone()));
-        self.panics.catch(Routes::new(identity).add_service(node))
+        self.panics
+            .catch(Routes::new(identity).add_service(self.server()))
     }
+}
+
+/// The machine that this process runs on.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn this_machine() -> Arc<dyn Host> {
+    Arc::new(::node::linux::LinuxHost::default())
 }

@@ -2,9 +2,11 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod attaching;
+mod cluster;
 mod ec2_protocol;
 mod expansion;
 mod identity;
+mod instance;
 mod network;
 mod nodes;
 mod pods;

@@ -1,0 +1,119 @@
+//! Which services run, and what the node needs to be told. Source: spec 1.1, 4.7, 4.8, 4.10.
+
+use runtime::args::KubeArgs;
+
+use super::{Args, ArgsError};
+use crate::names::HYPERPOD_PREFIX;
+use crate::node::metadata::SourceKind;
+use crate::node::{Limits, NodeConfig};
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// Serves Identity and Controller.
+    Controller,
+    /// Serves Identity and Node.
+    Node,
+    /// Serves all of them on one socket.
+    All,
+    /// Waits for the volumes of a node that is drained to be detached.
+    PreStop,
+}
+
+impl Role {
+    /// The role of a known mode.
+    ///
+    /// # Errors
+    /// For a mode that this version does not have.
+    pub(super) fn named(mode: &'static str) -> Result<Self, ArgsError> {
+        match mode {
+            "controller" => Ok(Self::Controller),
+            "node" => Ok(Self::Node),
+            "all" => Ok(Self::All),
+            "pre-stop-hook" => Ok(Self::PreStop),
+            other => Err(ArgsError::NotBuilt(other)),
+        }
+    }
+}
+
+/// What the modes node, all and pre-stop-hook are told of their machine, checked.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// Of the node service.
+    pub config: NodeConfig,
+    /// Where instance, region and zone are learned from, in order. Those that cannot be asked are left out.
+    pub sources: Vec<SourceKind>,
+    /// How to reach the Kubernetes API.
+    pub kubernetes: KubeArgs,
+    /// Name of the Node object.
+    pub node_name: Option<String>,
+    /// Whether the start-up taint is taken away.
+    pub removes_taint: bool,
+}
+
+impl Args {
+    /// The mode by its name.
+    pub(super) fn mode_name(&self) -> Result<&'static str, ArgsError> {
+        ["controller", "node", "all", "metadataLabeler", "pre-stop-hook"]
+            .into_iter()
+            .find(|known| *known == self.mode)
+            .ok_or_else(|| ArgsError::UnknownMode(self.mode.clone()))
+    }
+
+    /// What the process does.
+    ///
+    /// # Errors
+    /// For a mode that is unknown or not built yet.
+    pub fn role(&self) -> Result<Role, ArgsError> {
+        Role::named(self.mode_name()?)
+    }
+
+    /// What the node is told. [`Args::config`] checks the flags against each other.
+    ///
+    /// # Errors
+    /// For a metadata source that is unknown.
+    pub fn node_options(&self) -> Result<NodeOptions, ArgsError> {
+        let given = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok());
+        let present = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let node_name = present(&self.machine.csi_node_name);
+        let is_hyperpod = node_name
+            .as_ref()
+            .is_some_and(|name| name.starts_with(HYPERPOD_PREFIX));
+        let has_no_imds = self
+            .machine
+            .aws_ec2_metadata_disabled
+            .as_deref()
+            .is_some_and(|text| text.eq_ignore_ascii_case("true"))
+            || is_hyperpod;
+        let mut sources = self.sources()?;
+        sources.retain(|source| *source != SourceKind::Imds || !has_no_imds);
+        let kubeconfig = self.kubeconfig.as_ref();
+        Ok(NodeOptions {
+            config: NodeConfig {
+                limits: Limits {
+                    fixed: given(self.node.volume_attach_limit),
+                    reserved: given(self.node.reserved_volume_attachments),
+                },
+                has_legacy_xfs: self.node.legacy_xfs == Some(true),
+            },
+            sources,
+            kubernetes: KubeArgs {
+                kubeconfig: kubeconfig.map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
+                ..KubeArgs::default()
+            },
+            removes_taint: present(&self.machine.disable_taint_watcher).is_none() && node_name.is_some(),
+            node_name,
+        })
+    }
+
+    /// The metadata sources in order.
+    pub(super) fn sources(&self) -> Result<Vec<SourceKind>, ArgsError> {
+        let names = self.metadata_sources.split(',');
+        names
+            .map(|name| {
+                let name = name.trim().to_lowercase();
+                SourceKind::named(&name).ok_or(ArgsError::MetadataSource(name))
+            })
+            .collect()
+    }
+}

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`mode`] | which mode is meant, by argument or file name |
 //! | [`controller`] | functions in one process, one or several |
+//! | [`driver`] | the modes of the EBS CSI driver |
 //! | [`quickstart`] | all of it on a sandbox |
 //! | [`run`] | from the command line to the exit code |
 
 pub mod controller;
+pub mod driver;
 pub mod mode;
 pub mod quickstart;
 mod run;

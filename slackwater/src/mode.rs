@@ -55,7 +55,7 @@ impl Mode {
             }
             Self::CsiSnapshotter => "drive a CSI driver from VolumeSnapshotContent objects",
             Self::CsiResizer => "expand volumes to the sizes that PersistentVolumeClaims ask for",
-            Self::AwsEbsCsiDriver => "serve the EBS CSI driver (`aws-ebs-csi-driver controller`)",
+            Self::AwsEbsCsiDriver => "serve the EBS CSI driver (`aws-ebs-csi-driver controller|node|all`)",
             Self::Controller => "run several of these in one process (`--functions`)",
             Self::Quickstart => "show all of it on a sandbox, with no cluster and no AWS account",
             Self::Crds => "print the definitions of the snapshot kinds as YAML",

@@ -9,6 +9,7 @@ use runtime::Clock;
 use runtime::args::{LogArgs, ProcessArgs, version_line};
 
 use crate::controller::{self, ArgsError, Commands, ControllerCommand, WhenLost};
+use crate::driver;
 use crate::mode::{Invocation, Mode};
 use crate::quickstart;
 
@@ -68,21 +69,20 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             };
             started(invocation.mode, &process, &log, alone(commands))
         }),
-        Mode::AwsEbsCsiDriver => parsed(runtime::args::parse::<ebs_driver::Args>(invocation.args), driver),
+        Mode::AwsEbsCsiDriver => parsed(
+            runtime::args::parse::<ebs_driver::Args>(invocation.args),
+            driver_mode,
+        ),
     }
 }
 
 /// The driver prints its version as one JSON object, as upstream's does.
-fn driver(args: ebs_driver::Args) -> ExitCode {
+fn driver_mode(args: ebs_driver::Args) -> ExitCode {
     if args.version {
         return tell(&ebs_driver::names::version_json(), 0);
     }
     let (process, log) = (ProcessArgs::default(), args.log.clone());
-    let commands = Commands {
-        driver: Some(args),
-        ..Commands::default()
-    };
-    started(Mode::AwsEbsCsiDriver, &process, &log, alone(commands))
+    started(Mode::AwsEbsCsiDriver, &process, &log, driver::run(args))
 }
 
 async fn alone(commands: Commands) -> anyhow::Result<()> {

@@ -137,6 +137,7 @@ impl ArgsError {
         match self {
             Self::Flags(error) => u8::try_from(error.exit_code()).unwrap_or(2),
             Self::UnknownFunction { .. } => 2,
+            Self::Driver(error) => error.exit_code(),
             _ => 1,
         }
     }

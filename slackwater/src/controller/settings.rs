@@ -107,11 +107,16 @@ impl Settings {
         if function != Function::Driver {
             return self.common(function)?.http.clone();
         }
-        let address = self.driver.as_ref()?.http_endpoint.clone()?;
-        Some(HttpAddress {
-            address,
-            metrics_path: "/metrics".to_owned(),
-            election_health: false,
-        })
+        self.driver.as_ref().and_then(driver_http)
     }
+}
+
+/// Where a driver serves metrics and health.
+#[must_use]
+pub fn driver_http(config: &ebs_driver::Config) -> Option<HttpAddress> {
+    Some(HttpAddress {
+        address: config.http_endpoint.clone()?,
+        metrics_path: "/metrics".to_owned(),
+        election_health: false,
+    })
 }

@@ -6,6 +6,7 @@
 mod budget;
 mod crash_walk;
 mod leases;
+mod node_mode;
 mod process;
 mod replay;
 mod storm;

@@ -34,7 +34,7 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn bad_flags_end_with_one_clear_message() {
-    let rows: [(&[&str], i32, &str); 13] = [
+    let rows: [(&[&str], i32, &str); 16] = [
         (&[], 2, "usage: slackwater MODE"),
         (&["csi-sizer"], 2, "no mode \"csi-sizer\""),
         (&["csi-snapshotter", "--bogus"], 2, "--bogus"),
@@ -55,7 +55,19 @@ fn bad_flags_end_with_one_clear_message() {
             1,
             "Nonsense",
         ),
-        (&["aws-ebs-csi-driver", "node"], 1, "node"),
+        (&["aws-ebs-csi-driver", "metadataLabeler"], 1, "metadataLabeler"),
+        (
+            &[
+                "aws-ebs-csi-driver",
+                "node",
+                "--volume-attach-limit=5",
+                "--reserved-volume-attachments=1",
+            ],
+            1,
+            "--reserved-volume-attachments",
+        ),
+        (&["aws-ebs-csi-driver", "node", "--batching"], 2, "--batching"),
+        (&["aws-ebs-csi-driver", "pre-stop-hook"], 1, "CSI_NODE_NAME"),
         (
             &[
                 "aws-ebs-csi-driver",

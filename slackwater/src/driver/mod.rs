@@ -1,0 +1,46 @@
+//! `slackwater aws-ebs-csi-driver MODE`: the modes of the driver's own image.
+//!
+//! | Mode | Where |
+//! |---|---|
+//! | `controller` | [`crate::controller`], with this one function |
+//! | `node`, `all` | `serve` |
+//! | `pre-stop-hook` | `pre_stop` |
+
+mod pre_stop;
+mod serve;
+
+use ebs_driver::{NodeOptions, Role};
+use prometheus::Registry;
+use runtime::client::{Clients, Connection};
+
+use crate::VERSION;
+use crate::controller::{self, ArgsError, Commands, WhenLost};
+
+/// Runs a mode of the driver until it is told to stop, or its work is done.
+///
+/// # Errors
+/// What keeps it from running; the text says what to do.
+pub async fn run(args: ebs_driver::Args) -> anyhow::Result<()> {
+    let config = args.config().map_err(ArgsError::from)?;
+    match args.role().map_err(ArgsError::from)? {
+        Role::Controller => {
+            let commands = Commands {
+                driver: Some(args),
+                ..Commands::default()
+            };
+            controller::run(&commands, WhenLost::Exit).await
+        }
+        role @ (Role::Node | Role::All) => {
+            let node = args.node_options().map_err(ArgsError::from)?;
+            serve::run(config, node, role).await
+        }
+        Role::PreStop => pre_stop::run(&args.node_options().map_err(ArgsError::from)?).await,
+    }
+}
+
+/// Clients of the Kubernetes API, where it can be reached at all.
+async fn clients(options: &NodeOptions, registry: &Registry) -> anyhow::Result<Clients> {
+    let agent = format!("slackwater/{VERSION} driver");
+    let connection = Connection::from_args(&options.kubernetes, &agent).await?;
+    Ok(connection.clients("driver", registry)?)
+}

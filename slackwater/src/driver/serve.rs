@@ -1,0 +1,147 @@
+//! A process with the node service, alone or beside the controller's.
+
+use std::sync::Arc;
+
+use csi::server::Listener;
+use ebs_driver::node::cluster::taint::TaintRemover;
+use ebs_driver::node::metadata::{Learned, sources};
+use ebs_driver::node::this_machine;
+use ebs_driver::{Config, Driver, Ec2Transport, NodeOptions, NodeService, Role};
+use prometheus::Registry;
+use runtime::client::Clients;
+use runtime::http::{Endpoints, Readiness, ReadyHandle};
+use runtime::process::{Signals, register_build_info, register_process_metrics};
+use runtime::{Clock, Random, Scope, Watches};
+use tonic::service::Routes;
+
+use crate::VERSION;
+use crate::controller::{Function, driver_http};
+
+/// What a process has, however far it has come.
+struct Process {
+    config: Config,
+    options: NodeOptions,
+    role: Role,
+    registry: Registry,
+    clients: Result<Clients, String>,
+    random: Random,
+    /// Ends what serves and watches.
+    working: Scope,
+}
+
+pub(super) async fn run(config: Config, options: NodeOptions, role: Role) -> anyhow::Result<()> {
+    let (scope, registry, readiness) = (Scope::new(), Registry::new(), Readiness::default());
+    let signals = Signals::install()?;
+    let learned = readiness.condition("instance", "learning what instance this is");
+    register_process_metrics(&registry)?;
+    register_build_info(&registry, VERSION, "aws-ebs-csi-driver", Function::Driver.name())?;
+    let mut endpoints = Endpoints::new(readiness);
+    if let Some(address) = driver_http(&config) {
+        endpoints.add(&address, &registry, None);
+    }
+    // Health is asked for while calls drain: it ends last.
+    let serving = scope.child();
+    endpoints.bind().await?.serve(&serving);
+    let working = scope.child();
+    let clients = super::clients(&options, &registry).await;
+    let process = Process {
+        config,
+        options,
+        role,
+        registry,
+        clients: clients.map_err(|error| error.to_string()),
+        random: Random::from_entropy(),
+        working: working.clone(),
+    };
+    let ended = tokio::select! {
+        biased;
+        ended = process.serve(learned) => ended,
+        () = signals.relay(&working) => anyhow::bail!("ended by a second signal"),
+    };
+    scope.stop();
+    ended?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+impl Process {
+    async fn serve(mut self, is_learned: ReadyHandle) -> anyhow::Result<()> {
+        let stopping = self.working.stopping_token();
+        let instance = tokio::select! {
+            biased;
+            () = stopping.cancelled() => return Ok(()),
+            instance = self.instance() => Arc::new(instance?),
+        };
+        is_learned.ready();
+        if self.config.ec2.region.is_none() {
+            self.config.ec2.region = Some(instance.known().region);
+        }
+        let routes = self.routes(instance)?;
+        let listener = Listener::bind(&self.config.endpoint).await?;
+        self.remove_taint();
+        tracing::info!(version = VERSION, endpoint = %self.config.endpoint, role = ?self.role, "started");
+        Ok(listener.serve(routes, stopping).await?)
+    }
+
+    async fn instance(&self) -> anyhow::Result<Learned> {
+        let client = self.clients.as_ref().map(|clients| clients.work.clone());
+        let sources = sources(
+            &self.options.sources,
+            &client.map_err(Clone::clone),
+            self.options.node_name.as_deref(),
+        )?;
+        Ok(Learned::from_first(sources, "/sys".into()).await?)
+    }
+
+    fn routes(&self, instance: Arc<Learned>) -> anyhow::Result<Routes> {
+        let (node, host) = (self.options.config.clone(), this_machine());
+        if self.role == Role::Node {
+            return Ok(NodeService::new(node, host, instance, &self.registry)?.routes());
+        }
+        let driver = Driver::new(
+            self.config.clone(),
+            Ec2Transport::Sdk,
+            Clock::system(),
+            self.random.fork(),
+            &self.working,
+            &self.registry,
+        )?;
+        Ok(driver.routes_with(&NodeService::beside(&driver, node, host, instance)))
+    }
+
+    /// Beside the services, and never a reason to end them.
+    fn remove_taint(&self) {
+        let Some(node) = self
+            .options
+            .node_name
+            .as_deref()
+            .filter(|_| self.options.removes_taint)
+        else {
+            return;
+        };
+        let client = match &self.clients {
+            Ok(clients) => clients.work.clone(),
+            Err(reason) => {
+                tracing::warn!(reason, "the start-up taint of the node is left alone");
+                return;
+            }
+        };
+        let (clock, random) = (Clock::system(), self.random.fork());
+        let watches = Watches::new(
+            client.clone(),
+            clock,
+            self.random.fork(),
+            &self.working,
+            &self.registry,
+        );
+        let remover = TaintRemover::new(client, random, node);
+        let stopping = self.working.stopping_token();
+        self.working.spawn(async move {
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => {}
+                () = remover.run(watches) => {}
+            }
+        });
+    }
+}

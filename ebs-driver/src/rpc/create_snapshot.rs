@@ -5,6 +5,8 @@ mod ask;
 mod complete;
 mod find;
 
+use std::time::Duration;
+
 use csi::CreateSnapshotHint;
 use csi::v1::{CreateSnapshotRequest, CreateSnapshotResponse};
 use tonic::Status;
@@ -19,6 +21,9 @@ use crate::snapshot;
 use ask::Ask;
 use complete::Origin;
 use find::Found;
+
+/// When a caller has surely stored what it was answered.
+const STORED_BY_NOW: Duration = Duration::from_secs(60);
 
 pub(super) async fn call(
     core: &Core,
@@ -37,13 +42,23 @@ pub(super) async fn call(
     };
     core.snapshots.remember(&ask.name, &snapshot);
     core.polls.watch(&snapshot);
-    if let Some(failure) = snapshot::failure(&snapshot) {
-        return Err(Status::internal(failure));
+    match snapshot::failure(&snapshot) {
+        Some(failure) if is_stored(core, &ask, &snapshot, hint) => return Err(Status::internal(failure)),
+        Some(failure) => tracing::warn!(snapshot = ask.name, "{failure}; its ID is answered first"),
+        None => complete::complete(core, &ask, &snapshot, origin, call.deadline).await?,
     }
-    complete::complete(core, &ask, &snapshot, origin, call.deadline).await?;
     Ok(CreateSnapshotResponse {
         snapshot: Some(list_snapshots::message(&snapshot)),
     })
+}
+
+/// Whether the caller has the ID of a failed snapshot, so that it deletes the snapshot with its object: Internal is
+/// final, and a caller without the ID would forget the snapshot. Others than ours do not say it; they have had the ID
+/// when it was answered long enough ago.
+fn is_stored(core: &Core, ask: &Ask, snapshot: &Snapshot, hint: CreateSnapshotHint<'_>) -> bool {
+    let known = core.snapshots.get(&ask.name).and_then(|name| name.known);
+    hint == CreateSnapshotHint::Stored(&snapshot.id)
+        || known.is_some_and(|known| known.since.elapsed() >= STORED_BY_NOW)
 }
 
 async fn create(core: &Core, ask: &Ask, call: Call) -> Result<Snapshot, Status> {

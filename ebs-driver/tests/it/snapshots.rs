@@ -411,12 +411,27 @@ async fn a_failed_snapshot_is_said_to_be_failed() {
         .await
         .unwrap();
     tokio::time::sleep(Duration::from_secs(30)).await;
-    let answer = world
-        .create_snapshot(snapshot("snapshot-1", &id, &[]))
-        .await
-        .unwrap_err();
+    // Who does not say that it has the ID gets it once more: without it nobody would delete the snapshot.
+    let answer = world.create_snapshot(snapshot("snapshot-1", &id, &[])).await;
+    let failed = answer.unwrap();
+    assert!(!failed.ready_to_use);
+    let mut stored = tonic::Request::new(snapshot("snapshot-1", &id, &[]));
+    csi::CreateSnapshotHint::Stored(&failed.snapshot_id).attach(&mut stored);
+    let answer = world.channel.controller().create_snapshot(stored).await;
+    let answer = answer.unwrap_err();
     assert_eq!(answer.code(), Code::Internal);
     assert!(answer.message().contains("error"), "{answer}");
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    let answer = world.create_snapshot(snapshot("snapshot-1", &id, &[])).await;
+    assert_eq!(code(answer), Code::Internal, "it was answered a minute ago");
+
+    // The next process knows nothing of that.
+    let world = world.restarted();
+    world.settle().await;
+    let answer = world.create_snapshot(snapshot("snapshot-1", &id, &[])).await;
+    assert_eq!(answer.unwrap().snapshot_id, failed.snapshot_id);
+    delete(&world, &failed.snapshot_id).await.unwrap();
+    assert!(world.ec2.state().snapshots.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@
 
 mod budget;
 mod crash_walk;
+mod failed_snapshot;
 mod leases;
 mod node_mode;
 mod process;

@@ -10,6 +10,8 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// Set it, to anything, where a layer that cannot be run is a failure.
 const REQUIRED: &str = "SLACKWATER_CONFORMANCE";
+/// The same for what needs root.
+const ROOT_REQUIRED: &str = "SLACKWATER_ROOT_TESTS";
 /// How long anything may take; builds may use the same processors.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -83,6 +85,15 @@ pub fn not_run(layer: &str, reason: &dyn std::fmt::Display) {
     say(&format!("not run: layer {layer}: {reason}"));
     assert!(
         std::env::var_os(REQUIRED).is_none(),
+        "layer {layer} must be run: {reason}"
+    );
+}
+
+/// The same for what only root can run.
+pub fn not_run_without_root(layer: &str, reason: &str) {
+    say(&format!("not run: layer {layer}: {reason}"));
+    assert!(
+        std::env::var_os(ROOT_REQUIRED).is_none(),
         "layer {layer} must be run: {reason}"
     );
 }

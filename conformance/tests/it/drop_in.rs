@@ -3,7 +3,8 @@
 use conformance::{ControlPlane, Process};
 
 use crate::expansion::Growable;
-use crate::journey::{self, CONTENTS, LEASES, OURS, Roles, SNAPSHOTS, Stage, UPSTREAM};
+use crate::journey::{CONTENTS, LEASES, OURS, Roles, SNAPSHOTS, Stage, UPSTREAM};
+use crate::processes::terminate;
 use crate::requests::Cost;
 use crate::shared::{self, Guard};
 
@@ -68,7 +69,7 @@ async fn the_examples_work_under_the_roles_of_upstream() {
     let costs = journey(&stage, &plane, processes).await;
     // Decision 12: ten with one GET and, since it is ready later, two more.
     costs.must_be(12);
-    stage.nothing_denied(&plane);
+    stage.nothing_denied();
 }
 
 #[tokio::test]
@@ -80,8 +81,8 @@ async fn the_examples_work_under_our_roles() {
     let costs = journey(&stage, &plane, processes).await;
     // Decision 12: nine without a GET and, since it is ready later, two more.
     costs.must_be(11);
-    stage.nothing_denied(&plane);
-    stage.nothing_granted_in_vain(&plane, &RARE).await;
+    stage.nothing_denied();
+    stage.nothing_granted_in_vain(&RARE).await;
 }
 
 #[tokio::test]
@@ -92,7 +93,7 @@ async fn the_examples_work_in_one_process() {
     let process = stage.one_process();
     let costs = journey(&stage, &plane, vec![process]).await;
     costs.must_be(9);
-    stage.nothing_denied(&plane);
+    stage.nothing_denied();
 }
 
 /// The claim, the snapshot, the import, the deletion of all of it, an expansion, and the end of the processes.
@@ -103,7 +104,7 @@ async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -
     }
     stage.claim(plane).await;
 
-    let begin = stage.begin(plane);
+    let begin = stage.begin();
     let files = stage.example(plane, "05-snapshot", "");
     let ready = |name| {
         [
@@ -114,22 +115,22 @@ async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -
         ]
     };
     kubectl.ok(&ready("vs/ebs-volume-snapshot")).unwrap();
-    let snapshot = stage.cost(plane, &begin).await;
+    let snapshot = stage.cost(&begin).await;
     stage.nothing_lost_or_doubled().await;
 
     let made_before = stage.ec2.snapshot(&stage.volume).unwrap();
-    let begin = stage.begin(plane);
+    let begin = stage.begin();
     let imported = stage.example(plane, "07-import-snapshot", &made_before);
     kubectl.ok(&ready("vs/static-snapshot")).unwrap();
-    let import = stage.cost(plane, &begin).await;
+    let import = stage.cost(&begin).await;
     for name in ["vs/ebs-volume-snapshot", "vs/static-snapshot"] {
         let size = ["get", name, "-o", "jsonpath={.status.restoreSize}"];
         assert_eq!(kubectl.ok(&size).unwrap(), "10Gi", "{name}");
     }
 
-    let begin = stage.begin(plane);
+    let begin = stage.begin();
     kubectl.ok(&["delete", "-k", &files, "--timeout=120s"]).unwrap();
-    let deletion = stage.cost(plane, &begin).await;
+    let deletion = stage.cost(&begin).await;
     let left = [made_before];
     assert_eq!(
         stage.snapshots_in_ec2(),
@@ -156,7 +157,7 @@ async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -
 }
 
 async fn leases_are_given_back(stage: &Stage, processes: Vec<Process>) {
-    journey::terminate(processes).await;
+    terminate(processes).await;
     for lease in LEASES {
         assert_eq!(
             stage.holder(lease).await.as_deref(),
@@ -167,7 +168,7 @@ async fn leases_are_given_back(stage: &Stage, processes: Vec<Process>) {
 }
 
 async fn expansion(stage: &Stage, plane: &ControlPlane, claim: &Growable) -> Cost {
-    let begin = stage.begin(plane);
+    let begin = stage.begin();
     let wish = r#"{"spec":{"resources":{"requests":{"storage":"12Gi"}}}}"#;
     plane
         .kubectl()
@@ -175,5 +176,5 @@ async fn expansion(stage: &Stage, plane: &ControlPlane, claim: &Growable) -> Cos
         .unwrap();
     stage.waits_for_node(claim, 12).await;
     stage.all_grown(std::slice::from_ref(claim), 12).await;
-    stage.cost(plane, &begin).await
+    stage.cost(&begin).await
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::expansion::{self, Growable};
 use crate::journey::{self, CONTENTS, FUNCTIONS, LEASES, OURS, SNAPSHOTS, Stage};
+use crate::processes::terminate;
 use crate::shared::{self, Guard, PATIENCE};
 
 const LAYER: &str = "6 faults";
@@ -70,7 +71,7 @@ impl Scene {
 
     /// Kills the API server and starts it again. While it starts it knows no roles yet and denies everything.
     async fn restart(&mut self, plane: &mut Guard) {
-        self.stage.nothing_denied(plane);
+        self.stage.nothing_denied();
         plane.kill_apiserver();
         plane.start_apiserver().await.unwrap();
         self.stage.begun = plane.audit().mark();
@@ -87,8 +88,8 @@ impl Scene {
             process.check().unwrap();
         }
         stage.clear(plane).await;
-        stage.nothing_denied(plane);
-        journey::terminate(self.processes).await;
+        stage.nothing_denied();
+        terminate(self.processes).await;
     }
 }
 
@@ -151,10 +152,7 @@ async fn the_lease_is_stolen() {
         return;
     };
     scene.at_work().await;
-    let path = format!(
-        "/apis/coordination.k8s.io/v1/namespaces/{}/leases/{}",
-        scene.stage.roles.namespace, LEASES[0]
-    );
+    let path = journey::lease_path(scene.stage.roles, LEASES[0]);
     // A thief that never renews.
     let now = jiff::Timestamp::now();
     let theft = json!({ "spec": { "holderIdentity": "thief", "leaseDurationSeconds": 5,

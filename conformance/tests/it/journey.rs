@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use conformance::{ControlPlane, Ec2Process, Hand, Mark, Process, Suite, User, until};
+use conformance::{Audit, ControlPlane, Ec2Process, Hand, Mark, Suite, User, until};
 use serde_json::{Value, json};
 
 use crate::shared::{self, PATIENCE};
@@ -53,6 +52,16 @@ pub struct Stage {
     pub hand: Hand,
     pub volume: String,
     pub begun: Mark,
+    pub audit: Audit,
+}
+
+impl Drop for Stage {
+    /// What was denied is the likeliest reason why something that was waited for does not come.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            shared::say(&format!("denied until then: {:?}", self.denied()));
+        }
+    }
 }
 
 impl Stage {
@@ -87,136 +96,23 @@ impl Stage {
             let file = path(&shared::repository().join(file));
             plane.kubectl().ok(&["apply", "-f", &file]).unwrap();
         }
+        let hand = plane.hand().await.unwrap();
+        for lease in LEASES {
+            // An earlier test may have left it.
+            hand.delete(&lease_path(roles, lease)).await.unwrap();
+        }
         let volume = ec2.volume("us-east-1a", 10).unwrap();
         Some(Self {
             volume,
             program,
             users,
             roles,
-            hand: plane.hand().await.unwrap(),
+            hand,
             begun: plane.audit().mark(),
+            audit: plane.audit().clone(),
             ec2,
             suite,
         })
-    }
-
-    /// The driver's controller, with the flags of the EBS chart.
-    pub fn driver(&self) -> Process {
-        let flags = [
-            "--batching=true",
-            "--logging-format=text",
-            "--user-agent-extra=helm",
-            "--v=2",
-        ];
-        let launch = self.suite.driver(&self.program).args(flags);
-        self.suite.start(&launch).unwrap()
-    }
-
-    /// The snapshot-controller, with upstream's flags.
-    pub fn snapshot_controller(&self, more: &[&str]) -> Process {
-        let user = &self.users["snapshot-controller"];
-        let launch = self
-            .suite
-            .mode(
-                "snapshot-controller",
-                &self.program,
-                &user.kubeconfig,
-                &["--v=5", "--http-endpoint=127.0.0.1:0"],
-            )
-            .args(self.election())
-            .args(more);
-        self.suite.start(&launch).unwrap()
-    }
-
-    /// The csi-snapshotter, with the flags of the EBS chart.
-    pub fn csi_snapshotter(&self, more: &[&str]) -> Process {
-        let user = &self.users["csi-snapshotter"];
-        let launch = self
-            .suite
-            .sidecar(
-                "csi-snapshotter",
-                &self.program,
-                &user.kubeconfig,
-                &[
-                    "--extra-create-metadata",
-                    "--kube-api-qps=20",
-                    "--kube-api-burst=100",
-                    "--worker-threads=100",
-                    "--retry-interval-max=30m",
-                    "--v=2",
-                ],
-            )
-            .args(self.election())
-            .args(more);
-        self.suite.start(&launch).unwrap()
-    }
-
-    /// The csi-resizer, with the flags of the EBS chart.
-    pub fn csi_resizer(&self, more: &[&str]) -> Process {
-        let user = &self.users["csi-resizer"];
-        let launch = self
-            .suite
-            .sidecar(
-                "csi-resizer",
-                &self.program,
-                &user.kubeconfig,
-                &[
-                    "--timeout=60s",
-                    "--extra-modify-metadata",
-                    "--kube-api-qps=20",
-                    "--kube-api-burst=100",
-                    "--workers=100",
-                    "--retry-interval-max=30m",
-                    "--http-endpoint=127.0.0.1:0",
-                    "--v=2",
-                ],
-            )
-            .args(self.election())
-            .args(more);
-        self.suite.start(&launch).unwrap()
-    }
-
-    /// All four functions, each in a process of its own.
-    pub fn four_processes(&self) -> Vec<Process> {
-        vec![
-            self.snapshot_controller(&[]),
-            self.csi_snapshotter(&[]),
-            self.csi_resizer(&[]),
-            self.driver(),
-        ]
-    }
-
-    /// All four functions in one process.
-    pub fn one_process(&self) -> Process {
-        let user = &self.users[ONE_PROCESS];
-        let functions = "--functions=driver,snapshot-controller,csi-snapshotter,csi-resizer";
-        let launch = self
-            .suite
-            .mode(
-                "controller",
-                &self.program,
-                &user.kubeconfig,
-                &[functions, "--v=2"],
-            )
-            .args([format!(
-                "--driver.endpoint=unix://{}",
-                self.suite.socket().display()
-            )])
-            .args(
-                ["driver"]
-                    .iter()
-                    .chain(&FUNCTIONS)
-                    .map(|function| format!("--{function}.http-endpoint=127.0.0.1:0")),
-            )
-            .args(self.election());
-        self.suite.start(&launch).unwrap()
-    }
-
-    pub fn election(&self) -> [String; 2] {
-        [
-            "--leader-election=true".to_owned(),
-            format!("--leader-election-namespace={}", self.roles.namespace),
-        ]
     }
 
     /// The examples, with the IDs of this account.
@@ -368,25 +264,15 @@ impl Stage {
     }
 
     pub async fn holder(&self, lease: &str) -> Option<String> {
-        let namespace = self.roles.namespace;
-        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}");
+        let path = lease_path(self.roles, lease);
         let lease = self.hand.find(&path).await.ok()??;
         lease["spec"]["holderIdentity"].as_str().map(str::to_owned)
     }
 }
 
-/// Ends processes as the kubelet does, and looks how they ended.
-pub async fn terminate(processes: impl IntoIterator<Item = Process>) {
-    for mut process in processes {
-        let status = process.terminate(Duration::from_secs(60)).await.unwrap();
-        assert_eq!(
-            status.code(),
-            Some(0),
-            "{}: {}",
-            process.name(),
-            process.log_tail()
-        );
-    }
+pub fn lease_path(roles: Roles, lease: &str) -> String {
+    let namespace = roles.namespace;
+    format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{lease}")
 }
 
 pub fn path(path: &Path) -> String {

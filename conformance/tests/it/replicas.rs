@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use conformance::{Process, Suite, until};
 
-use crate::journey::{self, LEASES, OURS, Stage};
+use crate::journey::{LEASES, OURS, Stage};
+use crate::processes::terminate;
 use crate::shared::{self, PATIENCE, say};
 
 const LAYER: &str = "7 two replicas";
@@ -98,8 +99,8 @@ async fn the_second_replica_takes_over_from_a_killed_leader_and_nothing_is_done_
     stage.nothing_lost_or_doubled().await;
     stage.no_call_twice(COUNT, EXPANSIONS);
     stage.clear(&plane).await;
-    stage.nothing_denied(&plane);
-    journey::terminate(second).await;
+    stage.nothing_denied();
+    terminate(second).await;
 }
 
 async fn all_held_by(stage: &Stage, host: &str) -> bool {

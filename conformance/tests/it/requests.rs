@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use conformance::{ControlPlane, Mark, Record, until};
+use conformance::{Mark, Record, until};
 
 use crate::journey::{FUNCTIONS, Stage};
 use crate::shared::PATIENCE;
@@ -49,17 +49,17 @@ pub struct Begin {
 }
 
 impl Stage {
-    pub fn begin(&self, plane: &ControlPlane) -> Begin {
+    pub fn begin(&self) -> Begin {
         Begin {
-            mark: plane.audit().mark(),
+            mark: self.audit.mark(),
             ec2: self.ec2.counts().unwrap(),
         }
     }
 
     /// What was asked since then, once there is nothing more to ask.
-    pub async fn cost(&self, plane: &ControlPlane, begin: &Begin) -> Cost {
+    pub async fn cost(&self, begin: &Begin) -> Cost {
         let seen = || {
-            self.requests_since(plane, begin.mark)
+            self.requests_since(begin.mark)
                 .iter()
                 .filter(|one| is_counted(one))
                 .count()
@@ -74,7 +74,7 @@ impl Stage {
         .unwrap();
         let (mut requests, mut events) = (BTreeMap::new(), Vec::new());
         for record in self
-            .requests_since(plane, begin.mark)
+            .requests_since(begin.mark)
             .iter()
             .filter(|one| is_counted(one))
         {
@@ -103,31 +103,35 @@ impl Stage {
     }
 
     /// Our requests since the beginning.
-    pub fn requests(&self, plane: &ControlPlane) -> Vec<Record> {
-        self.requests_since(plane, self.begun)
+    pub fn requests(&self) -> Vec<Record> {
+        self.requests_since(self.begun)
     }
 
-    fn requests_since(&self, plane: &ControlPlane, mark: Mark) -> Vec<Record> {
+    fn requests_since(&self, mark: Mark) -> Vec<Record> {
         let ours = |record: &Record| self.users.values().any(|user| user.name == record.user);
-        let records = plane.audit().since(mark).unwrap();
+        let records = self.audit.since(mark).unwrap();
         records.into_iter().filter(ours).collect()
     }
 
     /// Fails when one of our requests was denied.
-    pub fn nothing_denied(&self, plane: &ControlPlane) {
-        let requests = self.requests(plane);
-        assert!(!requests.is_empty(), "the audit log knows our users");
-        let denied: BTreeSet<String> = requests
-            .iter()
-            .filter(|record| record.is_denied())
-            .map(|record| format!("{}: {}", record.user, record.action()))
-            .collect();
+    pub fn nothing_denied(&self) {
+        assert!(!self.requests().is_empty(), "the audit log knows our users");
+        let denied = self.denied();
         assert!(denied.is_empty(), "denied: {denied:#?}");
     }
 
+    /// User and action of the requests that were denied.
+    pub fn denied(&self) -> BTreeSet<String> {
+        let requests = self.requests();
+        let denied = requests.iter().filter(|record| record.is_denied());
+        denied
+            .map(|record| format!("{}: {}", record.user, record.action()))
+            .collect()
+    }
+
     /// Fails when a function has a right that it has not used, other than `rare`.
-    pub async fn nothing_granted_in_vain(&self, plane: &ControlPlane, rare: &[(&str, &str)]) {
-        let requests = self.requests(plane);
+    pub async fn nothing_granted_in_vain(&self, rare: &[(&str, &str)]) {
+        let requests = self.requests();
         for function in FUNCTIONS {
             let user = &self.users[function].name;
             let used: BTreeSet<String> = requests

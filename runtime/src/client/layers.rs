@@ -2,21 +2,25 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
 use kube::client::Body;
+use tokio::sync::Semaphore;
 use tower::{BoxError, Service};
 
 use super::metrics::{RequestKind, RequestMetrics};
 use super::throttle::Bucket;
 
-/// Waits for the rate limit, sends, and counts.
+/// Waits for the rate limit and for its turn, sends, and counts.
 pub(super) struct Layered {
     pub(super) base: kube::Client,
     pub(super) metrics: RequestMetrics,
     pub(super) bucket: Option<Bucket>,
+    /// A place for each request that is not answered yet.
+    pub(super) places: Option<Arc<Semaphore>>,
     pub(super) answer_timeout: Duration,
 }
 
@@ -32,11 +36,17 @@ impl Service<Request<Body>> for Layered {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (base, metrics, limit) = (self.base.clone(), self.metrics.clone(), self.answer_timeout);
         let wait = self.bucket.as_ref().map(Bucket::take).unwrap_or_default();
+        let places = self.places.clone();
         Box::pin(async move {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
                 metrics.throttled(wait);
             }
+            // Closed by nobody: without a place the request would go out all the same.
+            let _place = match &places {
+                Some(places) => places.acquire().await.ok(),
+                None => None,
+            };
             send(&base, &metrics, limit, request).await
         })
     }

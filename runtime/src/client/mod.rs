@@ -11,6 +11,7 @@ mod metrics;
 mod throttle;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -18,6 +19,7 @@ use http::header::USER_AGENT;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus::Registry;
+use tokio::sync::Semaphore;
 
 pub use self::explain::{ClientError, explain};
 pub use self::metrics::RequestKind;
@@ -29,6 +31,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limit for the beginning of an answer; watches begin at once and then stay open. Source: the API server's
 /// own limit of a request.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Requests of one function that wait for the beginning of their answer at the same time. Each needs a connection,
+/// whose buffers are some 90 kB; the API server answers no faster when more are open.
+const IN_FLIGHT: usize = 32;
 
 /// The way to the API server.
 #[derive(Clone)]
@@ -78,8 +83,8 @@ impl Connection {
     pub fn clients(&self, component: &str, registry: &Registry) -> Result<Clients, prometheus::Error> {
         let metrics = metrics::RequestMetrics::new(component, registry)?;
         Ok(Clients {
-            work: over(&self.base, &metrics, self.limit),
-            leases: over(&self.base, &metrics, None),
+            work: over(&self.base, &metrics, self.limit, Some(IN_FLIGHT)),
+            leases: over(&self.base, &metrics, None, None),
         })
     }
 
@@ -102,17 +107,23 @@ impl std::fmt::Debug for Connection {
 /// The clients of one function.
 #[derive(Clone)]
 pub struct Clients {
-    /// For everything but leases; limited as the flags ask.
+    /// For everything but leases; limited as the flags ask, and in the number of open requests.
     pub work: kube::Client,
     /// For leases: never limited, so that load cannot starve renewals (snapshot 5.2).
     pub leases: kube::Client,
 }
 
-fn over(base: &kube::Client, metrics: &metrics::RequestMetrics, limit: Option<RateLimit>) -> kube::Client {
+fn over(
+    base: &kube::Client,
+    metrics: &metrics::RequestMetrics,
+    limit: Option<RateLimit>,
+    in_flight: Option<usize>,
+) -> kube::Client {
     let service = layers::Layered {
         base: base.clone(),
         metrics: metrics.clone(),
         bucket: limit.map(throttle::Bucket::new),
+        places: in_flight.map(|places| Arc::new(Semaphore::new(places))),
         answer_timeout: ANSWER_TIMEOUT,
     };
     kube::Client::new(service, base.default_namespace().to_owned())

@@ -99,6 +99,24 @@ async fn only_work_waits_for_the_limit_that_was_asked_for() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn only_so_many_requests_are_open_at_the_same_time() {
+    let store = Store::default();
+    store.faults(|_| Fault {
+        before: Duration::from_secs(1),
+        ..Fault::default()
+    });
+    let clients = Connection::over(store.client(), None)
+        .clients("driver", &Registry::new())
+        .unwrap();
+    for (client, seconds) in [(clients.work, 2), (clients.leases, 1)] {
+        let start = Instant::now();
+        let maps: Api<ConfigMap> = Api::namespaced(client, "ns");
+        futures::future::join_all((0..64).map(|_| maps.get("x"))).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(seconds));
+    }
+}
+
 #[tokio::test]
 async fn a_bad_kubeconfig_is_one_clear_line_without_its_secrets() {
     let secret = "token: hunter2";

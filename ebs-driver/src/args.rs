@@ -122,7 +122,7 @@ pub struct ControllerArgs {
           value_parser = parse_bool)]
     pub warn_on_invalid_tag: Option<bool>,
 
-    /// Merge Describe calls
+    /// Merge Describe calls; on unless `--batching=false`
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = parse_bool)]
     pub batching: Option<bool>,

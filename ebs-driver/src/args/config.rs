@@ -142,10 +142,11 @@ impl Args {
             http_endpoint: Some(self.http_endpoint.clone()).filter(|address| !address.is_empty()),
             metrics_tls: self.metrics_cert_file.clone().zip(self.metrics_key_file.clone()),
             tags,
-            batching: if on(controller.batching) {
-                Batching::On
-            } else {
+            // Unset means on: a merged call of ours costs a millisecond, upstream's half a second.
+            batching: if controller.batching == Some(false) {
                 Batching::Off
+            } else {
+                Batching::On
             },
             modify_window: self.modify_window()?,
             deprecated_names: if on(controller.deprecated_metrics) {

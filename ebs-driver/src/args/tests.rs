@@ -127,5 +127,7 @@ fn the_chart_s_command_line_is_read() {
     assert_eq!(chart.tags.cluster_id.as_deref(), Some("c1"));
     assert!(chart.ec2.user_agent.ends_with("-helm"));
     assert_eq!(chart.modify_window, Duration::from_secs(2));
-    assert_eq!(config("controller").unwrap().batching, Batching::Off);
+    assert_eq!(config("controller").unwrap().batching, Batching::On);
+    let off = config("controller --batching=false").unwrap();
+    assert_eq!(off.batching, Batching::Off);
 }

@@ -340,3 +340,25 @@ fn expansions(process: &Process) -> usize {
         .filter(|(call, _)| call.name.ends_with("/ControllerExpandVolume"))
         .count()
 }
+
+/// Many at once share their questions to EC2: it is asked for the change of each, and for all of them together how
+/// far they are.
+#[tokio::test(start_paused = true)]
+async fn resize_100_expansions_cost_at_most_220_ec2_calls() {
+    let (world, process) = started(Ec2Options::default()).await;
+    let names: Vec<String> = (0..100).map(|number| format!("c{number}")).collect();
+    for name in &names {
+        let volume = world.ec2.create_volume_fixture("us-east-1a", 10, &[]).unwrap();
+        world.add_claim(name, &volume, "Filesystem");
+    }
+    quiet().await;
+    let begun = world.ec2.calls().len();
+    names.iter().for_each(|name| world.expand(name, "12Gi"));
+    let all = |world: &World| names.iter().all(|name| world.is_expanded(name, "12Gi"));
+    world.until("expanded", all).await;
+    quiet().await;
+    let spent = world.ec2.calls().len() - begun;
+    assert_eq!(world.ec2.count("ModifyVolume"), 100);
+    assert_eq!(expansions(&process), 100);
+    assert!(spent <= 220, "{spent} calls for 100 expansions");
+}

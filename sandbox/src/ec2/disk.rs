@@ -96,6 +96,7 @@ impl Ec2 {
                 fails_later: false,
             };
             region.state.settle(&call);
+            region.reconcile_quietly(now);
             act(region)
         })
     }

@@ -253,7 +253,9 @@ impl Ec2 {
                 fails_later: false,
             };
             region.state.settle(&call);
-            act(&mut region.state, &call)
+            let outcome = act(&mut region.state, &call);
+            region.reconcile_quietly(now);
+            outcome
         })
     }
 }

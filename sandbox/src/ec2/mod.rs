@@ -16,6 +16,7 @@
 //! | `throttle`, `faults` | `RequestLimitExceeded`; faults on request |
 //! | `service`, `serve` | in process; over HTTP |
 //! | `disk` | what lies on volumes |
+//! | `storage` | volumes with data: sparse files and loop devices |
 //! | `fixtures`, `view` | what is there from the beginning; what exists, for assertions |
 //!
 //! Its simplifications are in `docs/sandbox.md`.
@@ -33,6 +34,8 @@ mod query;
 mod serve;
 mod service;
 mod state;
+#[cfg(target_os = "linux")]
+mod storage;
 mod tags;
 mod throttle;
 mod view;
@@ -54,6 +57,8 @@ pub use options::{
     Ec2Options, InstanceType, Lag, ModificationRate, Outpost, Rules, Throttle, Throttles, Timing, Zone,
 };
 pub use serve::ServeError;
+#[cfg(target_os = "linux")]
+pub use storage::{Storage, StorageError};
 pub use view::{Ec2State, SnapshotView, VolumeView};
 
 /// The simulated EC2. Clones share everything.
@@ -74,6 +79,8 @@ struct Inner {
 struct Region {
     options: Ec2Options,
     state: state::State,
+    #[cfg(target_os = "linux")]
+    storage: Option<Storage>,
     buckets: throttle::Buckets,
     faults: faults::Faults,
     log: VecDeque<CallRecord>,
@@ -107,6 +114,8 @@ impl Ec2 {
         let region = Region {
             options,
             state: state::State::default(),
+            #[cfg(target_os = "linux")]
+            storage: None,
             buckets: throttle::Buckets::default(),
             faults: faults::Faults::default(),
             log: VecDeque::new(),
@@ -191,6 +200,27 @@ impl Ec2 {
 }
 
 impl Region {
+    /// Brings the data that are kept in line with what exists.
+    #[cfg(target_os = "linux")]
+    fn reconcile(&mut self, now: Timestamp) -> Result<(), StorageError> {
+        match &mut self.storage {
+            Some(storage) => storage.reconcile(&mut self.state, now),
+            None => Ok(()),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn reconcile(&mut self, _now: Timestamp) -> Result<(), std::convert::Infallible> {
+        Ok(())
+    }
+
+    /// The same where nobody waits for an answer; the next request tells what fails.
+    fn reconcile_quietly(&mut self, now: Timestamp) {
+        if let Err(error) = self.reconcile(now) {
+            tracing::error!(%error, "the data of volumes lag behind");
+        }
+    }
+
     /// Remembers a request.
     fn record(&mut self, mut record: CallRecord) {
         self.number += 1;

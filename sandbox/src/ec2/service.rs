@@ -143,7 +143,11 @@ impl Ec2 {
             random: self.random(),
             fails_later,
         };
-        region.state.apply(action, form, &call)
+        let answer = region.state.apply(action, form, &call);
+        match region.reconcile(now) {
+            Ok(()) => answer,
+            Err(error) => Err(Ec2Error::new("InternalError", error.to_string())),
+        }
     }
 }
 

@@ -1,5 +1,11 @@
 //! The driver over the simulated EC2, on a paused clock; and the simulated EC2 through the SDK.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 mod attaching;
 mod cluster;
@@ -10,6 +16,8 @@ mod instance;
 mod network;
 mod nodes;
 mod pods;
+#[cfg(target_os = "linux")]
+mod real_devices;
 mod replay;
 mod scripted;
 mod snapshots;

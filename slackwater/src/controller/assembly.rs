@@ -154,6 +154,30 @@ impl Assembly {
         scope: &Scope,
         shared: &Registry,
     ) -> Result<Self, Error> {
+        Self::put_together(settings, outside, None, scope, shared).await
+    }
+
+    /// The same, but the driver runs in another process, behind this channel instead of the address in the flags.
+    ///
+    /// # Errors
+    /// As [`Assembly::new`].
+    pub async fn beside(
+        driver: Channel,
+        settings: Settings,
+        outside: Outside,
+        scope: &Scope,
+        shared: &Registry,
+    ) -> Result<Self, Error> {
+        Self::put_together(settings, outside, Some(driver), scope, shared).await
+    }
+
+    async fn put_together(
+        settings: Settings,
+        outside: Outside,
+        channel: Option<Channel>,
+        scope: &Scope,
+        shared: &Registry,
+    ) -> Result<Self, Error> {
         let watches = outside.watches.clone().map(|client| {
             Watches::new(
                 client,
@@ -167,7 +191,7 @@ impl Assembly {
             watches,
             elections: BTreeMap::new(),
             running: Vec::new(),
-            channel: None,
+            channel,
             when_lost: settings.when_lost,
             scope: scope.clone(),
             outside,
@@ -323,7 +347,7 @@ impl Builder {
         Ok(())
     }
 
-    /// The driver of this process, or else the one behind the address.
+    /// The driver of this process or the one that was given, or else the one behind the address.
     fn channel_to(&self, address: &csi::Address, context: &Context) -> Channel {
         if let Some(channel) = &self.channel {
             return channel.clone();

@@ -6,7 +6,8 @@ use sandbox::ec2::Ec2Options;
 use sandbox::faults::Faults;
 use sandbox::kube::{AuditRecord, Denial};
 
-use crate::world::{Process, World};
+use crate::fleet::Process;
+use crate::world::World;
 
 /// The requests of the controllers since some point.
 struct Spent {

@@ -1,11 +1,14 @@
-//! The crash walk: the process is killed at every single call, before its effect and after it, and started
-//! again. Whatever the call, the world ends in the same state, with one EC2 snapshot or none.
+//! The crash walk: a process is killed at every single call, before its effect and after it, and started
+//! again. Whatever the call, the world ends in the same state, with one EC2 snapshot or none and with each volume
+//! modified once or never. It is walked with all functions in one process, and with each in its own: then one of
+//! the four is killed, the driver also at the calls that it serves.
 
 use std::time::Duration;
 
 use sandbox::ec2::Ec2Options;
 use sandbox::faults::{At, Fault, Faults};
 
+use crate::fleet::{Fleet, Form};
 use crate::world::World;
 
 const SEED: u64 = 41;
@@ -21,6 +24,8 @@ struct Scenario {
     done: fn(&World) -> bool,
     /// EC2 snapshots at the end.
     snapshots: usize,
+    /// Sizes to which EC2 was asked to grow the volume, in GiB.
+    sizes: &'static [u64],
 }
 
 fn nothing(_: &World) {}
@@ -36,6 +41,7 @@ const CREATION: Scenario = Scenario {
     act: |world| world.create_snapshot("s", "p", "delete"),
     done: |world| world.is_ready("s") && settled(world),
     snapshots: 1,
+    sizes: &[],
 };
 
 const DELETION: Scenario = Scenario {
@@ -45,6 +51,7 @@ const DELETION: Scenario = Scenario {
     act: |world| world.delete_snapshot("s"),
     done: |world| world.snapshot("s").is_none() && world.contents().is_empty(),
     snapshots: 0,
+    sizes: &[],
 };
 
 const RETENTION: Scenario = Scenario {
@@ -54,6 +61,7 @@ const RETENTION: Scenario = Scenario {
     act: |world| world.delete_snapshot("s"),
     done: |world| world.snapshot("s").is_none(),
     snapshots: 1,
+    sizes: &[],
 };
 
 const IMPORT: Scenario = Scenario {
@@ -68,6 +76,7 @@ const IMPORT: Scenario = Scenario {
     },
     done: |world| world.is_ready("s") && settled(world),
     snapshots: 1,
+    sizes: &[],
 };
 
 const EXPANSION: Scenario = Scenario {
@@ -77,6 +86,7 @@ const EXPANSION: Scenario = Scenario {
     act: |world| world.expand("p", "12Gi"),
     done: |world| world.is_expanded("p", "12Gi"),
     snapshots: 0,
+    sizes: &[12],
 };
 
 /// No claim is protected any more and no content is being created.
@@ -93,22 +103,23 @@ fn settled(world: &World) -> bool {
     claim_is_free && !being_created
 }
 
-/// Plays a scenario under faults; answers the final state and the calls of the process under faults.
-async fn play(scenario: &Scenario, faults: Faults) -> (String, usize) {
+/// Plays a scenario while one process meets faults; answers the final state and the calls of that process.
+async fn play(scenario: &Scenario, form: Form, number: usize, faults: Faults) -> (String, usize) {
     let world = World::new(SEED, Ec2Options::default()).await;
     (scenario.prepare)(&world);
     let preparing = world.run(Faults::none(), scenario.name, scenario.prepared).await;
     drop(preparing);
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let begun = std::cell::Cell::new(false);
-    let process = world
-        .run(faults.clone(), scenario.name, |world| {
-            if !begun.replace(true) {
-                (scenario.act)(world);
-            }
-            (scenario.done)(world)
-        })
-        .await;
+    let of = |process| {
+        if process == number {
+            faults.clone()
+        } else {
+            Faults::none()
+        }
+    };
+    let mut fleet = Fleet::start(&world, form, of).await;
+    (scenario.act)(&world);
+    fleet.until(scenario.name, scenario.done).await;
     // Whatever is still to come comes: polls, clean-up of duplicates, late events.
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert!(
@@ -122,30 +133,35 @@ async fn play(scenario: &Scenario, faults: Faults) -> (String, usize) {
         "{}",
         scenario.name
     );
-    let calls = faults.calls().len();
-    drop(process);
-    (world.final_state(), calls)
+    assert_eq!(world.modifications(), scenario.sizes, "{}", scenario.name);
+    (world.final_state(), faults.calls().len())
 }
 
 async fn walk(scenario: &Scenario) {
-    let (expected, calls) = play(scenario, Faults::none()).await;
+    let (expected, calls) = play(scenario, Form::One, 0, Faults::none()).await;
     assert!(calls > 8, "{}: only {calls} calls", scenario.name);
-    for number in 1..=calls as u64 {
-        for fault in [Fault::CrashBefore, Fault::CrashAfter] {
-            let faults = Faults::new(At {
-                number,
-                fault: fault.clone(),
-            });
-            let (state, _) = play(scenario, faults.clone()).await;
-            let at = faults
-                .calls()
-                .get(number as usize - 1)
-                .map(|(call, _)| call.name.clone());
-            assert_eq!(
-                state, expected,
-                "{}: {fault:?} at call {number}, {at:?}",
-                scenario.name
-            );
+    for form in [Form::One, Form::Four] {
+        for (process, functions) in form.processes().iter().enumerate() {
+            let (state, calls) = play(scenario, form, process, Faults::none()).await;
+            assert_eq!(state, expected, "{}: {form:?}", scenario.name);
+            for number in 1..=calls as u64 {
+                for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+                    let faults = Faults::new(At {
+                        number,
+                        fault: fault.clone(),
+                    });
+                    let (state, _) = play(scenario, form, process, faults.clone()).await;
+                    let at = faults
+                        .calls()
+                        .get(number as usize - 1)
+                        .map(|(call, _)| call.name.clone());
+                    assert_eq!(
+                        state, expected,
+                        "{}: {fault:?} of {functions:?} at call {number}, {at:?}",
+                        scenario.name
+                    );
+                }
+            }
         }
     }
 }

@@ -5,7 +5,9 @@
 
 mod budget;
 mod crash_walk;
+mod driver_socket;
 mod failed_snapshot;
+mod fleet;
 mod leases;
 mod node_mode;
 mod process;

@@ -1,20 +1,15 @@
-//! A cluster and an EC2 account in which controller processes are started, killed and started again.
+//! A cluster and an EC2 account, its user, and what there is in the end.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus::Registry;
-use runtime::args::Environment;
-use runtime::client::Connection;
 use runtime::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options, SnapshotView};
-use sandbox::faults::{Faults, transports};
 use sandbox::kube::{ApiServer, GroupResource, Store};
 use serde_json::{Value, json};
-use slackwater::controller::{Assembly, ControllerCommand, Function, Outside, Settings, WhenLost};
+
+use crate::driver_socket::DriverSocket;
 
 pub const SNAPSHOTS: GroupResource<'_> = GroupResource::new("snapshot.storage.k8s.io", "volumesnapshots");
 pub const CONTENTS: GroupResource<'_> =
@@ -26,15 +21,8 @@ const STORAGE_CLASSES: GroupResource<'_> = GroupResource::new("storage.k8s.io", 
 const DEFINITIONS: GroupResource<'_> =
     GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions");
 
-/// The functions that use the Kubernetes API.
-const CONTROLLERS: [Function; 3] = [
-    Function::SnapshotController,
-    Function::CsiSnapshotter,
-    Function::CsiResizer,
-];
-
 /// How often a test looks at the world.
-const LOOK: Duration = Duration::from_millis(50);
+pub const LOOK: Duration = Duration::from_millis(50);
 
 /// The cluster and the account.
 pub struct World {
@@ -44,36 +32,9 @@ pub struct World {
     pub ec2: Ec2,
     /// The EC2 volume behind the claim `p`.
     pub volume: String,
-    scope: Scope,
-}
-
-/// A running controller process. Dropping it kills it.
-pub struct Process {
-    pub faults: Faults,
-    ended: Arc<Mutex<Option<String>>>,
-    _scope: Scope,
-}
-
-impl Process {
-    /// Whether it was killed, or ended with an error as a process may when its start-up fails: the kubelet
-    /// then starts it again.
-    pub fn is_gone(&self) -> bool {
-        self.faults.has_crashed() || self.ended.lock().unwrap().is_some()
-    }
-}
-
-/// These flags; all others have their defaults.
-fn settings(flags: &[&str]) -> Settings {
-    let line = [
-        "controller",
-        "--functions=driver,snapshot-controller,csi-snapshotter,csi-resizer",
-    ];
-    let line = line.iter().chain(flags).map(OsString::from).collect();
-    let command = ControllerCommand::parse(line).unwrap();
-    command
-        .commands
-        .settings(&Environment::default(), WhenLost::CompeteAgain)
-        .unwrap()
+    /// Where the driver listens when it is a process of its own.
+    pub socket: DriverSocket,
+    pub scope: Scope,
 }
 
 impl World {
@@ -94,6 +55,7 @@ impl World {
             api,
             ec2,
             volume,
+            socket: DriverSocket::default(),
             scope,
         };
         world.furnish().await;
@@ -172,81 +134,11 @@ impl World {
         self.api.store("user")
     }
 
-    /// Starts a controller process with the driver, the snapshot-controller and the csi-snapshotter.
-    pub async fn start(&self, faults: Faults) -> Process {
-        self.start_with(faults, "replica", &[]).await
-    }
-
-    /// The same with flags, as the pod `identity`.
-    pub async fn start_with(&self, faults: Faults, identity: &str, flags: &[&str]) -> Process {
-        let scope = self.scope.child();
-        let registries: BTreeMap<_, _> = Function::ALL.map(|function| (function, Registry::new())).into();
-        let mut kubernetes = BTreeMap::new();
-        for function in CONTROLLERS {
-            let client = kube::Client::new(
-                transports::kubernetes(&self.api, function.name(), &faults),
-                "default",
-            );
-            let clients = Connection::over(client, None).clients(function.name(), &registries[&function]);
-            kubernetes.insert(function, clients.unwrap());
-        }
-        let channel_faults = faults.clone();
-        let outside = Outside {
-            kubernetes,
-            watches: Some(kube::Client::new(
-                transports::kubernetes(&self.api, "watches", &faults),
-                "default",
-            )),
-            registries,
-            ec2: ebs_driver::Ec2Transport::InProcess(transports::ec2(&self.ec2, &faults)),
-            channel: Box::new(move |routes| transports::csi(routes, &channel_faults)),
-            serves_socket: false,
-            clock: self.clock.clone(),
-            random: self.random.fork(),
-            identity: identity.to_owned(),
-            namespace: "kube-system".to_owned(),
-        };
-        let assembly = Assembly::new(settings(flags), outside, &scope, &Registry::new())
-            .await
-            .unwrap();
-        let ended = Arc::new(Mutex::new(None));
-        let (reason, working) = (ended.clone(), scope.child());
-        scope.spawn(async move {
-            let _working = working;
-            if let Err(error) = assembly.run().await {
-                *reason.lock().unwrap() = Some(error.to_string());
-            }
-        });
-        Process {
-            faults,
-            ended,
-            _scope: scope,
-        }
-    }
-
     /// Waits, on simulated time, until something is so; an hour at most.
     pub async fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
         for _ in 0..(3_600_000 / LOOK.as_millis()) {
             if so(self) {
                 return;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        panic!("{what}: not within an hour; the world is {:#}", self.api.dump());
-    }
-
-    /// Runs a process under faults until something is so. When it is killed another one is started, which
-    /// meets none.
-    pub async fn run(&self, faults: Faults, what: &str, so: impl Fn(&Self) -> bool) -> Process {
-        let mut process = self.start(faults).await;
-        for _ in 0..(3_600_000 / LOOK.as_millis()) {
-            if process.is_gone() {
-                drop(process);
-                tokio::time::sleep(LOOK).await;
-                process = self.start(Faults::none()).await;
-            }
-            if so(self) {
-                return process;
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -293,6 +185,20 @@ impl World {
     /// The size in EC2 of the volume behind the claim `p`, in GiB.
     pub fn ec2_size(&self) -> u64 {
         u64::from(self.ec2.state().volumes[&self.volume].size_gib)
+    }
+
+    /// The sizes in GiB to which EC2 has agreed to grow that volume, in order.
+    pub fn modifications(&self) -> Vec<u64> {
+        let calls = self.ec2.calls();
+        let granted = calls.iter().filter(|call| {
+            call.action == "ModifyVolume"
+                && call.code.is_none()
+                && !call.dry_run
+                && call.parameters["VolumeId"] == self.volume
+        });
+        granted
+            .map(|call| call.parameters["Size"].parse().unwrap())
+            .collect()
     }
 
     pub fn contents(&self) -> Vec<Value> {

@@ -3,6 +3,7 @@
 // Helpers of tests are tests too; Clippy only knows functions with the attribute.
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
+mod bad_input;
 mod budget;
 mod crash_walk;
 mod driver_socket;

@@ -34,6 +34,8 @@ pub struct World {
     pub volume: String,
     /// Where the driver listens when it is a process of its own.
     pub socket: DriverSocket,
+    /// The node's kubelet runs until this is aborted.
+    pub node: Scope,
     pub scope: Scope,
 }
 
@@ -48,7 +50,7 @@ impl World {
         let ec2 = Ec2::new(clock.clone(), random.fork(), options);
         let volume = ec2.create_volume_fixture("us-east-1a", 10, &[]).unwrap();
         sandbox::actors::run(&api, &scope, clock.clone());
-        scope.spawn(kubelet(api.store("kubelet")));
+        let node = start_node(&api, &scope);
         let world = Self {
             clock,
             random,
@@ -56,10 +58,16 @@ impl World {
             ec2,
             volume,
             socket: DriverSocket::default(),
+            node,
             scope,
         };
         world.furnish().await;
         world
+    }
+
+    /// A node, until what is answered is dropped.
+    pub fn start_node(&self) -> Scope {
+        start_node(&self.api, &self.scope)
     }
 
     async fn furnish(&self) {
@@ -81,14 +89,16 @@ impl World {
             });
             store.create(CLASSES, class).unwrap();
         }
-        let class = json!({
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "StorageClass",
-            "metadata": { "name": "grow" },
-            "provisioner": "ebs.csi.aws.com",
-            "allowVolumeExpansion": true,
-        });
-        store.create(STORAGE_CLASSES, class).unwrap();
+        for (name, grows) in [("grow", true), ("fixed", false)] {
+            let class = json!({
+                "apiVersion": "storage.k8s.io/v1",
+                "kind": "StorageClass",
+                "metadata": { "name": name },
+                "provisioner": "ebs.csi.aws.com",
+                "allowVolumeExpansion": grows,
+            });
+            store.create(STORAGE_CLASSES, class).unwrap();
+        }
         self.add_claim("p", &self.volume, "Filesystem");
         self.until("the claim is bound", |world| {
             world
@@ -98,8 +108,12 @@ impl World {
         .await;
     }
 
-    /// A claim in `ns` and its volume.
+    /// A claim in `ns` and its volume, of the class that allows expansion.
     pub fn add_claim(&self, name: &str, handle: &str, mode: &str) {
+        self.add_claim_of_class(name, handle, mode, "grow");
+    }
+
+    pub fn add_claim_of_class(&self, name: &str, handle: &str, mode: &str, class: &str) {
         let volume = json!({
             "apiVersion": "v1",
             "kind": "PersistentVolume",
@@ -109,7 +123,7 @@ impl World {
                 "capacity": { "storage": "10Gi" },
                 "csi": { "driver": "ebs.csi.aws.com", "volumeHandle": handle },
                 "persistentVolumeReclaimPolicy": "Retain",
-                "storageClassName": "grow",
+                "storageClassName": class,
                 "volumeMode": mode,
             },
         });
@@ -120,7 +134,7 @@ impl World {
             "spec": {
                 "accessModes": ["ReadWriteOnce"],
                 "resources": { "requests": { "storage": "10Gi" } },
-                "storageClassName": "grow",
+                "storageClassName": class,
                 "volumeMode": mode,
                 "volumeName": format!("pv-{name}"),
             },
@@ -167,6 +181,19 @@ impl World {
     pub fn expand(&self, name: &str, size: &str) {
         let ask = |claim: &mut Value| claim["spec"]["resources"]["requests"]["storage"] = json!(size);
         self.store().update(CLAIMS, "ns", name, ask).unwrap();
+    }
+
+    /// The events about an object: reason and message.
+    pub fn events(&self, name: &str) -> Vec<(String, String)> {
+        let events = self.store().list(GroupResource::new("", "events"), None);
+        let of = |event: &&Value| event["involvedObject"]["name"] == *name;
+        let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        let events: Vec<Value> = events.iter().map(|event| event.value().clone()).collect();
+        events
+            .iter()
+            .filter(of)
+            .map(|event| (text(event, "reason"), text(event, "message")))
+            .collect()
     }
 
     /// Both halves of the expansion to this size are done and nothing of it is left to do.
@@ -294,6 +321,12 @@ impl World {
         text += &format!("\nEC2: the volume has {} GiB", self.ec2_size());
         text
     }
+}
+
+fn start_node(api: &ApiServer, scope: &Scope) -> Scope {
+    let node = scope.child();
+    node.spawn(kubelet(api.store("kubelet")));
+    node
 }
 
 /// The share of kubelet in an expansion, once a second for every claim that waits for it (resize 4.4). A claim is

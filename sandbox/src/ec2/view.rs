@@ -50,6 +50,8 @@ pub struct VolumeView {
     pub attachments: BTreeMap<String, String>,
     /// State of the latest modification.
     pub modification: Option<String>,
+    /// How far it is, in percent of all of it, optimizing included.
+    pub modification_progress: Option<u32>,
 }
 
 /// A snapshot at one moment.
@@ -142,6 +144,10 @@ fn of_volume(volume: &Volume, now: Timestamp) -> VolumeView {
             .modification
             .as_ref()
             .map(|modification| modification.state(now).to_owned()),
+        modification_progress: volume
+            .modification
+            .as_ref()
+            .map(|modification| modification.progress(now)),
     }
 }
 

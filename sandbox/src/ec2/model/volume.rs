@@ -131,6 +131,14 @@ impl Modification {
         matches!(self.state(now), "modifying" | "optimizing")
     }
 
+    /// Percent of all of it, optimizing included.
+    pub(in crate::ec2) fn progress(&self, now: Timestamp) -> u32 {
+        match self.state(now) {
+            "failed" => 0,
+            _ => percent(self.started_at, self.completed_at, now),
+        }
+    }
+
     /// The fields of a modification.
     pub(in crate::ec2) fn write(&self, xml: &mut Xml, volume_id: &str, now: Timestamp) {
         let state = self.state(now);
@@ -149,11 +157,7 @@ impl Modification {
             xml.optional(&format!("{prefix}Throughput"), shape.throughput);
             xml.field(&format!("{prefix}MultiAttachEnabled"), multi_attach);
         }
-        let progress = match state {
-            "failed" => 0,
-            _ => percent(self.started_at, self.completed_at, now),
-        };
-        xml.field("progress", progress);
+        xml.field("progress", self.progress(now));
         xml.time("startTime", self.started_at);
         match state {
             "completed" => xml.time("endTime", self.completed_at),

@@ -2,6 +2,10 @@
 //! of their `kustomization.yaml` made from `ids.yaml`.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,17 +26,22 @@ macro_rules! folder {
     };
 }
 
-/// A claim on a volume that exists.
+/// A Deployment with a claim on a volume that exists.
 pub const STATIC_VOLUME: Folder = folder!(
     "01-static",
+    "README.md",
+    "check.sh",
     "ids.yaml",
     "kustomization.yaml",
     "persistentvolume.yaml",
-    "persistentvolumeclaim.yaml"
+    "persistentvolumeclaim.yaml",
+    "deployment.yaml"
 );
-/// A snapshot of that claim.
+/// A snapshot of the claim `ebs-claim`.
 pub const SNAPSHOT: Folder = folder!(
     "05-snapshot",
+    "README.md",
+    "check.sh",
     "kustomization.yaml",
     "volumesnapshotclass.yaml",
     "volumesnapshot.yaml"
@@ -40,11 +49,81 @@ pub const SNAPSHOT: Folder = folder!(
 /// An EBS snapshot that exists, as a `VolumeSnapshot`.
 pub const IMPORT: Folder = folder!(
     "07-import-snapshot",
+    "README.md",
+    "check.sh",
     "ids.yaml",
     "kustomization.yaml",
     "volumesnapshotcontent.yaml",
     "volumesnapshot.yaml"
 );
+/// A claim that grows under a running pod.
+pub const EXPAND: Folder = folder!(
+    "08-expand",
+    "README.md",
+    "check.sh",
+    "ids.yaml",
+    "kustomization.yaml",
+    "storageclass.yaml",
+    "persistentvolume.yaml",
+    "persistentvolumeclaim.yaml",
+    "pod.yaml"
+);
+/// A volume without a file system.
+pub const BLOCK: Folder = folder!(
+    "11-block",
+    "README.md",
+    "check.sh",
+    "ids.yaml",
+    "kustomization.yaml",
+    "storageclass.yaml",
+    "persistentvolume.yaml",
+    "persistentvolumeclaim.yaml",
+    "pod.yaml",
+    "snapshot.yaml"
+);
+/// What the checks of all folders share, beside them.
+const SHARED: (&str, &str) = ("check-lib.sh", include_str!("../../../examples/check-lib.sh"));
+
+/// The values of `ids.yaml` by key.
+pub type Ids<'a> = BTreeMap<&'a str, String>;
+
+/// Writes folders below `place`, with these IDs in place of those that stand there.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write(place: &Path, folders: &[(&Folder, Ids<'_>)]) -> io::Result<()> {
+    std::fs::create_dir_all(place)?;
+    std::fs::write(place.join(SHARED.0), SHARED.1)?;
+    for (folder, ids) in folders {
+        let path = place.join(folder.path.trim_start_matches("examples/"));
+        std::fs::create_dir_all(&path)?;
+        for (name, text) in folder.files {
+            let file = path.join(name);
+            if *name == "ids.yaml" {
+                std::fs::write(&file, filled(text, ids))?;
+            } else {
+                std::fs::write(&file, text)?;
+            }
+            if Path::new(name).extension().is_some_and(|ending| ending == "sh") {
+                std::fs::set_permissions(&file, Permissions::from_mode(0o755))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The text of an `ids.yaml` with these values.
+fn filled(text: &str, ids: &Ids<'_>) -> String {
+    let mut filled = String::new();
+    for line in text.lines() {
+        let key = line.trim().split(':').next().unwrap_or_default();
+        match ids.get(key) {
+            Some(value) => filled += &format!("  {key}: {value}\n"),
+            None => filled += &format!("{line}\n"),
+        }
+    }
+    filled
+}
 
 /// Why a folder could not be read. Only a change of the examples can cause it.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +184,7 @@ impl Folder {
     ///
     /// # Errors
     /// When the folder is not of the expected form.
-    pub fn objects(&self, ids: &BTreeMap<&str, String>) -> Result<Vec<Value>, Error> {
+    pub fn objects(&self, ids: &Ids<'_>) -> Result<Vec<Value>, Error> {
         let kustomization: Kustomization = self.parse("kustomization.yaml")?;
         let mut objects = Vec::new();
         for file in kustomization.resources.iter().filter(|file| *file != "ids.yaml") {
@@ -170,7 +249,7 @@ mod tests {
             ("zone", "eu-west-1b".to_owned()),
         ]);
         let objects = STATIC_VOLUME.objects(&ids).unwrap();
-        assert_eq!(objects.len(), 2);
+        assert_eq!(objects.len(), 3);
         assert_eq!(objects[0]["spec"]["csi"]["volumeHandle"], "vol-1");
         let term = &objects[0]["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0];
         assert_eq!(term["matchExpressions"][0]["values"][0], "eu-west-1b");
@@ -184,6 +263,43 @@ mod tests {
             IMPORT.objects(&ids).unwrap()[0]["spec"]["source"]["snapshotHandle"],
             "snap-1"
         );
+        let ids = BTreeMap::from([
+            ("volumeHandle", "vol-1".to_owned()),
+            ("zone", "eu-west-1b".to_owned()),
+        ]);
+        for folder in [EXPAND, BLOCK] {
+            let objects = folder.objects(&ids).unwrap();
+            assert_eq!(objects.len(), 4);
+            assert_eq!(objects[1]["spec"]["csi"]["volumeHandle"], "vol-1");
+        }
+    }
+
+    #[test]
+    fn a_copy_has_the_ids_and_can_be_run() {
+        let place = tempfile::tempdir().unwrap();
+        let ids = BTreeMap::from([
+            ("volumeHandle", "vol-1".to_owned()),
+            ("zone", "eu-west-1b".to_owned()),
+        ]);
+        write(
+            place.path(),
+            &[(&EXPAND, ids.clone()), (&SNAPSHOT, BTreeMap::new())],
+        )
+        .unwrap();
+        let folder = place.path().join("08-expand");
+        let text = std::fs::read_to_string(folder.join("ids.yaml")).unwrap();
+        assert!(
+            text.ends_with("data:\n  volumeHandle: vol-1\n  zone: eu-west-1b\n"),
+            "{text}"
+        );
+        assert!(text.contains("name: ids"));
+        let mode = std::fs::metadata(folder.join("check.sh"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o111, 0o111);
+        assert!(place.path().join("check-lib.sh").exists());
+        assert!(place.path().join("05-snapshot/volumesnapshot.yaml").exists());
     }
 
     #[test]

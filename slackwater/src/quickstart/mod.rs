@@ -1,6 +1,7 @@
 //! `slackwater quickstart`: the whole on a sandbox, with nothing but this program.
 
 mod examples;
+mod follow;
 mod person;
 mod report;
 mod screen;
@@ -55,7 +56,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     )?;
     let stage = Stage::new().await?;
     screen.line(&format!(
-        "driver, snapshot-controller and csi-snapshotter run, {} definitions are installed",
+        "driver, snapshot-controller, csi-snapshotter and csi-resizer run, {} definitions are installed",
         crds::definitions::MANIFESTS.len()
     ))?;
     let scope = stage.scope.clone();
@@ -65,6 +66,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
             person: Person::new(kube::Client::new(stage.api.service(PERSON), "default")),
             api: &stage.api,
             ec2: &stage.ec2,
+            instance: stage.machine.instance_id().to_owned(),
             volume: stage.volume.clone(),
             old_snapshot: stage.old_snapshot.clone(),
         };
@@ -77,7 +79,8 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         () = tokio::time::sleep(Duration::from_secs(150)) => anyhow::bail!("the story took too long"),
     }
     if args.stay {
-        screen.plain(&stage.open().await?)?;
+        let (text, _folder) = stage.open().await?;
+        screen.plain(&text)?;
         // The first signal is enough: nothing here has to be drained.
         tokio::select! {
             biased;

@@ -120,6 +120,22 @@ impl Person {
         Ok(reference)
     }
 
+    /// Changes an object by a strategic merge patch, as `kubectl patch` and `kubectl edit` do.
+    ///
+    /// # Errors
+    /// What the API refuses.
+    pub async fn patch(&self, reference: &Reference, change: &Value) -> Result<(), Error> {
+        self.api(reference)
+            .patch(
+                &reference.name,
+                &PatchParams::default(),
+                &Patch::Strategic(change),
+            )
+            .await
+            .map_err(|source| failed(format!("patching {}", reference.spelled()), source))?;
+        Ok(())
+    }
+
     /// The object as it is now.
     ///
     /// # Errors

@@ -52,11 +52,6 @@ impl Meter {
         cost
     }
 
-    /// What is asked for before the first step belongs to none.
-    pub fn skip(&mut self) {
-        self.take();
-    }
-
     fn take(&mut self) -> Cost {
         let requests = self.api.audit_since(self.seen_api);
         let calls = self.ec2.calls_since(self.seen_ec2);

@@ -4,29 +4,42 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use csi::Channel;
-use ebs_driver::Ec2Transport;
+use ebs_driver::node::InstanceInfo;
+use ebs_driver::{Ec2Transport, NodeConfig, NodeService};
 use prometheus::Registry;
 use runtime::args::{Environment, HttpAddress};
 use runtime::client::Connection;
 use runtime::http::{Endpoints, Readiness};
 use runtime::{Clock, Random, Scope};
+use sandbox::actors::Options;
 use sandbox::ec2::{Ec2, Ec2Options};
 use sandbox::kube::{ApiServer, GroupResource};
+use sandbox::node::{Machine, Socket};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower::util::BoxCloneSyncService;
 
+use super::examples::{self, Ids};
 use crate::controller::{Assembly, ControllerCommand, Function, Outside, WhenLost};
 
 const DEFINITIONS: GroupResource<'_> =
     GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions");
-/// GiB of the volume in the story.
-const VOLUME_GIB: u32 = 10;
+const DRIVERS: GroupResource<'_> = GroupResource::new("storage.k8s.io", "csidrivers");
+/// The name of the driver.
+const DRIVER: &str = "ebs.csi.aws.com";
+/// The node and its instance type.
+const NODE: (&str, &str) = ("ip-10-0-0-10.ec2.internal", "m5.large");
+/// GiB of the volumes of the folders 08 and 11.
+const VOLUME_GIB: u32 = 4;
+/// GiB of the volume of the folder 01.
+const STATIC_VOLUME_GIB: u32 = 10;
 
 /// The sandbox and the controllers in it.
 pub struct Stage {
@@ -40,6 +53,8 @@ pub struct Stage {
     pub volume: (String, String),
     /// A snapshot that exists.
     pub old_snapshot: String,
+    /// The node that pods run on.
+    pub machine: Machine,
     random: Random,
     registries: BTreeMap<Function, Registry>,
     failure: watch::Receiver<Option<String>>,
@@ -66,16 +81,25 @@ impl Stage {
                 .create(DEFINITIONS, definition)
                 .context("installing the definitions")?;
         }
-        sandbox::actors::run(&api, &scope, clock.clone());
+        let machine = Machine::launch(&ec2, NODE.0, &zone, NODE.1)?;
+        let socket = Socket::new();
+        let options = Options::default()
+            .with_attacher(DRIVER, socket.channel())
+            .with_node(machine.node().with_driver(DRIVER, node_service(&machine)?));
+        sandbox::actors::run_with(&api, &scope, clock.clone(), options);
+        api.store("installer")
+            .create(DRIVERS, driver_object())
+            .context("installing the driver")?;
         let volume = ec2.create_volume_fixture(&zone, VOLUME_GIB, &[("Name", "data")])?;
         let old_snapshot = ec2.create_snapshot_fixture(&volume, &[("Name", "taken long ago")])?;
-        let (failure, registries) = start(&api, &ec2, &clock, &random, &scope).await?;
+        let (failure, registries) = start((&api, &ec2, &socket), &clock, &random, &scope).await?;
         Ok(Self {
             scope,
             api,
             ec2,
             volume: (volume, zone),
             old_snapshot,
+            machine,
             random,
             registries,
             failure,
@@ -91,27 +115,54 @@ impl Stage {
         }
     }
 
-    /// Opens the sandbox and the metrics on loopback; answers what a person needs to know.
+    /// Opens the sandbox and the metrics on loopback; answers what a person needs to know, and the folder in which
+    /// kubeconfig and examples lie.
     ///
     /// # Errors
-    /// When no port can be had or the kubeconfig cannot be written.
-    pub async fn open(&self) -> anyhow::Result<String> {
+    /// When no port can be had or a file cannot be written.
+    pub async fn open(&self) -> anyhow::Result<(String, Folder)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let token = format!("{}{}", self.random.uuid(), self.random.uuid());
         self.api.serve(listener, &token)?;
-        let path = std::env::temp_dir().join(format!("slackwater-{}.kubeconfig", std::process::id()));
-        write_private(&path, &self.api.kubeconfig(address, &token)?)?;
+        let folder = Folder::make(&self.random)?;
+        let kubeconfig = folder.path.join("kubeconfig");
+        write_private(&kubeconfig, &self.api.kubeconfig(address, &token)?)?;
+        let copies = folder.path.join("examples");
+        self.copy_examples(&copies)?;
         let ec2 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let ec2 = self.ec2.serve(ec2, &self.scope)?;
         let metrics = self.serve_metrics().await?;
-        Ok(format!(
+        let text = format!(
             "\nStill serving; end it with Ctrl-C.\n\n  \
              export KUBECONFIG={}\n  \
              export AWS_ENDPOINT_URL_EC2={ec2}\n  \
-             curl http://{metrics}/metrics\n",
-            path.display()
-        ))
+             curl http://{metrics}/metrics\n\n\
+             The examples with the IDs of this EC2, to be applied by hand (docs/quickstart.md):\n\n  \
+             cd {}\n  \
+             kubectl apply -k 08-expand\n",
+            kubeconfig.display(),
+            copies.display(),
+        );
+        Ok((text, folder))
+    }
+
+    /// The folders of the examples with volumes and a snapshot of their own.
+    fn copy_examples(&self, place: &Path) -> anyhow::Result<()> {
+        let zone = &self.volume.1;
+        let volume = |gib: u32, name: &str| -> anyhow::Result<Ids<'static>> {
+            let id = self.ec2.create_volume_fixture(zone, gib, &[("Name", name)])?;
+            Ok(Ids::from([("volumeHandle", id), ("zone", zone.clone())]))
+        };
+        let import = Ids::from([("snapshotHandle", self.old_snapshot.clone())]);
+        let folders = [
+            (&examples::STATIC_VOLUME, volume(STATIC_VOLUME_GIB, "01-static")?),
+            (&examples::SNAPSHOT, Ids::new()),
+            (&examples::IMPORT, import),
+            (&examples::EXPAND, volume(VOLUME_GIB, "08-expand")?),
+            (&examples::BLOCK, volume(VOLUME_GIB, "11-block")?),
+        ];
+        examples::write(place, &folders).with_context(|| format!("writing {}", place.display()))
     }
 
     async fn serve_metrics(&self) -> anyhow::Result<std::net::SocketAddr> {
@@ -135,6 +186,60 @@ impl Stage {
     }
 }
 
+/// A folder that goes when this is dropped.
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// A new one that nobody else may look into.
+    fn make(random: &Random) -> anyhow::Result<Self> {
+        let uuid = random.uuid();
+        let name = format!("slackwater-{}", uuid.get(..8).unwrap_or_default());
+        let path = std::env::temp_dir().join(name);
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
+        made.with_context(|| format!("making {}", path.display()))?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            tracing::debug!(%error, "cannot remove the folder");
+        }
+    }
+}
+
+/// The node service of the driver on a machine.
+fn node_service(machine: &Machine) -> anyhow::Result<Channel> {
+    let instance = InstanceInfo {
+        instance_id: machine.instance_id().to_owned(),
+        instance_type: machine.instance_type().to_owned(),
+        region: machine.region().to_owned(),
+        zone: machine.zone().to_owned(),
+        interfaces: 1,
+        ..InstanceInfo::default()
+    };
+    let service = NodeService::new(
+        NodeConfig::default(),
+        machine.host(),
+        Arc::new(instance),
+        &Registry::new(),
+    )?;
+    Ok(Channel::in_process(service.routes()))
+}
+
+/// What the manifests of the driver install.
+fn driver_object() -> Value {
+    json!({
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "CSIDriver",
+        "metadata": { "name": DRIVER },
+        "spec": { "attachRequired": true, "podInfoOnMount": false, "fsGroupPolicy": "File" },
+    })
+}
+
 /// The kubeconfig holds a token: nobody else may read it.
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let file = std::fs::OpenOptions::new()
@@ -152,8 +257,7 @@ type Started = (watch::Receiver<Option<String>>, BTreeMap<Function, Registry>);
 
 /// Starts the four functions in this process, each under its own user name.
 async fn start(
-    api: &ApiServer,
-    ec2: &Ec2,
+    (api, ec2, socket): (&ApiServer, &Ec2, &Socket),
     clock: &Clock,
     random: &Random,
     scope: &Scope,
@@ -185,7 +289,14 @@ async fn start(
         watches: Some(kube::Client::new(api.service("watches"), "default")),
         registries: registries.clone(),
         ec2: Ec2Transport::InProcess(BoxCloneSyncService::new(ec2.clone())),
-        channel: Box::new(Channel::in_process),
+        channel: Box::new({
+            let socket = socket.clone();
+            move |routes| {
+                // The attacher of the sandbox calls the same driver.
+                socket.plug(routes.clone());
+                Channel::in_process(routes)
+            }
+        }),
         serves_socket: false,
         clock: clock.clone(),
         random: random.fork(),

@@ -1,14 +1,16 @@
-//! The story: a claim on a volume, a snapshot from pending to ready, an import, the deletion of all of it.
+//! The story: a pod with a claim on a volume, a snapshot from pending to ready, the growth of the claim under the
+//! running pod, an import, the deletion of all of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sandbox::ec2::Ec2;
 use sandbox::kube::ApiServer;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Error;
 use super::examples::{self, Folder};
+use super::follow::{Events, Stages, tell_modification, tell_snapshot};
 use super::person::{Person, Reference};
 use super::report::{Meter, holdings};
 use super::screen::Screen;
@@ -18,6 +20,9 @@ pub const PERSON: &str = "person";
 
 /// How long a step may take before the quick start gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the claim is made to ask for.
+const GROWN: &str = "8Gi";
 
 /// The API group and version of the snapshot kinds.
 const SNAPSHOT_API: &str = "snapshot.storage.k8s.io/v1";
@@ -32,6 +37,8 @@ pub struct Story<'a> {
     pub api: &'a ApiServer,
     /// EC2.
     pub ec2: &'a Ec2,
+    /// The instance that is the node.
+    pub instance: String,
     /// A volume that exists, and its zone.
     pub volume: (String, String),
     /// A snapshot that exists.
@@ -46,9 +53,11 @@ impl Story<'_> {
     pub async fn tell(&mut self) -> Result<(), Error> {
         let mut meter = Meter::new(self.api, self.ec2, PERSON);
         self.claim().await?;
-        meter.skip();
+        meter.step("a pod gets its volume (the sandbox's attacher and kubelet)");
         self.snapshot().await?;
         meter.step("snapshot, ready after a while");
+        self.expand().await?;
+        meter.step("expansion, with a stage on the node");
         self.import().await?;
         meter.step("import of a snapshot");
         self.delete_snapshot().await?;
@@ -56,29 +65,97 @@ impl Story<'_> {
         self.delete_import().await?;
         meter.step("deletion of the import, policy Retain");
         self.delete_claim().await?;
+        meter.step("deletion of pod, claim and volume");
         self.close(&meter)
     }
 
     async fn claim(&mut self) -> Result<(), Error> {
         let (volume, zone) = self.volume.clone();
-        self.screen.step(&format!("A claim on the EBS volume {volume}"))?;
-        let ids = BTreeMap::from([("volumeHandle", volume), ("zone", zone)]);
-        self.apply(&examples::STATIC_VOLUME, &ids).await?;
-        let claim = Reference::new("v1", "PersistentVolumeClaim", Some("default"), "ebs-claim");
+        self.screen
+            .step(&format!("A claim on the EBS volume {volume}, and a pod with it"))?;
+        let ids = BTreeMap::from([("volumeHandle", volume.clone()), ("zone", zone)]);
+        self.apply(&examples::EXPAND, &ids).await?;
+        let (screen, api) = (&mut *self.screen, self.api);
+        let mut events = Events::of(api, &["app"]);
+        let mut failed = Ok(());
         self.person
-            .wait(&claim, "to be Bound", PATIENCE, |seen| {
-                text(seen, "/status/phase") == "Bound"
+            .wait(&pod(), "to be Running", PATIENCE, |seen| {
+                failed = events.tell(screen, api);
+                failed.is_err() || text(seen, "/status/phase") == "Running"
             })
             .await?;
-        self.screen.line("ebs-claim is Bound to test-pv")?;
+        failed?;
+        let on_disk = self.file_system();
+        self.screen.line(&format!(
+            "ebs-claim is Bound, {volume} is attached to {}, {on_disk} is mounted, the pod is Running",
+            self.instance
+        ))?;
         Ok(())
+    }
+
+    /// What lies on the volume.
+    fn file_system(&self) -> String {
+        match self.ec2.disk(&self.volume.0) {
+            Some(disk) => format!("{} of {} GiB", disk.contents, disk.bytes >> 30),
+            None => "nothing".to_owned(),
+        }
     }
 
     async fn snapshot(&mut self) -> Result<(), Error> {
         self.screen.step("A snapshot of the claim")?;
+        let mut events = Events::of(self.api, &["ebs-volume-snapshot"]);
         self.apply(&examples::SNAPSHOT, &BTreeMap::new()).await?;
         let snapshot = snapshot_named("ebs-volume-snapshot");
-        self.until_ready(&snapshot).await
+        self.until_ready(&snapshot, &mut events).await
+    }
+
+    /// Both halves: EC2 and the resizer, the node and its file system.
+    async fn expand(&mut self) -> Result<(), Error> {
+        self.screen.step("The claim grows, under the running pod")?;
+        let (mut events, mut stages) = (Events::of(self.api, &["ebs-claim"]), Stages::default());
+        let change = json!({ "spec": { "resources": { "requests": { "storage": GROWN } } } });
+        self.screen
+            .line(&format!("kubectl patch pvc ebs-claim -p '{change}'"))?;
+        self.person.patch(&claim(), &change).await?;
+        let (screen, ec2, api, volume) = (&mut *self.screen, self.ec2, self.api, &self.volume.0);
+        let mut failed = Ok(());
+        self.person
+            .wait(&claim(), "to have grown", PATIENCE, |seen| {
+                failed = stages
+                    .tell(screen, seen)
+                    .and_then(|()| events.tell(screen, api))
+                    .and_then(|()| tell_modification(screen, ec2, volume));
+                failed.is_err() || text(seen, "/status/capacity/storage") == GROWN
+            })
+            .await?;
+        failed?;
+        self.settle(&mut events, "FileSystemResizeSuccessful").await?;
+        let (volume, on_disk) = (&self.volume.0, self.file_system());
+        let gib = self
+            .ec2
+            .state()
+            .volumes
+            .get(volume)
+            .map_or(0, |volume| volume.size_gib);
+        self.screen.line(&format!(
+            "the controller's half: {volume} has {gib} GiB, and so says resize-pv"
+        ))?;
+        self.screen.line(&format!(
+            "the node's half: {on_disk} lies on it, the claim has {GROWN}, the pod was not restarted"
+        ))?;
+        Ok(())
+    }
+
+    /// The last event is written after the status, asynchronously.
+    async fn settle(&mut self, events: &mut Events, reason: &str) -> Result<(), Error> {
+        for _ in 0..40 {
+            events.tell(self.screen, self.api)?;
+            if events.has(reason) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        Ok(())
     }
 
     async fn import(&mut self) -> Result<(), Error> {
@@ -86,36 +163,25 @@ impl Story<'_> {
         self.screen
             .step(&format!("The import of the EBS snapshot {handle}"))?;
         let ids = BTreeMap::from([("snapshotHandle", handle)]);
+        let mut events = Events::of(self.api, &["static-snapshot"]);
         self.apply(&examples::IMPORT, &ids).await?;
         let snapshot = snapshot_named("static-snapshot");
-        self.until_ready(&snapshot).await
+        self.until_ready(&snapshot, &mut events).await
     }
 
     /// Follows a snapshot until it is ready: its events, the progress that EC2 reports, its status.
-    async fn until_ready(&mut self, snapshot: &Reference) -> Result<(), Error> {
+    async fn until_ready(&mut self, snapshot: &Reference, events: &mut Events) -> Result<(), Error> {
         let (screen, ec2, api) = (&mut *self.screen, self.ec2, self.api);
-        let mut told = Told::new();
         let mut failed = Ok(());
         let ready = self
             .person
             .wait(snapshot, "to be ready", PATIENCE, |seen| {
-                let telling = tell_events(screen, api, &snapshot.name, &mut told)
-                    .and_then(|()| tell_progress(screen, ec2));
-                if let Err(error) = telling {
-                    failed = Err(error);
-                }
+                failed = events.tell(screen, api).and_then(|()| tell_snapshot(screen, ec2));
                 failed.is_err() || ready(seen)
             })
             .await?;
         failed?;
-        // The last event is written after the status, asynchronously.
-        for _ in 0..40 {
-            tell_events(self.screen, self.api, &snapshot.name, &mut told)?;
-            if told.iter().any(|(reason, _)| reason == "SnapshotReady") {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
+        self.settle(events, "SnapshotReady").await?;
         let ready = ready.unwrap_or_default();
         let content = text(Some(&ready), "/status/boundVolumeSnapshotContentName").to_owned();
         let size = text(Some(&ready), "/status/restoreSize").to_owned();
@@ -158,23 +224,39 @@ impl Story<'_> {
     }
 
     async fn delete_claim(&mut self) -> Result<(), Error> {
-        self.screen.step("Deletion of the claim and its volume")?;
+        self.screen
+            .step("Deletion of the pod, the claim and its volume")?;
+        self.delete(&pod()).await?;
+        self.delete(&claim()).await?;
+        self.delete(&Reference::new("v1", "PersistentVolume", None, "resize-pv"))
+            .await?;
         self.delete(&Reference::new(
-            "v1",
-            "PersistentVolumeClaim",
-            Some("default"),
-            "ebs-claim",
+            "storage.k8s.io/v1",
+            "StorageClass",
+            None,
+            "resize-sc",
         ))
         .await?;
-        self.delete(&Reference::new("v1", "PersistentVolume", None, "test-pv"))
-            .await?;
         self.delete(&Reference::new(
             SNAPSHOT_API,
             "VolumeSnapshotClass",
             None,
             "csi-aws-vsc",
         ))
-        .await
+        .await?;
+        let volume = self.ec2.state().volumes.get(&self.volume.0).cloned();
+        let fate = volume.map_or_else(
+            || "is gone".to_owned(),
+            |volume| {
+                format!(
+                    "stays, {} with {} GiB: its policy is Retain",
+                    volume.status, volume.size_gib
+                )
+            },
+        );
+        self.screen
+            .line(&format!("the EBS volume {} {fate}", self.volume.0))?;
+        Ok(())
     }
 
     fn close(&mut self, meter: &Meter) -> Result<(), Error> {
@@ -215,54 +297,18 @@ fn ready(snapshot: Option<&Value>) -> bool {
     snapshot.and_then(|object| object.pointer("/status/readyToUse")) == Some(&Value::Bool(true))
 }
 
-fn text<'a>(object: Option<&'a Value>, pointer: &str) -> &'a str {
+fn pod() -> Reference {
+    Reference::new("v1", "Pod", Some("default"), "app")
+}
+
+fn claim() -> Reference {
+    Reference::new("v1", "PersistentVolumeClaim", Some("default"), "ebs-claim")
+}
+
+/// A text at a JSON pointer; empty where there is none.
+pub fn text<'a>(object: Option<&'a Value>, pointer: &str) -> &'a str {
     object
         .and_then(|object| object.pointer(pointer))
         .and_then(Value::as_str)
         .unwrap_or_default()
-}
-
-/// Events by reason and message, each told once.
-type Told = BTreeSet<(String, String)>;
-
-fn tell_events(
-    screen: &mut Screen,
-    api: &ApiServer,
-    name: &str,
-    told: &mut Told,
-) -> Result<(), std::io::Error> {
-    let dump = api
-        .store(PERSON)
-        .list(sandbox::kube::GroupResource::new("", "events"), Some("default"));
-    for event in dump {
-        let event = event.value();
-        if event["involvedObject"]["name"] != *name {
-            continue;
-        }
-        let (reason, message) = (
-            text(Some(event), "/reason").to_owned(),
-            text(Some(event), "/message").to_owned(),
-        );
-        if !told.contains(&(reason.clone(), message.clone())) {
-            let kind = text(Some(event), "/type");
-            screen.line(&format!("event {kind} {reason}: {message}"))?;
-            told.insert((reason, message));
-        }
-    }
-    Ok(())
-}
-
-fn tell_progress(screen: &mut Screen, ec2: &Ec2) -> Result<(), std::io::Error> {
-    let state = ec2.state();
-    let Some(pending) = state
-        .snapshots
-        .values()
-        .find(|snapshot| snapshot.status == "pending")
-    else {
-        return Ok(());
-    };
-    screen.progress(
-        &format!("{} is pending in EC2", pending.id),
-        u8::try_from(pending.progress).unwrap_or(100),
-    )
 }

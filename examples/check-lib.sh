@@ -1,0 +1,87 @@
+# What the check.sh of the examples have in common; sourced by them.
+# Any failing command ends the check: `set -e`. Each wait ends after CHECK_TIMEOUT seconds.
+set -eu
+cd "$(dirname "$0")"
+journey=$(basename "$PWD")
+timeout=${CHECK_TIMEOUT:-180}
+
+fail() {
+  echo "$journey: $*" >&2
+  exit 1
+}
+
+# apply FOLDER: with its kustomization.
+apply() {
+  kubectl apply -k "$1"
+}
+
+# remove FOLDER: all of it, and waits until it is gone.
+remove() {
+  kubectl delete -k "$1" --ignore-not-found --wait --timeout="${timeout}s"
+}
+
+# get OBJECT PATH: a field, empty where there is none.
+get() {
+  kubectl get "$1" -o "jsonpath={.$2}"
+}
+
+# wait_for OBJECT PATH VALUE
+wait_for() {
+  kubectl wait "$1" --for="jsonpath={.$2}=$3" --timeout="${timeout}s" >/dev/null ||
+    fail "$1: $2 is '$(get "$1" "$2")' after $timeout s, not '$3'"
+}
+
+# gone OBJECT...: waits until nothing of it is there.
+gone() {
+  kubectl wait --for=delete --timeout="${timeout}s" "$@" >/dev/null || fail "$* is still there after $timeout s"
+}
+
+# equal WHAT FOUND EXPECTED
+equal() {
+  [ "$2" = "$3" ] || fail "$1: '$2', not '$3'"
+}
+
+# different WHAT FOUND UNWANTED
+different() {
+  [ "$2" != "$3" ] || fail "$1: still '$2'"
+}
+
+# columns KIND [FLAG...]: the titles that kubectl prints.
+columns() {
+  kubectl get "$@" | head -n 1 | tr -s ' ' | sed 's/ $//'
+}
+
+# How often an event of this reason was written about KIND/NAME.
+count_events() {
+  kubectl get events --field-selector "involvedObject.name=${1#*/},reason=$2" -o name | wc -l
+}
+
+event() {
+  waited=0
+  while [ "$(count_events "$1" "$2")" -eq 0 ]; do
+    [ "$waited" -lt 15 ] || fail "$1: no event $2"
+    sleep 1
+    waited=$((waited + 1))
+  done
+}
+
+no_event() {
+  [ "$(count_events "$1" "$2")" -eq 0 ] || fail "$1: an event $2"
+}
+
+# refused TEXT COMMAND...: the command fails and says so.
+refused() {
+  text=$1
+  shift
+  if said=$("$@" 2>&1); then
+    fail "not refused: $*"
+  fi
+  case $said in
+    *"$text"*) ;;
+    *) fail "refused with '$said', not with '$text'" ;;
+  esac
+}
+
+passed() {
+  echo "$journey: passed"
+}

@@ -57,16 +57,64 @@ pub(crate) fn validate(state: &State, target: &Target<'_>, new: &Value, old: Opt
         Some(custom) => custom.validate(target.version, new, old),
         None => validation::validate(&target.resource.group, &target.resource.kind, new, old, state),
     };
-    errors.into_iter().map(cause).collect()
+    let mut causes: Vec<Cause> = errors.into_iter().map(cause).collect();
+    if target.resource.is_custom() && target.subresource == "status" {
+        // Only the status is looked at, so its fields are named from there.
+        for cause in &mut causes {
+            let relative = cause.field.strip_prefix("status.").map(str::to_owned);
+            if let Some(relative) = relative {
+                let whole = format!("{} in body", cause.field);
+                cause.message = cause.message.replace(&whole, &format!("{relative} in body"));
+            }
+        }
+    }
+    causes
 }
 
 fn cause(error: FieldError) -> Cause {
     Cause::new(error.kind.reason(), error.field, error.message)
 }
 
+/// The `managedFields` of a new object as it was sent, with its defaults; null where there are none.
+pub(crate) fn fields_of_new(state: &State, target: &Target<'_>, sent: &Value) -> Value {
+    let mut value = sent.clone();
+    prepare(target, &mut value);
+    let has_status = target
+        .resource
+        .version(target.version)
+        .is_some_and(|version| version.status);
+    if has_status && let Some(members) = value.as_object_mut() {
+        members.remove("status");
+    }
+    track(state, target, None, &mut value);
+    value["metadata"]["managedFields"].take()
+}
+
+/// What the server sets beside defaults on a new object of a built-in kind, and nobody owns.
+pub(crate) fn begin_life(state: &State, target: &Target<'_>, value: &mut Value) {
+    if !target.resource.is_custom() {
+        validation::begin_life(&target.resource.group, &target.resource.kind, value);
+    }
+    note_phase(state, target, &Value::Null, value);
+}
+
+/// Notes when a volume changed its phase.
+pub(crate) fn note_phase(state: &State, target: &Target<'_>, old: &Value, new: &mut Value) {
+    let is_volume = target.resource.group.is_empty() && target.resource.kind == "PersistentVolume";
+    if is_volume && old["status"]["phase"] != new["status"]["phase"] && new["status"].is_object() {
+        new["status"]["lastPhaseTransitionTime"] = state.now().into();
+    }
+}
+
 /// Notes the owner of the changed fields in `managedFields`.
 pub(crate) fn track(state: &State, target: &Target<'_>, old: Option<&Value>, new: &mut Value) {
     let (manager, now) = (target.manager, state.clock.now());
+    let is_tracked = old.is_none_or(|old| old["metadata"]["managedFields"].is_array())
+        || new["metadata"]["managedFields"].is_array();
+    if !is_tracked {
+        // Only an apply begins to track what nobody owns.
+        return;
+    }
     apply::track(
         old,
         new,
@@ -98,11 +146,6 @@ pub(crate) fn apply(
                 conflict.to_string(),
             )
         });
-        ApiError::apply_conflict(
-            &target.resource,
-            target.name,
-            &refused.to_string(),
-            causes.collect(),
-        )
+        ApiError::apply_conflict(&refused.to_string(), causes.collect())
     })
 }

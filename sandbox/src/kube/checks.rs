@@ -112,7 +112,12 @@ pub(crate) fn check_identity(target: &Target<'_>, stored: &Object, new: &mut Val
                 "metadata.resourceVersion",
                 "Invalid value: 0: must be specified for an update".to_owned(),
             );
-            return Err(target.invalid(target.name, vec![cause]));
+            return Err(ApiError::invalid(
+                &resource.plural,
+                &resource.group,
+                target.name,
+                vec![cause],
+            ));
         }
         version if version == stored.revision().to_string() => {}
         _ => return Err(ApiError::modified(resource, target.name)),

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::custom;
-use super::error::ApiError;
+use super::error::{ApiError, Cause};
 use super::object::{Object, finalizers, is_deleting, metadata_mut, metadata_str, time_text};
 use super::query::Query;
 use super::resource::{GroupResource, ResourceType};
@@ -62,8 +62,12 @@ impl DeleteOptions {
             options.propagation.as_str(),
             "" | "Background" | "Foreground" | "Orphan"
         ) {
-            let message = format!("invalid propagationPolicy: {}", options.propagation);
-            return Err(ApiError::bad_request(message));
+            let message = format!(
+                "Unsupported value: \"{}\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",
+                options.propagation
+            );
+            let cause = Cause::new("FieldValueNotSupported", "propagationPolicy", message);
+            return Err(ApiError::invalid("DeleteOptions", "meta.k8s.io", "", vec![cause]));
         }
         Ok(options)
     }
@@ -77,7 +81,7 @@ impl DeleteOptions {
                  The object might have been deleted and then recreated",
                 object.uid()
             );
-            return Err(ApiError::conflict(resource, object.name(), &why));
+            return Err(ApiError::precondition(resource, object.name(), &why));
         }
         if let Some(version) = &self.resource_version
             && *version != object.revision().to_string()
@@ -87,7 +91,7 @@ impl DeleteOptions {
                  ({}). The object might have been modified",
                 object.revision()
             );
-            return Err(ApiError::conflict(resource, object.name(), &why));
+            return Err(ApiError::precondition(resource, object.name(), &why));
         }
         Ok(())
     }

@@ -23,6 +23,17 @@ const ALL_VERBS: [&str; 8] = [
     "update",
     "watch",
 ];
+/// The order for custom kinds.
+const CUSTOM_VERBS: [&str; 8] = [
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "create",
+    "update",
+    "watch",
+];
 const SUBRESOURCE_VERBS: [&str; 3] = ["get", "patch", "update"];
 /// Group, version and kind of the `scale` subresource.
 const SCALE: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
@@ -110,6 +121,8 @@ pub(crate) fn group_version(state: &State, group: &str, version: &str) -> Option
 fn verbs(resource: &ResourceType) -> &'static [&'static str] {
     if resource.rules.review_only {
         &ALL_VERBS[..1]
+    } else if resource.is_custom() {
+        &CUSTOM_VERBS
     } else {
         &ALL_VERBS
     }

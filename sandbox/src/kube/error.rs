@@ -116,8 +116,13 @@ impl ApiError {
         error
     }
 
-    pub(crate) fn already_exists(resource: &ResourceType, name: &str) -> Self {
-        let message = format!("{} \"{name}\" already exists", resource.qualified());
+    pub(crate) fn already_exists(resource: &ResourceType, name: &str, is_deleting: bool) -> Self {
+        let state = if is_deleting {
+            "object is being deleted: "
+        } else {
+            ""
+        };
+        let message = format!("{state}{} \"{name}\" already exists", resource.qualified());
         Self::plain(409, "AlreadyExists", message).about(resource, name)
     }
 
@@ -129,14 +134,26 @@ impl ApiError {
         Self::plain(409, "Conflict", message).about(resource, name)
     }
 
-    /// An apply would change fields of other managers.
-    pub(crate) fn apply_conflict(
-        resource: &ResourceType,
-        name: &str,
-        message: &str,
-        causes: Vec<Cause>,
-    ) -> Self {
+    /// A precondition of a deletion does not hold: the only errors that name the kind.
+    pub(crate) fn precondition(resource: &ResourceType, name: &str, why: &str) -> Self {
+        let qualified = if resource.group.is_empty() {
+            resource.kind.clone()
+        } else {
+            format!("{}.{}", resource.kind, resource.group)
+        };
+        let message = format!("Operation cannot be fulfilled on {qualified} \"{name}\": {why}");
         let mut error = Self::plain(409, "Conflict", message).about(resource, name);
+        error
+            .details
+            .get_or_insert_default()
+            .kind
+            .clone_from(&resource.kind);
+        error
+    }
+
+    /// An apply would change fields of other managers.
+    pub(crate) fn apply_conflict(message: &str, causes: Vec<Cause>) -> Self {
+        let mut error = Self::plain(409, "Conflict", message);
         error.details.get_or_insert_default().causes = causes;
         error
     }
@@ -216,8 +233,10 @@ impl ApiError {
     }
 
     pub(crate) fn not_acceptable() -> Self {
-        let message = "only the following media types are accepted: application/json";
-        Self::plain(406, "NotAcceptable", message)
+        let message = "406: Not Acceptable\n\nAvailable representations: application/json";
+        let mut error = Self::plain(406, "NotAcceptable", message);
+        error.details = Some(Box::default());
+        error
     }
 
     pub(crate) fn unsupported_media_type(accepted: &str) -> Self {

@@ -138,13 +138,18 @@ pub(crate) fn validate(resource: &ResourceType, object: &Value) -> Vec<Cause> {
         causes.push(Cause::new("FieldValueTooLong", "metadata.annotations", message));
     }
     causes.extend(owner_errors(metadata));
+    for finalizer in finalizers(object) {
+        for detail in qualified_name_errors(finalizer) {
+            causes.push(Cause::invalid("metadata.finalizers", &json!(finalizer), &detail));
+        }
+    }
     causes
 }
 
 fn owner_errors(metadata: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     let owners = metadata["ownerReferences"].as_array();
-    for (index, owner) in owners.into_iter().flatten().enumerate() {
+    for owner in owners.into_iter().flatten() {
         for (field, detail) in [
             ("apiVersion", "version must not be empty"),
             ("kind", "must not be empty"),
@@ -152,7 +157,7 @@ fn owner_errors(metadata: &Value) -> Vec<Cause> {
             ("uid", "must not be empty"),
         ] {
             if owner[field].as_str().unwrap_or_default().is_empty() {
-                let path = format!("metadata.ownerReferences[{index}].{field}");
+                let path = format!("metadata.ownerReferences.{field}");
                 causes.push(Cause::invalid(path, &json!(""), detail));
             }
         }
@@ -182,8 +187,21 @@ pub(crate) fn validate_update(old: &Value, new: &Value) -> Vec<Cause> {
     vec![Cause::forbidden("metadata.finalizers", &detail)]
 }
 
+/// What is wrong with the value of a label.
+pub(crate) fn label_value_error(value: &str) -> Option<&'static str> {
+    (!value.is_empty() && !is_name_part(value)).then_some(LABEL_VALUE)
+}
+
+/// What is wrong with a name that must be a subdomain.
+pub(crate) fn subdomain_errors(name: &str) -> Vec<String> {
+    name_errors(NameStyle::Subdomain, name)
+}
+
 /// What is wrong with a name, nothing when it is good.
 fn name_errors(style: NameStyle, name: &str) -> Vec<String> {
+    if style == NameStyle::Label && name.contains('.') {
+        return vec!["must not contain dots".to_owned()];
+    }
     let (limit, good, detail) = match style {
         NameStyle::Subdomain => (253, name.split('.').all(is_label), SUBDOMAIN),
         NameStyle::Label => (63, is_label(name), LABEL),

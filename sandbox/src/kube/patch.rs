@@ -47,10 +47,13 @@ impl PatchKind {
         let mut patched = object.clone();
         if self == Self::Json {
             let wrong = |error| ApiError::bad_request(format!("error decoding patch: {error}"));
-            let patch: json_patch::Patch = serde_json::from_slice(body).map_err(wrong)?;
-            for operation in &patch.0 {
-                if !tests_absence(&patched, operation) {
-                    json_patch::patch(&mut patched, std::slice::from_ref(operation))
+            let patch: Vec<Value> = serde_json::from_slice(body).map_err(wrong)?;
+            let patch: json_patch::Patch =
+                serde_json::from_value(Value::Array(patch)).map_err(|_| ApiError::unprocessable_patch())?;
+            for operation in patch.0 {
+                let operation = or_add(&patched, operation);
+                if !tests_absence(&patched, &operation) {
+                    json_patch::patch(&mut patched, std::slice::from_ref(&operation))
                         .map_err(|_| ApiError::unprocessable_patch())?;
                 }
             }
@@ -68,6 +71,25 @@ impl PatchKind {
             json_patch::merge(&mut patched, &patch);
         }
         Ok(patched)
+    }
+}
+
+/// The API server adds with `replace` what an object lacks.
+fn or_add(object: &Value, operation: json_patch::PatchOperation) -> json_patch::PatchOperation {
+    let json_patch::PatchOperation::Replace(replace) = operation else {
+        return operation;
+    };
+    let parent = replace
+        .path
+        .split_back()
+        .and_then(|(parent, _)| parent.resolve(object).ok());
+    if parent.is_some_and(Value::is_object) {
+        json_patch::PatchOperation::Add(json_patch::AddOperation {
+            path: replace.path,
+            value: replace.value,
+        })
+    } else {
+        json_patch::PatchOperation::Replace(replace)
     }
 }
 

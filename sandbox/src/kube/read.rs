@@ -159,6 +159,8 @@ pub(crate) fn render_page(collection: &Collection, page: &Page, asked: &Listing<
     metadata.insert("resourceVersion".to_owned(), json!(page.revision.to_string()));
     if let Some(token) = &page.continuation {
         metadata.insert("continue".to_owned(), json!(token));
+    } else if resource.is_custom() && asked.format == Format::Full {
+        metadata.insert("continue".to_owned(), json!(""));
     }
     if let Some(remaining) = page.remaining {
         metadata.insert("remainingItemCount".to_owned(), json!(remaining));

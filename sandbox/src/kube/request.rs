@@ -81,7 +81,7 @@ pub(crate) fn answer(inner: &Arc<Inner>, request: &ApiRequest<'_>) -> Response<B
     match route::parse(request.path) {
         Route::Resource(path) => {
             let query = Query::parse(request.query);
-            let watching = query.as_ref().is_ok_and(|query| query.watch);
+            let watching = path.name.is_empty() && query.as_ref().is_ok_and(|query| query.watch);
             let verb = route::verb(request.method, !path.name.is_empty(), watching);
             let result = match (verb, query) {
                 (None, _) => Err(ApiError::method_not_allowed(METHOD_NOT_ALLOWED)),
@@ -122,7 +122,13 @@ fn on_resource(
     query: Query,
 ) -> Result<Answer, ApiError> {
     let Some(resource) = verbs::find(state, path) else {
-        return Ok(Answer::Text(StatusCode::NOT_FOUND, "404 page not found\n"));
+        // A group that nobody serves has no server that could answer.
+        let is_served = serves_builtin(state, &path.group);
+        return if is_served {
+            Err(ApiError::no_such_resource())
+        } else {
+            Ok(Answer::Text(StatusCode::NOT_FOUND, "404 page not found\n"))
+        };
     };
     let asked = Asked {
         verb,
@@ -190,8 +196,18 @@ fn elsewhere(state: &State, request: &ApiRequest<'_>, route: &Route) -> Result<A
             Format::negotiate(request.accept, "")?;
             Ok(Answer::Json(StatusCode::OK, serialise(&json)))
         }
-        None => Ok(Answer::Text(StatusCode::NOT_FOUND, "404 page not found\n")),
+        None => match route {
+            Route::GroupVersion(group, _) if serves_builtin(state, group) => {
+                Err(ApiError::no_such_resource())
+            }
+            _ => Ok(Answer::Text(StatusCode::NOT_FOUND, "404 page not found\n")),
+        },
     }
+}
+
+/// Whether a group has kinds of the server's own.
+fn serves_builtin(state: &State, group: &str) -> bool {
+    state.group(group).any(|resource| !resource.is_custom())
 }
 
 fn record(

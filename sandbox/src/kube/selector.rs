@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::error::ApiError;
+use super::metadata::label_value_error;
 use super::resource::{ResourceType, SelectableField};
 
 /// Chooses objects by labels and fields. The default chooses all.
@@ -50,16 +51,6 @@ impl Selector {
             labels: parse_labels(labels)?,
             fields: parse_fields(resource, version, fields)?,
         })
-    }
-
-    /// Also demands this name, for a watch of one object.
-    pub fn with_name(mut self, name: &str) -> Self {
-        self.fields.push(FieldRequirement {
-            field: metadata_field("metadata.name"),
-            equal: true,
-            value: name.to_owned(),
-        });
-        self
     }
 
     pub fn is_empty(&self) -> bool {
@@ -126,6 +117,7 @@ fn parse_label(part: &str) -> Option<LabelRequirement> {
     let one = |value: &str| {
         let value = value.trim();
         let bad = value.contains(|c: char| c.is_whitespace() || "()!=<>,".contains(c));
+        let bad = bad || label_value_error(value).is_some();
         (!bad).then(|| vec![value.to_owned()])
     };
     if let Some(list) = part.strip_suffix(')') {

@@ -152,7 +152,7 @@ impl List<'_> {
             None => self.merge_values(former.clone(), change),
             Some(key) => self.merge_items(schema, key, former.clone(), change)?,
         };
-        Ok(self.ordered(schema.merge_key(), &former, merged))
+        Ok(self.ordered(schema.merge_key(), &former, merged, change))
     }
 
     fn merge_values(&self, mut values: Vec<Value>, change: &[Value]) -> Vec<Value> {
@@ -202,11 +202,16 @@ impl List<'_> {
         Ok(items)
     }
 
-    /// Items in the order that the patch wants; those that it does not name keep their places between.
-    fn ordered(&self, key: Option<&str>, former: &[Value], items: Vec<Value>) -> Vec<Value> {
-        let Some(order) = self.order else {
-            return items;
-        };
+    /// Items in the order that the patch wants, which is that of its own items when it does not say; those that it
+    /// does not name keep their places between.
+    fn ordered(
+        &self,
+        key: Option<&str>,
+        former: &[Value],
+        items: Vec<Value>,
+        change: &[Value],
+    ) -> Vec<Value> {
+        let order = self.order.map_or(change, Vec::as_slice);
         let identity = |value: &Value| match key {
             Some(key) => value.get(key).cloned().unwrap_or_default(),
             None => value.clone(),

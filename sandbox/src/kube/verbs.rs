@@ -298,6 +298,11 @@ impl<'a> Call<'a> {
         } else {
             kind.patch(None, &old, body)?
         };
+        let uid = metadata_str(&new, "uid");
+        if !uid.is_empty() && uid != stored.uid() {
+            let cause = Cause::invalid("metadata.uid", &json!(uid), "field is immutable");
+            return Err(target.invalid(target.name, vec![cause]));
+        }
         let warnings = self.judge_patched(state, &new)?;
         let object = write::update(state, &target, &stored, &old, new, Operation::Update)?;
         Ok(self.object(StatusCode::OK, &object).warning(warnings))
@@ -320,9 +325,9 @@ impl<'a> Call<'a> {
     }
 
     /// Refuses a configuration with fields that the type does not have. The API server always does; here a
-    /// client must have asked for it.
+    /// client must have asked for it where the kind is a built-in one.
     fn judge_applied(&self, state: &State, applied: &Value) -> Result<(), ApiError> {
-        if self.query.field_validation.is_empty() {
+        if self.query.field_validation.is_empty() && !self.resource.is_custom() {
             return Ok(());
         }
         let target = self.target("");
@@ -332,7 +337,11 @@ impl<'a> Call<'a> {
         };
         let api_version = self.resource.api_version(&self.path.version);
         let group = if self.resource.group.is_empty() { "/" } else { "" };
-        let object = super::object::key_of(target.namespace, target.name);
+        let object = format!(
+            "{}/{}",
+            metadata_str(applied, "namespace"),
+            metadata_str(applied, "name")
+        );
         Err(ApiError::untyped(format!(
             "failed to create typed patch object ({object}; {group}{api_version}, Kind={}): .{first}: field not \
              declared in schema",
@@ -351,6 +360,19 @@ impl<'a> Call<'a> {
             return Err(ApiError::bad_request(
                 "error decoding YAML: the body is no object",
             ));
+        }
+        let has_type = ["apiVersion", "kind"]
+            .iter()
+            .all(|field| applied[field].is_string());
+        if !has_type {
+            let message = "invalid object type: /, Kind=";
+            return Err(ApiError::bad_request(message));
+        }
+        if applied["metadata"]["managedFields"]
+            .as_array()
+            .is_some_and(|fields| !fields.is_empty())
+        {
+            return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
         self.judge_applied(state, &applied)?;
         let stored = target.stored(state).ok();
@@ -406,12 +428,16 @@ impl<'a> Call<'a> {
         let mut items = Vec::new();
         for object in &page.objects {
             let deleted = delete::delete(state, &self.resource, object, &options)?;
-            items.push(write::seen(&self.target(""), &deleted.object));
+            let shown = if deleted.gone { object } else { &deleted.object };
+            items.push(write::seen(&self.target(""), shown));
         }
-        let list = json!({
+        let mut list = json!({
             "kind": self.resource.list_kind, "apiVersion": self.resource.api_version(&self.path.version),
             "metadata": {"resourceVersion": state.revision.to_string()}, "items": items,
         });
+        if self.resource.is_custom() {
+            list["metadata"]["continue"] = json!("");
+        }
         Ok(Answer::Json(StatusCode::OK, serialise(&list)))
     }
 }

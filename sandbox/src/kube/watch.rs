@@ -73,15 +73,12 @@ pub(crate) fn begin(
 ) -> Result<Watcher, ApiError> {
     query.check_list()?;
     let resource = &target.resource;
-    let mut selector = Selector::parse(
+    let selector = Selector::parse(
         resource,
         target.version,
         &query.label_selector,
         &query.field_selector,
     )?;
-    if !target.name.is_empty() {
-        selector = selector.with_name(target.name);
-    }
     let mut view = View {
         version: target.version.to_owned(),
         namespace: namespace.map(str::to_owned),

@@ -97,20 +97,32 @@ pub(crate) fn create(
     if !target.name.is_empty() && name != target.name {
         return Err(checks::wrong_name(target, &name));
     }
-    if !name.is_empty() && state.object(target.id(), target.namespace, &name).is_some() {
-        return Err(ApiError::already_exists(resource, &name));
-    }
+    // What the server fills in from here on has no owner.
+    let managed = match operation {
+        Operation::Update => admit::fields_of_new(state, target, &value),
+        Operation::Apply => value["metadata"]["managedFields"].clone(),
+    };
     begin_life(state, target, &mut value);
     admit::prepare(target, &mut value);
+    admit::begin_life(state, target, &mut value);
     admit::admit(state, target, &mut value, None)?;
     let mut causes = metadata::validate(resource, &value);
     causes.extend(admit::validate(state, target, &value, None));
     if !causes.is_empty() {
         return Err(target.invalid(&name, causes));
     }
+    if let Some(there) = state.object(target.id(), target.namespace, &name) {
+        return Err(ApiError::already_exists(
+            resource,
+            &name,
+            is_deleting(there.value()),
+        ));
+    }
     let definition = admit_definition(state, target, &mut value, true)?;
-    if operation == Operation::Update {
-        admit::track(state, target, None, &mut value);
+    if managed.is_array() {
+        metadata_mut(&mut value).insert("managedFields".to_owned(), managed);
+    } else {
+        metadata_mut(&mut value).remove("managedFields");
     }
     target.to_storage(&mut value);
     drop_empty_metadata(&mut value);
@@ -225,11 +237,12 @@ pub(crate) fn update(
     if *old == new {
         return Ok(stored.clone());
     }
-    admit::admit(state, target, &mut new, Some(old))?;
+    admit::note_phase(state, target, old, &mut new);
     causes.extend(admit::validate(state, target, &new, Some(old)));
     if !causes.is_empty() {
         return Err(target.invalid(target.name, causes));
     }
+    admit::admit(state, target, &mut new, Some(old))?;
     if generation_moves(target, old, &new) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
         metadata_mut(&mut new).insert("generation".to_owned(), json!(generation));

@@ -237,7 +237,7 @@ async fn strategic_merge_patches_merge_lists_by_their_keys() {
             "an item is merged, a new one added, another kept",
             json!({"spec": {"containers": [{"name": "a", "image": "new"}, {"name": "c", "image": "x"}]}}),
             "/spec/containers",
-            json!([["a", "new"], ["b", "two"], ["c", "x"]]),
+            json!([["a", "new"], ["c", "x"], ["b", "two"]]),
         ),
         (
             "$patch delete",
@@ -278,7 +278,7 @@ async fn strategic_merge_patches_merge_lists_by_their_keys() {
         .send("PATCH", &format!("{path}/p"), STRATEGIC, patch)
         .await;
     assert_eq!(code, 200, "{answer}");
-    assert_eq!(answer["metadata"]["finalizers"], json!(["x/b", "x/c"]));
+    assert_eq!(answer["metadata"]["finalizers"], json!(["x/c", "x/b"]));
     assert_eq!(
         answer["spec"]["volumes"],
         json!([{"name": "v", "hostPath": {"path": "/x"}}])

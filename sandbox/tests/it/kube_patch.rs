@@ -42,7 +42,7 @@ async fn malformed_patches_are_bad_requests() {
         (
             "application/json-patch+json",
             json!([{"op": "jump", "path": "/a"}]),
-            400,
+            422,
         ),
         ("application/merge-patch+json", json!([1]), 400),
         ("application/json", json!({}), 415),
@@ -91,7 +91,7 @@ async fn merge_patches_remove_with_null_and_keep_preconditions() {
     assert_eq!(status.reason, "Conflict");
     assert_eq!(
         refused(merge(json!({"metadata": {"uid": "x"}})).await).reason,
-        "Conflict"
+        "Invalid"
     );
     let before = fixture.server.revision();
     merge(json!({"data": {"b": "2"}})).await.unwrap();

@@ -38,7 +38,7 @@ async fn snapshot_1_3_a_broken_rule_is_a_422_with_its_message() {
     assert_eq!(code, 422);
     assert_eq!(
         answer["message"],
-        "VolumeSnapshot.snapshot.storage.k8s.io \"s\" is invalid: spec.source: Invalid value: \"object\": exactly one of \
+        "VolumeSnapshot.snapshot.storage.k8s.io \"s\" is invalid: spec.source: Invalid value: exactly one of \
          volumeSnapshotContentName and persistentVolumeClaimName must be set"
     );
     assert_eq!(answer["details"]["causes"][0]["reason"], "FieldValueInvalid");
@@ -92,7 +92,7 @@ async fn an_apply_names_its_conflicts_and_can_be_forced() {
     assert_eq!((code, answer["reason"].as_str()), (409, Some("Conflict")));
     assert_eq!(
         answer["message"],
-        "Apply failed with 1 conflict: conflict with \"one\" using snapshot.storage.k8s.io/v1: .spec.volumeSnapshotClassName"
+        "Apply failed with 1 conflict: conflict with \"one\": .spec.volumeSnapshotClassName"
     );
     assert_eq!(answer["details"]["causes"][0]["reason"], "FieldManagerConflict");
     let (code, answer) = fixture.send("PATCH", &path("two", true), APPLY, other).await;

@@ -405,7 +405,7 @@ async fn resize_4_4_a_running_pod_s_volume_is_expanded() {
     assert!(status.get("allocatedResourceStatuses").is_none(), "{status}");
     assert_eq!(
         status["conditions"],
-        json!([{"type": "x.io/y", "status": "True"}])
+        json!([{"type": "x.io/y", "status": "True", "lastProbeTime": null, "lastTransitionTime": null}])
     );
     let message = "FileSystemResizeSuccessful: MountVolume.NodeExpandVolume succeeded for volume \"v\" n";
     let events = cluster.events();

@@ -46,9 +46,24 @@ pub(super) fn compare(old: &Value, new: &Value) -> Difference {
             let always_there =
                 matches!(step, Step::Field(name) if name == "metadata" || !custom && is_frame(name));
             child.owned &= child.children.is_empty() || !always_there;
+            if matches!(step, Step::Field(name) if name == "spec") && !custom {
+                disown_parts(child, new);
+            }
         }
     }
     difference
+}
+
+/// The parts of a spec that the server always prints, so that nobody adds them.
+fn disown_parts(spec: &mut Fields, object: &Value) {
+    let part = match object["kind"].as_str() {
+        Some("PersistentVolumeClaim") => "resources",
+        Some("VolumeAttachment") => "source",
+        _ => return,
+    };
+    if let Some(fields) = spec.children.get_mut(&Step::Field(part.to_owned())) {
+        fields.owned &= fields.children.is_empty();
+    }
 }
 
 fn is_frame(name: &str) -> bool {

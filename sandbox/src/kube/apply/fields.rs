@@ -129,10 +129,7 @@ impl Fields {
         }
         if let Some(fields) = self.children.get_mut(&metadata) {
             fields.owned = false;
-            for name in OF_METADATA
-                .into_iter()
-                .chain(["selfLink", "clusterName", "generateName"])
-            {
+            for name in OF_METADATA.into_iter().chain(["selfLink", "clusterName"]) {
                 fields.children.remove(&Step::Field(name.to_owned()));
             }
             if fields.is_empty() {

@@ -39,7 +39,7 @@ pub(super) enum Layout {
 }
 
 /// Maps that are one value although they look like objects.
-const ATOMIC: [&str; 12] = [
+const ATOMIC: [&str; 13] = [
     "configMapKeyRef",
     "dataSource",
     "fieldRef",
@@ -47,6 +47,7 @@ const ATOMIC: [&str; 12] = [
     "local",
     "localObjectReference",
     "nodePublishSecretRef",
+    "required",
     "resourceFieldRef",
     "secretKeyRef",
     "selector",
@@ -72,7 +73,7 @@ impl Layout {
 
 fn list(place: Place<'_>) -> Layout {
     match (place.parent, place.name) {
-        ("metadata", "finalizers") => Layout::Set,
+        ("metadata", "finalizers") | ("spec", "volumeLifecycleModes") => Layout::Set,
         ("metadata", "ownerReferences") => Layout::Keyed(&["uid"]),
         ("status", "conditions") => Layout::Keyed(&["type"]),
         (

@@ -33,8 +33,8 @@ use self::record::{Entry, Record};
 pub struct Conflict {
     /// The manager that owns the field.
     pub manager: String,
-    /// The API version through which it was set.
-    pub version: String,
+    /// How it was set, where not by an apply: `using v1`, with the subresource before it.
+    pub how: String,
     /// The path, `.spec.source`.
     pub field: String,
 }
@@ -50,7 +50,7 @@ pub struct ApplyConflict {
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "conflict with \"{}\" using {}", self.manager, self.version)
+        write!(f, "conflict with \"{}\"{}", self.manager, self.how)
     }
 }
 
@@ -62,10 +62,7 @@ fn summary(conflicts: &[Conflict]) -> String {
     let mut text = format!("Apply failed with {} conflicts: ", conflicts.len());
     let mut last = None;
     for conflict in conflicts {
-        let owner = format!(
-            "conflicts with \"{}\" using {}",
-            conflict.manager, conflict.version
-        );
+        let owner = format!("conflicts with \"{}\"{}", conflict.manager, conflict.how);
         if last.as_ref() != Some(&owner) {
             if last.is_some() {
                 text.push('\n');

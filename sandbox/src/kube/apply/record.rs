@@ -74,6 +74,18 @@ impl Entry {
             && self.version == other.version
     }
 
+    /// What the text of a conflict says beside the manager.
+    fn how(&self) -> String {
+        let mut how = String::new();
+        if !self.subresource.is_empty() {
+            how = format!(" with subresource \"{}\"", self.subresource);
+        }
+        if self.operation == Operation::Update {
+            how.push_str(&format!(" using {}", self.version));
+        }
+        how
+    }
+
     fn write(&self, fields: &Fields) -> Value {
         let mut entry = json!({
             "manager": self.manager,
@@ -137,7 +149,7 @@ impl Record {
                     .into_iter()
                     .map(|field| Conflict {
                         manager: entry.manager.clone(),
-                        version: entry.version.clone(),
+                        how: entry.how(),
                         field,
                     })
             })

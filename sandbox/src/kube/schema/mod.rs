@@ -98,14 +98,15 @@ impl CompiledCrd {
         };
         let mut errors = check::root(schema, new, old);
         lists::root(schema, new, old, &mut errors);
-        if errors.iter().any(|error| error.kind.blocks_rules()) {
+        let is_blocked = errors.iter().any(|error| error.kind.blocks_rules());
+        if is_blocked && schema.has_rules {
             errors.push(FieldError::invalid(
                 "<nil>",
                 &Value::Null,
                 "some validation rules were not checked because the object was invalid; correct the existing \
                  errors to complete validation",
             ));
-        } else {
+        } else if !is_blocked {
             self.environment.root(schema, new, old, &mut errors);
         }
         errors

@@ -92,7 +92,8 @@ impl Rule {
             .unwrap_or_else(|| self.shown())
     }
 
-    fn fault(&self, schema: &Node, path: &str, detail: &str) -> FieldError {
+    /// Objects and lists are not shown.
+    fn fault(&self, schema: &Node, path: &str, value: &Value, detail: &str) -> FieldError {
         let field = format!("{path}{}", self.field_path);
         let field = field.trim_start_matches('.');
         let field = if field.is_empty() { "<nil>" } else { field };
@@ -101,7 +102,8 @@ impl Rule {
             ErrorKind::Required => FieldError::required(field, detail),
             ErrorKind::Forbidden => FieldError::forbidden(field, detail),
             ErrorKind::Duplicate => FieldError::duplicate(field, &kind),
-            _ => FieldError::invalid(field, &kind, detail),
+            _ if value.is_object() || value.is_array() => FieldError::invalid_unshown(field, detail),
+            _ => FieldError::invalid(field, value, detail),
         }
     }
 }
@@ -290,7 +292,9 @@ fn former(rule: &Rule, old: Option<&Cel>) -> Option<Cel> {
 fn judge(rule: &Rule, site: Site<'_>, scope: &Context<'_>) -> Option<FieldError> {
     let problem = match rule.program.execute(scope) {
         Ok(Cel::Bool(true)) => return None,
-        Ok(Cel::Bool(false)) => return Some(rule.fault(site.schema, site.path, &rule.explain(scope))),
+        Ok(Cel::Bool(false)) => {
+            return Some(rule.fault(site.schema, site.path, site.new, &rule.explain(scope)));
+        }
         Ok(_) => "the rule gives no boolean".to_owned(),
         Err(ExecutionError::NoSuchKey(key)) => format!("no such key: {key}"),
         Err(other) => other.to_string(),
@@ -299,6 +303,7 @@ fn judge(rule: &Rule, site: Site<'_>, scope: &Context<'_>) -> Option<FieldError>
     Some(rule.fault(
         site.schema,
         site.path,
+        site.new,
         &format!("{problem} evaluating rule: {shown}"),
     ))
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::quantity::Quantity;
 use super::{FieldError, items, one_of, text};
+use crate::kube::metadata::subdomain_errors;
 
 pub(super) const ACCESS_MODES: [&str; 4] = [
     "ReadOnlyMany",
@@ -15,7 +16,7 @@ const IMMUTABLE: &str = "spec is immutable after creation except resources.reque
 
 pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let spec = &new["spec"];
-    access_modes(spec, errors);
+    access_modes(spec, "at least 1 access mode is required", errors);
     let path = "spec.resources[storage]";
     match spec.pointer("/resources/requests/storage") {
         None => errors.push(FieldError::required(path, "")),
@@ -39,18 +40,34 @@ pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
             }
         }
     }
+    if let Some(class) = spec["storageClassName"]
+        .as_str()
+        .filter(|class| !class.is_empty())
+    {
+        for detail in subdomain_errors(class) {
+            errors.push(FieldError::invalid(
+                "spec.storageClassName",
+                &spec["storageClassName"],
+                &detail,
+            ));
+        }
+    }
+    for (index, expression) in items(&spec["selector"], "matchExpressions").iter().enumerate() {
+        if !["In", "NotIn", "Exists", "DoesNotExist"].contains(&text(expression, "operator")) {
+            let path = format!("spec.selector.matchExpressions[{index}].operator");
+            let detail = "not a valid selector operator";
+            errors.push(FieldError::invalid(path, &expression["operator"], detail));
+        }
+    }
     if let Some(old) = old {
         update(new, old, errors);
     }
 }
 
-pub(super) fn access_modes(spec: &Value, errors: &mut Vec<FieldError>) {
+pub(super) fn access_modes(spec: &Value, missing: &str, errors: &mut Vec<FieldError>) {
     let modes = items(spec, "accessModes");
     if modes.is_empty() {
-        errors.push(FieldError::required(
-            "spec.accessModes",
-            "at least 1 access mode is required",
-        ));
+        errors.push(FieldError::required("spec.accessModes", missing));
     }
     for mode in modes {
         one_of("spec.accessModes", mode, &ACCESS_MODES, errors);
@@ -129,7 +146,11 @@ fn shrink(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
         return;
     };
     let capacity = old.pointer("/status/capacity/storage").and_then(Quantity::read);
-    if wanted < former && capacity.is_some_and(|capacity| wanted <= capacity) {
+    let is_too_small = match capacity {
+        Some(capacity) => wanted <= capacity,
+        None => !wanted.is_positive(),
+    };
+    if wanted < former && is_too_small {
         errors.push(FieldError::forbidden(
             "spec.resources.requests.storage",
             "field can not be less than status.capacity",

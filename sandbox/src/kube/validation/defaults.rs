@@ -20,6 +20,15 @@ pub fn default(group: &str, kind: &str, object: &mut Value) {
         }
         ("", "Secret") => secret(object),
         ("", "Namespace") => namespace(object),
+        ("storage.k8s.io", "CSIDriver") => fill(
+            object,
+            "/spec",
+            &json!({
+                "attachRequired": true, "fsGroupPolicy": "ReadWriteOnceWithFSType", "podInfoOnMount": false,
+                "requiresRepublish": false, "seLinuxMount": false, "storageCapacity": false,
+                "volumeLifecycleModes": ["Persistent"],
+            }),
+        ),
         ("", "Pod") => {
             pod_spec(object.pointer_mut("/spec"));
             fill(object, "/status", &json!({"phase": "Pending"}));
@@ -30,6 +39,41 @@ pub fn default(group: &str, kind: &str, object: &mut Value) {
             pod_spec(object.pointer_mut("/spec/template/spec"));
         }
         _ => {}
+    }
+}
+
+/// What the server sets on a new object whoever made it.
+pub fn begin_life(group: &str, kind: &str, object: &mut Value) {
+    match (group, kind) {
+        ("", "PersistentVolumeClaim") => data_sources(object),
+        ("", "Event") => fill(
+            object,
+            "",
+            &json!({
+                "source": {}, "firstTimestamp": null, "lastTimestamp": null, "eventTime": null,
+                "reportingComponent": "", "reportingInstance": "",
+            }),
+        ),
+        ("", "Namespace") => fill(object, "/spec", &json!({"finalizers": ["kubernetes"]})),
+        ("storage.k8s.io", "VolumeAttachment") => fill(object, "/status", &json!({"attached": false})),
+        _ => {}
+    }
+}
+
+/// Either form of a claim's source stands for both.
+fn data_sources(claim: &mut Value) {
+    let Some(Value::Object(spec)) = claim.get_mut("spec") else {
+        return;
+    };
+    for (from, to) in [("dataSource", "dataSourceRef"), ("dataSourceRef", "dataSource")] {
+        let Some(Value::Object(source)) = spec.get_mut(from) else {
+            continue;
+        };
+        source.entry("apiGroup").or_insert(Value::Null);
+        if source.get("namespace").is_none_or(Value::is_null) {
+            let source = Value::Object(source.clone());
+            spec.entry(to).or_insert(source);
+        }
     }
 }
 
@@ -54,6 +98,15 @@ fn fill(object: &mut Value, pointer: &str, members: &Value) {
 fn claim(object: &mut Value) {
     fill(object, "/spec", &json!({"volumeMode": "Filesystem"}));
     fill(object, "/status", &json!({"phase": "Pending"}));
+    if let Some(Value::Array(conditions)) = object.pointer_mut("/status/conditions") {
+        for condition in conditions {
+            fill(
+                condition,
+                "",
+                &json!({"lastProbeTime": null, "lastTransitionTime": null}),
+            );
+        }
+    }
     for map in [
         "/spec/resources/requests",
         "/spec/resources/limits",

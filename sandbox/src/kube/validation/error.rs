@@ -48,7 +48,7 @@ impl ErrorKind {
     pub(crate) fn blocks_rules(self) -> bool {
         matches!(
             self,
-            Self::Required | Self::NotSupported | Self::TooLong | Self::Duplicate | Self::TypeInvalid
+            Self::Required | Self::NotSupported | Self::TooLong | Self::TypeInvalid
         )
     }
 }
@@ -102,6 +102,12 @@ impl FieldError {
     #[must_use]
     pub fn invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
         Self::valued(field, ErrorKind::Invalid, value, detail)
+    }
+
+    /// `Invalid value: <detail>`, for values that are too large to be shown.
+    #[must_use]
+    pub fn invalid_unshown(field: impl Into<String>, detail: &str) -> Self {
+        Self::bare(field, ErrorKind::Invalid, detail)
     }
 
     /// `Invalid value: <value>: <detail>` for a wrong JSON type.
@@ -192,33 +198,11 @@ pub(crate) fn quote(text: &str) -> String {
     quoted
 }
 
-/// A value as the API server prints it in an error: texts quoted, absence as `"null"`, maps and lists in
-/// the literal form of its language.
+/// A value as the API server prints it in an error: texts quoted, all else as JSON.
 fn show(value: &Value) -> String {
     match value {
-        Value::Null => "\"null\"".to_owned(),
-        other => literal(other),
-    }
-}
-
-fn literal(value: &Value) -> String {
-    match value {
-        Value::Null => "interface {}(nil)".to_owned(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::String(text) => quote(text),
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(literal).collect();
-            format!("[]interface {{}}{{{}}}", items.join(", "))
-        }
-        Value::Object(map) => {
-            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
-            entries.sort_by_key(|(key, _)| key.as_str());
-            let entries: Vec<String> = entries
-                .into_iter()
-                .map(|(key, value)| format!("{}:{}", quote(key), literal(value)))
-                .collect();
-            format!("map[string]interface {{}}{{{}}}", entries.join(", "))
-        }
+        other => other.to_string(),
     }
 }
 
@@ -245,11 +229,11 @@ mod tests {
             ),
             (
                 FieldError::invalid("<nil>", &Value::Null, "x"),
-                "<nil>: Invalid value: \"null\": x",
+                "<nil>: Invalid value: null: x",
             ),
             (
                 FieldError::invalid("spec", &json!({"b": [1, null], "a": "q\"\n"}), "x"),
-                "spec: Invalid value: map[string]interface {}{\"a\":\"q\\\"\\n\", \"b\":[]interface {}{1, interface {}(nil)}}: x",
+                "spec: Invalid value: {\"a\":\"q\\\"\\n\",\"b\":[1,null]}: x",
             ),
             (
                 FieldError::too_long("spec.a", 5),

@@ -24,7 +24,7 @@ use serde_json::Value;
 
 pub use self::admission::admit;
 pub(crate) use self::admission::class_of;
-pub use self::defaults::default;
+pub use self::defaults::{begin_life, default};
 pub(crate) use self::error::quote;
 pub use self::error::{ErrorKind, FieldError};
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{FieldError, text, unchanged};
 
 pub(super) fn secret(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    keys(new, "data", errors);
     if let Some(old) = old {
         unchanged("type", &new["type"], &old["type"], errors);
         frozen(new, old, &["data"], errors);
@@ -12,8 +13,29 @@ pub(super) fn secret(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldErr
 }
 
 pub(super) fn config_map(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    keys(new, "data", errors);
+    keys(new, "binaryData", errors);
     if let Some(old) = old {
         frozen(new, old, &["data", "binaryData"], errors);
+    }
+}
+
+/// Keys of the data become names of files.
+fn keys(object: &Value, field: &str, errors: &mut Vec<FieldError>) {
+    for key in object[field].as_object().into_iter().flat_map(|data| data.keys()) {
+        let is_good = !key.is_empty()
+            && key
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        if !is_good {
+            let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. \
+                'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+            errors.push(FieldError::invalid(
+                format!("{field}[{key}]"),
+                &Value::from(key.as_str()),
+                detail,
+            ));
+        }
     }
 }
 

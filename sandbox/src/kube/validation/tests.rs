@@ -307,7 +307,7 @@ fn classes_secrets_events_and_leases_have_their_rules() {
     assert_eq!(
         errors(group, "StorageClass", &changed, Some(&class)),
         [
-            "parameters: Invalid value: map[string]interface {}{\"a\":\"b\"}: field is immutable",
+            "parameters: Invalid value: {\"a\":\"b\"}: field is immutable",
             "provisioner: Invalid value: \"q\": field is immutable"
         ]
     );

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::claim::{access_modes, positive};
 use super::{FieldError, one_of, text, unchanged};
+use crate::kube::metadata::subdomain_errors;
 
 /// The members of a volume's spec that name a place to keep data.
 const SOURCES: [&str; 22] = [
@@ -33,7 +34,7 @@ const SOURCES: [&str; 22] = [
 
 pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let spec = &new["spec"];
-    access_modes(spec, errors);
+    access_modes(spec, "", errors);
     match spec.get("capacity").and_then(Value::as_object) {
         None => errors.push(FieldError::required("spec.capacity", "")),
         Some(capacity) => match capacity.get("storage") {
@@ -74,6 +75,16 @@ fn source(spec: &Value, errors: &mut Vec<FieldError>) {
             for field in ["driver", "volumeHandle"] {
                 if text(&spec["csi"], field).is_empty() {
                     errors.push(FieldError::required(format!("spec.csi.{field}"), ""));
+                }
+            }
+            let driver = text(&spec["csi"], "driver").to_lowercase();
+            if !driver.is_empty() {
+                for detail in subdomain_errors(&driver) {
+                    errors.push(FieldError::invalid(
+                        "spec.csi.driver",
+                        &spec["csi"]["driver"],
+                        &detail,
+                    ));
                 }
             }
         }

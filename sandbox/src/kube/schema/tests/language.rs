@@ -121,7 +121,7 @@ fn values_are_checked_with_the_texts_of_the_api_server() {
         (
             json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
             json!([]),
-            &["spec.f: Invalid value: []interface {}{}: spec.f in body should have at least 1 items"],
+            &["spec.f: Invalid value: []: spec.f in body should have at least 1 items"],
         ),
         (
             json!({"type": "array", "items": {"type": "string"}, "maxItems": 1}),
@@ -186,8 +186,7 @@ fn values_are_checked_with_the_texts_of_the_api_server() {
     for (schema, value, expected) in cases {
         let crd = compiled(json!({"type": "object", "properties": {"f": schema}}));
         let found = errors(&crd, &thing(json!({"f": value})), None);
-        let blocked =
-            |text: &&String| !text.starts_with("<nil>: Invalid value: \"null\": some validation rules");
+        let blocked = |text: &&String| !text.starts_with("<nil>: Invalid value: null: some validation rules");
         assert_eq!(
             found.iter().filter(blocked).collect::<Vec<_>>(),
             expected,
@@ -203,7 +202,7 @@ fn a_wrong_type_keeps_the_rules_from_being_checked() {
     );
     assert_eq!(
         errors(&crd, &thing(json!({"a": 1})), None)[1],
-        "<nil>: Invalid value: \"null\": some validation rules were not checked because the object was invalid; \
+        "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; \
          correct the existing errors to complete validation"
     );
 }
@@ -221,7 +220,7 @@ fn an_update_is_not_judged_for_what_it_leaves_alone() {
     new["spec"]["b"] = json!("longer");
     assert_eq!(
         errors(&crd, &new, Some(&old)),
-        ["spec.b: Invalid value: \"string\": failed rule: size(self) < 2"]
+        ["spec.b: Invalid value: \"longer\": failed rule: size(self) < 2"]
     );
 }
 
@@ -243,7 +242,7 @@ fn rules_see_old_values_where_there_are_any() {
     assert!(ruled(immutable.clone(), Some(json!("a")), json!("a")).is_empty());
     assert_eq!(
         ruled(immutable, Some(json!("a")), json!("b")),
-        ["spec.f: Invalid value: \"string\": f is immutable"]
+        ["spec.f: Invalid value: \"b\": f is immutable"]
     );
     let optional = with(json!({"rule": "oldSelf.hasValue() || self == 'new'", "optionalOldSelf": true}));
     assert!(ruled(optional.clone(), None, json!("new")).is_empty());
@@ -265,7 +264,7 @@ fn items_have_old_values_only_by_their_keys() {
     );
     assert_eq!(
         ruled(keyed, Some(old.clone()), new.clone()),
-        ["spec.f[0]: Invalid value: \"object\": v is immutable"]
+        ["spec.f[0]: Invalid value: v is immutable"]
     );
     assert!(ruled(plain, Some(old), new).is_empty());
 }
@@ -276,19 +275,19 @@ fn rules_choose_message_reason_and_path() {
     let cases = [
         (
             json!({"rule": "self.a > 5"}),
-            "spec.f: Invalid value: \"object\": failed rule: self.a > 5",
+            "spec.f: Invalid value: failed rule: self.a > 5",
         ),
         (
             json!({"rule": "self.a > 5", "message": "too small", "fieldPath": ".a"}),
-            "spec.f.a: Invalid value: \"object\": too small",
+            "spec.f.a: Invalid value: too small",
         ),
         (
             json!({"rule": "self.a > 5", "message": "m", "messageExpression": "'is ' + string(self.a)"}),
-            "spec.f: Invalid value: \"object\": is 1",
+            "spec.f: Invalid value: is 1",
         ),
         (
             json!({"rule": "self.a > 5", "message": "m", "messageExpression": "self.b"}),
-            "spec.f: Invalid value: \"object\": m",
+            "spec.f: Invalid value: m",
         ),
         (
             json!({"rule": "self.a > 5", "message": "m", "reason": "FieldValueForbidden"}),
@@ -300,7 +299,7 @@ fn rules_choose_message_reason_and_path() {
         ),
         (
             json!({"rule": "self.b > 5", "message": "m"}),
-            "spec.f: Invalid value: \"object\": no such key: b evaluating rule: m",
+            "spec.f: Invalid value: no such key: b evaluating rule: m",
         ),
     ];
     for (rule, expected) in cases {
@@ -363,8 +362,5 @@ fn the_whole_object_may_be_judged() {
     object["metadata"]["labels"] = json!({"x": "y"});
     assert_eq!(errors(&crd, &object, None), Vec::<String>::new());
     object["metadata"]["name"] = json!("b");
-    assert_eq!(
-        errors(&crd, &object, None),
-        ["<nil>: Invalid value: \"object\": m"]
-    );
+    assert_eq!(errors(&crd, &object, None), ["<nil>: Invalid value: m"]);
 }

@@ -30,7 +30,7 @@ fn snapshot_1_3_messages_of_volume_snapshots() {
     let claim = json!({"source": {"persistentVolumeClaimName": "c"}});
     let content = json!({"source": {"volumeSnapshotContentName": "c"}});
     const EXACTLY: &[&str] = &[
-        "spec.source: Invalid value: \"object\": exactly one of volumeSnapshotContentName and persistentVolumeClaimName must be set",
+        "spec.source: Invalid value: exactly one of volumeSnapshotContentName and persistentVolumeClaimName must be set",
     ];
     let cases: Vec<(Option<&Value>, Value, &[&str])> = vec![
         (None, claim.clone(), &[]),
@@ -47,32 +47,32 @@ fn snapshot_1_3_messages_of_volume_snapshots() {
             None,
             json!({"source": {"persistentVolumeClaimName": "c"}, "volumeSnapshotClassName": ""}),
             &[
-                "spec.volumeSnapshotClassName: Invalid value: \"string\": volumeSnapshotClassName must not be the empty string when set",
+                "spec.volumeSnapshotClassName: Invalid value: \"\": volumeSnapshotClassName must not be the empty string when set",
             ],
         ),
         (
             Some(&claim),
             json!({"source": {"persistentVolumeClaimName": "d"}}),
             &[
-                "spec.source.persistentVolumeClaimName: Invalid value: \"string\": persistentVolumeClaimName is immutable",
+                "spec.source.persistentVolumeClaimName: Invalid value: \"d\": persistentVolumeClaimName is immutable",
             ],
         ),
         (
             Some(&content),
             json!({"source": {"volumeSnapshotContentName": "d"}}),
             &[
-                "spec.source.volumeSnapshotContentName: Invalid value: \"string\": volumeSnapshotContentName is immutable",
+                "spec.source.volumeSnapshotContentName: Invalid value: \"d\": volumeSnapshotContentName is immutable",
             ],
         ),
         (
             Some(&claim),
             content.clone(),
-            &["spec.source: Invalid value: \"object\": persistentVolumeClaimName is required once set"],
+            &["spec.source: Invalid value: persistentVolumeClaimName is required once set"],
         ),
         (
             Some(&content),
             claim.clone(),
-            &["spec.source: Invalid value: \"object\": volumeSnapshotContentName is required once set"],
+            &["spec.source: Invalid value: volumeSnapshotContentName is required once set"],
         ),
         (
             Some(&claim),
@@ -117,11 +117,10 @@ fn snapshot_1_3_messages_of_volume_snapshot_contents() {
     let dynamic = content_spec(json!({}));
     let imported = content_spec(json!({"source": {"snapshotHandle": "snap-1"}}));
     let block = content_spec(json!({"sourceVolumeMode": "Block"}));
-    const EXACTLY: &[&str] = &[
-        "spec.source: Invalid value: \"object\": exactly one of volumeHandle and snapshotHandle must be set",
-    ];
+    const EXACTLY: &[&str] =
+        &["spec.source: Invalid value: exactly one of volumeHandle and snapshotHandle must be set"];
     const BOTH: &[&str] = &[
-        "spec.volumeSnapshotRef: Invalid value: \"object\": both spec.volumeSnapshotRef.name and spec.volumeSnapshotRef.namespace must be set",
+        "spec.volumeSnapshotRef: Invalid value: both spec.volumeSnapshotRef.name and spec.volumeSnapshotRef.namespace must be set",
     ];
     let cases: Vec<(Option<&Value>, Value, &[&str])> = vec![
         (None, dynamic.clone(), &[]),
@@ -155,32 +154,32 @@ fn snapshot_1_3_messages_of_volume_snapshot_contents() {
         (
             Some(&dynamic),
             content_spec(json!({"source": {"volumeHandle": "vol-2"}})),
-            &["spec.source.volumeHandle: Invalid value: \"string\": volumeHandle is immutable"],
+            &["spec.source.volumeHandle: Invalid value: \"vol-2\": volumeHandle is immutable"],
         ),
         (
             Some(&imported),
             content_spec(json!({"source": {"snapshotHandle": "snap-2"}})),
-            &["spec.source.snapshotHandle: Invalid value: \"string\": snapshotHandle is immutable"],
+            &["spec.source.snapshotHandle: Invalid value: \"snap-2\": snapshotHandle is immutable"],
         ),
         (
             Some(&dynamic),
             imported.clone(),
-            &["spec.source: Invalid value: \"object\": volumeHandle is required once set"],
+            &["spec.source: Invalid value: volumeHandle is required once set"],
         ),
         (
             Some(&imported),
             dynamic.clone(),
-            &["spec.source: Invalid value: \"object\": snapshotHandle is required once set"],
+            &["spec.source: Invalid value: snapshotHandle is required once set"],
         ),
         (
             Some(&block),
             dynamic.clone(),
-            &["spec: Invalid value: \"object\": sourceVolumeMode is required once set"],
+            &["spec: Invalid value: sourceVolumeMode is required once set"],
         ),
         (
             Some(&block),
             content_spec(json!({"sourceVolumeMode": "Filesystem"})),
-            &["spec.sourceVolumeMode: Invalid value: \"string\": sourceVolumeMode is immutable"],
+            &["spec.sourceVolumeMode: Invalid value: \"Filesystem\": sourceVolumeMode is immutable"],
         ),
         (Some(&dynamic), block.clone(), &[]),
         (

@@ -1,13 +1,175 @@
-//! Comparing the answers of two servers.
+//! Layer 5: the same requests to the sandbox and to a real kube-apiserver.
 
 pub mod diff;
 pub mod listed;
+mod random;
+mod script;
+mod side;
 
-/// Says that a layer was not run, and fails where it must.
-pub fn not_run(layer: &str, why: &str) {
-    println!("not run: {layer}: {why}");
-    assert!(
-        std::env::var_os("SLACKWATER_CONFORMANCE").is_none_or(|value| value != "required"),
-        "{layer} is required: {why}"
-    );
+use std::collections::BTreeMap;
+
+use conformance::{ControlPlane, Error, Options};
+use runtime::{Clock, Random, Scope};
+use rustix::process::{Pid, Signal, kill_process};
+use sandbox::kube::ApiServer;
+use serde_json::Value;
+
+use crate::shared;
+use diff::differences;
+use listed::Listed;
+use script::{Scene, Step};
+use side::Side;
+
+const LAYER: &str = "5 corpus";
+/// Other draws make another corpus, and perhaps another list of differences.
+const SEED: u64 = 6;
+
+/// How many requests the corpus has at least.
+const AT_LEAST: usize = 400;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn corpus_the_sandbox_answers_as_the_real_one() {
+    let begun = std::time::Instant::now();
+    let plane = match ControlPlane::start(Options::default()).await {
+        Ok(plane) => plane,
+        Err(error @ Error::Missing { .. }) => return shared::not_run(LAYER, &error),
+        Err(error) => panic!("{error}"),
+    };
+    // What its controllers write would come between the requests.
+    let controllers = i32::try_from(plane.controller_manager().id()).unwrap();
+    kill_process(Pid::from_raw(controllers).unwrap(), Signal::STOP).unwrap();
+    let real = Side {
+        client: plane.hand().await.unwrap().client(),
+    };
+    let scope = Scope::new();
+    let server = ApiServer::new(Clock::system(), Random::seeded(6), &scope);
+    let ours = Side {
+        client: kube::Client::new(server.service("kubernetes-admin"), "default"),
+    };
+    for side in [&ours, &real] {
+        furnish(side).await;
+    }
+    let mut scenes = script::scenes();
+    scenes.extend(random::scenes(SEED));
+    let number: usize = scenes.iter().map(|scene| scene.steps.len()).sum();
+    assert!(number >= AT_LEAST, "only {number} requests");
+    let mut report = Report::default();
+    for scene in &scenes {
+        let (ours, real) = (ours.play(scene).await, real.play(scene).await);
+        report.add(scene, &ours, &real);
+    }
+    report.end();
+    let seconds = begun.elapsed().as_secs_f64();
+    shared::say(&format!("layer {LAYER}: {number} requests in {seconds:.1} s"));
+}
+
+/// Makes the custom kinds and waits until they are served.
+async fn furnish(side: &Side) {
+    let mut definitions: Vec<Value> = crds::definitions::all().into();
+    let widgets = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/widgets.json"));
+    definitions.push(serde_json::from_str(widgets).unwrap());
+    let mut steps = Vec::new();
+    for definition in definitions {
+        let ask = "POST /apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned();
+        steps.push(Step::new(String::new(), ask, Some(definition)));
+    }
+    let scene = Scene {
+        scene: "furnish".to_owned(),
+        steps,
+    };
+    for answer in side.play(&scene).await {
+        assert_eq!(answer["status"], 201, "{answer}");
+    }
+    let served = Scene {
+        scene: "furnish".to_owned(),
+        steps: [
+            "GET /apis/corpus.example/v1/widgets",
+            "GET /apis/snapshot.storage.k8s.io/v1/volumesnapshots",
+            "GET /apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses",
+            "GET /apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents",
+        ]
+        .map(|ask| Step::new(String::new(), ask.to_owned(), None))
+        .into(),
+    };
+    for _ in 0..600 {
+        let answers = side.play(&served).await;
+        if answers.iter().all(|answer| answer["status"] == 200) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the definitions are not served");
+}
+
+/// How far the two agree.
+struct Report {
+    listed: Listed,
+    unknown: Vec<String>,
+    /// By scene: answers, equal, with listed differences.
+    scenes: BTreeMap<String, [usize; 3]>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            listed: Listed::read("kube-apiserver"),
+            unknown: Vec::new(),
+            scenes: BTreeMap::new(),
+        }
+    }
+}
+
+impl Report {
+    fn add(&mut self, scene: &Scene, ours: &[Value], real: &[Value]) {
+        let counts = self.scenes.entry(scene.scene.clone()).or_default();
+        for ((step, ours), real) in scene.steps.iter().zip(ours).zip(real) {
+            let mut found = Vec::new();
+            if ours["status"] == real["status"] {
+                differences("answer", ours, real, &mut found);
+            } else {
+                differences("status", &ours["status"], &real["status"], &mut found);
+            }
+            let name = format!("{}: {}", scene.scene, step.name);
+            counts[0] += 1;
+            let before = self.unknown.len();
+            let count = found.len();
+            for difference in found {
+                if !self.listed.covers(&name, &difference.path) {
+                    self.unknown.push(format!(
+                        "{name} | {}\n  sandbox {}\n  real    {}",
+                        difference.path, difference.sandbox, difference.other
+                    ));
+                }
+            }
+            match (count, self.unknown.len() > before) {
+                (0, _) => counts[1] += 1,
+                (_, false) => counts[2] += 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn end(self) {
+        println!(
+            "{:<22} {:>8} {:>6} {:>7} {:>8}",
+            "scene", "requests", "equal", "listed", "unknown"
+        );
+        let mut all = [0; 3];
+        for (scene, counts) in &self.scenes {
+            let [requests, equal, listed] = *counts;
+            let unknown = requests - equal - listed;
+            println!("{scene:<22} {requests:>8} {equal:>6} {listed:>7} {unknown:>8}");
+            for (sum, count) in all.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+        println!("{:<22} {:>8} {:>6} {:>7}", "all", all[0], all[1], all[2]);
+        let unknown = self.unknown.join("\n");
+        assert!(
+            unknown.is_empty(),
+            "differences that docs/sandbox.md does not list:\n{unknown}"
+        );
+        let unused = self.listed.unused();
+        assert!(unused.is_empty(), "listed, but equal by now: {unused:#?}");
+    }
 }

@@ -19,7 +19,7 @@ fn moto() -> Option<Moto> {
     match server::python() {
         Some(python) => Some(Moto::start(python)),
         None => {
-            crate::corpus::not_run("moto", "run conformance/moto/setup first");
+            crate::shared::not_run("4 moto", &"run conformance/moto/setup first");
             None
         }
     }

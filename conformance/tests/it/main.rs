@@ -15,6 +15,7 @@ mod drop_in;
 mod expansion;
 mod faults;
 mod journey;
+mod kubectl_sandbox;
 mod mixed;
 mod moto;
 mod processes;

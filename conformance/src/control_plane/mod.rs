@@ -20,7 +20,7 @@ pub const ADMIN: &str = "kubernetes-admin";
 /// The user of kube-controller-manager.
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 /// How long a program may take to start; other builds may use the same processors.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Validity of the tokens of service accounts.
 const TOKEN_SECONDS: u32 = 24 * 3600;
 

@@ -35,17 +35,17 @@ impl Host for LinuxHost {
     async fn contents(&self, device: &Path) -> Result<Contents, HostError> {
         let of_act = device.to_owned();
         blocking(device, move || devices::read_at(&of_act, 0, 4096)).await?;
-        tools::contents(device).await
+        tools::contents(&self.tools, device).await
     }
 
     async fn format(&self, device: &Path, fs_type: &str, options: &[String]) -> Result<(), HostError> {
         let of_act = device.to_owned();
         blocking(device, move || devices::check_free(&of_act)).await?;
-        tools::format(device, fs_type, options).await
+        tools::format(&self.tools, device, fs_type, options).await
     }
 
     async fn check(&self, device: &Path) -> Result<Check, HostError> {
-        tools::check(device).await
+        tools::check(&self.tools, device).await
     }
 
     async fn file_system_size(
@@ -54,11 +54,11 @@ impl Host for LinuxHost {
         fs_type: &str,
         mount_point: Option<&Path>,
     ) -> Result<u64, HostError> {
-        size::of(device, fs_type, mount_point).await
+        size::of(&self.tools, device, fs_type, mount_point).await
     }
 
     async fn grow(&self, device: &Path, fs_type: &str, mount_point: Option<&Path>) -> Result<(), HostError> {
-        tools::grow(device, fs_type, mount_point).await
+        tools::grow(&self.tools, device, fs_type, mount_point).await
     }
 
     async fn mounts(&self) -> Result<Vec<Mount>, HostError> {
@@ -68,7 +68,7 @@ impl Host for LinuxHost {
 
     async fn mount(&self, request: &MountRequest) -> Result<(), HostError> {
         if mounts::needs_helper(request) {
-            return tools::mount(request).await;
+            return tools::mount(&self.tools, request).await;
         }
         let of_act = request.clone();
         blocking(&request.target, move || mounts::mount_natively(&of_act)).await

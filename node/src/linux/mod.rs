@@ -17,6 +17,8 @@ mod tools;
 
 use std::path::PathBuf;
 
+use self::tools::Tools;
+
 /// Where a machine keeps what this needs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Roots {
@@ -42,12 +44,23 @@ impl Default for Roots {
 #[derive(Clone, Debug, Default)]
 pub struct LinuxHost {
     roots: Roots,
+    tools: Tools,
 }
 
 impl LinuxHost {
     /// A machine with these roots. Links below another `dev` may lead to devices of the real one.
     #[must_use]
     pub fn new(roots: Roots) -> Self {
-        Self { roots }
+        Self {
+            roots,
+            tools: Tools::default(),
+        }
+    }
+
+    /// The same machine with programs from this folder alone, in place of those of `PATH`.
+    #[must_use]
+    pub fn with_tools(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.tools.folder = Some(folder.into());
+        self
     }
 }

@@ -4,17 +4,22 @@
 use std::path::Path;
 
 use super::devices::read_at;
-use super::tools;
+use super::tools::{self, Tools};
 use crate::error::HostError;
 
 /// Bytes up to which the file system reaches.
-pub(super) async fn of(device: &Path, fs_type: &str, mount_point: Option<&Path>) -> Result<u64, HostError> {
+pub(super) async fn of(
+    tools: &Tools,
+    device: &Path,
+    fs_type: &str,
+    mount_point: Option<&Path>,
+) -> Result<u64, HostError> {
     let unknown = || HostError::Unsupported(format!("the size of a {fs_type} on {}", device.display()));
     match (fs_type, mount_point) {
         ("ext2" | "ext3" | "ext4", _) => ext(&read_at(device, 1024, 1024)?).ok_or_else(unknown),
         ("xfs", None) => xfs(&read_at(device, 0, 512)?).ok_or_else(unknown),
         ("xfs", Some(at)) => {
-            let output = tools::geometry(at).await?;
+            let output = tools::geometry(tools, at).await?;
             geometry(&output).ok_or_else(unknown)
         }
         ("btrfs", _) => btrfs(&read_at(device, 0x10000, 512)?).ok_or_else(unknown),

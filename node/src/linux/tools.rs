@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -47,13 +47,30 @@ impl Ended {
     }
 }
 
+/// Where programs are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tools {
+    /// The only folder in which they are looked for; where absent, those of `PATH`.
+    pub(super) folder: Option<PathBuf>,
+}
+
+impl Tools {
+    fn program(&self, tool: &str) -> PathBuf {
+        match &self.folder {
+            Some(folder) => folder.join(tool),
+            None => tool.into(),
+        }
+    }
+}
+
 async fn run<A: AsRef<OsStr>>(
+    tools: &Tools,
     tool: &str,
     package: &'static str,
     limit: Duration,
     arguments: impl IntoIterator<Item = A>,
 ) -> Result<Ended, HostError> {
-    let mut command = Command::new(tool);
+    let mut command = Command::new(tools.program(tool));
     command.args(arguments).env("LC_ALL", "C");
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(limit, command.output()).await {
@@ -91,10 +108,10 @@ fn package(fs_type: &str) -> &'static str {
     }
 }
 
-pub(super) async fn contents(device: &Path) -> Result<Contents, HostError> {
+pub(super) async fn contents(tools: &Tools, device: &Path) -> Result<Contents, HostError> {
     let arguments = ["-p", "-s", "TYPE", "-s", "PTTYPE", "-o", "export"].map(OsStr::new);
     let arguments = arguments.into_iter().chain([device.as_os_str()]);
-    let ended = run("blkid", "util-linux", SHORT, arguments).await?;
+    let ended = run(tools, "blkid", "util-linux", SHORT, arguments).await?;
     match ended.code {
         Some(0) => Ok(signature(&ended.output)),
         // No signature at all: the device could be read, which the caller has seen to.
@@ -114,18 +131,23 @@ fn signature(output: &str) -> Contents {
     Contents::FileSystem(value("TYPE=").unwrap_or_else(|| "unknown".to_owned()))
 }
 
-pub(super) async fn format(device: &Path, fs_type: &str, options: &[String]) -> Result<(), HostError> {
+pub(super) async fn format(
+    tools: &Tools,
+    device: &Path,
+    fs_type: &str,
+    options: &[String],
+) -> Result<(), HostError> {
     let tool = format!("mkfs.{fs_type}");
     let arguments = options.iter().map(OsStr::new).chain([device.as_os_str()]);
-    run(&tool, package(fs_type), LONG, arguments)
+    run(tools, &tool, package(fs_type), LONG, arguments)
         .await?
         .success()
         .map(drop)
 }
 
-pub(super) async fn check(device: &Path) -> Result<Check, HostError> {
+pub(super) async fn check(tools: &Tools, device: &Path) -> Result<Check, HostError> {
     let arguments = [OsStr::new("-a"), device.as_os_str()];
-    match run("fsck", "util-linux", CHECK, arguments).await {
+    match run(tools, "fsck", "util-linux", CHECK, arguments).await {
         Ok(ended) => Ok(judge(ended)),
         Err(HostError::ToolMissing { tool, .. }) => Ok(Check::Unknown(format!("{tool} is not installed"))),
         Err(error) => Err(error),
@@ -142,18 +164,23 @@ fn judge(ended: Ended) -> Check {
 }
 
 /// What `xfs_growfs` tells without growing.
-pub(super) async fn geometry(mount_point: &Path) -> Result<String, HostError> {
+pub(super) async fn geometry(tools: &Tools, mount_point: &Path) -> Result<String, HostError> {
     let arguments = [OsStr::new("-n"), mount_point.as_os_str()];
-    run("xfs_growfs", package("xfs"), SHORT, arguments)
+    run(tools, "xfs_growfs", package("xfs"), SHORT, arguments)
         .await?
         .success()
 }
 
-pub(super) async fn grow(device: &Path, fs_type: &str, mount_point: Option<&Path>) -> Result<(), HostError> {
+pub(super) async fn grow(
+    tools: &Tools,
+    device: &Path,
+    fs_type: &str,
+    mount_point: Option<&Path>,
+) -> Result<(), HostError> {
     let package = package(fs_type);
     match (fs_type, mount_point) {
         ("ext2" | "ext3" | "ext4", Some(_)) => {
-            let ended = run("resize2fs", package, LONG, [device]).await?;
+            let ended = run(tools, "resize2fs", package, LONG, [device]).await?;
             if ended.code != Some(0) && lacks_capability(&ended.output) {
                 return Err(HostError::CapabilityLacking {
                     operation: format!("growing the mounted {fs_type} on {}", device.display()),
@@ -166,18 +193,18 @@ pub(super) async fn grow(device: &Path, fs_type: &str, mount_point: Option<&Path
         ("ext2" | "ext3" | "ext4", None) => {
             // resize2fs wants a file system that was just checked.
             let arguments = [OsStr::new("-f"), OsStr::new("-p"), device.as_os_str()];
-            let ended = run("e2fsck", package, CHECK, arguments).await?;
+            let ended = run(tools, "e2fsck", package, CHECK, arguments).await?;
             if !matches!(ended.code, Some(0 | 1)) {
                 return Err(ended.failed());
             }
-            run("resize2fs", package, LONG, [device])
+            run(tools, "resize2fs", package, LONG, [device])
                 .await?
                 .success()
                 .map(drop)
         }
         ("xfs", Some(at)) => {
             let arguments = [OsStr::new("-d"), at.as_os_str()];
-            run("xfs_growfs", package, LONG, arguments)
+            run(tools, "xfs_growfs", package, LONG, arguments)
                 .await?
                 .success()
                 .map(drop)
@@ -185,7 +212,10 @@ pub(super) async fn grow(device: &Path, fs_type: &str, mount_point: Option<&Path
         ("btrfs", Some(at)) => {
             let arguments = ["filesystem", "resize", "max"].map(OsStr::new);
             let arguments = arguments.into_iter().chain([at.as_os_str()]);
-            run("btrfs", package, LONG, arguments).await?.success().map(drop)
+            run(tools, "btrfs", package, LONG, arguments)
+                .await?
+                .success()
+                .map(drop)
         }
         ("xfs" | "btrfs", None) => Err(HostError::Unsupported(format!(
             "growing {fs_type} while it is not mounted"
@@ -201,7 +231,7 @@ fn lacks_capability(output: &str) -> bool {
 }
 
 /// Mounts through mount(8), for types that need a helper.
-pub(super) async fn mount(request: &MountRequest) -> Result<(), HostError> {
+pub(super) async fn mount(tools: &Tools, request: &MountRequest) -> Result<(), HostError> {
     let options = request.options.join(",");
     let mut arguments: Vec<&OsStr> = Vec::new();
     if let Some(fs_type) = &request.fs_type {
@@ -211,7 +241,7 @@ pub(super) async fn mount(request: &MountRequest) -> Result<(), HostError> {
         arguments.extend([OsStr::new("-o"), OsStr::new(&options)]);
     }
     arguments.extend([OsStr::new(&request.source), request.target.as_os_str()]);
-    run("mount", "util-linux", LONG, arguments)
+    run(tools, "mount", "util-linux", LONG, arguments)
         .await?
         .success()
         .map(drop)
@@ -262,7 +292,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_tool_is_named_with_its_package() {
-        let error = format(Path::new("/dev/null"), "nosuchtype", &[])
+        let error = format(&Tools::default(), Path::new("/dev/null"), "nosuchtype", &[])
             .await
             .unwrap_err();
         let text = "mkfs.nosuchtype is not installed; install e2fsprogs";

@@ -1,4 +1,5 @@
-//! The Linux host on loop devices. It needs root: without it the tests say that they were not run.
+//! The Linux host: on loop devices, which needs root (without it those tests say that they were not run), and without
+//! devices.
 #![cfg(target_os = "linux")]
 #![allow(
     missing_docs,
@@ -10,3 +11,4 @@
 
 mod loops;
 mod real;
+mod tools;

@@ -1,6 +1,6 @@
 //! Devices that are missing, busy, another volume's, or full of other data.
 
-use std::os::unix::fs::{OpenOptionsExt as _, symlink};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use node::Host;
@@ -140,4 +140,41 @@ async fn a_partition_table_is_kept() {
     let status = bench.refused(&used, &table).await;
     assert_eq!(status.code(), Code::Internal);
     assert!(status.message().contains("a partition table (dos)"), "{status}");
+}
+
+#[tokio::test]
+async fn tools_that_are_missing_or_fail_leave_the_device_blank() {
+    let Some(bench) = bench("tools_that_are_missing_or_fail_leave_the_device_blank") else {
+        return;
+    };
+    let used = bench.attach(&bench.volume(), mount("ext4")).await;
+    let device = bench.device(&used).await;
+    let tools = bench.path("tools");
+    std::fs::create_dir(&tools).unwrap();
+    let node = super::serve(&bench.machine, bench.host.clone().with_tools(&tools));
+    // In the order in which they are needed.
+    let steps = [
+        (None, "blkid is not installed; install util-linux"),
+        (
+            Some(("blkid", "exit 2")),
+            "mkfs.ext4 is not installed; install e2fsprogs",
+        ),
+        (
+            Some(("mkfs.ext4", "echo 'no space' >&2; exit 1")),
+            "mkfs.ext4 failed (exit code 1): no space",
+        ),
+    ];
+    for (program, expected) in steps {
+        if let Some((name, line)) = program {
+            let path = tools.join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{line}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let status = bench.stage_at(&node, &used).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (Code::Internal, expected));
+        assert_eq!(read_at(&device, 0, 4096), [0; 4096]);
+    }
+    // With the right ones it works.
+    bench.stage(&used).await.unwrap();
+    bench.give_back(&used).await;
 }

@@ -21,6 +21,7 @@ const VOLUMES: GroupResource<'_> = GroupResource::new("", "persistentvolumes");
 const PODS: GroupResource<'_> = GroupResource::new("", "pods");
 const NODES: GroupResource<'_> = GroupResource::new("", "nodes");
 const EVENTS: GroupResource<'_> = GroupResource::new("", "events");
+const CLASSES: GroupResource<'_> = GroupResource::new("storage.k8s.io", "storageclasses");
 const ATTACHMENTS: GroupResource<'_> = GroupResource::new("storage.k8s.io", "volumeattachments");
 const DRIVER_NODES: GroupResource<'_> = GroupResource::new("storage.k8s.io", "csinodes");
 
@@ -203,7 +204,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// A node `n` with the driver, and a claim `c` bound to the volume `v`.
+    /// Nodes `n` and `m` with the driver, of which pods come to the first, and a claim `c` bound to the volume `v`.
     async fn new() -> Self {
         let scope = Scope::new();
         let clock = Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
@@ -211,7 +212,9 @@ impl Cluster {
         let (driver, socket) = (Driver::default(), Socket::new());
         let options = Options {
             attachers: [(DRIVER.to_owned(), socket.channel())].into(),
-            nodes: vec![Node::new("n").with_driver(DRIVER, socket.channel())],
+            nodes: ["n", "m"]
+                .map(|name| Node::new(name).with_driver(DRIVER, socket.channel()))
+                .into(),
             random: Some(Random::seeded(2)),
         };
         actors::run_with(&server, &scope, clock, options);
@@ -228,10 +231,15 @@ impl Cluster {
     }
 
     fn furnish(&self) {
+        let class = json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "grows"},
+            "provisioner": DRIVER, "allowVolumeExpansion": true,
+        });
+        self.store.create(CLASSES, class).unwrap();
         let volume = json!({
             "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"},
             "spec": {
-                "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "10Gi"}, "storageClassName": "",
+                "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "10Gi"}, "storageClassName": "grows",
                 "csi": {"driver": DRIVER, "volumeHandle": "vol-1"},
             },
         });
@@ -239,7 +247,7 @@ impl Cluster {
             "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c", "namespace": "default"},
             "spec": {
                 "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}},
-                "storageClassName": "", "volumeName": "v",
+                "storageClassName": "grows", "volumeName": "v",
             },
         });
         self.store.create(VOLUMES, volume).unwrap();
@@ -247,13 +255,20 @@ impl Cluster {
     }
 
     fn pod(&self, name: &str, read_only: bool) {
-        let pod = json!({
+        self.pod_at(name, read_only, None);
+    }
+
+    fn pod_at(&self, name: &str, read_only: bool, node: Option<&str>) {
+        let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
             "spec": {
                 "containers": [{"name": "a", "image": "i"}],
                 "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "c", "readOnly": read_only}}],
             },
         });
+        if let Some(node) = node {
+            pod["spec"]["nodeName"] = json!(node);
+        }
         self.store.create(PODS, pod).unwrap();
     }
 
@@ -390,6 +405,78 @@ async fn calls_that_fail_are_told_and_repeated() {
     ] {
         assert!(events.contains(text), "{text} is missing of {events}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_of_one_node_is_refused_to_another_until_it_is_free() {
+    let cluster = Cluster::new().await;
+    cluster.running().await;
+    cluster.pod_at("q", false, Some("m"));
+    cluster.settle().await;
+    assert_eq!(cluster.phase("q"), "Pending");
+    assert_eq!(cluster.driver.calls(), [""; 0]);
+    let text = "Pod FailedAttachVolume: Multi-Attach error for volume \"v\" Volume is already exclusively attached to \
+                one node and can't be attached to another";
+    assert!(
+        cluster.events().contains(&text.to_owned()),
+        "{:?}",
+        cluster.events()
+    );
+    cluster.store.delete(PODS, "default", "p", None).unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.phase("q"), "Running");
+    assert_eq!(
+        cluster.driver.calls(),
+        [
+            "unpublish",
+            "unstage vol-1",
+            "detach i-1",
+            "attach i-1",
+            "stage vol-1 /dev/xvdaa",
+            "publish"
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_that_is_not_detached_keeps_its_attachment_and_says_why() {
+    let cluster = Cluster::new().await;
+    cluster.running().await;
+    for _ in 0..5 {
+        cluster.driver.fail("detach", Status::internal("no detaching"));
+    }
+    cluster.store.delete(PODS, "default", "p", None).unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let attachment = cluster.store.list(ATTACHMENTS, None)[0].value().clone();
+    assert_eq!(
+        attachment["status"]["detachError"]["message"],
+        "rpc error: code = Internal desc = no detaching"
+    );
+    assert!(attachment["metadata"]["deletionTimestamp"].is_string());
+    cluster.settle().await;
+    assert!(cluster.store.list(ATTACHMENTS, None).is_empty());
+    let calls = cluster.driver.calls();
+    let detaching = calls.iter().filter(|call| *call == "detach i-1").count();
+    assert_eq!(detaching, 6, "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn resize_4_5_a_claim_that_grows_is_left_to_the_external_controller() {
+    let cluster = Cluster::new().await;
+    let told = || {
+        let text =
+            "PersistentVolumeClaim ExternalExpanding: waiting for an external controller to expand this PVC";
+        cluster.events().iter().filter(|event| *event == text).count()
+    };
+    let ask = |size: &str| {
+        let grow = |claim: &mut Value| claim["spec"]["resources"]["requests"]["storage"] = json!(size);
+        cluster.store.update(CLAIMS, "default", "c", grow).unwrap();
+    };
+    cluster.settle().await;
+    assert_eq!(told(), 0);
+    ask("20Gi");
+    cluster.settle().await;
+    assert_eq!(told(), 1);
 }
 
 #[tokio::test(start_paused = true)]

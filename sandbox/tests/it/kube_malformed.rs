@@ -67,6 +67,7 @@ fn nearly(good: Value, noise: &Value) -> Value {
     noise.clone()
 }
 
+#[allow(clippy::too_many_lines, reason = "one table")]
 async fn send_everywhere(noise: &Value) {
     let fixture = Fixture::new();
     fixture.config_map("one").await;

@@ -28,6 +28,7 @@ use crate::rpc::expand_volume::{Expander, Expansion};
 use crate::rpc::{ControllerService, IdentityService};
 use crate::scraped::{Kind, Scraped};
 use crate::token::Tokens;
+use crate::waiting::Waiting;
 use crate::waits::Waits;
 
 /// The driver: its services over one EC2. Clones share everything.
@@ -50,6 +51,8 @@ pub(crate) struct Core {
     pub snapshots: SnapshotMemory,
     pub in_flight: InFlight,
     pub changes: Coalescer<Expansion>,
+    /// Volumes whose next change EC2 does not allow yet.
+    pub waiting: Waiting,
     pub waits: Waits,
     pub attachments: Attachments,
     pub clock: Clock,
@@ -84,6 +87,7 @@ impl Driver {
         let panics = Panics::new(registry)?;
         let core = Core::new(config, Arc::new(sdk), clock, scope, &metrics);
         registry.register(Box::new(pending_detachments(core.attachments.clone())?))?;
+        registry.register(Box::new(core.waiting.gauge()?))?;
         Ok(Self {
             core: Arc::new(core),
             panics,
@@ -130,7 +134,7 @@ impl Core {
     fn new(config: Config, ec2: Arc<dyn Ec2>, clock: Clock, scope: &Scope, metrics: &Metrics) -> Self {
         let lookups = Lookups::new(&ec2, config.batching, metrics);
         let waits = Waits::new(scope.stopping_token());
-        let ceilings = Arc::new(Ceilings::default());
+        let (ceilings, waiting) = (Arc::new(Ceilings::default()), Waiting::default());
         let expander = Expander::new(
             ec2.clone(),
             lookups.clone(),
@@ -143,7 +147,8 @@ impl Core {
             tokens: Tokens::default(),
             snapshots: SnapshotMemory::default(),
             in_flight: InFlight::default(),
-            changes: Coalescer::new(config.modify_window, expander.execute()),
+            changes: Coalescer::new(config.modify_window, expander.execute(waiting.clone())),
+            waiting,
             access_checked: Mutex::new(None),
             attachments: Attachments::default(),
             clock,

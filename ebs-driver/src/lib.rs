@@ -20,7 +20,7 @@
 //! | [`coalesce`], [`polls`], [`memory`], [`attachments`] | merged changes, merged readiness polls, recent names |
 //! | [`iops`], [`size`], [`topology`], [`token`] | rules of single values |
 //! | [`ec2`] | the port, its SDK form, batches, retries, error classes |
-//! | [`in_flight`], [`deadline`], [`metrics`], [`scraped`], [`names`] | around all of them |
+//! | [`in_flight`], [`deadline`], [`metrics`], [`scraped`], [`waiting`], [`names`] | around all of them |
 //!
 //! Behaviour is specified in `docs/spec/ebs-driver.md`; where it deviates from upstream on purpose,
 //! `docs/deviations.md` says so.
@@ -49,6 +49,7 @@ pub mod tags;
 pub mod token;
 pub mod topology;
 pub mod volume;
+pub mod waiting;
 mod waits;
 
 use prometheus::Registry;

@@ -23,10 +23,14 @@ use crate::expand::{self, Change, Progress, Step};
 use crate::iops::{self, BelowMinimum, Ceiling, CeilingKey, Ceilings};
 use crate::names::NODE_LOCAL_PREFIX;
 use crate::size;
+use crate::waiting::{Reason, Waiting};
 use crate::waits::{Interrupted, Waits};
 
 /// How long one EC2 call of an execution may be repeated.
 const EC2_CALL: Duration = Duration::from_secs(15);
+
+/// EC2's code for too many modifications of a volume.
+const RATE_EXCEEDED: &str = "VolumeModificationRateExceeded";
 
 /// The size in GiB after an execution, or why there is none. Shared by all merged callers.
 pub(crate) type Expansion = Result<i64, ExpandError>;
@@ -70,6 +74,16 @@ impl From<ExpandError> for Status {
             }
             ExpandError::StillModifying(_) | ExpandError::Interrupted(_) => Self::unavailable(message),
         }
+    }
+}
+
+/// What EC2 waits for before it allows the change, where that is why it was refused.
+fn waits_for(error: &ExpandError) -> Option<Reason> {
+    match error {
+        ExpandError::Optimizing(_) => Some(Reason::Optimizing),
+        ExpandError::RefusedUntil { .. } => Some(Reason::RateExceeded),
+        ExpandError::Ec2(error) if error.code() == Some(RATE_EXCEEDED) => Some(Reason::RateExceeded),
+        _ => None,
     }
 }
 
@@ -142,11 +156,16 @@ impl Expander {
     }
 
     /// The work of the coalescer.
-    pub(crate) fn execute(self) -> Execute<Expansion> {
+    pub(crate) fn execute(self, waiting: Waiting) -> Execute<Expansion> {
         let this = Arc::new(self);
         Arc::new(move |id, change| {
-            let this = this.clone();
-            async move { this.run(&id, change).await }.boxed()
+            let (this, waiting) = (this.clone(), waiting.clone());
+            async move {
+                let outcome = this.run(&id, change).await;
+                waiting.note(&id, outcome.as_ref().err().and_then(waits_for));
+                outcome
+            }
+            .boxed()
         })
     }
 
@@ -259,7 +278,7 @@ impl Expander {
     /// An error of ModifyVolume, with the date that it names.
     fn refusal(&self, id: &str, error: Ec2Error) -> ExpandError {
         let now = self.clock.now();
-        let until = (error.code() == Some("VolumeModificationRateExceeded"))
+        let until = (error.code() == Some(RATE_EXCEEDED))
             .then(|| expand::refused_until(error.message()))
             .flatten()
             .filter(|until| *until > now);

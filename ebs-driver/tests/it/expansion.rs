@@ -83,8 +83,29 @@ async fn ebs_case_73_optimizing_refuses_a_larger_size() {
     let first = expand(&world, &id, 30).await.unwrap();
     assert!(first.node_expansion_required);
     assert_eq!(code(expand(&world, &id, 40).await), Code::Internal);
+    assert_eq!(
+        waiting(&world),
+        [("optimizing".to_owned(), 1.0), ("rate_exceeded".to_owned(), 0.0)]
+    );
     assert_eq!(world.ec2.count("ModifyVolume"), 1);
     assert_eq!(expand(&world, &id, 30).await.unwrap().capacity_bytes, 30 * GIB);
+    assert_eq!(waiting(&world)[0].1, 0.0, "it has what is asked");
+}
+
+/// Volumes that wait for EC2, by reason.
+fn waiting(world: &World) -> Vec<(String, f64)> {
+    let families = world.registry.gather();
+    let family = families
+        .iter()
+        .find(|family| family.name() == "slackwater_ec2_modify_waiting")
+        .unwrap();
+    let series = family.get_metric().iter();
+    series
+        .map(|metric| {
+            let reason = metric.get_label().iter().find(|label| label.name() == "reason");
+            (reason.unwrap().value().to_owned(), metric.get_gauge().get_value())
+        })
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@
 mod explain;
 mod layers;
 mod metrics;
-mod throttle;
+pub(crate) mod throttle;
 
 use std::path::Path;
 use std::sync::Arc;

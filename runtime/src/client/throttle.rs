@@ -1,4 +1,4 @@
-//! A token bucket, used only when the flags ask for a limit (decision 5).
+//! A token bucket, used when the flags ask for a limit (decision 5), and for the scrapes of guarded metrics.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::args::RateLimit;
 
 /// Hands out moments at which requests may be sent. Clones share the bucket.
 #[derive(Clone, Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     limit: RateLimit,
     state: Arc<Mutex<State>>,
 }
@@ -22,7 +22,7 @@ struct State {
 }
 
 impl Bucket {
-    pub(super) fn new(limit: RateLimit) -> Self {
+    pub(crate) fn new(limit: RateLimit) -> Self {
         Self {
             limit,
             state: Arc::new(Mutex::new(State {
@@ -32,23 +32,51 @@ impl Bucket {
         }
     }
 
-    /// Takes a token and says how long to wait for it. Who waits is served in the order of these calls.
-    pub(super) fn take(&self) -> Duration {
+    /// Takes a token, if there is one now.
+    pub(crate) fn try_take(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let refilled = now.duration_since(state.at).as_secs_f64() * self.limit.qps;
-        state.tokens = (state.tokens + refilled).min(f64::from(self.limit.burst)) - 1.0;
-        state.at = now;
+        let tokens = self.refilled(&mut state);
+        let is_there = tokens >= 1.0;
+        state.tokens = if is_there { tokens - 1.0 } else { tokens };
+        is_there
+    }
+
+    /// Takes a token and says how long to wait for it. Who waits is served in the order of these calls.
+    pub(crate) fn take(&self) -> Duration {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.tokens = self.refilled(&mut state) - 1.0;
         if state.tokens >= 0.0 {
             return Duration::ZERO;
         }
         Duration::try_from_secs_f64(-state.tokens / self.limit.qps).unwrap_or(Duration::MAX)
+    }
+
+    /// The tokens as of now.
+    fn refilled(&self, state: &mut State) -> f64 {
+        let now = Instant::now();
+        let refilled = now.duration_since(state.at).as_secs_f64() * self.limit.qps;
+        state.at = now;
+        (state.tokens + refilled).min(f64::from(self.limit.burst))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn ebs_case_8_who_does_not_wait_is_refused() {
+        let bucket = Bucket::new(RateLimit { qps: 5.0, burst: 10 });
+        let mut passed = 0;
+        for _ in 0..20 {
+            passed += u32::from(bucket.try_take());
+            tokio::time::advance(Duration::from_millis(50)).await;
+        }
+        assert!((10..=15).contains(&passed), "{passed} in a second");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let burst = (0..20).filter(|_| bucket.try_take()).count();
+        assert_eq!(burst, 10);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_passes_and_the_rest_waits_in_order() {

@@ -5,13 +5,14 @@
 //!
 //! | Path | Answer |
 //! |---|---|
-//! | the metrics path | Prometheus text |
+//! | the metrics path | Prometheus text; 429 beyond the rate of a [`Guard`] |
 //! | `/healthz` | 200 `ok` while the process runs |
 //! | `/readyz` | 200 or 500; `?verbose` lists the conditions |
 //! | `/healthz/leader-election` | 200 or 500 (sidecars 1.4); 404 without election |
 //! | anything else | 404 |
 
 mod exposition;
+mod guard;
 mod readiness;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,14 +24,19 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
+use guard::TlsListener;
+pub use guard::{Guard, Tls, TlsError};
 pub use readiness::{Readiness, ReadyHandle};
 
 use crate::Scope;
 use crate::args::HttpAddress;
+use crate::client::throttle::Bucket;
 use crate::leader::LeaderHealth;
 
 /// The elections of one function, for `/healthz/leader-election`. Clones are the same. A function whose lease
@@ -71,6 +77,8 @@ struct Content {
     metrics: BTreeMap<String, Vec<Registry>>,
     elections: Vec<Elections>,
     readiness: Readiness,
+    tls: Option<Tls>,
+    scrapes: Option<Bucket>,
 }
 
 /// The addresses of a process and what is served on each.
@@ -115,6 +123,13 @@ impl Endpoints {
         }
     }
 
+    /// What the listener of this address demands, with whoever shares it.
+    pub fn guard(&mut self, address: &HttpAddress, guard: Guard) {
+        let content = self.contents.entry(address.address.clone()).or_default();
+        content.tls = guard.tls;
+        content.scrapes = guard.scrapes.map(Bucket::new);
+    }
+
     /// Opens all the listeners.
     ///
     /// # Errors
@@ -156,7 +171,18 @@ impl Bound {
     }
 }
 
-async fn serve(listener: TcpListener, content: Content, stopping: tokio_util::sync::CancellationToken) {
+async fn serve(listener: TcpListener, content: Content, stopping: CancellationToken) {
+    match content.tls.clone() {
+        Some(tls) => serve_on(TlsListener::new(listener, tls), content, stopping).await,
+        None => serve_on(listener, content, stopping).await,
+    }
+}
+
+async fn serve_on<L: Listener<Addr: std::fmt::Debug>>(
+    listener: L,
+    content: Content,
+    stopping: CancellationToken,
+) {
     let router = Router::new().fallback(answer).with_state(Arc::new(content));
     // The library's own tasks end with `_alive`, that is when this task is dropped in the middle.
     let (_alive, ended) = oneshot::channel::<()>();
@@ -193,6 +219,13 @@ async fn answer(State(content): State<Arc<Content>>, request: Request) -> Respon
     }
     let path = request.uri().path();
     if let Some(registries) = content.metrics.get(path) {
+        if content
+            .scrapes
+            .as_ref()
+            .is_some_and(|scrapes| !scrapes.try_take())
+        {
+            return (StatusCode::TOO_MANY_REQUESTS, "too many requests\n").into_response();
+        }
         return metrics(registries);
     }
     match path {

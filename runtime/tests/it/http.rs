@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use prometheus::{IntCounter, Registry};
 use runtime::Scope;
-use runtime::args::HttpAddress;
-use runtime::http::{Endpoints, Readiness};
+use runtime::args::{HttpAddress, RateLimit};
+use runtime::http::{Endpoints, Guard, Readiness, Tls, TlsError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -150,4 +150,94 @@ async fn a_taken_port_is_one_clear_line() {
     let mut endpoints = Endpoints::new(Readiness::default());
     endpoints.add(&at("nonsense", true), &Registry::new(), None);
     assert!(endpoints.bind().await.is_err());
+}
+
+#[tokio::test]
+async fn ebs_case_8_scrapes_beyond_the_rate_are_refused() {
+    let (scope, address) = (Scope::new(), at("127.0.0.1:0", false));
+    let mut endpoints = Endpoints::new(Readiness::default());
+    endpoints.add(&address, &registry("one_total"), None);
+    let scrapes = Some(RateLimit { qps: 5.0, burst: 10 });
+    endpoints.guard(&address, Guard { scrapes, tls: None });
+    let bound = endpoints.bind().await.unwrap();
+    let address = bound.addresses()[0];
+    bound.serve(&scope);
+    let began = std::time::Instant::now();
+    let mut codes = Vec::new();
+    for _ in 0..20 {
+        codes.push(get(address, "/metrics").await.0);
+    }
+    let passed = codes.iter().filter(|code| **code == 200).count();
+    assert!(codes.iter().all(|code| [200, 429].contains(code)), "{codes:?}");
+    assert!(passed >= 10, "{codes:?}");
+    // On a machine that is slow today more tokens come back meanwhile.
+    if began.elapsed() < Duration::from_secs(1) {
+        assert!(passed <= 15, "{codes:?}");
+    }
+    assert_eq!(get(address, "/healthz").await.0, 200, "health is not limited");
+}
+
+/// A certificate of loopback and its key, as files.
+fn certificate(folder: &std::path::Path) -> (std::path::PathBuf, std::path::PathBuf, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = parameters.self_signed(&key).unwrap();
+    let files = (folder.join("tls.crt"), folder.join("tls.key"));
+    std::fs::write(&files.0, certificate.pem()).unwrap();
+    std::fs::write(&files.1, key.serialize_pem()).unwrap();
+    (files.0, files.1, certificate.pem())
+}
+
+#[tokio::test]
+async fn metrics_are_served_over_https_with_a_certificate() {
+    use rustls::pki_types::pem::PemObject as _;
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key, pem) = certificate(folder.path());
+    let (scope, address) = (Scope::new(), at("127.0.0.1:0", false));
+    let mut endpoints = Endpoints::new(Readiness::default());
+    endpoints.add(&address, &registry("one_total"), None);
+    let tls = Some(Tls::from_files(&cert, &key).unwrap());
+    endpoints.guard(&address, Guard { tls, scrapes: None });
+    let bound = endpoints.bind().await.unwrap();
+    let address = bound.addresses()[0];
+    bound.serve(&scope);
+
+    // A client that says nothing holds up nobody.
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    let root = rustls::pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    roots.add(root).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connector
+        .connect("localhost".try_into().unwrap(), stream)
+        .await
+        .unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("one_total 0"),
+        "{answer}"
+    );
+    scope.stop();
+    scope.finished().await;
+    assert!(TcpStream::connect(address).await.is_err(), "stopped");
+
+    let missing = Tls::from_files(&folder.path().join("no"), &key).unwrap_err();
+    assert!(missing.to_string().contains("/no"), "{missing}");
+    assert!(matches!(Tls::from_files(&key, &cert), Err(TlsError::File { .. })));
+    let other = tempfile::tempdir().unwrap();
+    let (_, other_key, _) = certificate(other.path());
+    assert!(matches!(
+        Tls::from_files(&cert, &other_key),
+        Err(TlsError::Use(_))
+    ));
 }

@@ -17,4 +17,4 @@ mod settings;
 pub use args::{ArgsError, Commands, ControllerArgs, ControllerCommand};
 pub use assembly::{Assembly, Error, Outside};
 pub use process::{run, run_controller};
-pub use settings::{Function, Settings, WhenLost, driver_http};
+pub use settings::{Function, Settings, WhenLost, driver_guard, driver_http};

@@ -14,7 +14,7 @@ use runtime::{Clock, Random, Scope};
 use super::args::Commands;
 use super::args::ControllerCommand;
 use super::assembly::{Assembly, Outside};
-use super::settings::{Function, Settings, WhenLost};
+use super::settings::{Function, Settings, WhenLost, driver_guard};
 use crate::VERSION;
 
 /// Runs `slackwater controller` until it is told to stop.
@@ -40,6 +40,7 @@ pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()>
     let shared = Registry::new();
     register_process_metrics(&shared)?;
     let addresses = addresses(&settings);
+    let guard = settings.driver.as_ref().map(driver_guard).transpose()?;
     let outside = outside(commands, &settings, &environment).await?;
     let working = scope.child();
     let functions = settings.functions();
@@ -58,6 +59,9 @@ pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()>
                 endpoints.add(address, shared, None);
             }
         }
+    }
+    if let Some((address, guard)) = addresses.get(&Function::Driver).zip(guard) {
+        endpoints.guard(address, guard);
     }
     // Health is asked for while the functions drain: it ends last.
     let serving = scope.child();

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use runtime::args::{CommonConfig, HttpAddress};
+use runtime::args::{CommonConfig, HttpAddress, RateLimit};
+use runtime::http::{Guard, Tls, TlsError};
+
+/// Scrapes of a driver, as upstream limits them (spec 6).
+const SCRAPES: RateLimit = RateLimit { qps: 5.0, burst: 10 };
 
 /// A function: what one upstream image does.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -109,6 +113,19 @@ impl Settings {
         }
         self.driver.as_ref().and_then(driver_http)
     }
+}
+
+/// What the listener of a driver demands: HTTPS where a certificate is named, and upstream's rate of scrapes.
+///
+/// # Errors
+/// When the certificate or its key cannot be used.
+pub fn driver_guard(config: &ebs_driver::Config) -> Result<Guard, TlsError> {
+    let files = config.metrics_tls.as_ref();
+    let tls = files.map(|(certificate, key)| Tls::from_files(certificate, key));
+    Ok(Guard {
+        tls: tls.transpose()?,
+        scrapes: Some(SCRAPES),
+    })
 }
 
 /// Where a driver serves metrics and health.

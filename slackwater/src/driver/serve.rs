@@ -15,7 +15,7 @@ use runtime::{Clock, Random, Scope, Watches};
 use tonic::service::Routes;
 
 use crate::VERSION;
-use crate::controller::{Function, driver_http};
+use crate::controller::{Function, driver_guard, driver_http};
 
 /// What a process has, however far it has come.
 struct Process {
@@ -38,6 +38,7 @@ pub(super) async fn run(config: Config, options: NodeOptions, role: Role) -> any
     let mut endpoints = Endpoints::new(readiness);
     if let Some(address) = driver_http(&config) {
         endpoints.add(&address, &registry, None);
+        endpoints.guard(&address, driver_guard(&config)?);
     }
     // Health is asked for while calls drain: it ends last.
     let serving = scope.child();

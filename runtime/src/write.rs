@@ -84,7 +84,7 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Writer<K> {
     /// # Errors
     /// See [`Writer`].
     pub async fn list(&self, selection: &Selection) -> Result<Vec<K>, ApiError> {
-        let listed = list_all::<K>(&self.client, selection).await;
+        let listed = list_all(&self.client, selection, |object: K| object).await;
         Ok(listed
             .map_err(|error| error.during(format!("list {}", K::plural(&()))))?
             .objects)

@@ -78,14 +78,14 @@ impl<K: Cached> Cache<K> {
     /// The newest known of an object: cache or overlay.
     #[must_use]
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
-        self.hub.read(|store| store.get(key).cloned())
+        self.hub.read(|store| store.get(key))
     }
 
     /// All objects.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<K>> {
         self.hub
-            .read(|store| store.all().map(|(_, object)| object.clone()).collect())
+            .read(|store| store.all().map(|(_, object)| object).collect())
     }
 
     /// How many objects there are.

@@ -11,6 +11,7 @@ use kube::Resource;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::kept::{Item, Packing, Place};
 use super::store::{Listed, StaleList, Store};
 use super::subscription::{Change, Source};
 use super::version::Version;
@@ -27,15 +28,27 @@ pub(super) struct Hub<K> {
     synced: watch::Sender<bool>,
     relist: Notify,
     trim: Option<Trim<K>>,
+    packing: Option<Packing<K>>,
 }
 
 struct State<K> {
     store: Store<K>,
     handlers: BTreeMap<u64, Handler<K>>,
     next_handler: u64,
-    undelivered: VecDeque<Delivery<K>>,
+    undelivered: VecDeque<Undelivered<K>>,
     delivering: bool,
     last_word: Instant,
+}
+
+/// What handlers are still to be told.
+enum Undelivered<K> {
+    One(Delivery<K>),
+    /// To one handler every object behind this place, one after the other.
+    All {
+        behind: Place,
+        handler: u64,
+        source: Source,
+    },
 }
 
 struct Delivery<K> {
@@ -59,7 +72,7 @@ impl To {
     }
 }
 
-impl<K: Resource> Hub<K> {
+impl<K: Resource + 'static> Hub<K> {
     pub(super) fn new(selective: bool, trim: Option<Trim<K>>) -> Self {
         Self {
             state: Mutex::new(State {
@@ -74,7 +87,13 @@ impl<K: Resource> Hub<K> {
             synced: watch::Sender::new(false),
             relist: Notify::new(),
             trim,
+            packing: Packing::of_kind(),
         }
+    }
+
+    /// An object of a list as [`Hub::replace`] takes it.
+    pub(super) fn item(&self, object: K) -> Item<K> {
+        Item::new(self.trimmed(object), self.packing.as_ref())
     }
 
     pub(super) fn read<T>(&self, read: impl FnOnce(&Store<K>) -> T) -> T {
@@ -102,12 +121,7 @@ impl<K: Resource> Hub<K> {
         self.heard();
     }
 
-    pub(super) fn replace(&self, mut listed: Listed<K>, force: bool) -> Result<(), StaleList> {
-        listed.objects = listed
-            .objects
-            .into_iter()
-            .map(|object| self.trimmed(object))
-            .collect();
+    pub(super) fn replace(&self, listed: Listed<Item<K>>, force: bool) -> Result<(), StaleList> {
         self.write(|store| store.replace(listed, force))?;
         self.heard();
         self.synced.send_replace(true);
@@ -195,7 +209,9 @@ impl<K: Resource> Hub<K> {
             let changes = state.store.take_changes();
             let changed = !changes.is_empty();
             let to = To::Before(state.next_handler);
-            let deliveries = changes.into_iter().map(|change| Delivery { change, to });
+            let deliveries = changes
+                .into_iter()
+                .map(|change| Undelivered::One(Delivery { change, to }));
             state.undelivered.extend(deliveries);
             (answer, changed)
         };
@@ -211,7 +227,7 @@ impl<K: Resource> Hub<K> {
         if std::mem::replace(&mut state.delivering, true) {
             return;
         }
-        while let Some(delivery) = state.undelivered.pop_front() {
+        while let Some(delivery) = state.next_delivery() {
             let handlers: Vec<_> = state
                 .handlers
                 .iter()
@@ -232,18 +248,43 @@ impl<K: Resource> Hub<K> {
     }
 }
 
-impl<K: Resource> State<K> {
+impl<K: Resource + 'static> State<K> {
     fn show_all(&mut self, handler: u64, source: Source) {
-        let present = self.store.all().map(|(key, object)| Delivery {
-            change: Change {
-                key: key.clone(),
-                old: (source == Source::Resync).then(|| object.clone()),
-                new: Some(object.clone()),
-                source,
-            },
-            to: To::One(handler),
+        self.undelivered.push_back(Undelivered::All {
+            behind: Place::first(),
+            handler,
+            source,
         });
-        self.undelivered.extend(present);
+    }
+
+    fn next_delivery(&mut self) -> Option<Delivery<K>> {
+        loop {
+            let (behind, handler, source) = match self.undelivered.pop_front()? {
+                Undelivered::One(delivery) => return Some(delivery),
+                Undelivered::All {
+                    behind,
+                    handler,
+                    source,
+                } => (behind, handler, source),
+            };
+            let Some((place, key, object)) = self.store.behind(&behind) else {
+                continue;
+            };
+            self.undelivered.push_front(Undelivered::All {
+                behind: place,
+                handler,
+                source,
+            });
+            return Some(Delivery {
+                change: Change {
+                    key,
+                    old: (source == Source::Resync).then(|| object.clone()),
+                    new: Some(object),
+                    source,
+                },
+                to: To::One(handler),
+            });
+        }
     }
 }
 

@@ -1,42 +1,42 @@
 //! Secondary indexes: values computed from an object, to the keys of the objects that have them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::kept::Place;
 use crate::objects::ObjectKey;
 
 type Values<K> = Box<dyn Fn(&K) -> Vec<String> + Send + Sync>;
 
 pub(super) struct Index<K> {
     values: Values<K>,
-    keys: BTreeMap<String, BTreeSet<ObjectKey>>,
+    /// Flat: most values have one key.
+    keys: BTreeSet<(Box<str>, Place)>,
 }
 
 impl<K> Index<K> {
     pub(super) fn new(values: impl Fn(&K) -> Vec<String> + Send + Sync + 'static) -> Self {
         Self {
             values: Box::new(values),
-            keys: BTreeMap::new(),
+            keys: BTreeSet::new(),
         }
     }
 
     /// Moves `key` from the values of `old` to those of `new`.
     pub(super) fn update(&mut self, key: &ObjectKey, old: Option<&K>, new: Option<&K>) {
         for value in self.values_of(old) {
-            if let Some(keys) = self.keys.get_mut(&value) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    self.keys.remove(&value);
-                }
-            }
+            self.keys.remove(&(value.into_boxed_str(), Place::of(key)));
         }
         for value in self.values_of(new) {
-            self.keys.entry(value).or_default().insert(key.clone());
+            self.keys.insert((value.into_boxed_str(), Place::of(key)));
         }
     }
 
-    pub(super) fn keys(&self, value: &str) -> impl Iterator<Item = &ObjectKey> {
-        self.keys.get(value).into_iter().flatten()
+    pub(super) fn keys<'a>(&'a self, value: &'a str) -> impl Iterator<Item = ObjectKey> + 'a {
+        self.keys
+            .range((value.into(), Place::first())..)
+            .take_while(move |(of, _)| **of == *value)
+            .map(|(_, place)| place.key())
     }
 
     /// An object that the function panics on has no values.

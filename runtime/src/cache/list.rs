@@ -16,27 +16,34 @@ use crate::write::list_params;
 /// Objects a page.
 const PAGE: u32 = 500;
 
-/// Everything that is selected, as of the newest version. Pages are decoded one by one.
+/// Everything that is selected, as of the newest version, each as `take` makes it. Pages are decoded one by one.
 ///
 /// Sends: LIST, one a page. A continue token that expires between two pages leads to one LIST without pages.
-pub(crate) async fn list_all<K>(client: &Client, selection: &Selection) -> Result<Listed<K>, ApiError>
+pub(crate) async fn list_all<K, T>(
+    client: &Client,
+    selection: &Selection,
+    take: impl Fn(K) -> T,
+) -> Result<Listed<T>, ApiError>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
-    match list_pages(client, selection, Some(PAGE)).await {
-        Err((error, true)) if error.class() == ApiErrorClass::Gone => list_pages(client, selection, None)
-            .await
-            .map_err(|(error, _)| error),
+    match list_pages(client, selection, &take, Some(PAGE)).await {
+        Err((error, true)) if error.class() == ApiErrorClass::Gone => {
+            list_pages(client, selection, &take, None)
+                .await
+                .map_err(|(error, _)| error)
+        }
         outcome => outcome.map_err(|(error, _)| error),
     }
 }
 
 /// The flag of an error says whether it came after the first page.
-async fn list_pages<K>(
+async fn list_pages<K, T>(
     client: &Client,
     selection: &Selection,
+    take: &impl Fn(K) -> T,
     limit: Option<u32>,
-) -> Result<Listed<K>, (ApiError, bool)>
+) -> Result<Listed<T>, (ApiError, bool)>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
 {
@@ -53,7 +60,7 @@ where
         let failed = |error| (error, later);
         let list = built(request.list(&params)).map_err(failed)?;
         let page = page::<K>(&exchange(client, list).await.map_err(failed)?).map_err(failed)?;
-        listed.objects.extend(page.objects);
+        listed.objects.extend(page.objects.into_iter().map(take));
         for key in &page.unreadable {
             tracing::warn!(kind = %K::kind(&()), %key, "an object in a list cannot be decoded and is skipped");
         }

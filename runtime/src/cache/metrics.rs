@@ -17,7 +17,7 @@ trait Figures: Send + Sync {
     fn last_word(&self) -> Instant;
 }
 
-impl<K: kube::Resource + Send + Sync> Figures for Hub<K> {
+impl<K: kube::Resource + Send + Sync + 'static> Figures for Hub<K> {
     fn objects(&self) -> usize {
         self.read(super::store::Store::len)
     }

@@ -20,6 +20,7 @@
 //! | `decode.rs` | pages and watch lines; broken objects are skipped |
 //! | `hub.rs` | the store, those who wait for it and those who are told of changes |
 //! | `index.rs` | secondary indexes |
+//! | `kept.rs` | how objects lie in the store: most claims and volumes as some hundred bytes |
 //! | `list.rs` | paged LIST |
 //! | `metrics.rs` | `slackwater_informer_*` |
 //! | `store.rs` | objects, overlay and tombstones; no I/O |
@@ -37,6 +38,7 @@ mod cache;
 mod decode;
 mod hub;
 mod index;
+mod kept;
 mod list;
 mod metrics;
 mod store;

@@ -1,6 +1,7 @@
 //! Objects, overlay and tombstones of one cache. Synchronous and without I/O: the rules are all here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use kube::Resource;
 use tokio::time::Instant;
 
 use super::index::Index;
+use super::kept::{Item, Kept, Packing, Place};
 use super::subscription::{Change, Source};
 use super::version::Version;
 use crate::objects::ObjectKey;
@@ -17,9 +19,9 @@ use crate::write::is_gone;
 /// this; a watch that lags longer is cut and resumed.
 const TOMBSTONE_KEPT: Duration = Duration::from_secs(600);
 
-/// The answer to a complete list.
-pub(crate) struct Listed<K> {
-    pub(crate) objects: Vec<K>,
+/// The answer to a complete list of objects, in whatever form they are taken.
+pub(crate) struct Listed<T> {
+    pub(crate) objects: Vec<T>,
     /// Objects that are there but could not be decoded.
     pub(crate) unreadable: BTreeSet<ObjectKey>,
     /// resourceVersion of the list.
@@ -30,11 +32,16 @@ pub(crate) struct Listed<K> {
 #[derive(Debug, PartialEq)]
 pub(super) struct StaleList;
 
-struct Entry<K> {
-    object: Arc<K>,
-    version: Version,
-    /// Came from an own write that the watch has not passed yet.
-    own: bool,
+pub(super) struct Entry<K> {
+    kept: Kept<K>,
+    /// Zero for a version that is not numeric.
+    version: u64,
+}
+
+impl<K> Entry<K> {
+    fn version(&self) -> Version {
+        Version::numbered(self.version)
+    }
 }
 
 struct Tombstone {
@@ -44,11 +51,12 @@ struct Tombstone {
 }
 
 pub(super) struct Store<K> {
-    entries: BTreeMap<ObjectKey, Entry<K>>,
+    entries: BTreeMap<Place, Entry<K>>,
+    packing: Option<Packing<K>>,
     /// By key and UID.
     tombstones: BTreeMap<(ObjectKey, String), Tombstone>,
     indexes: BTreeMap<&'static str, Index<K>>,
-    /// Own entries by version, so that passing them costs nothing.
+    /// Those that came from an own write which the watch has not passed yet, by version.
     own: BTreeSet<(u64, ObjectKey)>,
     /// The watch has shown everything up to here.
     seen: Version,
@@ -57,12 +65,13 @@ pub(super) struct Store<K> {
     changes: Vec<Change<K>>,
 }
 
-impl<K: Resource> Store<K> {
+impl<K: Resource + 'static> Store<K> {
     /// `selective`: the watch shows only some objects of the kind.
     pub(super) fn new(selective: bool) -> Self {
         Self {
             selective,
             entries: BTreeMap::new(),
+            packing: Packing::of_kind(),
             tombstones: BTreeMap::new(),
             indexes: BTreeMap::new(),
             own: BTreeSet::new(),
@@ -71,12 +80,29 @@ impl<K: Resource> Store<K> {
         }
     }
 
-    pub(super) fn get(&self, key: &ObjectKey) -> Option<&Arc<K>> {
-        self.entries.get(key).map(|entry| &entry.object)
+    pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
+        let entry = self.entries.get(&Place::of(key))?;
+        entry.kept.object(key, self.packing.as_ref())
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<K>)> {
-        self.entries.iter().map(|(key, entry)| (key, &entry.object))
+    pub(super) fn all(&self) -> impl Iterator<Item = (ObjectKey, Arc<K>)> {
+        objects(&self.entries, self.packing.as_ref())
+    }
+
+    /// The first object behind this place, and its own.
+    pub(super) fn behind(&self, place: &Place) -> Option<(Place, ObjectKey, Arc<K>)> {
+        let behind = (Bound::Excluded(place), Bound::Unbounded);
+        self.entries.range(behind).find_map(|(place, entry)| {
+            let key = place.key();
+            let object = entry.kept.object(&key, self.packing.as_ref())?;
+            Some((place.clone(), key, object))
+        })
+    }
+
+    /// An object of a list as [`Store::replace`] takes it.
+    #[cfg(test)]
+    pub(super) fn item(&self, object: K) -> Item<K> {
+        Item::new(object, self.packing.as_ref())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -98,11 +124,11 @@ impl<K: Resource> Store<K> {
         name: &'static str,
         values: impl Fn(&K) -> Vec<String> + Send + Sync + 'static,
     ) {
-        let entries = &self.entries;
+        let (entries, packing) = (&self.entries, self.packing.as_ref());
         self.indexes.entry(name).or_insert_with(|| {
             let mut index = Index::new(values);
-            for (key, entry) in entries {
-                index.update(key, None, Some(&entry.object));
+            for (key, object) in objects(entries, packing) {
+                index.update(&key, None, Some(&object));
             }
             index
         });
@@ -112,16 +138,13 @@ impl<K: Resource> Store<K> {
         let Some(index) = self.indexes.get(index) else {
             return Vec::new();
         };
-        index
-            .keys(value)
-            .filter_map(|key| self.get(key).cloned())
-            .collect()
+        index.keys(value).filter_map(|key| self.get(&key)).collect()
     }
 
     /// ADDED or MODIFIED.
     pub(super) fn apply(&mut self, object: K) {
         let version = Version::of(&object);
-        self.upsert(object, version);
+        self.upsert(Arc::new(object), version);
         self.advance(version);
     }
 
@@ -131,8 +154,8 @@ impl<K: Resource> Store<K> {
         self.tombstones.remove(&(key.clone(), uid(object).to_owned()));
         self.outlive(&key, version);
         // A newer one has been recorded under the same name.
-        let newer = |entry: &Entry<K>| version.is_older_than(entry.version);
-        if !self.entries.get(&key).is_some_and(newer) {
+        let newer = |entry: &Entry<K>| version.is_older_than(entry.version());
+        if !self.entries.get(&Place::of(&key)).is_some_and(newer) {
             self.remove(&key, Source::Watch);
         }
         self.advance(version);
@@ -146,14 +169,8 @@ impl<K: Resource> Store<K> {
             let Some((version, key)) = self.own.pop_first() else {
                 break;
             };
-            let Some(entry) = self.entries.get_mut(&key) else {
-                continue;
-            };
-            if !entry.own || entry.version.number() != Some(version) {
-                continue;
-            }
-            entry.own = false;
-            if self.selective {
+            let is_present = |entry: &Entry<K>| entry.version().number() == Some(version);
+            if self.selective && self.entries.get(&Place::of(&key)).is_some_and(is_present) {
                 // Passed without being shown: it is not among the selected ones.
                 self.remove(&key, Source::Watch);
             }
@@ -162,7 +179,7 @@ impl<K: Resource> Store<K> {
 
     /// Takes a complete list. With `force`, also one that is older than what was seen: the server went back
     /// to a backup.
-    pub(super) fn replace(&mut self, listed: Listed<K>, force: bool) -> Result<(), StaleList> {
+    pub(super) fn replace(&mut self, listed: Listed<Item<K>>, force: bool) -> Result<(), StaleList> {
         let version = Version::parse(&listed.version);
         if version.is_older_than(self.seen) {
             if !force {
@@ -170,27 +187,36 @@ impl<K: Resource> Store<K> {
             }
             self.forget_versions();
         }
-        let mut present: BTreeMap<ObjectKey, K> = BTreeMap::new();
-        for object in listed.objects {
-            present.insert(ObjectKey::of(&object), object);
+        let mut present: BTreeMap<Place, (Kept<K>, Version)> = BTreeMap::new();
+        for item in listed.objects {
+            present.insert(item.place, (item.kept, item.version));
         }
+        let packing = self.packing.as_ref();
         self.tombstones.retain(|(key, buried), tombstone| {
-            let listed = present.get(key).is_some_and(|object| uid(object) == buried);
+            let listed = present.get(&Place::of(key));
+            let listed = listed.and_then(|(kept, _)| kept.object(key, packing));
+            let listed = listed.is_some_and(|object| uid(object.as_ref()) == buried);
             listed || tombstone.version.number().is_none() || version.is_older_than(tombstone.version)
         });
         let absent: Vec<_> = self
             .entries
             .iter()
-            .filter(|(key, entry)| !present.contains_key(key) && !version.is_older_than(entry.version))
-            .filter(|(key, _)| !listed.unreadable.contains(key))
-            .map(|(key, _)| key.clone())
+            .filter(|(place, entry)| !present.contains_key(place) && !version.is_older_than(entry.version()))
+            .map(|(place, _)| place.key())
+            .filter(|key| !listed.unreadable.contains(key))
             .collect();
         for key in absent {
             self.remove(&key, Source::Watch);
         }
-        for object in present.into_values() {
-            let version = Version::of(&object);
-            self.upsert(object, version);
+        for (place, (kept, version)) in present {
+            let key = place.key();
+            // What is there already needs no second look.
+            let known = self.entries.get(&place).map(Entry::version);
+            if known.is_some_and(|known| version.is_same_as(known)) {
+                self.own.remove(&(version.number().unwrap_or_default(), key));
+            } else if let Some(object) = kept.object(&key, self.packing.as_ref()) {
+                self.upsert(object, version);
+            }
         }
         self.changes.sort_by(|left, right| left.key.cmp(&right.key));
         self.seen = version;
@@ -209,9 +235,10 @@ impl<K: Resource> Store<K> {
         if self.is_buried(&key, object.as_ref(), version) {
             return object;
         }
-        match self.entries.get(&key) {
-            Some(entry) if version.is_older_than(entry.version) || version.is_same_as(entry.version) => {
-                return entry.object.clone();
+        let known = self.entries.get(&Place::of(&key)).map(Entry::version);
+        match known {
+            Some(known) if version.is_older_than(known) || version.is_same_as(known) => {
+                return self.get(&key).unwrap_or(object);
             }
             // The watch has passed this version and the object is not there: it was deleted since.
             None if self.passed(version) => return object,
@@ -232,12 +259,13 @@ impl<K: Resource> Store<K> {
     ) {
         self.tombstones
             .retain(|_, tombstone| now.saturating_duration_since(tombstone.recorded) < TOMBSTONE_KEPT);
-        let entry = self.entries.get(key);
-        if entry.is_some_and(|entry| uid(entry.object.as_ref()) != uid_deleted) {
+        let entry = self.entries.get(&Place::of(key));
+        let present = self.get(key);
+        if present.is_some_and(|present| uid(present.as_ref()) != uid_deleted) {
             // Another object of that name: the deleted one is already past.
             return;
         }
-        let known = entry.map_or(version, |entry| entry.version.max(version));
+        let known = entry.map_or(version, |entry| entry.version().max(version));
         if entry.is_some() {
             self.remove(key, Source::OwnWrite);
         }
@@ -249,21 +277,21 @@ impl<K: Resource> Store<K> {
             .insert((key.clone(), uid_deleted.to_owned()), tombstone);
     }
 
-    fn upsert(&mut self, object: K, version: Version) {
-        let key = ObjectKey::of(&object);
+    fn upsert(&mut self, object: Arc<K>, version: Version) {
+        let key = ObjectKey::of(object.as_ref());
         if self.is_buried(&key, &object, version) {
             return;
         }
-        match self.entries.get_mut(&key) {
-            Some(entry) if version.is_older_than(entry.version) => return,
-            Some(entry) if version.is_same_as(entry.version) => {
-                entry.own = false;
+        match self.entries.get(&Place::of(&key)).map(Entry::version) {
+            Some(known) if version.is_older_than(known) => return,
+            Some(known) if version.is_same_as(known) => {
+                self.own.remove(&(version.number().unwrap_or_default(), key));
                 return;
             }
             _ => {}
         }
         self.outlive(&key, version);
-        self.put(key, Arc::new(object), version, Source::Watch);
+        self.put(key, object, version, Source::Watch);
     }
 
     /// True for what a tombstone is in the way of: the deleted object, or one that came before it.
@@ -297,16 +325,17 @@ impl<K: Resource> Store<K> {
     }
 
     fn put(&mut self, key: ObjectKey, object: Arc<K>, version: Version, source: Source) {
-        let own = source == Source::OwnWrite;
-        if own && let Some(number) = version.number() {
+        if source == Source::OwnWrite
+            && let Some(number) = version.number()
+        {
             self.own.insert((number, key.clone()));
         }
         let entry = Entry {
-            object: object.clone(),
-            version,
-            own,
+            kept: Kept::new(&key, &object, self.packing.as_ref()),
+            version: version.number().unwrap_or_default(),
         };
-        let old = self.entries.insert(key.clone(), entry).map(|entry| entry.object);
+        let old = self.entries.insert(Place::of(&key), entry);
+        let old = old.and_then(|entry| entry.kept.object(&key, self.packing.as_ref()));
         for index in self.indexes.values_mut() {
             index.update(&key, old.as_deref(), Some(&object));
         }
@@ -319,15 +348,16 @@ impl<K: Resource> Store<K> {
     }
 
     fn remove(&mut self, key: &ObjectKey, source: Source) {
-        let Some(entry) = self.entries.remove(key) else {
+        let entry = self.entries.remove(&Place::of(key));
+        let Some(object) = entry.and_then(|entry| entry.kept.object(key, self.packing.as_ref())) else {
             return;
         };
         for index in self.indexes.values_mut() {
-            index.update(key, Some(&entry.object), None);
+            index.update(key, Some(&object), None);
         }
         self.changes.push(Change {
             key: key.clone(),
-            old: Some(entry.object),
+            old: Some(object),
             new: None,
             source,
         });
@@ -338,10 +368,20 @@ impl<K: Resource> Store<K> {
         self.tombstones.clear();
         self.own.clear();
         for entry in self.entries.values_mut() {
-            entry.version = Version::default();
-            entry.own = false;
+            entry.version = 0;
         }
     }
+}
+
+fn objects<K>(
+    entries: &BTreeMap<Place, Entry<K>>,
+    packing: Option<&Packing<K>>,
+) -> impl Iterator<Item = (ObjectKey, Arc<K>)> {
+    entries.iter().filter_map(move |(place, entry)| {
+        let key = place.key();
+        let object = entry.kept.object(&key, packing)?;
+        Some((key, object))
+    })
 }
 
 fn uid<K: Resource>(object: &K) -> &str {

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use proptest::prelude::*;
+use serde_json::json;
 use tokio::time::Instant;
 
-use super::store::{Listed, Store};
+use super::kept::Place;
+use super::store::{Entry, Listed, Store};
 use super::version::Version;
-use crate::objects::{Claim, ObjectKey};
+use crate::objects::{Claim, ObjectKey, Volume};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -88,7 +90,12 @@ impl Server {
 
     fn relist(&mut self, store: &mut Store<Claim>) {
         let listed = Listed {
-            objects: self.objects.values().cloned().collect(),
+            objects: self
+                .objects
+                .values()
+                .cloned()
+                .map(|claim| store.item(claim))
+                .collect(),
             unreadable: BTreeSet::new(),
             version: self.version.to_string(),
         };
@@ -307,4 +314,50 @@ fn tombstones_do_not_pile_up() {
     };
     store.replace(listed, false).unwrap();
     assert_eq!(store.tombstones(), 0);
+}
+
+/// The room that an object takes: its slot in a tree whose nodes are half full and its two allocations, each with
+/// sixteen bytes for the allocator.
+fn room<K>(key: &ObjectKey, packed: &[u8]) -> usize {
+    let slot = size_of::<Place>() + size_of::<Entry<K>>();
+    let text = key.namespace.len() + 1 + key.name.len();
+    slot * 2 + text + 16 + packed.len() + 16
+}
+
+/// Issue 6: at most 300 bytes a claim or volume that nobody asks us anything about.
+#[test]
+fn an_unrelated_claim_or_volume_takes_at_most_300_bytes() {
+    let uid = "8f14e45f-ceea-467f-a8b1-9d3c5b6e7f80";
+    let claim: Claim = serde_json::from_value(json!({
+        "metadata": {
+            "namespace": "shop-production", "name": "data-database-cluster-0", "uid": uid,
+            "resourceVersion": "123456789", "finalizers": ["kubernetes.io/pvc-protection"],
+        },
+        "spec": {
+            "volumeName": format!("pvc-{uid}"), "storageClassName": "of-another-driver",
+            "resources": {"requests": {"storage": "20Gi"}},
+        },
+        "status": {"phase": "Bound", "capacity": {"storage": "20Gi"}},
+    }))
+    .unwrap();
+    let taken = room::<Claim>(&ObjectKey::of(&claim), &claim.packed());
+    assert!(taken <= 300, "{taken} bytes a claim");
+    let zone = json!({"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["us-east-1a"]});
+    let volume: Volume = serde_json::from_value(json!({
+        "metadata": {
+            "name": format!("pvc-{uid}"), "uid": "01234567-89ab-cdef-0123-456789abcdef",
+            "resourceVersion": "123456789", "finalizers": ["kubernetes.io/pv-protection"],
+        },
+        "spec": {
+            "csi": {"driver": "csi.another.vendor", "volumeHandle": "some-handle-0123456789abcdef0"},
+            "claimRef": {
+                "namespace": "shop-production", "name": "data-database-cluster-0", "uid": uid,
+            },
+            "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem", "capacity": {"storage": "20Gi"},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}},
+        },
+    }))
+    .unwrap();
+    let taken = room::<Volume>(&ObjectKey::of(&volume), &volume.packed());
+    assert!(taken <= 300, "{taken} bytes a volume");
 }

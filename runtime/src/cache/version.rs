@@ -20,6 +20,11 @@ impl Version {
         Self::parse(object.meta().resource_version.as_deref().unwrap_or_default())
     }
 
+    /// The version of this number; zero is one that is not numeric, since no object has it.
+    pub(super) fn numbered(number: u64) -> Self {
+        Self(Some(number).filter(|number| *number > 0))
+    }
+
     /// True if both are numeric and this one is the lower.
     #[must_use]
     pub fn is_older_than(self, other: Self) -> bool {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::decode::Event;
 use super::hub::Hub;
+use super::kept::Item;
 use super::list::list_all;
 use super::metrics::Metrics;
 use super::store::Listed;
@@ -105,7 +106,10 @@ impl<K: Cached> Watcher<K> {
         };
         let (listed, stream) = match streamed {
             Some((listed, stream)) => (listed, Some(stream)),
-            None => (list_all(&self.client, &self.selection).await?, None),
+            None => {
+                let take = |object: K| self.hub.item(object);
+                (list_all(&self.client, &self.selection, take).await?, None)
+            }
         };
         let version = listed.version.clone();
         let force = self.state.stale_lists + 1 >= STALE_LISTS;
@@ -118,7 +122,7 @@ impl<K: Cached> Watcher<K> {
     }
 
     /// A streaming list; `None` where the server does not offer it, which is then not tried again.
-    async fn list_by_watch(&mut self) -> Result<Option<(Listed<K>, Stream<K>)>, ApiError> {
+    async fn list_by_watch(&mut self) -> Result<Option<(Listed<Item<K>>, Stream<K>)>, ApiError> {
         let lasting = self.lasting();
         let opened = Stream::open(&self.client, &self.selection, From::InitialEvents, lasting).await;
         let mut stream = match opened {
@@ -136,7 +140,7 @@ impl<K: Cached> Watcher<K> {
                 return Ok(self.no_streaming());
             };
             match event? {
-                Some(Event::Applied(object)) => listed.objects.push(object),
+                Some(Event::Applied(object)) => listed.objects.push(self.hub.item(object)),
                 Some(Event::Unreadable { key, error, .. }) => {
                     self.skip(&key, &error);
                     listed.unreadable.insert(key);

@@ -6,6 +6,9 @@
 mod claim;
 mod key;
 mod metadata;
+mod pack;
+mod packed_claim;
+mod packed_volume;
 mod quantity;
 mod volume;
 

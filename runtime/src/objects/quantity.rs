@@ -48,6 +48,16 @@ impl Quantity {
         }
     }
 
+    /// An amount in one of both forms.
+    pub(super) const fn in_form(bytes: i64, decimal: bool) -> Self {
+        Self { bytes, decimal }
+    }
+
+    /// It was written in powers of ten.
+    pub(super) const fn is_decimal(self) -> bool {
+        self.decimal
+    }
+
     /// Reads the API's text form. None for a text that is no quantity.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -267,6 +267,9 @@ impl<K: Resource + 'static> State<K> {
                     source,
                 } => (behind, handler, source),
             };
+            if !self.handlers.contains_key(&handler) {
+                continue;
+            }
             let Some((place, key, object)) = self.store.behind(&behind) else {
                 continue;
             };

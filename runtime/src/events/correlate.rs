@@ -3,14 +3,13 @@
 //! Source: decision 35 (repeats after 5 minutes, then doubling to an hour), snapshot 2.12 (more than 10
 //! similar events within 10 minutes are merged).
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::recent::Recent;
-use super::{EventType, Occurrence, cut};
+use super::{Occurrence, cut};
 
 /// Entries of each memory.
 const REMEMBERED: usize = 4_096;
@@ -22,36 +21,25 @@ const FIRST_REPEAT: Duration = Duration::from_secs(5 * 60);
 const LONGEST_REPEAT: Duration = Duration::from_secs(60 * 60);
 const MERGED: &str = "(combined from similar events): ";
 
-/// Which object, who says it, type and reason.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Subject {
-    namespace: String,
-    name: String,
-    uid: String,
-    kind: String,
-    component: Arc<str>,
-    kind_of_event: EventType,
-    reason: &'static str,
-}
+/// Hash of which object, who says it, type and reason: thousands are remembered. Two of them that have the same one by
+/// chance would count as one; nobody will see that.
+type Subject = u64;
 
-/// A subject with its message; `None` for the merged one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
-    subject: Subject,
-    message: Option<String>,
-}
+/// A subject with its message, or without one for the merged events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key(u64);
 
 #[derive(Debug)]
 struct Similar {
-    messages: BTreeSet<String>,
+    /// Hashes of the messages, at most [`SIMILAR`].
+    messages: Vec<u64>,
     last: Timestamp,
 }
 
 /// An Event object that stands in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
-    pub(super) namespace: String,
-    pub(super) name: String,
+    pub(super) name: Box<str>,
 }
 
 #[derive(Debug, Default)]
@@ -130,40 +118,40 @@ impl Correlator {
     fn key(&mut self, occurrence: &mut Occurrence) -> Key {
         let about = &occurrence.about;
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
-        let subject = Subject {
-            namespace: text(&about.namespace),
-            name: text(&about.name),
-            uid: text(&about.uid),
-            kind: text(&about.kind),
-            component: occurrence.component.clone(),
-            kind_of_event: occurrence.kind,
-            reason: occurrence.reason,
-        };
+        let subject: Subject = hash(&(
+            [&about.namespace, &about.name, &about.uid, &about.kind].map(text),
+            &occurrence.component,
+            occurrence.kind.as_str(),
+            occurrence.reason,
+        ));
+        let message = hash(&occurrence.message);
         let at = occurrence.at;
         let similar = self.similar.entry(&subject, || Similar {
-            messages: BTreeSet::new(),
+            messages: Vec::new(),
             last: at,
         });
         if at.duration_since(similar.last) > SIMILAR_WINDOW {
             similar.messages.clear();
         }
         similar.last = at;
-        let known = similar.messages.contains(&occurrence.message);
+        let known = similar.messages.contains(&message);
         if !known && similar.messages.len() >= SIMILAR {
             occurrence.message = cut(format!("{MERGED}{}", occurrence.message));
-            return Key {
-                subject,
-                message: None,
-            };
+            return Key(hash(&(subject, None::<u64>)));
         }
         if !known {
-            similar.messages.insert(occurrence.message.clone());
+            similar.messages.reserve_exact(1);
+            similar.messages.push(message);
         }
-        Key {
-            subject,
-            message: Some(occurrence.message.clone()),
-        }
+        Key(hash(&(subject, Some(message))))
     }
+}
+
+/// The same in every process.
+fn hash(what: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -188,10 +176,7 @@ mod tests {
     }
 
     fn standing() -> Standing {
-        Standing {
-            namespace: "ns".to_owned(),
-            name: "s.1".to_owned(),
-        }
+        Standing { name: "s.1".into() }
     }
 
     /// Judges at `second`; a write succeeds. The count that was written, if any.

@@ -94,15 +94,14 @@ impl Writer {
         first: Timestamp,
     ) -> Result<Standing, Failure> {
         let mut event = event(occurrence, count, first, self.stamp(occurrence.at));
-        let namespace = event.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace(occurrence));
         let mut tries = 0;
         loop {
-            let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-            let name = event.metadata.name.clone().unwrap_or_default();
+            let name = event.metadata.name.clone().unwrap_or_default().into_boxed_str();
             match bounded(api.create(&PostParams::default(), &event)).await {
-                Ok(_) => return Ok(Standing { namespace, name }),
+                Ok(_) => return Ok(Standing { name }),
                 // A lost answer to our own first try; the name belongs to this occurrence.
-                Err(Failure::AlreadyExists) if tries > 0 => return Ok(Standing { namespace, name }),
+                Err(Failure::AlreadyExists) if tries > 0 => return Ok(Standing { name }),
                 // Another recorder in the same nanosecond.
                 Err(Failure::AlreadyExists) => {
                     let stamp = self.stamp(occurrence.at);
@@ -122,7 +121,7 @@ impl Writer {
         count: i32,
         standing: Standing,
     ) -> Result<Standing, Failure> {
-        let api: Api<Event> = Api::namespaced(self.client.clone(), &standing.namespace);
+        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace(occurrence));
         let patch =
             json!({ "count": count, "lastTimestamp": Time(occurrence.at), "message": occurrence.message });
         let mut tries = 0;
@@ -175,17 +174,19 @@ fn event_name(occurrence: &Occurrence, stamp: i128) -> String {
     format!("{}.{stamp:x}", prefix.trim_end_matches(['.', '-']))
 }
 
-fn event(occurrence: &Occurrence, count: i32, first: Timestamp, stamp: i128) -> Event {
-    let namespace = occurrence
-        .about
-        .namespace
-        .clone()
+/// Where the Event lies: beside its object.
+fn namespace(occurrence: &Occurrence) -> &str {
+    let namespace = occurrence.about.namespace.as_deref();
+    namespace
         .filter(|namespace| !namespace.is_empty())
-        .unwrap_or_else(|| "default".to_owned());
+        .unwrap_or("default")
+}
+
+fn event(occurrence: &Occurrence, count: i32, first: Timestamp, stamp: i128) -> Event {
     Event {
         metadata: ObjectMeta {
             name: Some(event_name(occurrence, stamp)),
-            namespace: Some(namespace),
+            namespace: Some(namespace(occurrence).to_owned()),
             ..ObjectMeta::default()
         },
         involved_object: occurrence.about.clone(),

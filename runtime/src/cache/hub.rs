@@ -205,9 +205,10 @@ impl<K: Resource + 'static> Hub<K> {
     fn write<T>(&self, write: impl FnOnce(&mut Store<K>) -> T) -> T {
         let (answer, changed) = {
             let mut state = self.lock();
+            let told = !state.handlers.is_empty();
+            state.store.tell(told);
             let answer = write(&mut state.store);
-            let changes = state.store.take_changes();
-            let changed = !changes.is_empty();
+            let (changed, changes) = state.store.take_changes();
             let to = To::Before(state.next_handler);
             let deliveries = changes
                 .into_iter()

@@ -62,6 +62,9 @@ pub(super) struct Store<K> {
     seen: Version,
     /// The watch shows only some objects of the kind.
     selective: bool,
+    /// Nobody is told of changes: that there were some is enough.
+    is_silent: bool,
+    has_changed: bool,
     changes: Vec<Change<K>>,
 }
 
@@ -76,6 +79,8 @@ impl<K: Resource + 'static> Store<K> {
             indexes: BTreeMap::new(),
             own: BTreeSet::new(),
             seen: Version::default(),
+            is_silent: false,
+            has_changed: false,
             changes: Vec::new(),
         }
     }
@@ -114,9 +119,24 @@ impl<K: Resource + 'static> Store<K> {
         self.tombstones.len()
     }
 
-    /// The changes since the last call, in order.
-    pub(super) fn take_changes(&mut self) -> Vec<Change<K>> {
-        std::mem::take(&mut self.changes)
+    /// Whether changes are to be told: the first list of a large cluster is not, since nobody has subscribed yet.
+    pub(super) fn tell(&mut self, told: bool) {
+        self.is_silent = !told;
+    }
+
+    /// Whether there were changes since the last call, and those to be told, in order.
+    pub(super) fn take_changes(&mut self) -> (bool, Vec<Change<K>>) {
+        (
+            std::mem::take(&mut self.has_changed),
+            std::mem::take(&mut self.changes),
+        )
+    }
+
+    fn note(&mut self, change: Change<K>) {
+        self.has_changed = true;
+        if !self.is_silent {
+            self.changes.push(change);
+        }
     }
 
     pub(super) fn index(
@@ -144,7 +164,9 @@ impl<K: Resource + 'static> Store<K> {
     /// ADDED or MODIFIED.
     pub(super) fn apply(&mut self, object: K) {
         let version = Version::of(&object);
-        self.upsert(Arc::new(object), version);
+        let (key, object) = (ObjectKey::of(&object), Arc::new(object));
+        let kept = Kept::new(&key, &object, self.packing.as_ref());
+        self.upsert(object, kept, version);
         self.advance(version);
     }
 
@@ -215,7 +237,7 @@ impl<K: Resource + 'static> Store<K> {
             if known.is_some_and(|known| version.is_same_as(known)) {
                 self.own.remove(&(version.number().unwrap_or_default(), key));
             } else if let Some(object) = kept.object(&key, self.packing.as_ref()) {
-                self.upsert(object, version);
+                self.upsert(object, kept, version);
             }
         }
         self.changes.sort_by(|left, right| left.key.cmp(&right.key));
@@ -245,7 +267,8 @@ impl<K: Resource + 'static> Store<K> {
             _ => {}
         }
         self.outlive(&key, version);
-        self.put(key, object.clone(), version, Source::OwnWrite);
+        let kept = Kept::new(&key, &object, self.packing.as_ref());
+        self.put(key, object.clone(), kept, version, Source::OwnWrite);
         object
     }
 
@@ -277,7 +300,7 @@ impl<K: Resource + 'static> Store<K> {
             .insert((key.clone(), uid_deleted.to_owned()), tombstone);
     }
 
-    fn upsert(&mut self, object: Arc<K>, version: Version) {
+    fn upsert(&mut self, object: Arc<K>, kept: Kept<K>, version: Version) {
         let key = ObjectKey::of(object.as_ref());
         if self.is_buried(&key, &object, version) {
             return;
@@ -291,7 +314,7 @@ impl<K: Resource + 'static> Store<K> {
             _ => {}
         }
         self.outlive(&key, version);
-        self.put(key, object, version, Source::Watch);
+        self.put(key, object, kept, version, Source::Watch);
     }
 
     /// True for what a tombstone is in the way of: the deleted object, or one that came before it.
@@ -324,14 +347,14 @@ impl<K: Resource + 'static> Store<K> {
         version.is_older_than(self.seen) || version.is_same_as(self.seen)
     }
 
-    fn put(&mut self, key: ObjectKey, object: Arc<K>, version: Version, source: Source) {
+    fn put(&mut self, key: ObjectKey, object: Arc<K>, kept: Kept<K>, version: Version, source: Source) {
         if source == Source::OwnWrite
             && let Some(number) = version.number()
         {
             self.own.insert((number, key.clone()));
         }
         let entry = Entry {
-            kept: Kept::new(&key, &object, self.packing.as_ref()),
+            kept,
             version: version.number().unwrap_or_default(),
         };
         let old = self.entries.insert(Place::of(&key), entry);
@@ -339,7 +362,7 @@ impl<K: Resource + 'static> Store<K> {
         for index in self.indexes.values_mut() {
             index.update(&key, old.as_deref(), Some(&object));
         }
-        self.changes.push(Change {
+        self.note(Change {
             key,
             old,
             new: Some(object),
@@ -355,7 +378,7 @@ impl<K: Resource + 'static> Store<K> {
         for index in self.indexes.values_mut() {
             index.update(key, Some(&object), None);
         }
-        self.changes.push(Change {
+        self.note(Change {
             key: key.clone(),
             old: Some(object),
             new: None,

@@ -158,6 +158,7 @@ fn hash(what: &impl Hash) -> u64 {
 mod tests {
     use k8s_openapi::api::core::v1::ObjectReference;
 
+    use super::super::EventType;
     use super::*;
 
     fn occurrence(second: i64, message: &str) -> Occurrence {

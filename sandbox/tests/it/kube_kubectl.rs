@@ -329,7 +329,7 @@ async fn unknown_fields_are_refused_or_warned_of_on_demand() {
     assert_eq!(code, 500);
     assert_eq!(
         answer["message"],
-        "failed to create typed patch object (default/b; /v1, Kind=ConfigMap): .dat: field not declared in schema"
+        "failed to create typed patch object (/b; /v1, Kind=ConfigMap): .dat: field not declared in schema"
     );
 }
 

@@ -325,6 +325,10 @@ impl Scene {
         let empty = changed["metadata"]["finalizers"]
             .as_array()
             .is_none_or(Vec::is_empty);
+        if empty && let Some(metadata) = changed["metadata"].as_object_mut() {
+            // An API server keeps no empty list.
+            metadata.remove("finalizers");
+        }
         *object = changed;
         if deleting && empty {
             self.objects.remove(&key);

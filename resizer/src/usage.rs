@@ -3,13 +3,11 @@
 //! VolumeAttachments where our role allows it, else the pods of the claim's namespace, else nothing: one access
 //! review a process and verb decides, never a denied request.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kube::Resource;
 use kube::core::ObjectMeta;
 use prometheus::Registry;
 use runtime::access::{Permission, may};
@@ -325,34 +323,7 @@ macro_rules! projection {
             }
         }
 
-        impl Resource for $own {
-            type DynamicType = ();
-            type Scope = <$full as Resource>::Scope;
-
-            fn kind((): &()) -> Cow<'_, str> {
-                <$full as Resource>::kind(&())
-            }
-
-            fn group((): &()) -> Cow<'_, str> {
-                <$full as Resource>::group(&())
-            }
-
-            fn version((): &()) -> Cow<'_, str> {
-                <$full as Resource>::version(&())
-            }
-
-            fn plural((): &()) -> Cow<'_, str> {
-                <$full as Resource>::plural(&())
-            }
-
-            fn meta(&self) -> &ObjectMeta {
-                &self.metadata
-            }
-
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.metadata
-            }
-        }
+        runtime::part_of!($own, $full);
     };
 }
 

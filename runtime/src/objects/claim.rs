@@ -1,10 +1,7 @@
 //! PersistentVolumeClaim, trimmed.
 
-use std::borrow::Cow;
-
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
@@ -211,37 +208,11 @@ fn storage<T>(list: Option<Storage<T>>) -> Option<T> {
     list.and_then(|list| list.storage)
 }
 
-impl Resource for Claim {
-    type DynamicType = ();
-    type Scope = k8s_openapi::NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        PersistentVolumeClaim::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        PersistentVolumeClaim::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        PersistentVolumeClaim::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        PersistentVolumeClaim::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+crate::part_of!(Claim, PersistentVolumeClaim);
 
 #[cfg(test)]
 mod tests {
+    use kube::Resource as _;
     use serde_json::json;
 
     use super::*;

@@ -9,6 +9,7 @@ mod metadata;
 mod pack;
 mod packed_claim;
 mod packed_volume;
+mod part;
 mod quantity;
 mod volume;
 

@@ -1,10 +1,7 @@
 //! PersistentVolume, trimmed.
 
-use std::borrow::Cow;
-
 use k8s_openapi::api::core::v1::{PersistentVolume, VolumeNodeAffinity};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
 use serde::{Deserialize, Deserializer};
 
 use super::Quantity;
@@ -183,34 +180,7 @@ impl<'de> Deserialize<'de> for Volume {
     }
 }
 
-impl Resource for Volume {
-    type DynamicType = ();
-    type Scope = k8s_openapi::ClusterResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        PersistentVolume::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        PersistentVolume::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        PersistentVolume::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        PersistentVolume::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
+crate::part_of!(Volume, PersistentVolume);
 
 #[cfg(test)]
 mod tests {

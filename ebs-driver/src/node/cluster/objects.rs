@@ -1,10 +1,7 @@
 //! Node and VolumeAttachment with only the fields that are read.
 
-use std::borrow::Cow;
-
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::storage::v1::VolumeAttachment;
-use kube::Resource;
 use kube::core::ObjectMeta;
 use serde::Deserialize;
 use serde_json::Value;
@@ -111,34 +108,7 @@ macro_rules! view {
             }
         }
 
-        impl Resource for $own {
-            type DynamicType = ();
-            type Scope = <$full as Resource>::Scope;
-
-            fn kind((): &()) -> Cow<'_, str> {
-                <$full as Resource>::kind(&())
-            }
-
-            fn group((): &()) -> Cow<'_, str> {
-                <$full as Resource>::group(&())
-            }
-
-            fn version((): &()) -> Cow<'_, str> {
-                <$full as Resource>::version(&())
-            }
-
-            fn plural((): &()) -> Cow<'_, str> {
-                <$full as Resource>::plural(&())
-            }
-
-            fn meta(&self) -> &ObjectMeta {
-                &self.metadata
-            }
-
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.metadata
-            }
-        }
+        runtime::part_of!($own, $full);
     };
 }
 

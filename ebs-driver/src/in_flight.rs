@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tonic::Status;
+
 /// What an operation excludes. Kinds never collide, whatever their text.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Key {
@@ -28,8 +30,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::VolumeName(name) => write!(f, "volume {name}"),
-            Self::Volume(id) => write!(f, "volume {id}"),
-            Self::Attachment { volume_id, node_id } => write!(f, "volume {volume_id} at {node_id}"),
+            Self::Volume(id) | Self::Attachment { volume_id: id, .. } => write!(f, "volume {id}"),
             Self::SnapshotName(name) => write!(f, "snapshot {name}"),
             Self::Snapshot(id) => write!(f, "snapshot {id}"),
         }
@@ -50,18 +51,40 @@ pub struct Guard {
 }
 
 impl InFlight {
-    /// Takes the key, or says that another operation holds it.
-    #[must_use]
-    pub fn begin(&self, key: Key) -> Option<Guard> {
+    /// Takes the key.
+    ///
+    /// # Errors
+    /// Another operation holds it.
+    pub fn begin(&self, key: Key) -> Result<Guard, Busy> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.iter().any(|held| held.excludes(&key)) {
-            return None;
+            return Err(Busy(key));
         }
         keys.insert(key.clone());
-        Some(Guard {
+        Ok(Guard {
             keys: self.keys.clone(),
             key,
         })
+    }
+}
+
+/// Another operation holds what this one needs. The caller repeats it: Aborted.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}", text(.0))]
+pub struct Busy(Key);
+
+fn text(key: &Key) -> String {
+    match key {
+        Key::VolumeName(_) | Key::SnapshotName(_) => format!("{key} is already being created"),
+        Key::Volume(_) | Key::Attachment { .. } | Key::Snapshot(_) => {
+            format!("another operation of {key} is running")
+        }
+    }
+}
+
+impl From<Busy> for Status {
+    fn from(busy: Busy) -> Self {
+        Self::aborted(busy.to_string())
     }
 }
 
@@ -91,10 +114,10 @@ mod tests {
     fn a_key_is_held_until_its_guard_is_dropped() {
         let running = InFlight::default();
         let guard = running.begin(Key::VolumeName("pvc-1".into()));
-        assert!(guard.is_some());
-        assert!(running.begin(Key::VolumeName("pvc-1".into())).is_none());
+        assert!(guard.is_ok());
+        assert!(running.begin(Key::VolumeName("pvc-1".into())).is_err());
         assert!(
-            running.begin(Key::SnapshotName("pvc-1".into())).is_some(),
+            running.begin(Key::SnapshotName("pvc-1".into())).is_ok(),
             "another kind"
         );
         drop(guard);
@@ -103,10 +126,10 @@ mod tests {
             node_id: node.into(),
         };
         let first = running.begin(at("i-1"));
-        assert!(first.is_some() && running.begin(at("i-1")).is_none());
-        assert!(running.begin(at("i-2")).is_some());
-        assert!(running.begin(Key::Volume("vol-1".into())).is_none());
-        assert!(running.begin(Key::Volume("vol-2".into())).is_some());
-        assert!(running.begin(Key::VolumeName("pvc-1".into())).is_some());
+        assert!(first.is_ok() && running.begin(at("i-1")).is_err());
+        assert!(running.begin(at("i-2")).is_ok());
+        assert!(running.begin(Key::Volume("vol-1".into())).is_err());
+        assert!(running.begin(Key::Volume("vol-2".into())).is_ok());
+        assert!(running.begin(Key::VolumeName("pvc-1".into())).is_ok());
     }
 }

@@ -30,9 +30,7 @@ struct Ask {
 }
 
 pub(super) fn guard(core: &Core, volume_id: &str) -> Result<Guard, Status> {
-    core.in_flight
-        .begin(Key::Volume(volume_id.to_owned()))
-        .ok_or_else(|| Status::aborted(format!("another operation of volume {volume_id} is running")))
+    Ok(core.in_flight.begin(Key::Volume(volume_id.to_owned()))?)
 }
 
 /// Refuses capabilities that EBS does not have.

@@ -32,10 +32,7 @@ pub(super) async fn call(
     hint: CreateSnapshotHint<'_>,
 ) -> Result<CreateSnapshotResponse, Status> {
     let ask = Ask::parse(core, request)?;
-    let _guard = core
-        .in_flight
-        .begin(Key::SnapshotName(ask.name.clone()))
-        .ok_or_else(|| Status::aborted(format!("snapshot {} is already being created", ask.name)))?;
+    let _guard = core.in_flight.begin(Key::SnapshotName(ask.name.clone()))?;
     let (snapshot, origin) = match find::find(core, &ask, call, hint).await? {
         Found::Snapshot(snapshot) => (snapshot, Origin::Found),
         Found::Nothing => (create(core, &ask, call).await?, Origin::Created),

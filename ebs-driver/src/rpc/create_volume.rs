@@ -24,10 +24,7 @@ pub(super) async fn call(
     call: Call,
 ) -> Result<CreateVolumeResponse, Status> {
     let basics = Basics::parse(&request)?;
-    let _guard = core
-        .in_flight
-        .begin(Key::VolumeName(basics.name.clone()))
-        .ok_or_else(|| Status::aborted(format!("volume {} is already being created", basics.name)))?;
+    let _guard = core.in_flight.begin(Key::VolumeName(basics.name.clone()))?;
     let ask = Ask::parse(core, basics, &request)?;
     let volume = create::create(core, &ask, call.deadline).await?;
     Ok(response(&ask, volume))

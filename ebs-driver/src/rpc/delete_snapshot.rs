@@ -22,10 +22,7 @@ pub(super) async fn call(
         );
         return Ok(DeleteSnapshotResponse {});
     }
-    let _guard = core
-        .in_flight
-        .begin(Key::Snapshot(id.to_owned()))
-        .ok_or_else(|| Status::aborted(format!("another operation of snapshot {id} is running")))?;
+    let _guard = core.in_flight.begin(Key::Snapshot(id.to_owned()))?;
     match core.ec2.delete_snapshot(id, call.deadline).await {
         Err(error) if !matches!(error.class(), Class::NotFound | Class::MalformedId) => {
             Err(status::internal(&error))

@@ -14,10 +14,7 @@ pub(super) async fn call(
     call: Call,
 ) -> Result<DeleteVolumeResponse, Status> {
     let id = required(&request.volume_id, "volume_id")?;
-    let _guard = core
-        .in_flight
-        .begin(Key::Volume(id.to_owned()))
-        .ok_or_else(|| Status::aborted(format!("another operation of volume {id} is running")))?;
+    let _guard = core.in_flight.begin(Key::Volume(id.to_owned()))?;
     match core.ec2.delete_volume(id, call.deadline).await {
         Err(error) if error.class() != Class::NotFound => Err(status::internal(&error)),
         _ => Ok(DeleteVolumeResponse {}),

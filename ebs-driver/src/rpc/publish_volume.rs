@@ -42,10 +42,7 @@ pub(super) async fn call(
         volume_id: volume_id.to_owned(),
         node_id: node_id.to_owned(),
     };
-    let _guard = core
-        .in_flight
-        .begin(key)
-        .ok_or_else(|| Status::aborted(format!("another operation of volume {volume_id} is running")))?;
+    let _guard = core.in_flight.begin(key)?;
     let pair = Pair { volume_id, node_id };
     let device = pair.attach(core, call).await?;
     if request

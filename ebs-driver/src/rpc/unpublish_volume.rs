@@ -27,10 +27,7 @@ pub(super) async fn call(
         volume_id: volume_id.to_owned(),
         node_id: node_id.to_owned(),
     };
-    let _guard = core
-        .in_flight
-        .begin(key)
-        .ok_or_else(|| Status::aborted(format!("another operation of volume {volume_id} is running")))?;
+    let _guard = core.in_flight.begin(key)?;
     match core.ec2.detach_volume(volume_id, node_id, call.deadline).await {
         Ok(answer) if answer.state != AttachmentState::Detached => {
             core.attachments.detaching(volume_id, node_id, answer.state);

@@ -4,6 +4,7 @@ pub mod actors;
 pub mod ec2;
 pub mod faults;
 pub mod kube;
+mod listener;
 pub mod metadata;
 pub mod node;
 

@@ -17,6 +17,8 @@ use runtime::Scope;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::listener;
+
 const TOKEN: &str = "sandbox-token";
 const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
 const TTL_HEADER: &str = "x-aws-ec2-metadata-token-ttl-seconds";
@@ -99,18 +101,9 @@ impl MetadataService {
     pub fn serve(&self, listener: TcpListener, scope: &Scope) -> std::io::Result<String> {
         let address: SocketAddr = listener.local_addr()?;
         let (service, stopping, connections) = (self.clone(), scope.stopping_token(), scope.child());
-        scope.spawn(async move {
-            loop {
-                tokio::select! {
-                    biased;
-                    () = stopping.cancelled() => return,
-                    accepted = listener.accept() => match accepted {
-                        Ok((stream, _)) => connections.spawn(service.clone().connection(stream)),
-                        Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
-                    },
-                }
-            }
-        });
+        scope.spawn(listener::accept(listener, stopping, move |stream| {
+            connections.spawn(service.clone().connection(stream));
+        }));
         Ok(format!("http://{address}"))
     }
 

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::Service;
 
 use super::Ec2;
+use crate::listener;
 
 const LARGEST_BODY: usize = 1 << 20;
 
@@ -47,19 +48,9 @@ impl Ec2 {
         let ec2 = self.clone();
         let stopping = scope.stopping_token();
         let connections = scope.child();
-        scope.spawn(async move {
-            loop {
-                tokio::select! {
-                    biased;
-                    () = stopping.cancelled() => return,
-                    accepted = listener.accept() => match accepted {
-                        Ok((stream, _)) => connections.spawn(ec2.clone().connection(stream)),
-                        // Out of file descriptors, most likely: others are about to be closed.
-                        Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
-                    },
-                }
-            }
-        });
+        scope.spawn(listener::accept(listener, stopping, move |stream| {
+            connections.spawn(ec2.clone().connection(stream));
+        }));
         Ok(format!("http://{address}"))
     }
 

@@ -24,6 +24,7 @@ use super::error::ApiError;
 use super::request;
 use super::server::ApiServer;
 use super::service::ApiService;
+use crate::listener;
 
 /// The user of everybody who has the token.
 const USER: &str = "kubernetes-admin";
@@ -45,29 +46,16 @@ impl ApiServer {
         let acceptor = self.inner.identity()?.acceptor()?;
         let (stopping, token) = (self.inner.stopping.clone(), Arc::<str>::from(token));
         self.inner.scope.spawn(async move {
-            loop {
-                let accepted = tokio::select! {
-                    biased;
-                    () = stopping.cancelled() => break,
-                    accepted = listener.accept() => accepted,
-                };
-                match accepted {
-                    Ok((stream, _)) => {
-                        let (service, token) = (service.clone(), token.clone());
-                        let (acceptor, stopping) = (acceptor.clone(), stopping.clone());
-                        scope.spawn(async move {
-                            if let Some(stream) = handshake(stream, acceptor).await {
-                                connection(stream, service, token, stopping.cancelled()).await;
-                            }
-                        });
+            let serve = |stream| {
+                let (service, token) = (service.clone(), token.clone());
+                let (acceptor, stopping) = (acceptor.clone(), stopping.clone());
+                scope.spawn(async move {
+                    if let Some(stream) = handshake(stream, acceptor).await {
+                        connection(stream, service, token, stopping.cancelled()).await;
                     }
-                    Err(error) => {
-                        // Out of file descriptors, mostly: others may be given back soon.
-                        tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                }
-            }
+                });
+            };
+            listener::accept(listener, stopping.clone(), serve).await;
             scope.finished().await;
         });
         Ok(())

@@ -126,8 +126,19 @@ trait Actor: Send + 'static {
 }
 
 fn start(mut actor: impl Actor, scope: &Scope) {
+    let (store, interests) = (actor.store().clone(), actor.interests());
+    follow(&store, &interests, scope, move |change| actor.changed(change));
+}
+
+/// Shows every change of these types from now on, until the scope stops.
+fn follow(
+    store: &Store,
+    interests: &[GroupResource<'static>],
+    scope: &Scope,
+    mut changed: impl FnMut(&Change) + Send + 'static,
+) {
     let stopping = scope.stopping_token();
-    let mut changes = actor.store().subscribe(&actor.interests());
+    let mut changes = store.subscribe(interests);
     scope.spawn(async move {
         loop {
             let change = tokio::select! {
@@ -136,7 +147,7 @@ fn start(mut actor: impl Actor, scope: &Scope) {
                 change = changes.next() => change,
             };
             match change {
-                Some(change) => actor.changed(&change),
+                Some(change) => changed(&change),
                 None => return,
             }
         }

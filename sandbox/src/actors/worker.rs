@@ -61,19 +61,10 @@ pub(crate) fn start<W: Worker>(
         backoff: Backoff::default(),
     };
     let queue = Queue::new(options, clock, random, &Registry::new()).ok()?;
-    let mut changes = worker.store().subscribe(&worker.interests());
-    let (adder, observer, stopping) = (queue.clone(), worker.clone(), scope.stopping_token());
-    scope.spawn(async move {
-        loop {
-            let change = tokio::select! {
-                biased;
-                () = stopping.cancelled() => return,
-                change = changes.next() => change,
-            };
-            let Some(change) = change else { return };
-            for key in observer.changed(&change) {
-                adder.add(key);
-            }
+    let (adder, observer) = (queue.clone(), worker.clone());
+    super::follow(worker.store(), &worker.interests(), scope, move |change| {
+        for key in observer.changed(change) {
+            adder.add(key);
         }
     });
     let (runner, own) = (queue.clone(), scope.child());

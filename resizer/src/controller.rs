@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
 use runtime::cache::Cached;
 use runtime::objects::{Claim, Quantity, ResizeStatus, Volume};
 use runtime::{
@@ -14,7 +13,7 @@ use runtime::{
 
 use crate::execute::{Done, Executor, Refused};
 use crate::observe::{Attempt, Hold, Memory, Observed, SecretRead, Settings};
-use crate::plan::{Next, Plan, Step, attempt, plan};
+use crate::plan::{Next, Plan, Step, attempt, later, plan};
 use crate::usage::Usages;
 
 /// Rounds of one run; the longest path needs six. More would be a rule that never settles.
@@ -248,9 +247,4 @@ async fn catch_up<K: Cached>(cache: &Cache<K>, writer: &Writer<K>, object: &K) {
         Err(error) if error.class() == ApiErrorClass::NotFound => gone(cache, object),
         Err(error) => tracing::debug!(%key, %error, "cannot read the object after a conflict"),
     }
-}
-
-fn later(now: Timestamp, wait: Duration) -> Timestamp {
-    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }

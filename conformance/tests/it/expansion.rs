@@ -35,6 +35,17 @@ impl Growable {
 }
 
 impl Stage {
+    /// Waits until EC2 has been asked for a snapshot and for a larger volume.
+    pub async fn ec2_at_work(&self) {
+        until("EC2 is at work", PATIENCE, async || {
+            let counts = self.ec2.counts().unwrap();
+            let begun = |action| counts.contains_key(action);
+            (begun("CreateSnapshot") && begun("ModifyVolume")).then_some(())
+        })
+        .await
+        .unwrap();
+    }
+
     /// Claims `grow-0` and on, bound by kube-controller-manager.
     pub async fn growable(&self, count: usize) -> Vec<Growable> {
         let class = json!({

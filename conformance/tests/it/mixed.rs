@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use conformance::{Process, until};
+use conformance::Process;
 
 use crate::expansion::Growable;
 use crate::journey::{LEASES, Stage, UPSTREAM};
 use crate::requests::Cost;
-use crate::shared::{self, Guard, PATIENCE, say};
+use crate::shared::{self, Guard, say};
 
 const LAYER: &str = "mixed with upstream";
 /// Names the folder of upstream's programs.
@@ -131,13 +131,7 @@ impl Mixed {
         let first = self.start([from; 4]).await;
         stage.snapshots(0..COUNT).await;
         stage.grow(&growable, GIB).await;
-        until("EC2 is at work", PATIENCE, async || {
-            let counts = stage.ec2.counts().unwrap();
-            let begun = |action| counts.contains_key(action);
-            (begun("CreateSnapshot") && begun("ModifyVolume")).then_some(())
-        })
-        .await
-        .unwrap();
+        stage.ec2_at_work().await;
         for mut process in first {
             process.terminate(Duration::from_secs(90)).await.unwrap();
         }

@@ -74,13 +74,7 @@ async fn the_second_replica_takes_over_from_a_killed_leader_and_nothing_is_done_
     let second = pod(&stage, &plane, "replica-2");
     stage.snapshots(0..COUNT).await;
     stage.grow(&growable, GIB).await;
-    until("EC2 is at work", PATIENCE, async || {
-        let counts = stage.ec2.counts().unwrap();
-        let begun = |action| counts.contains_key(action);
-        (begun("CreateSnapshot") && begun("ModifyVolume")).then_some(())
-    })
-    .await
-    .unwrap();
+    stage.ec2_at_work().await;
     for process in &mut first {
         process.kill();
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use conformance::{ControlPlane, Error, Options};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Set it, to anything, where a layer that cannot be run is a failure.
@@ -48,6 +49,22 @@ impl Drop for Guard {
         let seconds = self.begun.elapsed().as_secs_f64();
         say(&format!("layer {}: {name} took {seconds:.1} s", self.layer));
     }
+}
+
+/// A control plane for one test, whose controllers stand still: what they write would come between the requests. None,
+/// and a line that says so, where it was not built.
+pub async fn quiet_control_plane(layer: &str) -> Option<ControlPlane> {
+    let plane = match ControlPlane::start(Options::default()).await {
+        Ok(plane) => plane,
+        Err(error @ Error::Missing { .. }) => {
+            not_run(layer, &error);
+            return None;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let controllers = i32::try_from(plane.controller_manager().id()).unwrap();
+    kill_process(Pid::from_raw(controllers).unwrap(), Signal::STOP).unwrap();
+    Some(plane)
 }
 
 /// The control plane with our definitions; none, and a line that says so, where it was not built.

@@ -1,4 +1,6 @@
-//! Filters and pages of the Describe actions.
+//! Filters and pages of the Describe actions, and the resources that they are asked for by ID.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -19,7 +21,26 @@ pub(super) struct Filters {
 #[derive(Debug)]
 struct Filter {
     name: String,
-    values: Vec<String>,
+    /// Values without wildcards.
+    texts: BTreeSet<String>,
+    patterns: Vec<Vec<char>>,
+}
+
+impl Filter {
+    fn new(name: String, values: Vec<String>) -> Self {
+        let (patterns, texts): (Vec<String>, _) = values
+            .into_iter()
+            .partition(|value| value.contains(['*', '?', '\\']));
+        Self {
+            name,
+            texts: texts.into_iter().collect(),
+            patterns: patterns.iter().map(|pattern| pattern.chars().collect()).collect(),
+        }
+    }
+
+    fn fits(&self, value: &str) -> bool {
+        self.texts.contains(value) || self.patterns.iter().any(|pattern| fits(pattern, value))
+    }
 }
 
 impl Filters {
@@ -39,7 +60,7 @@ impl Filters {
                 return Err(Ec2Error::invalid(format!("The filter '{name}' is invalid")));
             }
             number += values.len();
-            filters.push(Filter { name, values });
+            filters.push(Filter::new(name, values));
         }
         if number > MOST_VALUES {
             return Err(Ec2Error::new(
@@ -54,12 +75,11 @@ impl Filters {
     pub(super) fn pass(&self, tags: &Tags, now: Timestamp, field: impl Fn(&str) -> Vec<String>) -> bool {
         self.filters.iter().all(|filter| {
             let values = match filter.name.strip_prefix("tag:") {
-                Some(key) => tags.found(key, now).map(str::to_owned).into_iter().collect(),
+                Some(key) => return tags.found(key, now).is_some_and(|value| filter.fits(value)),
                 None if filter.name == "tag-key" => tags.found_keys(now),
                 None => field(&filter.name),
             };
-            let fits = |value: &String| filter.values.iter().any(|pattern| fits(pattern, value));
-            values.iter().any(fits)
+            values.iter().any(|value| filter.fits(value))
         })
     }
 }
@@ -69,9 +89,16 @@ pub(super) fn one(value: Option<impl ToString>) -> Vec<String> {
     value.map(|value| value.to_string()).into_iter().collect()
 }
 
+/// The resources with these IDs, all where none are given, in the order of their IDs.
+pub(super) fn chosen<'a, T>(all: &'a BTreeMap<String, T>, ids: &'a [String]) -> impl Iterator<Item = &'a T> {
+    let named: BTreeSet<&String> = ids.iter().collect();
+    let named = named.into_iter().filter_map(|id| all.get(id));
+    let every = ids.is_empty().then(|| all.values()).into_iter().flatten();
+    named.chain(every)
+}
+
 /// Whether a text fits a pattern in which `*` is any text, `?` any character and `\` takes the next one as it is.
-fn fits(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
+fn fits(pattern: &[char], text: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     let (mut at, mut in_text) = (0, 0);
     let mut resume: Option<(usize, usize)> = None;
@@ -188,7 +215,8 @@ mod tests {
             ("*ab*ab", "abxab", true),
             ("*ab*ab", "ab", false),
         ] {
-            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
+            let filter = Filter::new("description".to_owned(), vec![pattern.to_owned()]);
+            assert_eq!(filter.fits(text), expected, "{pattern} {text}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The region: all that exists in it, and what each action does to it. Synchronous and without I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use runtime::Random;
@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) instances: BTreeMap<String, Instance>,
     /// By client token.
     pub(super) tokens: BTreeMap<String, Token>,
+    /// The volumes that time may change: others need not be looked at.
+    unsettled: BTreeSet<String>,
 }
 
 /// What a client token was used for.
@@ -100,11 +102,18 @@ impl State {
     /// Writes down what time has brought.
     pub(super) fn settle(&mut self, call: &Call<'_>) {
         let now = call.now;
-        self.volumes
-            .retain(|_, volume| volume.deleted_until.is_none_or(|until| now < until));
-        for volume in self.volumes.values_mut() {
+        let volumes = &mut self.volumes;
+        self.unsettled.retain(|id| {
+            let Some(volume) = volumes.get_mut(id) else {
+                return false;
+            };
+            if volume.deleted_until.is_some_and(|until| now >= until) {
+                volumes.remove(id);
+                return false;
+            }
             volume.settle(now);
-        }
+            !volume.is_settled()
+        });
         let lifetime = call.options.rules.client_token_lifetime;
         self.tokens
             .retain(|_, token| now < super::model::after(token.used_at, lifetime));
@@ -116,10 +125,13 @@ impl State {
     /// `InvalidParameterValue` for what is no volume ID, `InvalidVolume.NotFound`.
     pub(super) fn volume_mut(&mut self, id: &str) -> Result<&mut Volume, Ec2Error> {
         check_id("volumeId", "vol-", id)?;
-        self.volumes
+        let volume = self
+            .volumes
             .get_mut(id)
             .filter(|volume| volume.deleted_until.is_none())
-            .ok_or_else(|| Ec2Error::no_volume(id))
+            .ok_or_else(|| Ec2Error::no_volume(id))?;
+        self.unsettled.insert(id.to_owned());
+        Ok(volume)
     }
 
     /// A snapshot of the account that an action is to change.

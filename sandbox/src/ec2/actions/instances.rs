@@ -1,7 +1,7 @@
 //! DescribeInstances and DescribeInstanceTypes, as far as volumes need them.
 
 use super::super::errors::Ec2Error;
-use super::super::filters::{Filters, Page, one};
+use super::super::filters::{Filters, Page, chosen, one};
 use super::super::model::instance::Instance;
 use super::super::options::InstanceType;
 use super::super::query::Form;
@@ -33,10 +33,7 @@ pub(in crate::ec2) fn describe(state: &mut State, mut form: Form, call: &Call<'_
     form.finish()?;
     check_ids(state, &ids)?;
     call.rehearsal(dry_run)?;
-    let wanted = state
-        .instances
-        .values()
-        .filter(|instance| ids.is_empty() || ids.contains(&instance.id))
+    let wanted = chosen(&state.instances, &ids)
         .filter(|instance| filters.pass(&instance.tags, call.now, |name| field(state, instance, name)));
     let (rows, next) = page.cut(wanted.map(|instance| (instance.id.clone(), instance)));
     let mut xml = Xml::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::errors::Ec2Error;
-use super::super::filters::{Filters, Page, one};
+use super::super::filters::{Filters, Page, chosen, one};
 use super::super::model::after;
 use super::super::model::snapshot::{Lock, Snapshot};
 use super::super::query::Form;
@@ -157,11 +157,8 @@ pub(in crate::ec2) fn describe(state: &mut State, mut form: Form, call: &Call<'_
     let dry_run = form.dry_run()?;
     form.finish()?;
     call.rehearsal(dry_run)?;
-    let wanted = state
-        .snapshots
-        .values()
+    let wanted = chosen(&state.snapshots, &ids)
         .filter(|snapshot| snapshot.owner_id == call.options.account_id)
-        .filter(|snapshot| ids.is_empty() || ids.contains(&snapshot.id))
         .filter_map(|snapshot| Some((snapshot, snapshot.lock.as_ref()?)))
         .filter(|(snapshot, lock)| {
             filters.pass(&snapshot.tags, call.now, |_| one(Some(lock.state(call.now))))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::errors::Ec2Error;
-use super::super::filters::{Filters, Page, one};
+use super::super::filters::{Filters, Page, chosen, one};
 use super::super::limits;
 use super::super::model::after;
 use super::super::model::volume::{Modification, Shape, Volume};
@@ -235,10 +235,8 @@ pub(in crate::ec2) fn describe(state: &mut State, mut form: Form, call: &Call<'_
         ));
     }
     call.rehearsal(dry_run)?;
-    let wanted = state
-        .volumes
-        .values()
-        .filter(|volume| seen(volume) && (ids.is_empty() || ids.contains(&volume.id)))
+    let wanted = chosen(&state.volumes, &ids)
+        .filter(|volume| seen(volume))
         .filter_map(|volume| Some((volume, volume.modification.as_ref()?)))
         .filter(|(volume, modification)| {
             filters.pass(&volume.tags, now, |name| {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::errors::Ec2Error;
-use super::super::filters::{Filters, Page, one};
+use super::super::filters::{Filters, Page, chosen, one};
 use super::super::model::after;
 use super::super::model::snapshot::Snapshot;
 use super::super::model::volume::Volume;
@@ -97,10 +97,12 @@ fn check_quotas(state: &State, volume: &Volume, call: &Call<'_>) -> Result<(), E
             format!("You have exceeded your maximum of {most} snapshots in this region."),
         ));
     }
-    let pending = own()
-        .filter(|snapshot| snapshot.volume_id == volume.id && snapshot.status(now) == "pending")
-        .count();
-    if rules.pending_snapshots && pending >= volume.shape.limits.pending_snapshots {
+    let pending = || {
+        own()
+            .filter(|snapshot| snapshot.status(now) == "pending" && snapshot.volume_id == volume.id)
+            .count()
+    };
+    if rules.pending_snapshots && pending() >= volume.shape.limits.pending_snapshots {
         return Err(Ec2Error::new(
             "ConcurrentSnapshotLimitExceeded",
             "Maximum allowed in-progress snapshots for a single volume exceeded.",
@@ -193,10 +195,8 @@ pub(in crate::ec2) fn describe(state: &mut State, mut form: Form, call: &Call<'_
         |id| state.snapshots.get(id).is_some_and(may_see),
     )?;
     call.rehearsal(dry_run)?;
-    let wanted = state
-        .snapshots
-        .values()
-        .filter(|snapshot| may_see(snapshot) && (ids.is_empty() || ids.contains(&snapshot.id)))
+    let wanted = chosen(&state.snapshots, &ids)
+        .filter(|snapshot| may_see(snapshot))
         .filter(|snapshot| owned(snapshot, &owners, call) && restorable(snapshot, &restorable_by, call))
         .filter(|snapshot| filters.pass(&snapshot.tags, now, |name| field(snapshot, name, call)));
     let (rows, next) = page.cut(wanted.map(|snapshot| (snapshot.id.clone(), snapshot)));

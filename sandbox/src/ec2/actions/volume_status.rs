@@ -1,6 +1,6 @@
 //! DescribeVolumeStatus.
 
-use super::super::filters::{Filters, Page, one};
+use super::super::filters::{Filters, Page, chosen, one};
 use super::super::model::volume::Volume;
 use super::super::query::Form;
 use super::super::state::{Answer, Call, State};
@@ -24,10 +24,8 @@ pub(in crate::ec2) fn describe(state: &mut State, mut form: Form, call: &Call<'_
     form.finish()?;
     check_seen(state, &ids, call)?;
     call.rehearsal(dry_run)?;
-    let wanted = state
-        .volumes
-        .values()
-        .filter(|volume| volume.seen(call.now) && (ids.is_empty() || ids.contains(&volume.id)))
+    let wanted = chosen(&state.volumes, &ids)
+        .filter(|volume| volume.seen(call.now))
         .filter(|volume| filters.pass(&volume.tags, call.now, |name| field(volume, name)));
     let (rows, next) = page.cut(wanted.map(|volume| (volume.id.clone(), volume)));
     let mut xml = Xml::new();

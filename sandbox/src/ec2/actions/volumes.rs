@@ -1,7 +1,7 @@
 //! DescribeVolumes and DeleteVolume.
 
 use super::super::errors::Ec2Error;
-use super::super::filters::{Filters, Page, one};
+use super::super::filters::{Filters, Page, chosen, one};
 use super::super::model::after;
 use super::super::model::volume::{Attachment, Volume};
 use super::super::query::Form;
@@ -41,10 +41,8 @@ pub(in crate::ec2) fn describe(state: &mut State, mut form: Form, call: &Call<'_
     form.finish()?;
     check_seen(state, &ids, call)?;
     call.rehearsal(dry_run)?;
-    let wanted = state
-        .volumes
-        .values()
-        .filter(|volume| volume.seen(now) && (ids.is_empty() || ids.contains(&volume.id)))
+    let wanted = chosen(&state.volumes, &ids)
+        .filter(|volume| volume.seen(now))
         .filter(|volume| filters.pass(&volume.tags, now, |name| field(volume, name, call)));
     let (rows, next) = page.cut(wanted.map(|volume| (volume.id.clone(), volume)));
     let mut xml = Xml::new();

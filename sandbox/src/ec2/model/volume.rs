@@ -208,6 +208,15 @@ impl Volume {
         }
     }
 
+    /// Whether [`Self::settle`] has nothing to write down however late it is called, and the volume stays.
+    pub(in crate::ec2) fn is_settled(&self) -> bool {
+        let stays = |attachment: &Attachment| attachment.gone_at.is_none();
+        let ended = |modification: &Modification| modification.applied || modification.fails;
+        self.deleted_until.is_none()
+            && self.attachments.iter().all(stays)
+            && self.modification.as_ref().is_none_or(ended)
+    }
+
     /// How much of it is filled from its snapshot, in percent.
     pub(in crate::ec2) fn initialized_percent(&self, now: Timestamp) -> u32 {
         percent(self.created_at, self.initialized_at, now)

@@ -1,6 +1,7 @@
 //! The garbage collector: objects go with their owners.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -8,7 +9,7 @@ use super::{
     Actor, CLAIMS, DEPLOYMENTS, NAMESPACES, NODES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS, STORAGE_CLASSES,
     VOLUMES, attempt, has_finalizer, is_deleting, is_gone, items, remove_finalizer, set, text,
 };
-use crate::kube::{Change, GroupResource, Store};
+use crate::kube::{Change, GroupResource, Object, Store};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
@@ -85,11 +86,9 @@ impl Collector {
         }
     }
 
-    fn get(&self, address: &Address) -> Option<Value> {
-        let object = self
-            .store
-            .get(address.resource, &address.namespace, &address.name);
-        object.map(|object| object.value().clone())
+    fn get(&self, address: &Address) -> Option<Arc<Object>> {
+        self.store
+            .get(address.resource, &address.namespace, &address.name)
     }
 
     fn remember(&mut self, address: &Address, previous: Option<&Value>, present: Option<&Value>) {
@@ -129,15 +128,15 @@ impl Collector {
     fn judge(&self, address: &Address) {
         let Some(object) = self.get(address) else { return };
         let (there, gone): (Vec<&Value>, Vec<&Value>) =
-            owners(&object).partition(|owner| self.is_there(owner, &address.namespace));
-        if gone.is_empty() || is_deleting(&object) {
+            owners(object.value()).partition(|owner| self.is_there(owner, &address.namespace));
+        if gone.is_empty() || is_deleting(object.value()) {
             return;
         }
         if there.is_empty() {
-            let uid = text(&object, "/metadata/uid");
+            let uid = Some(object.uid());
             attempt(
                 self.store
-                    .delete(address.resource, &address.namespace, &address.name, Some(uid)),
+                    .delete(address.resource, &address.namespace, &address.name, uid),
             );
         } else {
             let left = Value::Array(there.into_iter().cloned().collect());
@@ -157,16 +156,16 @@ impl Collector {
     /// An owner that is being deleted and waits for its dependents, or for being forgotten by them.
     fn release(&self, address: &Address) {
         let Some(owner) = self.get(address) else { return };
-        let uid = text(&owner, "/metadata/uid");
+        let (owner, uid) = (owner.value(), owner.uid());
         if !self.ending.contains(uid) {
             return;
         }
-        if has_finalizer(&owner, ORPHAN) {
+        if has_finalizer(owner, ORPHAN) {
             for dependent in self.dependents(uid) {
                 self.update(&dependent, |object| forget(object, uid));
             }
             self.update(address, |object| remove_finalizer(object, ORPHAN));
-        } else if has_finalizer(&owner, FOREGROUND) {
+        } else if has_finalizer(owner, FOREGROUND) {
             let dependents = self.dependents(uid);
             for dependent in &dependents {
                 attempt(
@@ -175,7 +174,7 @@ impl Collector {
                 );
             }
             let left = dependents.iter().filter_map(|dependent| self.get(dependent));
-            if left.filter(|object| blocks(object, uid)).count() == 0 {
+            if left.filter(|object| blocks(object.value(), uid)).count() == 0 {
                 self.update(address, |object| remove_finalizer(object, FOREGROUND));
             }
         }

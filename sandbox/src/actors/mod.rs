@@ -165,15 +165,20 @@ pub(crate) fn attempt(result: Result<Arc<Object>, ApiError>) -> Option<Arc<Objec
     }
 }
 
+/// The member at a JSON pointer whose steps are plain names; unlike [`Value::pointer`] it copies none of them.
+pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+    let mut steps = pointer.split('/').skip(1);
+    steps.try_fold(value, |value, step| value.get(step))
+}
+
 /// A text at a JSON pointer; empty where there is none.
 pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    at(value, pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The items of a list at a JSON pointer.
 pub(crate) fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value
-        .pointer(pointer)
+    at(value, pointer)
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .unwrap_or_default()

@@ -1,8 +1,11 @@
 //! Which volumes suit a claim.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::actors::{is_deleting, items, text};
+use crate::kube::Object;
 use crate::kube::validation::class_of;
 use crate::kube::validation::quantity::Quantity;
 
@@ -67,13 +70,14 @@ pub(super) fn satisfies(volume: &Value, wish: &Wish<'_>) -> bool {
 }
 
 /// The smallest free volume that suits; of equal ones the first by name.
-pub(super) fn smallest<'a>(volumes: impl Iterator<Item = &'a Value>, wish: &Wish<'_>) -> Option<&'a Value> {
-    volumes
-        .filter(|volume| volume["spec"].get("claimRef").is_none() && satisfies(volume, wish))
-        .min_by(|left, right| {
-            let name = |volume: &'a Value| text(volume, "/metadata/name");
-            capacity(left)
-                .cmp(&capacity(right))
-                .then_with(|| name(left).cmp(name(right)))
-        })
+pub(super) fn smallest<'a>(volumes: &'a [Arc<Object>], wish: &Wish<'_>) -> Option<&'a Arc<Object>> {
+    let free = volumes.iter().filter(|volume| {
+        let volume = volume.value();
+        volume["spec"].get("claimRef").is_none() && satisfies(volume, wish)
+    });
+    free.min_by(|left, right| {
+        capacity(left.value())
+            .cmp(&capacity(right.value()))
+            .then_with(|| left.name().cmp(right.name()))
+    })
 }

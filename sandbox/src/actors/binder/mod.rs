@@ -4,13 +4,14 @@
 mod matching;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use self::matching::{Wish, is_claimed_by, satisfies};
 use super::{Actor, CLAIMS, STORAGE_CLASSES, VOLUMES, attempt, is_deleting, is_gone, set, text};
 use crate::kube::validation::class_of;
-use crate::kube::{Change, GroupResource, Store};
+use crate::kube::{Change, GroupResource, Object, Store};
 
 const COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 const BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
@@ -31,16 +32,12 @@ impl Binder {
         }
     }
 
-    fn claim(&self, namespace: &str, name: &str) -> Option<Value> {
-        self.store
-            .get(CLAIMS, namespace, name)
-            .map(|object| object.value().clone())
+    fn claim(&self, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        self.store.get(CLAIMS, namespace, name)
     }
 
-    fn volume(&self, name: &str) -> Option<Value> {
-        self.store
-            .get(VOLUMES, "", name)
-            .map(|object| object.value().clone())
+    fn volume(&self, name: &str) -> Option<Arc<Object>> {
+        self.store.get(VOLUMES, "", name)
     }
 
     fn sync_waiting(&mut self) {
@@ -55,11 +52,12 @@ impl Binder {
         let Some(claim) = self.claim(namespace, name) else {
             return;
         };
+        let claim = claim.value();
         if claim["metadata"]["annotations"].get(COMPLETED).is_some() {
-            self.sync_bound(&claim);
-        } else if !is_deleting(&claim) {
-            match self.choose(&claim) {
-                Some(volume) => self.bind(&claim, &volume),
+            self.sync_bound(claim);
+        } else if !is_deleting(claim) {
+            match self.choose(claim) {
+                Some(volume) => self.bind(claim, volume.value()),
                 None => {
                     self.waiting.insert(key);
                 }
@@ -70,47 +68,39 @@ impl Binder {
     /// A claim that was bound: its volume must still be there and be its own.
     fn sync_bound(&self, claim: &Value) {
         let volume = self.volume(text(claim, "/spec/volumeName"));
-        match volume {
-            Some(volume)
-                if volume["spec"]
-                    .get("claimRef")
-                    .is_none_or(|about| is_claimed_by(about, claim)) =>
-            {
-                self.bind(claim, &volume);
-            }
-            _ => self.set_claim_status(claim, &json!({"phase": "Lost"})),
+        let own = volume.filter(|volume| {
+            let about = volume.value()["spec"].get("claimRef");
+            about.is_none_or(|about| is_claimed_by(about, claim))
+        });
+        match own {
+            Some(volume) if is_bound(claim, volume.value()) => {}
+            Some(volume) => self.bind(claim, volume.value()),
+            None => self.set_claim_status(claim, &json!({"phase": "Lost"})),
         }
     }
 
     /// The volume for a claim without one: the one that it names, or the best free one.
-    fn choose(&self, claim: &Value) -> Option<Value> {
+    fn choose(&self, claim: &Value) -> Option<Arc<Object>> {
         let wish = Wish::of(claim);
         let named = text(claim, "/spec/volumeName");
         if !named.is_empty() {
-            let volume = self.volume(named)?;
-            let about = volume["spec"].get("claimRef");
-            let free = match about {
-                None => satisfies(&volume, &wish),
+            let found = self.volume(named)?;
+            let volume = found.value();
+            let free = match volume["spec"].get("claimRef") {
+                None => satisfies(volume, &wish),
                 Some(about) => is_claimed_by(about, claim),
             };
-            return (free && !is_deleting(&volume)).then_some(volume);
+            return (free && !is_deleting(volume)).then_some(found);
         }
-        let volumes: Vec<Value> = self
-            .store
-            .list(VOLUMES, None)
-            .iter()
-            .map(|object| object.value().clone())
-            .collect();
+        let volumes = self.store.list(VOLUMES, None);
         let reserved = volumes.iter().find(|volume| {
-            volume["spec"]
-                .get("claimRef")
-                .is_some_and(|about| is_claimed_by(about, claim))
-                && satisfies(volume, &wish)
+            let about = volume.value()["spec"].get("claimRef");
+            about.is_some_and(|about| is_claimed_by(about, claim)) && satisfies(volume.value(), &wish)
         });
         if reserved.is_some() || self.waits_for_a_pod(claim) {
             return reserved.cloned();
         }
-        matching::smallest(volumes.iter(), &wish).cloned()
+        matching::smallest(&volumes, &wish).cloned()
     }
 
     /// The class binds only once the scheduler chose a node.
@@ -187,7 +177,7 @@ impl Binder {
         }
         let claim = self.claim(text(about, "/namespace"), text(about, "/name"));
         match claim {
-            Some(claim) if text(&claim, "/metadata/uid") == text(about, "/uid") => {}
+            Some(claim) if claim.uid() == text(about, "/uid") => {}
             _ => {
                 self.set_volume_phase(name, "Released");
             }
@@ -218,12 +208,19 @@ impl Binder {
         if is_gone(change) {
             self.waiting.remove(&(namespace, name));
             if let Some(volume) = self.volume(text(change.object.value(), "/spec/volumeName")) {
-                self.sync_volume(&volume);
+                self.sync_volume(volume.value());
             }
         } else {
             self.sync_claim(&namespace, &name);
         }
     }
+}
+
+/// Nothing is left to be written of a binding.
+fn is_bound(claim: &Value, volume: &Value) -> bool {
+    text(volume, "/spec/claimRef/uid") == text(claim, "/metadata/uid")
+        && text(volume, "/status/phase") == "Bound"
+        && text(claim, "/status/phase") == "Bound"
 }
 
 /// Makes a volume refer to a claim.

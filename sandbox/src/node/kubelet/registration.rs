@@ -110,11 +110,9 @@ impl Kubelet {
             for (label, value) in &topology {
                 set(node, "/metadata/labels", label, json!(value));
             }
-            let noted = text(
-                &node["metadata"]["annotations"],
-                &format!("/{}", NODE_ID.replace('/', "~1")),
-            );
-            let mut ids: Value = serde_json::from_str(noted).unwrap_or_else(|_| json!({}));
+            let noted = node["metadata"]["annotations"][NODE_ID].as_str();
+            let mut ids: Value =
+                serde_json::from_str(noted.unwrap_or_default()).unwrap_or_else(|_| json!({}));
             ids[driver] = json!(info.node_id);
             set(node, "/metadata/annotations", NODE_ID, json!(ids.to_string()));
         }));

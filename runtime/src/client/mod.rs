@@ -9,6 +9,7 @@ mod explain;
 mod layers;
 mod metrics;
 pub(crate) mod throttle;
+mod transport;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,13 +27,11 @@ pub use self::metrics::RequestKind;
 
 use crate::args::{KubeArgs, RateLimit};
 
-/// Limit for opening a connection: an API server that does not answer is noticed within one try of a lease.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limit for the beginning of an answer; watches begin at once and then stay open. Source: the API server's
 /// own limit of a request.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Requests of one function that wait for the beginning of their answer at the same time. Each needs a connection,
-/// whose buffers are some 90 kB; the API server answers no faster when more are open.
+/// Requests of one function that wait for the beginning of their answer at the same time. The API server answers no
+/// faster when more are open, and a connection carries only so many (by default 100).
 const IN_FLIGHT: usize = 32;
 
 /// The way to the API server.
@@ -53,12 +52,10 @@ impl Connection {
             Some(path) => from_kubeconfig(path).await?,
             None => Config::incluster().map_err(ClientError::not_in_a_cluster)?,
         };
-        config.connect_timeout = Some(CONNECT_TIMEOUT);
-        config.default_retry = false;
         let agent = HeaderValue::from_str(user_agent).map_err(|_| ClientError::UserAgent)?;
         config.headers.push((USER_AGENT, agent));
         let server = config.cluster_url.to_string();
-        let base = kube::Client::try_from(config).map_err(|error| ClientError::setup(&server, &error))?;
+        let base = transport::client(config).map_err(|error| ClientError::setup(&server, &error))?;
         Ok(Self {
             base,
             server,

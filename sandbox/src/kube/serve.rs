@@ -11,7 +11,8 @@ use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -97,10 +98,10 @@ async fn connection(
     stopping: impl Future<Output = ()>,
 ) {
     let serve = service_fn(move |request| answer(request, service.clone(), token.clone()));
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    let connection = builder
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), serve);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new());
+    builder.http2().timer(TokioTimer::new());
+    let connection = builder.serve_connection(TokioIo::new(stream), serve);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         biased;
@@ -121,23 +122,34 @@ async fn answer(
     mut service: ApiService,
     token: Arc<str>,
 ) -> Result<Response<Body>, Infallible> {
-    if let Err(error) = check_origin(request.headers()).and_then(|()| check_token(request.headers(), &token))
-    {
+    let allowed = check_origin(&request).and_then(|()| check_token(request.headers(), &token));
+    if let Err(error) = allowed {
         return Ok(request::refuse(&error));
     }
     service.call(request).await
 }
 
 /// Refuses requests that a web page made, by another name of this host or from another origin.
-fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
+fn check_origin<B>(request: &Request<B>) -> Result<(), ApiError> {
     let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-    let host = headers.get(HOST).map(text).unwrap_or_default();
-    if !is_loopback(&host) {
+    // HTTP/2 has the host in its URI.
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str().to_owned());
+    let mut hosts = request
+        .headers()
+        .get(HOST)
+        .map(text)
+        .into_iter()
+        .chain(authority)
+        .peekable();
+    if hosts.peek().is_none() || !hosts.all(|host| is_loopback(&host)) {
         return Err(ApiError::refused(
             "the Host header must name this machine's loopback",
         ));
     }
-    let origin = headers.get(ORIGIN).map(text);
+    let origin = request.headers().get(ORIGIN).map(text);
     let foreign = |origin: &String| {
         let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
         !is_loopback(authority)

@@ -1,0 +1,65 @@
+//! What carries the requests to the API server: one HTTP/2 connection for all of them, as other clients do. kube's own
+//! client opens a connection for each open request, with some 90 kB of buffers each.
+
+use std::time::Duration;
+
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::Config;
+use kube::client::{Body, ConfigExt as _};
+use tower::{BoxError, ServiceBuilder};
+
+/// Limit for opening a connection: an API server that does not answer is noticed within one try of a lease.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection on which nothing came for so long is asked whether it still works. Source: client-go, as the next one.
+const PING_AFTER: Duration = Duration::from_secs(30);
+const PONG_WITHIN: Duration = Duration::from_secs(15);
+/// Connections of a server that speaks HTTP/1.1 only, one a request, are closed when idle for so long.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// The client of the configured server. HTTP/1.1 where the server, or a proxy before it, speaks nothing newer.
+///
+/// # Errors
+/// When certificates, keys or credentials cannot be used, or a proxy is asked for that is not supported.
+pub(super) fn client(config: Config) -> Result<kube::Client, kube::Error> {
+    if config.proxy_url.is_some() {
+        return kube::Client::try_from(config);
+    }
+    let client = Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .http2_keep_alive_interval(PING_AFTER)
+        .http2_keep_alive_timeout(PONG_WITHIN)
+        .http2_keep_alive_while_idle(true)
+        .build::<_, Body>(connector(&config)?);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(client);
+    Ok(kube::Client::new(service, config.default_namespace))
+}
+
+fn connector(config: &Config) -> Result<TimeoutConnector<HttpsConnector<HttpConnector>>, kube::Error> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    // Each request is waited for: none may lie around until there are more.
+    tcp.set_nodelay(true);
+    let mut tls = HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config()?)
+        .https_or_http();
+    if let Some(name) = config.tls_server_name.clone() {
+        let name = name
+            .try_into()
+            .map_err(|error| kube::Error::Service(Box::new(error)))?;
+        tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    let mut connector = TimeoutConnector::new(tls.enable_all_versions().wrap_connector(tcp));
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    Ok(connector)
+}

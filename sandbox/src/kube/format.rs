@@ -1,5 +1,7 @@
 //! In which form objects are answered.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -122,15 +124,16 @@ impl Shape<'_> {
 }
 
 /// The object as clients of `version` see it, as a value.
-pub(crate) fn convert(resource: &ResourceType, version: &str, stored: &Value) -> Value {
-    let mut value = stored.clone();
-    if version != resource.storage() {
-        value["apiVersion"] = json!(resource.api_version(version));
-        if let Some(custom) = &resource.custom {
-            custom.prepare(version, &mut value);
-        }
+pub(crate) fn convert<'a>(resource: &ResourceType, version: &str, stored: &'a Value) -> Cow<'a, Value> {
+    if version == resource.storage() {
+        return Cow::Borrowed(stored);
     }
-    value
+    let mut value = stored.clone();
+    value["apiVersion"] = json!(resource.api_version(version));
+    if let Some(custom) = &resource.custom {
+        custom.prepare(version, &mut value);
+    }
+    Cow::Owned(value)
 }
 
 fn metadata_only(value: &Value) -> Value {

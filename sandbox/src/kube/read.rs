@@ -168,10 +168,10 @@ pub(crate) fn render_page(collection: &Collection, page: &Page, asked: &Listing<
     let metadata = Value::Object(metadata);
     if matches!(asked.format, Format::Table(_)) {
         let objects = page.objects.iter();
-        let objects: Vec<Value> = objects
+        let objects: Vec<_> = objects
             .map(|object| convert(resource, asked.version, object.value()))
             .collect();
-        let objects: Vec<&Value> = objects.iter().collect();
+        let objects: Vec<&Value> = objects.iter().map(AsRef::as_ref).collect();
         return serialise(&shape.table(&objects, &metadata, true));
     }
     let head = format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{metadata},"items":["#);

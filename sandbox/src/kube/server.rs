@@ -25,6 +25,8 @@ pub struct ApiServer {
 /// What all handles share.
 pub(crate) struct Inner {
     state: Mutex<State>,
+    /// Whose turn it is among the requests: so they wait for the state without holding up a thread.
+    pub turn: tokio::sync::Mutex<()>,
     /// Owns the tasks of the server over HTTP.
     pub scope: Scope,
     /// Ends the watches.
@@ -58,6 +60,7 @@ impl ApiServer {
         let server = Self {
             inner: Arc::new(Inner {
                 state: Mutex::new(State::new(clock, random)),
+                turn: tokio::sync::Mutex::new(()),
                 stopping: scope.stopping_token(),
                 scope,
                 identity: OnceLock::new(),

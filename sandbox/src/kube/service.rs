@@ -54,7 +54,10 @@ where
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             Ok(match read(body).await {
-                Ok(body) => request::answer(&inner, &ApiRequest::new(&parts, &user, body)),
+                Ok(body) => {
+                    let _turn = inner.turn.lock().await;
+                    request::answer(&inner, &ApiRequest::new(&parts, &user, body))
+                }
                 Err(error) => request::refuse(&error),
             })
         })

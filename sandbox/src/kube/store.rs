@@ -106,7 +106,7 @@ impl Store {
         self.with_target(resource, namespace, name, subresource, |state, target| {
             let stored = target.stored(state)?;
             let old = write::seen(target, &stored);
-            let mut new = old.clone();
+            let mut new = old.clone().into_owned();
             change(&mut new);
             write::update(state, target, &stored, &old, new, Operation::Update)
         })

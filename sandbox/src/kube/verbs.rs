@@ -384,7 +384,7 @@ impl<'a> Call<'a> {
             .or_insert_with(|| json!(target.name));
         let old = stored.as_ref().map(|stored| write::seen(&target, stored));
         let force = self.query.force.unwrap_or(false);
-        let new = super::admit::apply(state, &target, old.as_ref(), &applied, force)?;
+        let new = super::admit::apply(state, &target, old.as_deref(), &applied, force)?;
         let (code, object) = match stored.as_ref().zip(old.as_ref()) {
             None => (
                 StatusCode::CREATED,
@@ -429,7 +429,7 @@ impl<'a> Call<'a> {
         for object in &page.objects {
             let deleted = delete::delete(state, &self.resource, object, &options)?;
             let shown = if deleted.gone { object } else { &deleted.object };
-            items.push(write::seen(&self.target(""), shown));
+            items.push(write::seen(&self.target(""), shown).into_owned());
         }
         let mut list = json!({
             "kind": self.resource.list_kind, "apiVersion": self.resource.api_version(&self.path.version),

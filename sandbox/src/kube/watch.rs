@@ -246,7 +246,7 @@ impl View {
                 line(lines, "DELETED", &self.object(resource, object, now));
             }
             (Some(before), false) => {
-                let mut value = convert(resource, &self.version, before.value());
+                let mut value = convert(resource, &self.version, before.value()).into_owned();
                 let revision = json!(change.revision().to_string());
                 metadata_mut(&mut value).insert("resourceVersion".to_owned(), revision);
                 line(lines, "DELETED", &self.value(resource, &value, now));

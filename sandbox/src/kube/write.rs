@@ -1,5 +1,6 @@
 //! Creating and updating: the way of every write, whoever asks.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -336,6 +337,6 @@ fn generation_moves(target: &Target<'_>, old: &Value, new: &Value) -> bool {
 }
 
 /// The stored object as the client of `target` sees it.
-pub(crate) fn seen(target: &Target<'_>, stored: &Object) -> Value {
+pub(crate) fn seen<'a>(target: &Target<'_>, stored: &'a Object) -> Cow<'a, Value> {
     convert(&target.resource, target.version, stored.value())
 }

@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::recent::Recent;
 use super::{Occurrence, cut};
 
-/// Entries of each memory.
-const REMEMBERED: usize = 4_096;
+/// Entries of each memory of a lane.
+const REMEMBERED: usize = 1_024;
 /// Different messages about the same thing before they are merged.
 const SIMILAR: usize = 10;
 /// A pause of this length between similar events starts their count anew.

@@ -1,8 +1,9 @@
 //! Recorder of core/v1 Events: asynchronous, bounded, aggregating.
 //!
 //! ```text
-//! event() -> bounded queue -> correlate (repeat? similar?) -> POST first, PATCH for repeats
+//! event() -> bounded queue of a lane -> correlate (repeat? similar?) -> POST first, PATCH for repeats
 //! ```
+//! What concerns one object goes through one lane, in order; the lanes write side by side.
 //! Recording never waits and never fails work: what cannot be queued or written is counted and dropped.
 //! Sources: decisions 6 and 35, snapshot 2.12, journeys 5.2.
 
@@ -10,6 +11,7 @@ mod correlate;
 mod recent;
 mod write;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +22,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::metrics::register;
 use crate::{Clock, Context, Random, Scope};
 
-/// Events that may wait to be written; more are dropped and counted.
+/// Events that are written at the same time.
+const LANES: usize = 4;
+/// Events that may wait in one lane to be written; more are dropped and counted.
 const QUEUE_LENGTH: usize = 1_000;
 
 /// How the reader should take an event.
@@ -59,7 +63,7 @@ enum Order {
     Flush(oneshot::Sender<()>),
 }
 
-/// Records events about objects. Cheap to clone; clones share one queue and one memory of what was said.
+/// Records events about objects. Cheap to clone; clones share the queues and the memory of what was said.
 ///
 /// When the last clone is dropped, what was not written is lost: call [`Recorder::flush`] at the end of
 /// `run`.
@@ -67,9 +71,9 @@ enum Order {
 pub struct Recorder {
     component: Arc<str>,
     clock: Clock,
-    orders: mpsc::Sender<Order>,
+    lanes: Arc<[mpsc::Sender<Order>]>,
     outcomes: Outcomes,
-    /// The writing task lives here: it ends with the last clone or with the scope of the function.
+    /// The writing tasks live here: they end with the last clone or with the scope of the function.
     _scope: Scope,
 }
 
@@ -102,19 +106,24 @@ impl Recorder {
     ) -> Self {
         let outcomes = Outcomes::new(registry);
         let scope = scope.child();
-        let (orders, queue) = mpsc::channel(QUEUE_LENGTH);
-        let writer = write::Writer::new(client, clock.clone(), random.clone(), outcomes.clone());
-        scope.spawn(work(queue, writer));
+        let stamps = write::Stamps::default();
+        let lanes = std::iter::repeat_with(|| {
+            let (orders, queue) = mpsc::channel(QUEUE_LENGTH);
+            let (clock, random, stamps) = (clock.clone(), random.clone(), stamps.clone());
+            let writer = write::Writer::new(client.clone(), clock, random, stamps, outcomes.clone());
+            scope.spawn(work(queue, writer));
+            orders
+        });
         Self {
             component: component.into(),
             clock: clock.clone(),
-            orders,
+            lanes: lanes.take(LANES).collect(),
             outcomes,
             _scope: scope,
         }
     }
 
-    /// A handle on the same queue whose events name another component.
+    /// A handle on the same queues whose events name another component.
     #[must_use]
     pub fn with_component(&self, component: &str) -> Self {
         Self {
@@ -136,19 +145,31 @@ impl Recorder {
             message: cut(message),
             at: self.clock.now(),
         });
-        if self.orders.try_send(Order::Record(occurrence)).is_err() {
+        let lane = self.lane(about);
+        if lane.is_none_or(|lane| lane.try_send(Order::Record(occurrence)).is_err()) {
             self.outcomes.count(&self.component, "dropped");
         }
+    }
+
+    /// The same one for all that is said about an object.
+    fn lane(&self, about: &ObjectReference) -> Option<&mpsc::Sender<Order>> {
+        let mut hasher = DefaultHasher::new();
+        (&about.kind, &about.namespace, &about.name, &about.uid).hash(&mut hasher);
+        let lanes = u64::try_from(self.lanes.len()).ok()?;
+        let number = hasher.finish().checked_rem(lanes)?;
+        self.lanes.get(usize::try_from(number).ok()?)
     }
 
     /// Waits until all that was recorded before is written or given up, but not longer than `within`.
     /// False when time ran out.
     pub async fn flush(&self, within: Duration) -> bool {
-        let flushed = async {
+        let lanes = self.lanes.iter().map(async |lane| {
             let (done, flushed) = oneshot::channel();
-            self.orders.send(Order::Flush(done)).await.is_ok() && flushed.await.is_ok()
-        };
-        tokio::time::timeout(within, flushed).await.unwrap_or(false)
+            lane.send(Order::Flush(done)).await.is_ok() && flushed.await.is_ok()
+        });
+        let flushed = futures::future::join_all(lanes);
+        let flushed = tokio::time::timeout(within, flushed).await;
+        flushed.is_ok_and(|lanes| lanes.into_iter().all(|flushed| flushed))
     }
 }
 

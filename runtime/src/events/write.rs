@@ -1,5 +1,6 @@
 //! Writes Events: POST first, PATCH for repeats.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -26,7 +27,19 @@ pub(super) struct Writer {
     random: Random,
     outcomes: Outcomes,
     correlator: Correlator,
-    last_stamp: i128,
+    stamps: Stamps,
+}
+
+/// Nanoseconds for the names of events, none given twice. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Stamps(Arc<Mutex<i128>>);
+
+impl Stamps {
+    fn next(&self, at: Timestamp) -> i128 {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = at.as_nanosecond().max(*last + 1);
+        *last
+    }
 }
 
 /// Why one try of a write failed.
@@ -43,14 +56,20 @@ enum Failure {
 }
 
 impl Writer {
-    pub(super) fn new(client: kube::Client, clock: Clock, random: Random, outcomes: Outcomes) -> Self {
+    pub(super) fn new(
+        client: kube::Client,
+        clock: Clock,
+        random: Random,
+        stamps: Stamps,
+        outcomes: Outcomes,
+    ) -> Self {
         Self {
             client,
             clock,
             random,
             outcomes,
             correlator: Correlator::new(),
-            last_stamp: 0,
+            stamps,
         }
     }
 
@@ -93,7 +112,7 @@ impl Writer {
         count: i32,
         first: Timestamp,
     ) -> Result<Standing, Failure> {
-        let mut event = event(occurrence, count, first, self.stamp(occurrence.at));
+        let mut event = event(occurrence, count, first, self.stamps.next(occurrence.at));
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace(occurrence));
         let mut tries = 0;
         loop {
@@ -104,7 +123,7 @@ impl Writer {
                 Err(Failure::AlreadyExists) if tries > 0 => return Ok(Standing { name }),
                 // Another recorder in the same nanosecond.
                 Err(Failure::AlreadyExists) => {
-                    let stamp = self.stamp(occurrence.at);
+                    let stamp = self.stamps.next(occurrence.at);
                     event.metadata.name = Some(event_name(occurrence, stamp));
                 }
                 Err(Failure::Passing(_)) if tries + 1 < TRIES => {}
@@ -139,12 +158,6 @@ impl Writer {
     /// 1 s, 4 s, with jitter.
     async fn pause(&self, tries: u32) {
         tokio::time::sleep(self.random.jittered(Duration::from_secs(4_u64.pow(tries)), 0.2)).await;
-    }
-
-    /// Nanoseconds that no other event of this recorder carries.
-    fn stamp(&mut self, at: Timestamp) -> i128 {
-        self.last_stamp = at.as_nanosecond().max(self.last_stamp + 1);
-        self.last_stamp
     }
 
     fn count(&self, occurrence: &Occurrence, outcome: &str) {

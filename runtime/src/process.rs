@@ -88,12 +88,6 @@ pub fn register_build_info(
     Ok(())
 }
 
-/// Worker threads for the processor quota of the container, at least 1.
-#[must_use]
-pub fn worker_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 /// Writes why the process ends, where Kubernetes shows it. Only an existing file is written: outside of a
 /// pod there is none.
 ///

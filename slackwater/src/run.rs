@@ -138,8 +138,9 @@ fn chain(error: &anyhow::Error) -> String {
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    // One thread does more than an API server can answer; handing tasks between threads costs a quarter of all time.
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(runtime::process::worker_threads())
+        .worker_threads(1)
         .enable_all()
         .build()?
         .block_on(work)

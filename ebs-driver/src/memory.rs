@@ -11,6 +11,8 @@ use crate::ec2::types::Snapshot;
 
 /// How long a name is remembered after its last use.
 const MEMORY: Duration = Duration::from_secs(3600);
+/// How often the names are looked through for forgotten ones.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// What is known of a snapshot that was answered before.
 #[derive(Clone, Debug)]
@@ -40,7 +42,25 @@ pub struct Name {
 pub struct SnapshotMemory {
     /// When this process began.
     pub process_started: Instant,
-    names: Arc<Mutex<BTreeMap<String, Name>>>,
+    names: Arc<Mutex<Names>>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    by_name: BTreeMap<String, Name>,
+    swept: Option<Instant>,
+}
+
+impl Names {
+    /// The name, if it is remembered still.
+    fn get(&mut self, name: &str, now: Instant) -> Option<&mut Name> {
+        let fresh = |name: &Name| now.duration_since(name.used) < MEMORY;
+        if self.swept.is_none_or(|swept| now.duration_since(swept) >= SWEEP) {
+            self.by_name.retain(|_, name| fresh(name));
+            self.swept = Some(now);
+        }
+        self.by_name.get_mut(name).filter(|name| fresh(name))
+    }
 }
 
 impl Default for SnapshotMemory {
@@ -58,8 +78,7 @@ impl SnapshotMemory {
     pub fn get(&self, name: &str) -> Option<Name> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        names.retain(|_, name| now.duration_since(name.used) < MEMORY);
-        let name = names.get_mut(name)?;
+        let name = names.get(name, now)?;
         name.used = now;
         Some(name.clone())
     }
@@ -67,7 +86,7 @@ impl SnapshotMemory {
     fn change(&self, name: &str, change: impl FnOnce(&mut Name)) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let entry = names.entry(name.to_owned()).or_insert(Name {
+        let entry = names.by_name.entry(name.to_owned()).or_insert(Name {
             used: now,
             known: None,
             unclear_since: None,
@@ -122,7 +141,9 @@ impl SnapshotMemory {
     /// A snapshot is gone by our own hand; its names mean nothing any more.
     pub fn forget_snapshot(&self, id: &str) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.retain(|_, name| name.known.as_ref().is_none_or(|known| known.snapshot.id != id));
+        names
+            .by_name
+            .retain(|_, name| name.known.as_ref().is_none_or(|known| known.snapshot.id != id));
     }
 
     /// Begins an attempt to create. Unless it is said to be resolved, its outcome is unclear from the moment at

@@ -18,6 +18,8 @@ use crate::write::is_gone;
 /// A tombstone that no event cleared (the watch was faster than the answer to our DELETE) is dropped after
 /// this; a watch that lags longer is cut and resumed.
 const TOMBSTONE_KEPT: Duration = Duration::from_secs(600);
+/// How often they are looked through for older ones.
+const SWEEP: Duration = Duration::from_secs(10);
 
 /// The answer to a complete list of objects, in whatever form they are taken.
 pub(crate) struct Listed<T> {
@@ -55,6 +57,8 @@ pub(super) struct Store<K> {
     packing: Option<Packing<K>>,
     /// By key and UID.
     tombstones: BTreeMap<(ObjectKey, String), Tombstone>,
+    /// When old tombstones were last dropped.
+    swept: Option<Instant>,
     indexes: BTreeMap<&'static str, Index<K>>,
     /// Those that came from an own write which the watch has not passed yet, by version.
     own: BTreeSet<(u64, ObjectKey)>,
@@ -76,6 +80,7 @@ impl<K: Resource + 'static> Store<K> {
             entries: BTreeMap::new(),
             packing: Packing::of_kind(),
             tombstones: BTreeMap::new(),
+            swept: None,
             indexes: BTreeMap::new(),
             own: BTreeSet::new(),
             seen: Version::default(),
@@ -272,6 +277,16 @@ impl<K: Resource + 'static> Store<K> {
         object
     }
 
+    /// Drops the tombstones that are too old to matter.
+    fn sweep(&mut self, now: Instant) {
+        let since = |moment| now.saturating_duration_since(moment);
+        if self.swept.is_none_or(|swept| since(swept) >= SWEEP) {
+            self.tombstones
+                .retain(|_, tombstone| since(tombstone.recorded) < TOMBSTONE_KEPT);
+            self.swept = Some(now);
+        }
+    }
+
     /// An own DELETE, or an own write that removed the last finalizer, succeeded.
     pub(super) fn record_deleted(
         &mut self,
@@ -280,8 +295,7 @@ impl<K: Resource + 'static> Store<K> {
         version: Version,
         now: Instant,
     ) {
-        self.tombstones
-            .retain(|_, tombstone| now.saturating_duration_since(tombstone.recorded) < TOMBSTONE_KEPT);
+        self.sweep(now);
         let entry = self.entries.get(&Place::of(key));
         let present = self.get(key);
         if present.is_some_and(|present| uid(present.as_ref()) != uid_deleted) {

@@ -32,6 +32,9 @@ use super::errors::{Action, Ec2Error, Failure, Lost, stable_message};
 use super::retry::Caller;
 use crate::deadline::Deadline;
 
+/// Connections to EC2 that nobody used for so long are closed: each has some 60 kB of buffers.
+const IDLE_CONNECTION: Duration = Duration::from_secs(15);
+
 /// EC2 as a service in this process: the sandbox.
 pub type InProcessService = BoxCloneSyncService<http::Request<Bytes>, http::Response<Bytes>, BoxError>;
 
@@ -111,6 +114,7 @@ impl SdkEc2 {
 
     async fn network_config(&self) -> Builder {
         let http = aws_smithy_http_client::Builder::new()
+            .pool_idle_timeout(IDLE_CONNECTION)
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);

@@ -224,7 +224,11 @@ async fn the_queue_is_bounded_and_flushing_too() {
             .event(&about, EventType::Normal, "Created", "created".to_owned());
     }
     // 1,000 in each of four lanes, and one of each on its way.
-    assert!(world.outcome("dropped") >= 1_996.0, "{}", world.outcome("dropped"));
+    assert!(
+        world.outcome("dropped") >= 1_996.0,
+        "{}",
+        world.outcome("dropped")
+    );
     assert!(!world.recorder.flush(Duration::from_secs(2)).await);
 }
 

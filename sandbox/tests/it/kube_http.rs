@@ -2,15 +2,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
-use kube::api::{ListParams, WatchParams};
+use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::ObjectMeta;
 use kube::{Client, Config};
+use prometheus::Registry;
+use runtime::args::KubeArgs;
+use runtime::client::Connection;
 use runtime::{Clock, Random, Scope};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -29,6 +34,62 @@ async fn serve() -> (ApiServer, Scope, SocketAddr) {
     let address = listener.local_addr().unwrap();
     server.serve(listener, TOKEN).unwrap();
     (server, scope, address)
+}
+
+/// A way to `server` that counts its connections.
+async fn counted(server: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut to = TcpStream::connect(server).await.unwrap();
+                // Ends with either side.
+                let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+            });
+        }
+    });
+    (address, count)
+}
+
+#[tokio::test]
+async fn our_client_needs_one_connection_for_all_that_is_open() {
+    let (server, scope, address) = serve().await;
+    let (way, connections) = counted(address).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), server.kubeconfig(way, TOKEN).unwrap()).unwrap();
+    let args = KubeArgs {
+        kubeconfig: file.path().to_str().unwrap().to_owned(),
+        ..KubeArgs::default()
+    };
+    let connection = Connection::from_args(&args, "test/1").await.unwrap();
+    let client = connection.clients("test", &Registry::new()).unwrap().work;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    namespaces.list(&ListParams::default()).await.unwrap();
+    // A watch that stays open, and more requests than a function has open at the same time.
+    let maps: Api<ConfigMap> = Api::default_namespaced(client);
+    let mut watch = Box::pin(maps.watch(&WatchParams::default(), "0").await.unwrap());
+    let params = ListParams::default();
+    let lists = (0..100).map(|_| namespaces.list(&params));
+    for list in futures::future::join_all(lists).await {
+        assert_eq!(list.unwrap().items.len(), 2);
+    }
+    let metadata = ObjectMeta {
+        name: Some("seen".to_owned()),
+        ..ObjectMeta::default()
+    };
+    let map = ConfigMap {
+        metadata,
+        ..ConfigMap::default()
+    };
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Added(_)))));
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+    scope.stop();
+    scope.finished().await;
 }
 
 /// Sends header lines, answers the status line.

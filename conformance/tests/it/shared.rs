@@ -54,14 +54,7 @@ impl Drop for Guard {
 /// A control plane for one test, whose controllers stand still: what they write would come between the requests. None,
 /// and a line that says so, where it was not built.
 pub async fn quiet_control_plane(layer: &str) -> Option<ControlPlane> {
-    let plane = match ControlPlane::start(Options::default()).await {
-        Ok(plane) => plane,
-        Err(error @ Error::Missing { .. }) => {
-            not_run(layer, &error);
-            return None;
-        }
-        Err(error) => panic!("{error}"),
-    };
+    let plane = start(layer).await?;
     let controllers = i32::try_from(plane.controller_manager().id()).unwrap();
     kill_process(Pid::from_raw(controllers).unwrap(), Signal::STOP).unwrap();
     Some(plane)
@@ -72,29 +65,33 @@ pub async fn control_plane(layer: &'static str) -> Option<Guard> {
     let mut plane = PLANE.lock().await;
     let begun = Instant::now();
     if plane.is_none() {
-        match ControlPlane::start(Options::default()).await {
-            Ok(started) => {
-                let manifests = repository().join("crds/manifests");
-                let args = ["apply", "--server-side", "-f", manifests.to_str().unwrap()];
-                started.kubectl().ok(&args).unwrap();
-                let established = [
-                    "wait",
-                    "--for=condition=Established",
-                    "crds",
-                    "--all",
-                    "--timeout=60s",
-                ];
-                started.kubectl().ok(&established).unwrap();
-                *plane = Some(started);
-            }
-            Err(error @ Error::Missing { .. }) => {
-                not_run(layer, &error);
-                return None;
-            }
-            Err(error) => panic!("{error}"),
-        }
+        let started = start(layer).await?;
+        let manifests = repository().join("crds/manifests");
+        let args = ["apply", "--server-side", "-f", manifests.to_str().unwrap()];
+        started.kubectl().ok(&args).unwrap();
+        let established = [
+            "wait",
+            "--for=condition=Established",
+            "crds",
+            "--all",
+            "--timeout=60s",
+        ];
+        started.kubectl().ok(&established).unwrap();
+        *plane = Some(started);
     }
     Some(Guard { plane, begun, layer })
+}
+
+/// A new control plane; none, and a line that says so, where it was not built.
+async fn start(layer: &str) -> Option<ControlPlane> {
+    match ControlPlane::start(Options::default()).await {
+        Ok(plane) => Some(plane),
+        Err(error @ Error::Missing { .. }) => {
+            not_run(layer, &error);
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// Says that a layer was not run; fails where it had to be.

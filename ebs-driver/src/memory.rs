@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use runtime::Every;
 use tokio::time::Instant;
 
 use crate::ec2::types::Snapshot;
@@ -45,19 +46,27 @@ pub struct SnapshotMemory {
     names: Arc<Mutex<Names>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Names {
     by_name: BTreeMap<String, Name>,
-    swept: Option<Instant>,
+    sweep: Every,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            by_name: BTreeMap::new(),
+            sweep: Every::new(SWEEP),
+        }
+    }
 }
 
 impl Names {
     /// The name, if it is remembered still.
     fn get(&mut self, name: &str, now: Instant) -> Option<&mut Name> {
         let fresh = |name: &Name| now.duration_since(name.used) < MEMORY;
-        if self.swept.is_none_or(|swept| now.duration_since(swept) >= SWEEP) {
+        if self.sweep.is_due(now) {
             self.by_name.retain(|_, name| fresh(name));
-            self.swept = Some(now);
         }
         self.by_name.get_mut(name).filter(|name| fresh(name))
     }

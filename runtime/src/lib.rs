@@ -15,6 +15,7 @@
 //! | [`crds`] | waiting for custom resource definitions |
 //! | [`error`] | classes of the API server's refusals |
 //! | [`events`] | recorder of Events |
+//! | [`every`] | work that is due once in a while |
 //! | [`http`] | metrics and health over HTTP |
 //! | [`leader`] | leader election |
 //! | [`logging`] | log lines as text or JSON |
@@ -35,6 +36,7 @@ pub mod context;
 pub mod crds;
 pub mod error;
 pub mod events;
+pub mod every;
 pub mod http;
 pub mod leader;
 pub mod logging;
@@ -55,6 +57,7 @@ pub use clock::Clock;
 pub use context::Context;
 pub use error::{ApiError, ApiErrorClass};
 pub use events::{EventType, Recorder};
+pub use every::Every;
 pub use leader::{ElectionOptions, Ended, LeaderElector};
 pub use objects::ObjectKey;
 pub use queue::{Backoff, Outcome, Queue, QueueKey, QueueOptions, Reconcile};

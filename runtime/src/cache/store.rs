@@ -12,6 +12,7 @@ use super::index::Index;
 use super::kept::{Item, Kept, Packing, Place};
 use super::subscription::{Change, Source};
 use super::version::Version;
+use crate::every::Every;
 use crate::objects::ObjectKey;
 use crate::write::is_gone;
 
@@ -57,8 +58,7 @@ pub(super) struct Store<K> {
     packing: Option<Packing<K>>,
     /// By key and UID.
     tombstones: BTreeMap<(ObjectKey, String), Tombstone>,
-    /// When old tombstones were last dropped.
-    swept: Option<Instant>,
+    sweep: Every,
     indexes: BTreeMap<&'static str, Index<K>>,
     /// Those that came from an own write which the watch has not passed yet, by version.
     own: BTreeSet<(u64, ObjectKey)>,
@@ -80,7 +80,7 @@ impl<K: Resource + 'static> Store<K> {
             entries: BTreeMap::new(),
             packing: Packing::of_kind(),
             tombstones: BTreeMap::new(),
-            swept: None,
+            sweep: Every::new(SWEEP),
             indexes: BTreeMap::new(),
             own: BTreeSet::new(),
             seen: Version::default(),
@@ -279,11 +279,9 @@ impl<K: Resource + 'static> Store<K> {
 
     /// Drops the tombstones that are too old to matter.
     fn sweep(&mut self, now: Instant) {
-        let since = |moment| now.saturating_duration_since(moment);
-        if self.swept.is_none_or(|swept| since(swept) >= SWEEP) {
+        if self.sweep.is_due(now) {
             self.tombstones
-                .retain(|_, tombstone| since(tombstone.recorded) < TOMBSTONE_KEPT);
-            self.swept = Some(now);
+                .retain(|_, tombstone| now.saturating_duration_since(tombstone.recorded) < TOMBSTONE_KEPT);
         }
     }
 

@@ -13,6 +13,7 @@ use prometheus::Registry;
 use runtime::access::{Permission, may};
 use runtime::objects::Claim;
 use runtime::{Cache, Clock, ObjectKey, Queue, Random, Scope, Selection, Subscription, Watches};
+use serde::Deserialize;
 
 use crate::observe::Usage;
 
@@ -260,14 +261,16 @@ impl Inner {
 }
 
 /// A VolumeAttachment, as far as it is read. It exists until the driver has confirmed the detachment.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(from = "VolumeAttachment")]
 struct Attachment {
     metadata: ObjectMeta,
     volume: Option<String>,
 }
 
 /// A pod on a node, and the claims that it uses.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(from = "Pod")]
 struct PodUse {
     metadata: ObjectMeta,
     claims: BTreeSet<String>,
@@ -315,17 +318,5 @@ impl From<Pod> for PodUse {
     }
 }
 
-macro_rules! projection {
-    ($own:ty, $full:ty) => {
-        impl<'de> serde::Deserialize<'de> for $own {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                <$full as serde::Deserialize>::deserialize(deserializer).map(Self::from)
-            }
-        }
-
-        runtime::part_of!($own, $full);
-    };
-}
-
-projection!(Attachment, VolumeAttachment);
-projection!(PodUse, Pod);
+runtime::part_of!(Attachment, VolumeAttachment);
+runtime::part_of!(PodUse, Pod);

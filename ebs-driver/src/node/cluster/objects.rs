@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// A Node: labels, provider ID, taints.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(from = "ReadNode")]
 pub struct NodeView {
     /// Name, labels, version.
     pub metadata: ObjectMeta,
@@ -31,7 +32,8 @@ pub(super) fn has_key(taint: &Value, keys: &[&str]) -> bool {
 }
 
 /// A VolumeAttachment: who attaches what to which node.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(from = "ReadAttachment")]
 pub struct AttachmentView {
     /// Name and version.
     pub metadata: ObjectMeta,
@@ -100,17 +102,5 @@ impl From<ReadAttachment> for AttachmentView {
     }
 }
 
-macro_rules! view {
-    ($own:ty, $read:ty, $full:ty) => {
-        impl<'de> Deserialize<'de> for $own {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                <$read as Deserialize>::deserialize(deserializer).map(Self::from)
-            }
-        }
-
-        runtime::part_of!($own, $full);
-    };
-}
-
-view!(NodeView, ReadNode, Node);
-view!(AttachmentView, ReadAttachment, VolumeAttachment);
+runtime::part_of!(NodeView, Node);
+runtime::part_of!(AttachmentView, VolumeAttachment);

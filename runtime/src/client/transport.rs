@@ -1,5 +1,5 @@
 //! What carries the requests to the API server: one HTTP/2 connection for all of them, as other clients do. kube's own
-//! client opens a connection for each open request, with some 90 kB of buffers each.
+//! client opens a connection for each open request, with some 64 kB of buffers each.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::Config;
-use kube::client::{Body, ConfigExt as _};
+use kube::client::{Body, ConfigExt as _, RustlsTlsError};
 use tower::{BoxError, ServiceBuilder};
 
 /// Limit for opening a connection: an API server that does not answer is noticed within one try of a lease.
@@ -26,6 +26,7 @@ const IDLE: Duration = Duration::from_secs(15);
 /// When certificates, keys or credentials cannot be used, or a proxy is asked for that is not supported.
 pub(super) fn client(config: Config) -> Result<kube::Client, kube::Error> {
     if config.proxy_url.is_some() {
+        // Nobody built the proxies in: this says so.
         return kube::Client::try_from(config);
     }
     let client = Client::builder(TokioExecutor::new())
@@ -56,7 +57,7 @@ fn connector(config: &Config) -> Result<TimeoutConnector<HttpsConnector<HttpConn
     if let Some(name) = config.tls_server_name.clone() {
         let name = name
             .try_into()
-            .map_err(|error| kube::Error::Service(Box::new(error)))?;
+            .map_err(|error| kube::Error::RustlsTls(RustlsTlsError::InvalidServerName(error)))?;
         tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));
     }
     let mut connector = TimeoutConnector::new(tls.enable_all_versions().wrap_connector(tcp));

@@ -147,8 +147,8 @@ impl Correlator {
     }
 }
 
-/// The same in every process.
-fn hash(what: &impl Hash) -> u64 {
+/// The same for the same thing in every process.
+pub(super) fn hash(what: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish()

@@ -11,7 +11,6 @@ mod correlate;
 mod recent;
 mod write;
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::metrics::register;
 use crate::{Clock, Context, Random, Scope};
 
 /// Events that are written at the same time.
-const LANES: usize = 4;
+const LANES: u64 = 4;
 /// Events that may wait in one lane to be written; more are dropped and counted.
 const QUEUE_LENGTH: usize = 1_000;
 
@@ -107,7 +106,7 @@ impl Recorder {
         let outcomes = Outcomes::new(registry);
         let scope = scope.child();
         let stamps = write::Stamps::default();
-        let lanes = std::iter::repeat_with(|| {
+        let lanes = (0..LANES).map(|_| {
             let (orders, queue) = mpsc::channel(QUEUE_LENGTH);
             let (clock, random, stamps) = (clock.clone(), random.clone(), stamps.clone());
             let writer = write::Writer::new(client.clone(), clock, random, stamps, outcomes.clone());
@@ -117,7 +116,7 @@ impl Recorder {
         Self {
             component: component.into(),
             clock: clock.clone(),
-            lanes: lanes.take(LANES).collect(),
+            lanes: lanes.collect(),
             outcomes,
             _scope: scope,
         }
@@ -153,11 +152,8 @@ impl Recorder {
 
     /// The same one for all that is said about an object.
     fn lane(&self, about: &ObjectReference) -> Option<&mpsc::Sender<Order>> {
-        let mut hasher = DefaultHasher::new();
-        (&about.kind, &about.namespace, &about.name, &about.uid).hash(&mut hasher);
-        let lanes = u64::try_from(self.lanes.len()).ok()?;
-        let number = hasher.finish().checked_rem(lanes)?;
-        self.lanes.get(usize::try_from(number).ok()?)
+        let about = correlate::hash(&(&about.kind, &about.namespace, &about.name, &about.uid));
+        self.lanes.get(usize::try_from(about % LANES).ok()?)
     }
 
     /// Waits until all that was recorded before is written or given up, but not longer than `within`.

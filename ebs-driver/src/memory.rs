@@ -18,7 +18,7 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// What is known of a snapshot that was answered before.
 #[derive(Clone, Debug)]
 pub struct KnownSnapshot {
-    /// As it was last seen.
+    /// As it was last seen, without its tags.
     pub snapshot: Snapshot,
     /// When it was created here or first found.
     pub since: Instant,
@@ -107,11 +107,12 @@ impl SnapshotMemory {
 
     /// This snapshot bears the name.
     pub fn remember(&self, name: &str, snapshot: &Snapshot) {
+        let snapshot = without_tags(snapshot);
         self.change(name, |entry| match &mut entry.known {
-            Some(known) if known.snapshot.id == snapshot.id => known.snapshot = snapshot.clone(),
+            Some(known) if known.snapshot.id == snapshot.id => known.snapshot = snapshot,
             known => {
                 *known = Some(KnownSnapshot {
-                    snapshot: snapshot.clone(),
+                    snapshot,
                     since: Instant::now(),
                     is_complete: false,
                 });
@@ -164,6 +165,19 @@ impl SnapshotMemory {
             name: name.to_owned(),
             is_resolved: false,
         }
+    }
+}
+
+/// Nobody asks for the tags of a remembered snapshot, and they are most of its bytes.
+fn without_tags(snapshot: &Snapshot) -> Snapshot {
+    Snapshot {
+        id: snapshot.id.clone(),
+        volume_id: snapshot.volume_id.clone(),
+        state: snapshot.state.clone(),
+        message: snapshot.message.clone(),
+        started: snapshot.started,
+        size_gib: snapshot.size_gib,
+        tags: BTreeMap::new(),
     }
 }
 

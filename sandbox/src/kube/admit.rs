@@ -76,18 +76,20 @@ fn cause(error: FieldError) -> Cause {
 }
 
 /// The `managedFields` of a new object as it was sent, with its defaults; null where there are none.
-pub(crate) fn fields_of_new(state: &State, target: &Target<'_>, sent: &Value) -> Value {
-    let mut value = sent.clone();
-    prepare(target, &mut value);
+pub(crate) fn fields_of_new(state: &State, target: &Target<'_>, sent: &mut Value) -> Value {
+    prepare(target, sent);
     let has_status = target
         .resource
         .version(target.version)
         .is_some_and(|version| version.status);
-    if has_status && let Some(members) = value.as_object_mut() {
-        members.remove("status");
+    // A status that is sent with a new object is nobody's.
+    let members = sent.as_object_mut().filter(|_| has_status);
+    let status = members.and_then(|members| members.remove("status"));
+    track(state, target, None, sent);
+    if let Some(status) = status {
+        sent["status"] = status;
     }
-    track(state, target, None, &mut value);
-    value["metadata"]["managedFields"].take()
+    sent["metadata"]["managedFields"].take()
 }
 
 /// What the server sets beside defaults on a new object of a built-in kind, and nobody owns.

@@ -100,7 +100,7 @@ pub(crate) fn create(
     }
     // What the server fills in from here on has no owner.
     let managed = match operation {
-        Operation::Update => admit::fields_of_new(state, target, &value),
+        Operation::Update => admit::fields_of_new(state, target, &mut value),
         Operation::Apply => value["metadata"]["managedFields"].clone(),
     };
     begin_life(state, target, &mut value);
@@ -281,22 +281,13 @@ fn commit(state: &mut State, target: &Target<'_>, stored: &Arc<Object>, new: Val
 
 /// Takes from the stored object what this write may not change: system metadata, and status or all but status.
 fn separate(target: &Target<'_>, old: &Value, new: &mut Value) -> Vec<Cause> {
-    let managed = metadata_mut(new).get("managedFields").cloned();
-    if target.subresource == "status" {
-        let status = new.get("status").cloned();
-        let sent = std::mem::replace(new, old.clone());
-        match status {
-            Some(status) => new["status"] = status,
-            None => remove_field(new, "status"),
-        }
-        if !target.resource.rules.status_keeps_metadata {
-            new["metadata"] = sent["metadata"].clone();
-        }
-    } else if target.has_status() {
-        match old.get("status") {
-            Some(status) => new["status"] = status.clone(),
-            None => remove_field(new, "status"),
-        }
+    let managed = metadata_mut(new).remove("managedFields");
+    let is_status = target.subresource == "status";
+    if is_status || target.has_status() {
+        keep(old, new, |field| (field == "status") != is_status);
+    }
+    if is_status && target.resource.rules.status_keeps_metadata {
+        new["metadata"] = old["metadata"].clone();
     }
     let causes = metadata::keep_system_fields(old, new);
     // A sent empty list resets the ownership of fields, else the stored one goes on (apply brings its own).
@@ -316,22 +307,31 @@ fn separate(target: &Target<'_>, old: &Value, new: &mut Value) -> Vec<Cause> {
     causes
 }
 
+/// Makes those members of `new` that `of_stored` names those of the stored object.
+fn keep(old: &Value, new: &mut Value, of_stored: impl Fn(&str) -> bool) {
+    let (Some(old), Some(new)) = (old.as_object(), new.as_object_mut()) else {
+        return;
+    };
+    let is_kept = |field: &str| field != "metadata" && of_stored(field);
+    new.retain(|field, _| !is_kept(field) || old.contains_key(field));
+    for (field, stored) in old.iter().filter(|(field, _)| is_kept(field)) {
+        if new.get(field) != Some(stored) {
+            new.insert(field.clone(), stored.clone());
+        }
+    }
+}
+
 fn generation_moves(target: &Target<'_>, old: &Value, new: &Value) -> bool {
     match target.resource.rules.generation {
         Generation::None => false,
         Generation::Spec => old.get("spec") != new.get("spec"),
         Generation::Content => {
             let counts = |field: &str| field != "metadata" && !(field == "status" && target.has_status());
-            let content = |value: &Value| -> Vec<(String, Value)> {
-                let fields = value.as_object().into_iter().flatten();
-                let mut fields: Vec<_> = fields
-                    .filter(|(field, _)| counts(field))
-                    .map(|(field, value)| (field.clone(), value.clone()))
-                    .collect();
-                fields.sort_by(|left, right| left.0.cmp(&right.0));
-                fields
+            let all_in = |one: &Value, other: &Value| {
+                let mut fields = one.as_object().into_iter().flatten();
+                fields.all(|(field, value)| !counts(field) || other.get(field) == Some(value))
             };
-            target.subresource != "status" && content(old) != content(new)
+            target.subresource != "status" && !(all_in(old, new) && all_in(new, old))
         }
     }
 }

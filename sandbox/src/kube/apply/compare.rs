@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::fields::{Fields, Step};
 use super::layout::{Layout, Place, key_of};
@@ -18,7 +18,7 @@ pub(super) struct Difference {
 impl Difference {
     /// What the newer form set.
     pub(super) fn set(self) -> Fields {
-        self.added.union(&self.modified)
+        self.added.union(self.modified)
     }
 
     fn adopt(&mut self, step: &Step, below: Self) {
@@ -109,53 +109,69 @@ fn between(place: Place<'_>, old: Option<&Value>, new: Option<&Value>) -> Differ
 
 /// Every field of a value including the objects and lists around its leaves.
 fn whole(place: Place<'_>, value: &Value) -> Fields {
-    let children = parts(place, value).unwrap_or_default();
-    let below = children
-        .into_iter()
-        .map(|(step, (place, child))| (step, whole(place, child)));
+    let children = match (Layout::of(place, value), value) {
+        (Layout::Members, Value::Object(object)) => object
+            .iter()
+            .filter(|(name, _)| !place.is_record(name))
+            .map(|(name, child)| (Step::Field(name.clone()), whole(place.member(name), child)))
+            .collect(),
+        _ => items(place, value)
+            .into_iter()
+            .flatten()
+            .map(|(step, item)| (step, whole(place.item(), item)))
+            .collect(),
+    };
     Fields {
         owned: true,
-        children: below.collect(),
+        children,
     }
 }
 
-type Parts<'a> = BTreeMap<Step, (Place<'a>, &'a Value)>;
-
-/// The entries of a value that are compared one by one; none where the value is one.
-fn parts<'a>(place: Place<'a>, value: &'a Value) -> Option<Parts<'a>> {
+/// The entries of a list that are compared one by one; none where the list is one value.
+fn items<'a>(place: Place<'_>, value: &'a Value) -> Option<BTreeMap<Step, &'a Value>> {
     Some(match (Layout::of(place, value), value) {
-        (Layout::Members, Value::Object(object)) => object
-            .iter()
-            .map(|(name, child)| (Step::Field(name.clone()), (place.member(name), child)))
-            .collect(),
         (Layout::Keyed(keys), Value::Array(items)) => items
             .iter()
-            .map(|item| (Step::Key(key_of(keys, item)), (place.item(), item)))
+            .map(|item| (Step::Key(key_of(keys, item)), item))
             .collect(),
-        (Layout::Set, Value::Array(items)) => items
-            .iter()
-            .map(|item| (Step::item(item), (place.item(), item)))
-            .collect(),
+        (Layout::Set, Value::Array(items)) => items.iter().map(|item| (Step::item(item), item)).collect(),
         _ => return None,
     })
 }
 
 fn entries(place: Place<'_>, old: &Value, new: &Value) -> Difference {
-    let same_shape = old.is_object() == new.is_object() && old.is_array() == new.is_array();
-    let (Some(former), Some(latter), true) = (parts(place, old), parts(place, new), same_shape) else {
+    let layouts = (Layout::of(place, old), Layout::of(place, new));
+    if let (Value::Object(old), Value::Object(new), (Layout::Members, Layout::Members)) = (old, new, layouts)
+    {
+        return members(place, old, new);
+    }
+    let (Some(former), Some(latter)) = (items(place, old), items(place, new)) else {
         return Difference {
             modified: Fields::leaf(),
             ..Difference::default()
         };
     };
     let mut difference = Difference::default();
-    for (step, (place, old)) in &former {
-        let new = latter.get(step).map(|(_, new)| *new);
-        difference.adopt(step, between(*place, Some(old), new));
+    for (step, old) in &former {
+        difference.adopt(step, between(place.item(), Some(old), latter.get(step).copied()));
     }
-    for (step, (place, new)) in &latter {
-        if !former.contains_key(step) {
-            difference.adopt(step, between(*place, None, Some(new)));
+    for (step, new) in latter.iter().filter(|(step, _)| !former.contains_key(*step)) {
+        difference.adopt(step, between(place.item(), None, Some(new)));
+    }
+    difference
+}
+
+/// Steps are made for members that differ only: most do not.
+fn members(place: Place<'_>, old: &Map<String, Value>, new: &Map<String, Value>) -> Difference {
+    let mut difference = Difference::default();
+    let names = old
+        .keys()
+        .chain(new.keys().filter(|name| !old.contains_key(*name)));
+    for name in names.filter(|name| !place.is_record(name)) {
+        let (old, new) = (old.get(name), new.get(name));
+        if old != new {
+            let below = between(place.member(name), old, new);
+            difference.adopt(&Step::Field(name.clone()), below);
         }
     }
     difference

@@ -1,6 +1,7 @@
 //! Sets of fields, as trees, and their `FieldsV1` form.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
@@ -151,20 +152,26 @@ impl Fields {
         }
     }
 
-    pub(super) fn union(&self, other: &Self) -> Self {
-        let mut both = self.clone();
-        both.owned |= other.owned;
-        for (step, fields) in &other.children {
-            let merged = both
-                .children
-                .get(step)
-                .map_or_else(|| fields.clone(), |own| own.union(fields));
-            both.children.insert(step.clone(), merged);
+    pub(super) fn union(mut self, other: Self) -> Self {
+        self.owned |= other.owned;
+        for (step, fields) in other.children {
+            match self.children.entry(step) {
+                Entry::Vacant(place) => {
+                    place.insert(fields);
+                }
+                Entry::Occupied(mut own) => {
+                    let merged = std::mem::take(own.get_mut()).union(fields);
+                    own.insert(merged);
+                }
+            }
         }
-        both
+        self
     }
 
-    pub(super) fn difference(&self, other: &Self) -> Self {
+    pub(super) fn difference(self, other: &Self) -> Self {
+        if other.is_empty() {
+            return self;
+        }
         self.combine(other, |own, others| own && !others, true)
     }
 
@@ -216,6 +223,19 @@ impl Fields {
             object.insert(step.encode(), fields.encode());
         }
         Value::Object(object)
+    }
+
+    /// Whether a `fieldsV1` value has one of these fields.
+    pub(super) fn touches(&self, stored: &Value) -> bool {
+        let Value::Object(stored) = stored else {
+            return false;
+        };
+        let is_owned = stored.is_empty() || stored.contains_key(".");
+        self.owned && is_owned
+            || self.children.iter().any(|(step, fields)| {
+                let stored = stored.get(&step.encode());
+                stored.is_some_and(|stored| fields.touches(stored))
+            })
     }
 
     /// Reads a `fieldsV1` value; what is not understood is left out.

@@ -23,6 +23,11 @@ impl<'a> Place<'a> {
     pub(super) fn item(self) -> Self {
         self
     }
+
+    /// Whether a member of this place is the record of the owners itself, which nobody owns.
+    pub(super) fn is_record(self, member: &str) -> bool {
+        self == Self::ROOT.member("metadata") && member == "managedFields"
+    }
 }
 
 /// How the entries of a value are told apart.

@@ -26,7 +26,7 @@ use self::compare::Difference;
 use self::fields::Fields;
 use self::layout::Place;
 pub use self::record::Operation;
-use self::record::{Entry, Record};
+use self::record::{Record, Writer};
 
 /// A field that another manager set to another value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub fn apply_subresource(
     now: Timestamp,
 ) -> Result<Value, ApplyConflict> {
     let mut record = Record::read(live.unwrap_or(&Value::Null));
-    let own = Entry::new(manager, Operation::Apply, applied, subresource, now);
+    let own = Writer::new(manager, Operation::Apply, applied, subresource, now);
     let wanted = Fields::of(applied).without_identity();
     let former = record.fields_of(&own);
 
@@ -128,7 +128,7 @@ pub fn apply_subresource(
         .difference(&wanted.with_parents())
         .difference(&record.fields_of_others(&own).with_parents());
     merge::remove(&mut merged, &dropped);
-    record.set(own, wanted);
+    record.set(own, &wanted);
     record.write(&mut merged);
     Ok(merged)
 }
@@ -143,26 +143,22 @@ pub fn track(
     subresource: &str,
     now: Timestamp,
 ) {
-    let sent = new["metadata"].get("managedFields").is_some_and(Value::is_array);
-    let mut record = if sent {
-        Record::read(new)
-    } else {
-        Record::read(old.unwrap_or(&Value::Null))
-    };
-    let own = Entry::new(manager, operation, new, subresource, now);
+    let mut record = Record::take(new).unwrap_or_else(|| Record::read(old.unwrap_or(&Value::Null)));
+    let own = Writer::new(manager, operation, new, subresource, now);
     let Difference {
         added,
         modified,
         removed,
     } = compare::compare(old.unwrap_or(&Value::Null), new);
     let (set, removed) = (
-        added.union(&modified).without_identity(),
+        added.union(modified).without_identity(),
         removed.without_identity(),
     );
     if !set.is_empty() || !removed.is_empty() {
-        record.take_from_others(&own, &set.union(&removed));
-        let kept = record.fields_of(&own).difference(&removed).union(&set);
-        record.set(own, kept);
+        record.take_from_others(&own, &set);
+        record.take_from_others(&own, &removed);
+        let kept = record.fields_of(&own).difference(&removed).union(set);
+        record.set(own, &kept);
     }
     record.write(new);
 }

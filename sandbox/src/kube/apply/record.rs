@@ -24,9 +24,9 @@ impl Operation {
     }
 }
 
-/// Who wrote, how and when.
+/// Who writes, how and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct Writer {
     manager: String,
     operation: Operation,
     version: String,
@@ -34,7 +34,7 @@ pub(super) struct Entry {
     time: String,
 }
 
-impl Entry {
+impl Writer {
     pub(super) fn new(
         manager: &str,
         operation: Operation,
@@ -51,42 +51,15 @@ impl Entry {
         }
     }
 
-    fn read(value: &Value) -> Self {
-        let text = |field: &str| value[field].as_str().unwrap_or_default().to_owned();
-        Self {
-            manager: text("manager"),
-            operation: if value["operation"] == "Apply" {
-                Operation::Apply
-            } else {
-                Operation::Update
-            },
-            version: text("apiVersion"),
-            subresource: text("subresource"),
-            time: text("time"),
-        }
+    /// Whether an entry is this writer's, whenever it wrote.
+    fn wrote(&self, entry: &Value) -> bool {
+        text(entry, "manager") == self.manager
+            && operation(entry) == self.operation
+            && text(entry, "subresource") == self.subresource
+            && text(entry, "apiVersion") == self.version
     }
 
-    /// The same writer, whenever it wrote.
-    fn is(&self, other: &Self) -> bool {
-        self.manager == other.manager
-            && self.operation == other.operation
-            && self.subresource == other.subresource
-            && self.version == other.version
-    }
-
-    /// What the text of a conflict says beside the manager.
-    fn how(&self) -> String {
-        let mut how = String::new();
-        if !self.subresource.is_empty() {
-            how = format!(" with subresource \"{}\"", self.subresource);
-        }
-        if self.operation == Operation::Update {
-            how.push_str(&format!(" using {}", self.version));
-        }
-        how
-    }
-
-    fn write(&self, fields: &Fields) -> Value {
+    fn entry(self, fields: &Fields) -> Value {
         let mut entry = json!({
             "manager": self.manager,
             "operation": self.operation.name(),
@@ -96,62 +69,85 @@ impl Entry {
             "fieldsV1": fields.encode(),
         });
         if !self.subresource.is_empty() {
-            entry["subresource"] = Value::from(self.subresource.clone());
+            entry["subresource"] = Value::from(self.subresource);
         }
         entry
     }
 }
 
-/// All entries of an object.
+fn text<'a>(entry: &'a Value, field: &str) -> &'a str {
+    entry.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn operation(entry: &Value) -> Operation {
+    match text(entry, "operation") {
+        "Apply" => Operation::Apply,
+        _ => Operation::Update,
+    }
+}
+
+/// What the text of a conflict says beside the manager.
+fn how(entry: &Value) -> String {
+    let (subresource, version) = (text(entry, "subresource"), text(entry, "apiVersion"));
+    let mut how = String::new();
+    if !subresource.is_empty() {
+        how = format!(" with subresource \"{subresource}\"");
+    }
+    if operation(entry) == Operation::Update {
+        how.push_str(&format!(" using {version}"));
+    }
+    how
+}
+
+/// All entries of an object, as they lie in it: most writes concern one of them, the others are never decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Record {
-    entries: Vec<(Entry, Fields)>,
+    entries: Vec<Value>,
 }
 
 impl Record {
     pub(super) fn read(object: &Value) -> Self {
-        let listed = object["metadata"]["managedFields"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let read = listed
-            .iter()
-            .map(|value| (Entry::read(value), Fields::decode(&value["fieldsV1"])));
-        Self {
-            entries: read.filter(|(entry, _)| !entry.manager.is_empty()).collect(),
+        let listed = object["metadata"]["managedFields"].as_array();
+        Self::of(listed.cloned().unwrap_or_default())
+    }
+
+    /// Takes the record out of an object that has one.
+    pub(super) fn take(object: &mut Value) -> Option<Self> {
+        match object.get_mut("metadata")?.get_mut("managedFields")?.take() {
+            Value::Array(entries) => Some(Self::of(entries)),
+            _ => None,
         }
     }
 
-    pub(super) fn fields_of(&self, own: &Entry) -> Fields {
-        self.entries
-            .iter()
-            .find(|(entry, _)| entry.is(own))
-            .map(|(_, fields)| fields.clone())
-            .unwrap_or_default()
+    fn of(mut entries: Vec<Value>) -> Self {
+        entries.retain(|entry| !text(entry, "manager").is_empty());
+        Self { entries }
     }
 
-    pub(super) fn fields_of_others(&self, own: &Entry) -> Fields {
-        let others = self.entries.iter().filter(|(entry, _)| !entry.is(own));
-        others.fold(Fields::default(), |all, (_, fields)| all.union(fields))
+    pub(super) fn fields_of(&self, own: &Writer) -> Fields {
+        let entry = self.entries.iter().find(|entry| own.wrote(entry));
+        entry.map(fields).unwrap_or_default()
+    }
+
+    pub(super) fn fields_of_others(&self, own: &Writer) -> Fields {
+        let others = self.entries.iter().filter(|entry| !own.wrote(entry));
+        others.fold(Fields::default(), |all, entry| all.union(fields(entry)))
     }
 
     /// Fields of others among those that `own` changes.
-    pub(super) fn conflicts(&self, own: &Entry, changed: &Fields) -> Vec<Conflict> {
+    pub(super) fn conflicts(&self, own: &Writer, changed: &Fields) -> Vec<Conflict> {
         let mut conflicts: Vec<Conflict> = self
             .entries
             .iter()
-            .filter(|(entry, _)| entry.manager != own.manager || entry.operation == Operation::Update)
-            .filter(|(entry, _)| !entry.is(own))
-            .flat_map(|(entry, fields)| {
-                fields
-                    .intersection(changed)
-                    .paths()
-                    .into_iter()
-                    .map(|field| Conflict {
-                        manager: entry.manager.clone(),
-                        how: entry.how(),
-                        field,
-                    })
+            .filter(|entry| text(entry, "manager") != own.manager || operation(entry) == Operation::Update)
+            .filter(|entry| !own.wrote(entry))
+            .flat_map(|entry| {
+                let paths = fields(entry).intersection(changed).paths();
+                paths.into_iter().map(|field| Conflict {
+                    manager: text(entry, "manager").to_owned(),
+                    how: how(entry),
+                    field,
+                })
             })
             .collect();
         conflicts.sort_by(|left, right| (&left.manager, &left.field).cmp(&(&right.manager, &right.field)));
@@ -159,50 +155,54 @@ impl Record {
     }
 
     /// What `own` changed belongs to no one else any more.
-    pub(super) fn take_from_others(&mut self, own: &Entry, changed: &Fields) {
-        for (entry, fields) in &mut self.entries {
-            if !entry.is(own) {
-                *fields = fields.difference(changed);
+    pub(super) fn take_from_others(&mut self, own: &Writer, changed: &Fields) {
+        self.entries.retain_mut(|entry| {
+            if own.wrote(entry) || !changed.touches(&entry["fieldsV1"]) {
+                return true;
             }
-        }
-        self.entries.retain(|(_, fields)| !fields.is_empty());
+            let left = fields(entry).difference(changed);
+            entry["fieldsV1"] = left.encode();
+            !left.is_empty()
+        });
     }
 
     /// Gives `own` these fields. The time moves only when they differ.
-    pub(super) fn set(&mut self, own: Entry, fields: Fields) {
-        if let Some(place) = self.entries.iter().position(|(entry, _)| entry.is(&own)) {
-            if self.entries[place].1 == fields {
+    pub(super) fn set(&mut self, own: Writer, wanted: &Fields) {
+        if let Some(place) = self.entries.iter().position(|entry| own.wrote(entry)) {
+            if fields(&self.entries[place]) == *wanted {
                 return;
             }
             self.entries.remove(place);
         }
-        if !fields.is_empty() {
-            self.entries.push((own, fields));
+        if !wanted.is_empty() {
+            self.entries.push(own.entry(wanted));
         }
     }
 
     /// Puts the entries into the object: applies first, then by time and name.
     pub(super) fn write(mut self, object: &mut Value) {
-        self.entries.sort_by(|(left, _), (right, _)| {
-            (left.operation, &left.time, &left.manager, &left.subresource).cmp(&(
-                right.operation,
-                &right.time,
-                &right.manager,
-                &right.subresource,
-            ))
-        });
-        let entries: Vec<Value> = self
-            .entries
-            .iter()
-            .map(|(entry, fields)| entry.write(fields))
-            .collect();
+        self.entries.sort_by(|left, right| order(left).cmp(&order(right)));
         let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
             return;
         };
-        if entries.is_empty() {
+        if self.entries.is_empty() {
             metadata.remove("managedFields");
         } else {
-            metadata.insert("managedFields".to_owned(), Value::Array(entries));
+            metadata.insert("managedFields".to_owned(), Value::Array(self.entries));
         }
     }
+}
+
+fn fields(entry: &Value) -> Fields {
+    Fields::decode(&entry["fieldsV1"])
+}
+
+fn order(entry: &Value) -> (Operation, &str, &str, &str) {
+    let text = |field| text(entry, field);
+    (
+        operation(entry),
+        text("time"),
+        text("manager"),
+        text("subresource"),
+    )
 }

@@ -194,13 +194,13 @@ fn number(checks: &Checks, path: &str, value: &Value, errors: &mut Vec<FieldErro
 
 fn text(checks: &Checks, path: &str, content: &str, errors: &mut Vec<FieldError>) {
     let length = content.chars().count() as u64;
-    let value = Value::from(content);
+    let value = || Value::from(content);
     if let Some(limit) = checks.max_length.filter(|limit| length > *limit) {
         errors.push(FieldError::too_long(named(path), limit));
     }
     if let Some(limit) = checks.min_length.filter(|limit| length < *limit) {
         let detail = format!("{path} in body should be at least {limit} chars long");
-        errors.push(FieldError::invalid(named(path), &value, &detail));
+        errors.push(FieldError::invalid(named(path), &value(), &detail));
     }
     if let Some(pattern) = checks
         .pattern
@@ -208,7 +208,7 @@ fn text(checks: &Checks, path: &str, content: &str, errors: &mut Vec<FieldError>
         .filter(|pattern| !pattern.is_match(content))
     {
         let detail = format!("{path} in body should match '{pattern}'");
-        errors.push(FieldError::invalid(named(path), &value, &detail));
+        errors.push(FieldError::invalid(named(path), &value(), &detail));
     }
 }
 
@@ -233,14 +233,9 @@ fn object(schema: &Node, path: &str, new: &Value, old: Option<&Value>, errors: &
         embedded(path, new, errors);
     }
     for (name, child) in members {
-        if let Some(member) = schema.member(name) {
-            value(
-                member,
-                &join(path, name),
-                child,
-                schema.former_member(old, name),
-                errors,
-            );
+        let former = schema.former_member(old, name);
+        if let Some(member) = schema.member(name).filter(|_| former != Some(child)) {
+            value(member, &join(path, name), child, former, errors);
         }
     }
 }

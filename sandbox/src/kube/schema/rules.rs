@@ -208,7 +208,7 @@ impl Environment {
         match site.new {
             Value::Object(members) => {
                 for (name, child) in members {
-                    if let Some(schema) = site.schema.member(name) {
+                    if let Some(schema) = site.schema.member(name).filter(|schema| schema.has_rules) {
                         let path = match &site.schema.additional {
                             Additional::None => format!("{}.{name}", site.path),
                             Additional::Any | Additional::Schema(_) => format!("{}[{name}]", site.path),
@@ -248,7 +248,13 @@ impl Environment {
     }
 
     fn rules(&self, site: Site<'_>, errors: &mut Vec<FieldError>) {
-        if site.schema.rules.is_empty() {
+        let old = site.old.filter(|old| !old.is_null());
+        let is_due = |rule: &&Rule| match rule.transition {
+            true => old.is_some() || rule.optional_old,
+            false => site.old != Some(site.new),
+        };
+        let mut due = site.schema.rules.iter().filter(is_due).peekable();
+        if due.peek().is_none() {
             return;
         }
         let convert = |value| {
@@ -258,18 +264,8 @@ impl Environment {
                 value::convert(Some(site.schema), value)
             }
         };
-        let old = site.old.filter(|old| !old.is_null());
-        let unchanged = site.old == Some(site.new);
         let (new_value, old_value) = (convert(site.new), old.map(convert));
-        for rule in &site.schema.rules {
-            let skipped = if rule.transition {
-                old.is_none() && !rule.optional_old
-            } else {
-                unchanged
-            };
-            if skipped {
-                continue;
-            }
+        for rule in due {
             let mut scope = self.context.new_inner_scope();
             scope.add_variable_from_value("self", new_value.clone());
             if let Some(former) = former(rule, old_value.as_ref()) {

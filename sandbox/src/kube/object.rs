@@ -1,10 +1,19 @@
 //! Stored objects and access to their metadata.
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+
+/// A longer draft is not kept.
+const LONGEST_DRAFT_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Where a text grows, so that it is allocated once, as long as it came out.
+    static DRAFT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// One stored state of an object. Never changes: a write stores another.
 #[derive(Debug)]
@@ -70,8 +79,14 @@ impl Object {
 
 /// JSON text of a value.
 pub(crate) fn serialise(value: &Value) -> Bytes {
-    // A `Value` has string keys and finite numbers only: serialising it cannot fail.
-    Bytes::from(serde_json::to_vec(value).unwrap_or_default())
+    DRAFT.with_borrow_mut(|draft| {
+        draft.clear();
+        // A `Value` has string keys and finite numbers only: serialising it cannot fail.
+        let _ = serde_json::to_writer(&mut *draft, value);
+        let text = Bytes::copy_from_slice(draft);
+        draft.shrink_to(LONGEST_DRAFT_BYTES);
+        text
+    })
 }
 
 /// The key of an object in its collection; keys order as those of the real server's storage do.

@@ -1,5 +1,6 @@
 //! `bench sandbox`: every function in this process, with the sandbox in it too, on real time. It shows what
-//! our own code costs, without an API server's, a network's or EC2's share.
+//! our own code costs, without an API server's, a network's or EC2's share. The functions have one thread, as in
+//! `slackwater`, and what stands for the cluster and its user has the other one.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,8 +15,9 @@ use runtime::args::Environment;
 use runtime::client::Connection;
 use slackwater::controller::{Assembly, ControllerCommand, Function, Outside, WhenLost};
 use tokio::sync::watch;
-use tower::util::BoxCloneSyncService;
+use tower::util::{BoxCloneSyncService, MapResponse};
 
+use crate::apart::{Apart, Thread, read_here};
 use crate::load::{Binder, Load, Timing};
 use crate::phase::Phase;
 use crate::reading::{Meter, Reading};
@@ -56,7 +58,10 @@ pub struct Args {
 /// When something does not come about.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
     let world = World::new()?;
-    let mut failure = start(&world, args.workers).await?;
+    let thread = Thread::start("functions")?;
+    let outside = outside(&world)?;
+    let (workers, scope) = (args.workers, world.scope.clone());
+    let mut failure = thread.run(start(outside, workers, scope)).await??;
     let phases = tokio::select! {
         biased;
         phases = measure(args, world) => phases?,
@@ -140,24 +145,24 @@ pub fn flags(workers: usize) -> Vec<String> {
     flags
 }
 
-/// Starts all functions, each under its own user name.
-async fn start(world: &World, workers: usize) -> anyhow::Result<watch::Receiver<Option<String>>> {
-    let line = std::iter::once("controller".to_owned()).chain(flags(workers));
-    let command = ControllerCommand::parse(line.map(OsString::from).collect())?;
-    let settings = command
-        .commands
-        .settings(&Environment::default(), WhenLost::CompeteAgain)?;
+/// The way to the cluster and to EC2, for each function under its own user name.
+fn outside(world: &World) -> anyhow::Result<Outside> {
+    let client = |user: &str| {
+        let service = MapResponse::new(world.api.service(user), read_here);
+        kube::Client::new(Apart::here(service), "default")
+    };
     let registries: BTreeMap<_, _> = Function::ALL.map(|function| (function, Registry::new())).into();
     let mut kubernetes = BTreeMap::new();
     for function in Function::ALL {
-        let client = kube::Client::new(world.api.service(function.name()), "default");
-        let clients = Connection::over(client, None).clients(function.name(), &registries[&function])?;
-        kubernetes.insert(function, clients);
+        let connection = Connection::over(client(function.name()), None);
+        kubernetes.insert(
+            function,
+            connection.clients(function.name(), &registries[&function])?,
+        );
     }
-    let shared = registries[&Function::Driver].clone();
-    let outside = Outside {
+    Ok(Outside {
         kubernetes,
-        watches: Some(kube::Client::new(world.api.service("watches"), "default")),
+        watches: Some(client("watches")),
         registries,
         ec2: Ec2Transport::InProcess(BoxCloneSyncService::new(world.ec2.clone())),
         channel: Box::new(Channel::in_process),
@@ -166,11 +171,25 @@ async fn start(world: &World, workers: usize) -> anyhow::Result<watch::Receiver<
         random: world.random.fork(),
         identity: "bench".to_owned(),
         namespace: "kube-system".to_owned(),
-    };
-    let working: Scope = world.scope.child();
+    })
+}
+
+/// Starts all functions on the thread that this runs on.
+async fn start(
+    outside: Outside,
+    workers: usize,
+    scope: Scope,
+) -> anyhow::Result<watch::Receiver<Option<String>>> {
+    let line = std::iter::once("controller".to_owned()).chain(flags(workers));
+    let command = ControllerCommand::parse(line.map(OsString::from).collect())?;
+    let settings = command
+        .commands
+        .settings(&Environment::default(), WhenLost::CompeteAgain)?;
+    let shared = outside.registries[&Function::Driver].clone();
+    let working = scope.child();
     let assembly = Assembly::new(settings, outside, &working, &shared).await?;
     let (failed, failure) = watch::channel(None);
-    world.scope.spawn(async move {
+    scope.spawn(async move {
         let _working = working;
         if let Err(error) = assembly.run().await {
             let _ = failed.send(Some(error.to_string()));

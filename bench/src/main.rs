@@ -7,6 +7,7 @@
 //! | `cluster` | sets of programs, ours and upstream's, side by side on a real kube-apiserver |
 //! | `memory` | memory and processor time of `slackwater controller` after many snapshots and expansions |
 
+mod apart;
 mod cluster;
 mod in_process;
 mod load;
@@ -46,7 +47,12 @@ enum What {
     Memory(memory::Args),
 }
 
-#[tokio::main]
+/// That of the measured program.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     match Args::parse().what {
         What::Start(args) => start::run(&args).await,

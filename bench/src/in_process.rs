@@ -1,6 +1,6 @@
 //! `bench sandbox`: every function in this process, with the sandbox in it too, on real time. It shows what
 //! our own code costs, without an API server's, a network's or EC2's share. The functions have one thread, as in
-//! `slackwater`, and what stands for the cluster and its user has the other one.
+//! `slackwater`, and with them EC2; what stands for the cluster and its user has the other one.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Less processor time than with the system's allocator, for a megabyte: see `docs/performance.md`.
+/// Less processor time than with the system's allocator, for no more memory: see `docs/performance.md`.
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

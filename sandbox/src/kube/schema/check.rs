@@ -233,8 +233,8 @@ fn object(schema: &Node, path: &str, new: &Value, old: Option<&Value>, errors: &
         embedded(path, new, errors);
     }
     for (name, child) in members {
-        let former = schema.former_member(old, name);
-        if let Some(member) = schema.member(name).filter(|_| former != Some(child)) {
+        if let Some(member) = schema.member(name) {
+            let former = schema.former_member(old, name);
             value(member, &join(path, name), child, former, errors);
         }
     }

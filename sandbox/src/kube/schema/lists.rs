@@ -17,14 +17,13 @@ fn walk(schema: &Node, path: &str, new: &Value, old: Option<&Value>, errors: &mu
     match new {
         Value::Object(object) => {
             for (name, child) in object {
-                let former = schema.former_member(old, name);
-                if let Some(member) = schema.member(name).filter(|_| former != Some(child)) {
+                if let Some(member) = schema.member(name) {
                     let path = match (path.is_empty(), schema.is_key(name)) {
                         (true, _) => name.clone(),
                         (false, true) => format!("{path}[{name}]"),
                         (false, false) => format!("{path}.{name}"),
                     };
-                    walk(member, &path, child, former, errors);
+                    walk(member, &path, child, schema.former_member(old, name), errors);
                 }
             }
         }

@@ -208,7 +208,7 @@ impl Environment {
         match site.new {
             Value::Object(members) => {
                 for (name, child) in members {
-                    if let Some(schema) = site.schema.member(name).filter(|schema| schema.has_rules) {
+                    if let Some(schema) = site.schema.member(name) {
                         let path = match &site.schema.additional {
                             Additional::None => format!("{}.{name}", site.path),
                             Additional::Any | Additional::Schema(_) => format!("{}[{name}]", site.path),

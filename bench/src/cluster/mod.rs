@@ -5,7 +5,7 @@ mod audit;
 pub mod ec2;
 mod plane;
 mod program;
-mod programs;
+pub mod programs;
 mod table;
 
 use std::collections::BTreeMap;
@@ -141,8 +141,8 @@ async fn measure(args: &Args, set: &Set, number: usize) -> anyhow::Result<Figure
     };
     let volumes = ec2.volumes(count).await?;
     let around = Surroundings {
-        plane: &plane,
-        ec2: &ec2,
+        kubeconfig: &|user| plane.kubeconfig(user),
+        ec2: &ec2.url,
         folder: &folder,
         workers: args.workers,
         qps: args.qps,

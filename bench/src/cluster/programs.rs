@@ -6,8 +6,6 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 
-use super::ec2::Ec2Process;
-use super::plane::Plane;
 use super::program::{Program, free_port};
 
 /// The programs of upstream that do what is measured.
@@ -82,10 +80,10 @@ impl FromStr for Set {
 
 /// What the programs are given.
 pub struct Surroundings<'a> {
-    /// The API server.
-    pub plane: &'a Plane,
-    /// EC2.
-    pub ec2: &'a Ec2Process,
+    /// The kubeconfig of a user of the API server.
+    pub kubeconfig: &'a dyn Fn(&str) -> PathBuf,
+    /// URL of EC2.
+    pub ec2: &'a str,
     /// Where the socket and the logs go.
     pub folder: &'a Path,
     /// Objects that each controller works on at the same time.
@@ -200,12 +198,12 @@ fn kubeconfig_of(around: &Surroundings<'_>, name: &str) -> String {
 }
 
 fn kubeconfig(around: &Surroundings<'_>, user: &str) -> String {
-    format!("--kubeconfig={}", around.plane.kubeconfig(user).display())
+    format!("--kubeconfig={}", (around.kubeconfig)(user).display())
 }
 
 fn environment<'a>(around: &Surroundings<'a>) -> [(&'static str, &'a str); 5] {
     [
-        ("AWS_EC2_ENDPOINT", around.ec2.url.as_str()),
+        ("AWS_EC2_ENDPOINT", around.ec2),
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "sandbox"),
         ("AWS_SECRET_ACCESS_KEY", "sandbox"),

@@ -3,10 +3,13 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
 use kube::Resource;
 
 use super::version::Version;
-use crate::objects::{Claim, ObjectKey, Volume};
+use crate::objects::{
+    Claim, ObjectKey, Volume, packed_content, packed_snapshot, unpacked_content, unpacked_snapshot,
+};
 
 /// A namespace and a name in the order of [`ObjectKey`], in half the room.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,9 +54,9 @@ pub(super) struct Packing<K> {
 }
 
 impl<K: 'static> Packing<K> {
-    /// That of this kind; `None` for kinds of which there are few, or that are read often.
+    /// That of this kind; `None` for kinds of which there are few.
     pub(super) fn of_kind() -> Option<Self> {
-        let known: [Box<dyn Any>; 2] = [
+        let known: [Box<dyn Any>; 4] = [
             Box::new(Packing::<Claim> {
                 pack: Claim::packed,
                 unpack: Claim::unpacked,
@@ -63,6 +66,16 @@ impl<K: 'static> Packing<K> {
                 pack: Volume::packed,
                 unpack: Volume::unpacked,
                 equal: Volume::eq,
+            }),
+            Box::new(Packing {
+                pack: packed_snapshot,
+                unpack: unpacked_snapshot,
+                equal: VolumeSnapshot::eq,
+            }),
+            Box::new(Packing {
+                pack: packed_content,
+                unpack: unpacked_content,
+                equal: VolumeSnapshotContent::eq,
             }),
         ];
         let mut known = known.into_iter();

@@ -3,14 +3,15 @@
 //! The form lives in memory only and changes with this code. Numbers are LEB128; texts that are in most clusters
 //! are one byte each, as are absent ones; UIDs are sixteen.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{ObjectKey, Quantity};
 
 /// Texts that are one byte; at most 63.
-const WORDS: [&str; 27] = [
+const WORDS: [&str; 36] = [
     "kubernetes.io/pvc-protection",
     "kubernetes.io/pv-protection",
     "snapshot.storage.kubernetes.io/pvc-as-source-protection",
@@ -38,6 +39,15 @@ const WORDS: [&str; 27] = [
     "PersistentVolumeClaim",
     "linux",
     "",
+    "snapshot.storage.kubernetes.io/volumesnapshot-as-source-protection",
+    "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection",
+    "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection",
+    "snapshot.storage.k8s.io/v1",
+    "Filesystem",
+    "Block",
+    "1Gi",
+    "10Gi",
+    "100Gi",
 ];
 
 /// Writes.
@@ -132,12 +142,42 @@ impl Pen {
         }
         let text = |pen: &mut Self, text: &String| pen.text(Some(text));
         self.list(metadata.finalizers.as_deref(), text);
+        self.time(metadata.creation_timestamp.as_ref());
+        self.count(metadata.generation);
         let rest = ObjectMeta {
-            deletion_timestamp: metadata.deletion_timestamp.clone(),
+            annotations: metadata.annotations.clone(),
             deletion_grace_period_seconds: metadata.deletion_grace_period_seconds,
+            deletion_timestamp: metadata.deletion_timestamp.clone(),
+            generate_name: metadata.generate_name.clone(),
+            labels: metadata.labels.clone(),
+            owner_references: metadata.owner_references.clone(),
             ..ObjectMeta::default()
         };
         self.json(Some(&rest).filter(|rest| **rest != ObjectMeta::default()));
+    }
+
+    /// Nothing is 0. Numbers are seldom negative, and one that is -1 does not come back.
+    pub(super) fn count(&mut self, count: Option<i64>) {
+        let count = count.map(|count| u64::from_le_bytes(count.to_le_bytes()));
+        self.number(count.map_or(0, |count| count.wrapping_add(1)));
+    }
+
+    /// In whole seconds, as Kubernetes has them; another time does not come back.
+    pub(super) fn time(&mut self, time: Option<&Time>) {
+        self.count(time.map(|time| time.0.as_second()));
+    }
+
+    pub(super) fn flag(&mut self, flag: Option<bool>) {
+        self.byte(flag.map_or(0, |flag| 1 + u8::from(flag)));
+    }
+
+    /// A text that is usually this other one, which is known.
+    pub(super) fn usually(&mut self, text: Option<&str>, usual: Option<&str>) {
+        let is_usual = text.is_some() && text == usual;
+        self.byte(u8::from(is_usual));
+        if !is_usual {
+            self.text(text);
+        }
     }
 }
 
@@ -226,6 +266,7 @@ impl Reader<'_> {
             None => self.text()?,
         };
         let finalizers = self.list(|reader| reader.text()?)?;
+        let (creation_timestamp, generation) = (self.time()?, self.count()?);
         let rest: ObjectMeta = self.json()?.unwrap_or_default();
         Some(ObjectMeta {
             name: Some(key.name.clone()),
@@ -233,8 +274,33 @@ impl Reader<'_> {
             uid,
             resource_version,
             finalizers,
+            creation_timestamp,
+            generation,
             ..rest
         })
+    }
+
+    pub(super) fn count(&mut self) -> Option<Option<i64>> {
+        let count = self.number()?.checked_sub(1);
+        Some(count.map(|count| i64::from_le_bytes(count.to_le_bytes())))
+    }
+
+    pub(super) fn time(&mut self) -> Option<Option<Time>> {
+        let Some(seconds) = self.count()? else {
+            return Some(None);
+        };
+        Timestamp::from_second(seconds).ok().map(|time| Some(Time(time)))
+    }
+
+    pub(super) fn flag(&mut self) -> Option<Option<bool>> {
+        Some(self.byte()?.checked_sub(1).map(|flag| flag == 1))
+    }
+
+    pub(super) fn usually(&mut self, usual: Option<String>) -> Option<Option<String>> {
+        match self.byte()? {
+            0 => self.text(),
+            _ => Some(usual),
+        }
     }
 }
 

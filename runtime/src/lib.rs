@@ -40,6 +40,7 @@ pub mod every;
 pub mod http;
 pub mod leader;
 pub mod logging;
+mod managed_fields;
 pub mod metrics;
 pub mod objects;
 pub mod process;

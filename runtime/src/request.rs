@@ -14,6 +14,7 @@ use kube::core::Status;
 use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, unreadable};
+use crate::managed_fields::without_managed_fields;
 
 /// Longest wait for a whole answer: the API server's own limit for a request.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -48,8 +49,13 @@ pub(crate) async fn exchange(client: &Client, request: Request<Vec<u8>>) -> Resu
         })
 }
 
-/// Decodes an answer.
+/// Decodes an answer, but for `managedFields`.
 pub(crate) fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    decode_whole(&without_managed_fields(body))
+}
+
+/// Decodes all of an answer.
+pub(crate) fn decode_whole<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| ApiError::no_answer(&unreadable(&error)))
 }
 

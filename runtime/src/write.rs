@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use bytes::Bytes;
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Client, Resource};
@@ -12,7 +13,7 @@ use serde_json::Value;
 use crate::cache::{Selection, list_all};
 use crate::error::ApiError;
 use crate::objects::ObjectKey;
-use crate::request::{built, decode, exchange};
+use crate::request::{built, decode, decode_whole, exchange};
 
 /// Reads and writes objects of one kind. Cheap to clone.
 ///
@@ -76,7 +77,9 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Writer<K> {
     /// # Errors
     /// See [`Writer`].
     pub async fn get_raw(&self, key: &ObjectKey) -> Result<Value, ApiError> {
-        self.answer("get", key, Part::Main, get(key)).await
+        let raw = async { decode_whole(&self.exchange(key, get(key)).await?) };
+        raw.await
+            .map_err(|error: ApiError| error.during(operation::<K>("get", key, Part::Main)))
     }
 
     /// LIST in pages of 500, in the server's order. Objects that cannot be decoded are left out and logged.
@@ -264,13 +267,19 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Writer<K> {
         part: Part,
         build: impl FnOnce(Request) -> Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<T, ApiError> {
-        let answered = async {
-            let request = built(build(Request::new(K::url_path(&(), key.namespace()))))?;
-            decode(&exchange(&self.client, request).await?)
-        };
+        let answered = async { decode(&self.exchange(key, build).await?) };
         answered
             .await
             .map_err(|error: ApiError| error.during(operation::<K>(verb, key, part)))
+    }
+
+    async fn exchange(
+        &self,
+        key: &ObjectKey,
+        build: impl FnOnce(Request) -> Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Bytes, ApiError> {
+        let request = built(build(Request::new(K::url_path(&(), key.namespace()))))?;
+        exchange(&self.client, request).await
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::version::Version;
 use crate::error::{ApiError, unreadable};
+use crate::managed_fields::without_managed_fields;
 use crate::objects::ObjectKey;
 
 /// Annotation of the bookmark that ends the initial events of a streaming list.
@@ -102,6 +103,7 @@ impl Outline {
 
 /// Decodes one page of a list.
 pub(super) fn page<K: DeserializeOwned>(body: &[u8]) -> Result<Page<K>, ApiError> {
+    let body = &*without_managed_fields(body);
     if let Ok(page) = serde_json::from_slice::<WirePage<K>>(body) {
         return Ok(Page {
             objects: page.items.unwrap_or_default(),
@@ -132,6 +134,7 @@ pub(super) fn page<K: DeserializeOwned>(body: &[u8]) -> Result<Page<K>, ApiError
 
 /// Decodes one line of a watch. An error means that the stream itself is broken.
 pub(super) fn event<K: DeserializeOwned>(line: &[u8]) -> Result<Event<K>, ApiError> {
+    let line = &*without_managed_fields(line);
     let error = match serde_json::from_slice::<WireEvent<K>>(line) {
         Ok(WireEvent::Added(object) | WireEvent::Modified(object)) => return Ok(Event::Applied(object)),
         Ok(WireEvent::Deleted(object)) => return Ok(Event::Deleted(object)),

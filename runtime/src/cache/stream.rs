@@ -9,6 +9,7 @@ use kube::api::WatchParams;
 use kube::client::Body;
 use kube::core::Request;
 use kube::{Client, Resource};
+use memchr::memchr;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -97,9 +98,7 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Stream<K> {
     }
 
     fn line(&mut self) -> Option<Bytes> {
-        let found = self.buffer[self.searched..]
-            .iter()
-            .position(|byte| *byte == b'\n');
+        let found = memchr(b'\n', &self.buffer[self.searched..]);
         let Some(end) = found.map(|offset| self.searched + offset) else {
             self.searched = self.buffer.len();
             return None;

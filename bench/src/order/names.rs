@@ -32,7 +32,7 @@ fn without_numbers(name: &str, mark: &str, longest: usize) -> String {
     kept + rest
 }
 
-/// Whether a name is worth a line: those of the C library's start are not, nor what the linker made.
+/// Whether a name can be a line of the list.
 pub fn is_listed(name: &str) -> bool {
     !name.is_empty() && !name.contains(char::is_whitespace)
 }

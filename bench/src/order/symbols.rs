@@ -23,7 +23,7 @@ pub fn functions(program: &Path) -> anyhow::Result<BTreeMap<u64, String>> {
     }
     if functions.is_empty() {
         bail!(
-            "{} has no symbols; build it with CARGO_PROFILE_RELEASE_STRIP=none",
+            "{} has no symbols; build it with `cargo rustc --release -p slackwater -- -C strip=none`",
             program.display()
         );
     }

@@ -7,11 +7,11 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::bail;
+use base::Scope;
+use base::args::Environment;
 use csi::Channel;
 use ebs_driver::Ec2Transport;
 use prometheus::Registry;
-use runtime::Scope;
-use runtime::args::Environment;
 use runtime::client::Connection;
 use slackwater::controller::{Assembly, ControllerCommand, Function, Outside, WhenLost};
 use tokio::sync::watch;

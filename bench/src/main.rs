@@ -5,7 +5,6 @@
 //! | `start` | size of the binary, start time, memory of a quiet process |
 //! | `sandbox` | throughput and cost of our own code, all in this process |
 //! | `cluster` | sets of programs, ours and upstream's, side by side on a real kube-apiserver |
-//! | `order` | in which order the functions of `slackwater` are called, for the linker |
 //! | `memory` | memory and processor time of `slackwater controller` after many snapshots and expansions |
 
 mod apart;
@@ -13,7 +12,6 @@ mod cluster;
 mod in_process;
 mod load;
 mod memory;
-mod order;
 mod phase;
 mod process;
 mod reading;
@@ -47,11 +45,6 @@ enum What {
     Ec2,
     /// Memory and processor time of the controller after many snapshots and expansions
     Memory(memory::Args),
-    /// Records in which order the functions of `slackwater` are called, for the linker
-    Order(order::Args),
-    /// Runs a program and writes down which functions it calls, for `order`
-    #[command(hide = true)]
-    Trace(order::trace::Args),
 }
 
 /// That of the measured program.
@@ -67,8 +60,6 @@ async fn main() -> anyhow::Result<()> {
         What::Cluster(args) => cluster::run(&args).await,
         What::Ec2 => cluster::ec2::serve().await,
         What::Memory(args) => memory::run(&args).await,
-        What::Order(args) => order::run(&args).await,
-        What::Trace(args) => order::trace::run(&args),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use runtime::{Clock, Random, Scope};
+use base::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options};
 use sandbox::kube::{ApiServer, GroupResource};
 use tokio::net::TcpListener;

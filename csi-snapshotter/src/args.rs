@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
+use base::http::ReadyHandle;
 use csi::Address;
 use csi::address::InvalidAddress;
-use runtime::args::{
-    CommonArgs, CommonArgsError, CommonConfig, Environment, Gate, GoDuration, Stage, parse_bool,
-};
-use runtime::http::ReadyHandle;
+use runtime::args::{CommonArgs, CommonArgsError, CommonConfig};
 
-/// The command line of `slackwater csi-snapshotter`. Read it with [`runtime::args::parse`].
+/// The command line of `slackwater csi-snapshotter`. Read it with [`base::args::parse`].
 #[derive(Clone, Debug, clap::Parser)]
 #[command(
     name = "csi-snapshotter",
@@ -196,7 +195,7 @@ impl Args {
             resync_period: own.resync_period.0,
             workers: own.worker_threads,
             exit_on_connection_loss: own.exit_on_connection_loss,
-            termination_log: runtime::process::TERMINATION_LOG.into(),
+            termination_log: base::process::TERMINATION_LOG.into(),
             crds_remark: None,
         })
     }

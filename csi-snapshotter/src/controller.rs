@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base::{Clock, Outcome, Reconcile};
 use crds::v1::{VolumeSnapshotClass, VolumeSnapshotContent};
-use runtime::{ApiError, ApiErrorClass, Cache, Clock, EventType, ObjectKey, Outcome, Reconcile, Recorder};
+use runtime::{ApiError, ApiErrorClass, Cache, EventType, ObjectKey, Recorder};
 
 use crate::execute::{Done, Executor, reference};
 use crate::observe::{ClassLookup, Memory, Observed, Reply, SecretRead, Settings};

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use base::http::LeaderHealth;
+use base::{Backoff, Queue, QueueOptions, Scope};
 use crds::names;
 use crds::v1::{VolumeSnapshotClass, VolumeSnapshotContent};
 use csi::Channel;
 use kube::core::ApiResource;
 use runtime::crds::{Patience, WaitingGauge, wait_for_crds};
-use runtime::leader::LeaderHealth;
-use runtime::{Backoff, Cache, Context, ObjectKey, Queue, QueueOptions, Scope, Selection, Writer};
+use runtime::{Cache, Context, ObjectKey, Selection, Writer};
 use sidecar::{Driver as _, Error, Sidecar};
 
 use crate::args::Config;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base::{Random, Scope};
 use http::{Request, Response};
-use runtime::{Random, Scope};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::body::Body;
@@ -18,10 +18,9 @@ use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
 use crate::address::Address;
-use crate::answer;
 use crate::connection::Connection;
 use crate::metrics::{Measured, Metrics};
-use crate::v1;
+use crate::{answer, v1};
 
 /// What a failed call fails with before it becomes a status.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base::{Random, Scope};
 use http::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
-use runtime::{Random, Scope};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;

@@ -7,14 +7,14 @@ mod tests;
 
 use std::path::PathBuf;
 
+use base::args::{GoDuration, LogArgs, parse_bool};
 use clap::ArgAction::Set;
-use runtime::args::{GoDuration, LogArgs, parse_bool};
 
 pub use config::{ArgsError, Config};
 pub use node::{NodeOptions, Role};
 
 /// The command line of `aws-ebs-csi-driver`: the mode first, then flags. Read it with
-/// [`runtime::args::parse`].
+/// [`base::args::parse`].
 #[derive(Clone, Debug, clap::Parser)]
 #[command(
     name = "aws-ebs-csi-driver",

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use csi::panics::Panics;
 use csi::v1::controller_server::ControllerServer;
 use csi::v1::identity_server::IdentityServer;
 use prometheus::Registry;
-use runtime::{Clock, Random, Scope};
 use tokio::time::Instant;
 use tonic::service::Routes;
 

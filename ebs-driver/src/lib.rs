@@ -52,8 +52,8 @@ pub mod volume;
 pub mod waiting;
 mod waits;
 
+use base::{Clock, Random, Scope};
 use prometheus::Registry;
-use runtime::{Clock, Random, Scope};
 use thiserror::Error;
 
 pub use args::{Args, ArgsError, Config, NodeOptions, Role};

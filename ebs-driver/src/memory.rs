@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use runtime::Every;
+use base::Every;
 use tokio::time::Instant;
 
 use crate::ec2::types::Snapshot;

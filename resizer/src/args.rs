@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
 use csi::Address;
 use csi::address::InvalidAddress;
-use runtime::args::{
-    CommonArgs, CommonArgsError, CommonConfig, Environment, Gate, GoDuration, Stage, parse_bool,
-};
+use runtime::args::{CommonArgs, CommonArgsError, CommonConfig};
 
-/// The command line of `slackwater csi-resizer`. Read it with [`runtime::args::parse`].
+/// The command line of `slackwater csi-resizer`. Read it with [`base::args::parse`].
 #[derive(Clone, Debug, clap::Parser)]
 #[command(
     name = "csi-resizer",
@@ -163,7 +162,7 @@ impl Args {
             recover: common.gates.enabled(RECOVER),
             modify_demanded: modify_named && common.gates.enabled(ATTRIBUTES),
             exit_on_connection_loss: own.exit_on_connection_loss,
-            termination_log: runtime::process::TERMINATION_LOG.into(),
+            termination_log: base::process::TERMINATION_LOG.into(),
             common,
         })
     }

@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base::{Backoff, Clock, Outcome, Random, Reconcile};
 use runtime::cache::Cached;
 use runtime::objects::{Claim, Quantity, ResizeStatus, Volume};
-use runtime::{
-    ApiError, ApiErrorClass, Backoff, Cache, Clock, ObjectKey, Outcome, Random, Reconcile, Writer,
-};
+use runtime::{ApiError, ApiErrorClass, Cache, ObjectKey, Writer};
 
 use crate::execute::{Done, Executor, Refused};
 use crate::observe::{Attempt, Hold, Memory, Observed, SecretRead, Settings};

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use base::http::LeaderHealth;
+use base::{Backoff, Queue, QueueOptions, Scope};
 use csi::Channel;
-use runtime::leader::LeaderHealth;
 use runtime::objects::{Claim, Volume};
-use runtime::{Backoff, Cache, Context, ObjectKey, Queue, QueueOptions, Scope, Selection, Writer};
+use runtime::{Cache, Context, ObjectKey, Selection, Writer};
 use sidecar::{Driver as _, Error, Sidecar};
 
 use crate::args::Config;

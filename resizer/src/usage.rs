@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base::{Clock, Queue, Random, Scope};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kube::core::ObjectMeta;
 use prometheus::Registry;
 use runtime::access::{Permission, may};
 use runtime::objects::Claim;
-use runtime::{Cache, Clock, ObjectKey, Queue, Random, Scope, Selection, Subscription, Watches};
+use runtime::{Cache, ObjectKey, Selection, Subscription, Watches};
 use serde::Deserialize;
 
 use crate::observe::Usage;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use base::Random;
 use kube::api::PostParams;
 use kube::core::Request;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::Random;
 use crate::client::explain;
 
 const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";

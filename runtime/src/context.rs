@@ -1,9 +1,10 @@
 //! What a mode is given.
 
+use base::{Clock, Random, Scope};
 use kube::Client;
 use prometheus::Registry;
 
-use crate::{Clock, Random, Scope, Watches};
+use crate::Watches;
 
 /// Everything that the `run` of a function needs from outside. Cloning is cheap; clones share everything.
 ///

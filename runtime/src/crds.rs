@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use base::http::ReadyHandle;
+use base::metrics::register;
 use kube::api::ListParams;
 use kube::core::{ApiResource, Request};
 use prometheus::{IntGaugeVec, Opts, Registry};
@@ -10,8 +12,6 @@ use serde::de::IgnoredAny;
 use tokio::time::Instant;
 
 use crate::client::explain;
-use crate::http::ReadyHandle;
-use crate::metrics::register;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// While waiting for ever; new definitions are noticed within this time.

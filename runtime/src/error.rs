@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use base::error::chain;
 use kube::core::Status;
 
 /// Longest message kept of an answer, in characters: a proxy may answer a whole page.
@@ -214,20 +215,6 @@ pub(crate) fn unreadable(error: &serde_json::Error) -> String {
         error.line(),
         error.column()
     )
-}
-
-/// The texts of an error and its causes, each once.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        next = cause.source();
-    }
-    text
 }
 
 fn one_line(text: &str) -> String {

@@ -63,7 +63,7 @@ pub(crate) fn decode_whole<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiErr
 pub(crate) fn built(
     request: Result<Request<Vec<u8>>, kube::core::request::Error>,
 ) -> Result<Request<Vec<u8>>, ApiError> {
-    request.map_err(|error| ApiError::bad_request(&crate::error::chain(&error)))
+    request.map_err(|error| ApiError::bad_request(&base::error::chain(&error)))
 }
 
 /// `Retry-After` in seconds; the form with a date is not used by API servers.

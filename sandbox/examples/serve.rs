@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::net::Ipv4Addr;
 
-use runtime::{Clock, Random, Scope};
+use base::{Clock, Random, Scope};
 use sandbox::kube::{ApiServer, GroupResource};
 use tokio::net::TcpListener;
 

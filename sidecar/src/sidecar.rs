@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base::Scope;
+use base::http::LeaderHealth;
 use csi::{Channel, Metrics, State};
 use runtime::args::{CommonConfig, LeaderElectionArgs};
-use runtime::leader::{ElectionOptions, Ended, LeaderElector, LeaderHealth};
-use runtime::{Context, Recorder, Scope};
+use runtime::leader::{ElectionOptions, Ended, LeaderElector};
+use runtime::{Context, Recorder};
 
 use crate::driver::{PAUSE, meet};
 use crate::{Driver, Error};
@@ -215,7 +217,7 @@ impl<D: Driver> Sidecar<D> {
     fn connection_lost(&self) -> Error {
         let error = Error::ConnectionLost;
         let path = &self.options.termination_log;
-        if let Err(error) = runtime::process::write_termination_log(path, &error.to_string()) {
+        if let Err(error) = base::process::write_termination_log(path, &error.to_string()) {
             tracing::warn!(%error, "cannot write the termination log");
         }
         error

@@ -120,7 +120,7 @@ impl Invocation {
                 exit_code: 0,
             }),
             (None, "--version" | "-version") => {
-                let text = runtime::args::version_line("slackwater", crate::VERSION);
+                let text = base::args::version_line("slackwater", crate::VERSION);
                 Err(NoMode { text, exit_code: 0 })
             }
             (None, unknown) => {

@@ -5,13 +5,13 @@ use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
 
-use runtime::Clock;
-use runtime::args::{LogArgs, ProcessArgs, version_line};
+use base::Clock;
+
+use base::args::{LogArgs, ProcessArgs, version_line};
 
 use crate::controller::{self, ArgsError, Commands, ControllerCommand, WhenLost};
-use crate::driver;
 use crate::mode::{Invocation, Mode};
-use crate::quickstart;
+use crate::{driver, quickstart};
 
 /// Runs the process.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -23,10 +23,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     match invocation.mode {
         Mode::Crds => print_definitions(),
-        Mode::Quickstart => parsed(
-            runtime::args::parse::<quickstart::Args>(invocation.args),
-            |args| end(block_on(quickstart::run(&args))),
-        ),
+        Mode::Quickstart => parsed(base::args::parse::<quickstart::Args>(invocation.args), |args| {
+            end(block_on(quickstart::run(&args)))
+        }),
         Mode::Controller => match ControllerCommand::parse(invocation.args) {
             Ok(command) => {
                 let (process, log) = (command.args.process.clone(), command.args.log.clone());
@@ -40,7 +39,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(error) => refuse(&error),
         },
         Mode::SnapshotController => parsed(
-            runtime::args::parse::<snapshot_controller::Args>(invocation.args),
+            base::args::parse::<snapshot_controller::Args>(invocation.args),
             |args| {
                 let (process, log) = (args.common.process.clone(), args.common.log.clone());
                 let commands = Commands {
@@ -51,7 +50,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             },
         ),
         Mode::CsiSnapshotter => parsed(
-            runtime::args::parse::<csi_snapshotter::Args>(invocation.args),
+            base::args::parse::<csi_snapshotter::Args>(invocation.args),
             |args| {
                 let (process, log) = (args.common.process.clone(), args.common.log.clone());
                 let commands = Commands {
@@ -61,7 +60,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 started(invocation.mode, &process, &log, alone(commands))
             },
         ),
-        Mode::CsiResizer => parsed(runtime::args::parse::<resizer::Args>(invocation.args), |args| {
+        Mode::CsiResizer => parsed(base::args::parse::<resizer::Args>(invocation.args), |args| {
             let (process, log) = (args.common.process.clone(), args.common.log.clone());
             let commands = Commands {
                 csi_resizer: Some(args),
@@ -70,7 +69,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             started(invocation.mode, &process, &log, alone(commands))
         }),
         Mode::AwsEbsCsiDriver => parsed(
-            runtime::args::parse::<ebs_driver::Args>(invocation.args),
+            base::args::parse::<ebs_driver::Args>(invocation.args),
             driver_mode,
         ),
     }
@@ -98,7 +97,7 @@ fn started(
     if process.version {
         return tell(&version_line(mode.name(), crate::VERSION), 0);
     }
-    if let Err(error) = runtime::logging::install(log, &Clock::system()) {
+    if let Err(error) = base::logging::install(log, &Clock::system()) {
         return tell(&format!("cannot log: {error}"), 1);
     }
     end(block_on(work))

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use runtime::args::{CommonArgs, CommonArgsError, CommonConfig, Gate, GoDuration, Stage, parse_bool};
+use base::args::{Gate, GoDuration, Stage, parse_bool};
+use base::http::ReadyHandle;
+use runtime::args::{CommonArgs, CommonArgsError, CommonConfig};
 use runtime::crds::Patience;
-use runtime::http::ReadyHandle;
 
 use crate::plan::Options;
 
-/// The command line of `slackwater snapshot-controller`. Read it with [`runtime::args::parse`].
+/// The command line of `slackwater snapshot-controller`. Read it with [`base::args::parse`].
 #[derive(Clone, Debug, clap::Parser)]
 #[command(
     name = "snapshot-controller",
@@ -123,7 +124,7 @@ mod tests {
 
     fn config(flags: &[&str]) -> Result<Config, ConfigError> {
         let line = ["snapshot-controller"].iter().chain(flags).map(Into::into);
-        runtime::args::parse::<Args>(line).unwrap().config()
+        base::args::parse::<Args>(line).unwrap().config()
     }
 
     #[test]
@@ -171,6 +172,6 @@ mod tests {
             assert!(config(flags).is_err(), "{flags:?}");
         }
         let unknown = ["snapshot-controller", "--enable-volume-group-snapshots"].map(Into::into);
-        assert_eq!(runtime::args::parse::<Args>(unknown).unwrap_err().exit_code(), 2);
+        assert_eq!(base::args::parse::<Args>(unknown).unwrap_err().exit_code(), 2);
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use runtime::{Clock, ObjectKey, Outcome, Reconcile};
+use base::{Clock, Outcome, Reconcile};
+use runtime::ObjectKey;
 
 use crate::error::Failure;
 use crate::execute::{Answers, Executor, Subject};

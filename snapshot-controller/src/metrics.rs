@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base::Clock;
+use base::metrics::register;
 use crds::v1::VolumeSnapshot;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry};
-use runtime::Clock;
-use runtime::metrics::register;
 
 use crate::observe::Caches;
 use crate::plan::{Observed, Source, is_deleting, is_ready};

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base::http::LeaderHealth;
+use base::{Backoff, Queue, QueueOptions, Scope};
 use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use kube::core::ApiResource;
 use runtime::crds::{WaitingGauge, wait_for_crds};
-use runtime::leader::{ElectionOptions, Ended, LeaderElector, LeaderHealth};
-use runtime::{Backoff, Context, ObjectKey, Queue, QueueOptions, Recorder, Scope, Writer, access};
+use runtime::leader::{ElectionOptions, Ended, LeaderElector};
+use runtime::{Context, ObjectKey, Recorder, Writer, access};
 use tokio::sync::OnceCell;
 
 use crate::args::Config;

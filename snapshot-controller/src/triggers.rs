@@ -1,9 +1,10 @@
 //! Which keys a change wakes (spec snapshot 2.2, Q3): whoever waits for an object is found through an index, not
 //! by the next retry.
 
+use base::{Queue, Scope};
 use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use runtime::objects::{Claim, Volume};
-use runtime::{Change, ObjectKey, Queue, Scope, Subscription};
+use runtime::{Change, ObjectKey, Subscription};
 
 use std::sync::Arc;
 use std::time::Duration;

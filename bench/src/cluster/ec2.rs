@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
-use runtime::{Clock, Random, Scope};
+use base::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};

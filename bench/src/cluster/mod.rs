@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use runtime::{Random, Scope};
+use base::{Random, Scope};
 use serde::Serialize;
 use tokio::time::Instant;
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use base::Random;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Request;
-use runtime::Random;
 use serde_json::{Value, json};
 
 use super::program::{Program, free_port};

@@ -1,10 +1,10 @@
 //! A watch, decoded to what the user looks at.
 
 use anyhow::Context as _;
+use base::Scope;
 use futures::{TryStreamExt as _, pin_mut};
 use http::Request;
 use kube::core::WatchEvent;
-use runtime::Scope;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;

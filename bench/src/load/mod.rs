@@ -8,10 +8,10 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use base::Scope;
 use futures::StreamExt as _;
 use futures::stream;
 use http::{Method, Request};
-use runtime::Scope;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

@@ -17,8 +17,8 @@
 
 use std::net::Ipv4Addr;
 
+use base::{Clock, Random, Scope};
 use clap::Parser;
-use runtime::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Error, Ec2Options, Fault, When};
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use base::Random;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use runtime::Random;
 use serde_json::json;
 
 use crate::Error;

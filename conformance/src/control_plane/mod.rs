@@ -6,7 +6,7 @@ mod programs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use runtime::Random;
+use base::Random;
 use serde_json::{Value, json};
 
 use self::programs::Ports;

@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use base::args::Environment;
 use csi_snapshotter::{Args, Config, ConfigError};
-use runtime::args::Environment;
 
 fn parse(line: &str) -> Args {
     let words = std::iter::once("csi-snapshotter").chain(line.split_whitespace());
-    runtime::args::parse(words.map(OsString::from)).unwrap()
+    base::args::parse(words.map(OsString::from)).unwrap()
 }
 
 fn config(line: &str) -> Result<Config, ConfigError> {
@@ -117,5 +117,5 @@ fn snapshot_case_16_contradictory_flags_are_refused() {
 #[test]
 fn a_flag_that_upstream_removed_is_unknown() {
     let words = ["csi-snapshotter", "--enable-volume-group-snapshots"].map(OsString::from);
-    assert_eq!(runtime::args::parse::<Args>(words).unwrap_err().exit_code(), 2);
+    assert_eq!(base::args::parse::<Args>(words).unwrap_err().exit_code(), 2);
 }

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::args::Environment;
+use base::{Clock, Random, Scope};
 use crds::v1::{VolumeSnapshotClass, VolumeSnapshotContent};
 use csi::Channel;
 use csi_snapshotter::{Args, Config, Error};
@@ -10,8 +12,7 @@ use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
 use prometheus::Registry;
-use runtime::args::Environment;
-use runtime::{Clock, Context, Random, Scope, Watches};
+use runtime::{Context, Watches};
 use sandbox::faults::{Faults, transports};
 use sandbox::kube::{ApiServer, AuditRecord};
 use serde_json::{Value, json};
@@ -182,7 +183,7 @@ impl World {
 
     pub fn config(&self) -> Config {
         let words = std::iter::once("csi-snapshotter").chain(self.flags.split_whitespace());
-        let args: Args = runtime::args::parse(words.map(Into::into)).unwrap();
+        let args: Args = base::args::parse(words.map(Into::into)).unwrap();
         args.config(&Environment::default()).unwrap()
     }
 

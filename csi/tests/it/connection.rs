@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use base::{Random, Scope};
 use csi::server::ServeError;
 use csi::v1::GetPluginInfoRequest;
 use csi::{Address, Channel, ConnectOptions, Listener, State};
-use runtime::{Random, Scope};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use base::{Random, Scope};
 use csi::panics::Panics;
 use csi::v1::{GetMetadataAllocatedRequest, GetMetadataDeltaRequest, GetPluginInfoRequest};
 use csi::{Channel, ConnectOptions, Listener, Metrics};
 use prometheus::{Encoder, Registry, TextEncoder};
-use runtime::{Random, Scope};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};

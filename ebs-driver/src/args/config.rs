@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base::args::GoDuration;
 use csi::Address;
-use runtime::args::GoDuration;
 use thiserror::Error;
 
 use super::Args;

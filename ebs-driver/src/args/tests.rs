@@ -20,7 +20,7 @@ fn command(line: &str) -> Args {
     let words = std::iter::once("driver")
         .chain(line.split_whitespace())
         .map(Into::into);
-    let command: Command = runtime::args::parse(words).unwrap_or_else(|error| panic!("{error}"));
+    let command: Command = base::args::parse(words).unwrap_or_else(|error| panic!("{error}"));
     command.args
 }
 
@@ -50,7 +50,7 @@ fn ebs_case_6_bad_combinations_are_refused() {
         assert_eq!(error.exit_code(), 1, "{line}");
     }
     let spaced = ["driver", "controller", "--metadata-sources", " IMDS,Kubernetes "].map(Into::into);
-    let command: Command = runtime::args::parse(spaced).unwrap();
+    let command: Command = base::args::parse(spaced).unwrap();
     assert!(command.args.config().is_ok());
 }
 

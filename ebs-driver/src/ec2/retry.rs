@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use runtime::Random;
+use base::Random;
 use tokio::time::Instant;
 
 use super::errors::{Action, Class, Ec2Error, Failure, Lost};

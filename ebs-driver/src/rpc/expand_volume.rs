@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base::Clock;
 use csi::v1::{ControllerExpandVolumeRequest, ControllerExpandVolumeResponse};
 use futures::FutureExt;
 use jiff::Timestamp;
-use runtime::Clock;
 use thiserror::Error;
 use tonic::{Code, Status};
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use ebs_driver::node::cluster::drain::wait_until_detached;
 use ebs_driver::node::cluster::taint::{AGENT_NOT_READY, TaintRemover};
 use prometheus::Registry;
-use runtime::{Clock, Random, Scope, Watches};
+use runtime::Watches;
 use sandbox::kube::{ApiServer, Denial, GroupResource};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};

@@ -9,7 +9,7 @@ use aws_sdk_ec2::types::{
     Filter, InstanceType, LockMode, ResourceType, SnapshotState, Tag, TagSpecification,
     VolumeAttachmentState, VolumeModificationState, VolumeState, VolumeType,
 };
-use runtime::{Clock, Random, Scope};
+use base::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options, Fault, When};
 use tokio::net::TcpListener;
 

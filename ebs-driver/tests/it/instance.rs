@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use base::{Clock, Random, Scope};
 use csi::Channel;
 use csi::v1::{NodeGetInfoRequest, NodeGetInfoResponse};
 use ebs_driver::node::metadata::imds::Imds;
 use ebs_driver::node::metadata::{Learned, Metadata, NoSource, Source, SourceKind, sources};
 use ebs_driver::{NodeConfig, NodeService};
 use prometheus::Registry;
-use runtime::{Clock, Random, Scope};
 use sandbox::kube::{ApiServer, GroupResource};
 use sandbox::metadata::{Instance, MetadataService};
 use serde_json::json;

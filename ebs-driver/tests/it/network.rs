@@ -4,11 +4,11 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use csi::Channel;
 use csi::v1::DeleteSnapshotRequest;
 use ebs_driver::{Config, Driver, Ec2Transport};
 use prometheus::Registry;
-use runtime::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options};
 use tokio::net::TcpListener;
 use tonic::Code;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::{Random, Scope};
 use csi::Channel;
 use csi::v1::ControllerExpandVolumeRequest;
 use ebs_driver::node::InstanceInfo;
 use ebs_driver::{NodeConfig, NodeService};
 use node::Host;
 use prometheus::Registry;
-use runtime::{Random, Scope};
 use sandbox::actors::{self, Options};
 use sandbox::ec2::Disk;
 use sandbox::kube::{ApiServer, GroupResource, Store};

@@ -1,12 +1,12 @@
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use csi::channel::ConnectOptions;
 use csi::v1::GetPluginInfoRequest;
 use csi::{Address, Channel};
 use ebs_driver::{Config, Ec2Transport, run};
 use prometheus::Registry;
-use runtime::{Clock, Random, Scope};
 
 /// Over a real socket, so on real time.
 #[tokio::test]

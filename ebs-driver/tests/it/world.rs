@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use csi::Channel;
 use csi::v1::volume_capability::access_mode::Mode;
 use csi::v1::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
@@ -11,7 +12,6 @@ use csi::v1::{
 };
 use ebs_driver::{Config, Driver, Ec2Transport};
 use prometheus::Registry;
-use runtime::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options};
 use tonic::{Code, Status};
 use tower::util::BoxCloneSyncService;

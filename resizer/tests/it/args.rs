@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use base::args::Environment;
 use resizer::{Args, Config, ConfigError};
-use runtime::args::Environment;
 
 fn config(line: &str) -> Result<Config, ConfigError> {
     let words = std::iter::once("csi-resizer").chain(line.split_whitespace());
-    let args: Args = runtime::args::parse(words.map(Into::into)).unwrap();
+    let args: Args = base::args::parse(words.map(Into::into)).unwrap();
     args.config(&Environment::default())
 }
 
@@ -60,5 +60,5 @@ fn resize_case_103_contradictory_flags_are_refused() {
 #[test]
 fn a_flag_that_upstream_removed_is_unknown() {
     let words = ["csi-resizer", "--csiTimeout=1s"].map(Into::into);
-    assert_eq!(runtime::args::parse::<Args>(words).unwrap_err().exit_code(), 2);
+    assert_eq!(base::args::parse::<Args>(words).unwrap_err().exit_code(), 2);
 }

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::args::Environment;
+use base::{Clock, Random, Scope};
 use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Secret};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use prometheus::Registry;
 use resizer::{Args, Config, Error};
-use runtime::args::Environment;
-use runtime::{Clock, Context, Random, Scope, Watches};
+use runtime::{Context, Watches};
 use sandbox::faults::{Faults, transports};
 use sandbox::kube::{ApiServer, AuditRecord};
 use serde_json::{Value, json};
@@ -252,7 +253,7 @@ impl World {
 
     pub fn config(&self) -> Config {
         let words = std::iter::once("csi-resizer").chain(self.flags.split_whitespace());
-        let args: Args = runtime::args::parse(words.map(Into::into)).unwrap();
+        let args: Args = base::args::parse(words.map(Into::into)).unwrap();
         args.config(&Environment::default()).unwrap()
     }
 

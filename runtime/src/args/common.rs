@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::{
-    ElectionArgsError, FeatureGateArgs, FeatureGates, Gate, GateError, HttpAddress, HttpArgs, HttpArgsError,
-    KubeArgs, LeaderElectionArgs, LogArgs, ProcessArgs, RetryArgs, RetryArgsError,
+use base::args::{
+    FeatureGateArgs, FeatureGates, Gate, GateError, HttpAddress, HttpArgs, HttpArgsError, LogArgs,
+    ProcessArgs, RetryArgs, RetryArgsError,
 };
+
+use super::{ElectionArgsError, KubeArgs, LeaderElectionArgs};
 
 /// Flags of every controller. Flatten it into the command line of a mode and check it with
 /// [`CommonArgs::config`].

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use base::RateLimit;
+
 /// Flags that say how to reach the API server.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct KubeArgs {
@@ -16,15 +18,6 @@ pub struct KubeArgs {
     /// Requests to the API server at once when --kube-api-qps is set; unset means 10, 0 or negative no limit.
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub kube_api_burst: Option<i32>,
-}
-
-/// A token bucket: `burst` requests at once, refilled with `qps` a second.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RateLimit {
-    /// Requests a second, above 0.
-    pub qps: f64,
-    /// Size of the bucket, at least 1.
-    pub burst: u32,
 }
 
 impl KubeArgs {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Environment, GoDuration, parse_bool};
+use base::args::{Environment, GoDuration, parse_bool};
 
 /// Flags of leader election. Source: sidecars 1.1, snapshot 5.1.
 #[derive(Clone, Debug, clap::Args)]

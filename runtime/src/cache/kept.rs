@@ -1,15 +1,13 @@
-//! How objects and their keys lie in the store: few bytes each, since most are never read.
+//! How objects and their keys lie in the store: claims and volumes in few bytes each, since there is one for every
+//! volume of the cluster and most are never read.
 
 use std::any::Any;
 use std::sync::Arc;
 
-use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
 use kube::Resource;
 
 use super::version::Version;
-use crate::objects::{
-    Claim, ObjectKey, Volume, packed_content, packed_snapshot, unpacked_content, unpacked_snapshot,
-};
+use crate::objects::{Claim, ObjectKey, Volume};
 
 /// A namespace and a name in the order of [`ObjectKey`], in half the room.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,7 +54,7 @@ pub(super) struct Packing<K> {
 impl<K: 'static> Packing<K> {
     /// That of this kind; `None` for kinds of which there are few.
     pub(super) fn of_kind() -> Option<Self> {
-        let known: [Box<dyn Any>; 4] = [
+        let known: [Box<dyn Any>; 2] = [
             Box::new(Packing::<Claim> {
                 pack: Claim::packed,
                 unpack: Claim::unpacked,
@@ -66,16 +64,6 @@ impl<K: 'static> Packing<K> {
                 pack: Volume::packed,
                 unpack: Volume::unpacked,
                 equal: Volume::eq,
-            }),
-            Box::new(Packing {
-                pack: packed_snapshot,
-                unpack: unpacked_snapshot,
-                equal: VolumeSnapshot::eq,
-            }),
-            Box::new(Packing {
-                pack: packed_content,
-                unpack: unpacked_content,
-                equal: VolumeSnapshotContent::eq,
             }),
         ];
         let mut known = known.into_iter();

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::every::Every;
 use kube::Resource;
 use tokio::time::Instant;
 
@@ -12,7 +13,6 @@ use super::index::Index;
 use super::kept::{Item, Kept, Packing, Place};
 use super::subscription::{Change, Source};
 use super::version::Version;
-use crate::every::Every;
 use crate::objects::ObjectKey;
 use crate::write::is_gone;
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::Scope;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::Scope;
 use crate::objects::ObjectKey;
 
 /// Why a handler is called.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::Random;
 use kube::Client;
 use tokio::time::Instant;
 
@@ -17,7 +18,6 @@ use super::stream::{From, Stream};
 use super::version::Version;
 use super::watches::Listing;
 use super::{Cached, Selection};
-use crate::Random;
 use crate::error::{ApiError, ApiErrorClass};
 use crate::objects::ObjectKey;
 

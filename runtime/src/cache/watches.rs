@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base::{Clock, Random, Scope};
 use kube::Client;
 use prometheus::Registry;
 
@@ -11,7 +12,6 @@ use super::cache::{Cache, Cached, Selection};
 use super::hub::{Hub, Trim};
 use super::metrics::Metrics;
 use super::watcher::{Progress, Watcher};
-use crate::{Clock, Random, Scope};
 
 /// How the present state is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

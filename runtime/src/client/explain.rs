@@ -3,9 +3,8 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use base::error::chain;
 use kube::config::{InClusterError, KubeconfigError};
-
-use crate::error::chain;
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base::Bucket;
 use http::{Request, Response};
 use kube::client::Body;
 use tokio::sync::Semaphore;
 use tower::{BoxError, Service};
 
 use super::metrics::{RequestKind, RequestMetrics};
-use super::throttle::Bucket;
 
 /// Waits for the rate limit and for its turn, sends, and counts.
 pub(super) struct Layered {

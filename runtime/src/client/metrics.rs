@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use base::metrics::register;
 use http::Request;
 use prometheus::{
     Counter, CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry,
 };
-
-use crate::metrics::register;
 
 /// What a request is, read from its method and path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

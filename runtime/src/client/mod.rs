@@ -8,13 +8,13 @@
 mod explain;
 mod layers;
 mod metrics;
-pub(crate) mod throttle;
 mod transport;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::RateLimit;
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::Config;
@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 pub use self::explain::{ClientError, explain};
 pub use self::metrics::RequestKind;
 
-use crate::args::{KubeArgs, RateLimit};
+use crate::args::KubeArgs;
 
 /// Limit for the beginning of an answer; watches begin at once and then stay open. Source: the API server's
 /// own limit of a request.
@@ -119,7 +119,7 @@ fn over(
     let service = layers::Layered {
         base: base.clone(),
         metrics: metrics.clone(),
-        bucket: limit.map(throttle::Bucket::new),
+        bucket: limit.map(base::Bucket::new),
         places: in_flight.map(|places| Arc::new(Semaphore::new(places))),
         answer_timeout: ANSWER_TIMEOUT,
     };

@@ -14,12 +14,13 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::metrics::register;
+use base::{Clock, Random, Scope};
 use k8s_openapi::api::core::v1::ObjectReference;
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::metrics::register;
-use crate::{Clock, Context, Random, Scope};
+use crate::Context;
 
 /// Events that are written at the same time.
 const LANES: u64 = 4;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base::{Clock, Random};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -12,7 +13,6 @@ use serde_json::json;
 
 use super::correlate::{Correlator, Standing, Verdict};
 use super::{Occurrence, Outcomes};
-use crate::{Clock, Random};
 
 /// Tries of one write whose failure may pass.
 const TRIES: u32 = 3;

@@ -11,7 +11,6 @@
 //! `lease_duration` after it *saw* the last change. So the work of two never overlaps while the first is
 //! the shorter one and clocks run at about the same speed; wall clocks play no part.
 
-mod health;
 mod lock;
 mod name;
 mod record;
@@ -20,19 +19,20 @@ mod term;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base::http::LeaderHealth;
+use base::metrics::register;
+use base::{Clock, Random, Scope};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ObjectReference;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::time::Instant;
 
-pub use health::{LeaderHealth, LeaseOverdue};
 pub use name::clean_name;
 
 use self::lock::{Lock, LockError, half_of};
 use self::record::Observed;
 use crate::args::LeaderElectionArgs;
-use crate::metrics::register;
-use crate::{Clock, EventType, Random, Recorder, Scope};
+use crate::{EventType, Recorder};
 
 /// What is competed for, and how.
 #[derive(Clone, Debug)]
@@ -191,7 +191,7 @@ impl LeaderElector {
         })
     }
 
-    /// The health check for [`crate::http::Endpoints::add`].
+    /// The health check for [`base::http::Endpoints::add`].
     #[must_use]
     pub fn health(&self) -> LeaderHealth {
         self.health.clone()

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use base::Scope;
 use k8s_openapi::api::coordination::v1::Lease;
 use tokio::time::{Instant, sleep_until};
 
 use super::lock::{LockError, half_of};
 use super::record::holder;
 use super::{Ended, Held, LeaderElector};
-use crate::Scope;
 
 /// Time for aborted tasks to be gone: they end at their next await.
 const ABORT_WITHIN: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use base::QueueKey;
 use kube::Resource;
 
 /// The place of an object among those of its kind. Ordered by namespace, then name.
@@ -43,6 +44,12 @@ impl ObjectKey {
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
         Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty())
+    }
+}
+
+impl QueueKey for ObjectKey {
+    fn fairness_key(&self) -> String {
+        self.namespace.clone()
     }
 }
 

@@ -8,8 +8,6 @@ mod key;
 mod metadata;
 mod pack;
 mod packed_claim;
-mod packed_content;
-mod packed_snapshot;
 mod packed_volume;
 mod part;
 mod quantity;
@@ -17,7 +15,5 @@ mod volume;
 
 pub use claim::{Claim, ClaimPhase, DataSource, ResizeStatus};
 pub use key::ObjectKey;
-pub(crate) use packed_content::{packed_content, unpacked_content};
-pub(crate) use packed_snapshot::{packed_snapshot, unpacked_snapshot};
 pub use quantity::Quantity;
 pub use volume::{AccessModes, ClaimReference, CsiSource, SecretName, Volume, VolumeMode};

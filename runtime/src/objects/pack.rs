@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::{ObjectKey, Quantity};
 
 /// Texts that are one byte; at most 63.
-const WORDS: [&str; 36] = [
+const WORDS: [&str; 32] = [
     "kubernetes.io/pvc-protection",
     "kubernetes.io/pv-protection",
     "snapshot.storage.kubernetes.io/pvc-as-source-protection",
@@ -39,10 +39,6 @@ const WORDS: [&str; 36] = [
     "PersistentVolumeClaim",
     "linux",
     "",
-    "snapshot.storage.kubernetes.io/volumesnapshot-as-source-protection",
-    "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection",
-    "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection",
-    "snapshot.storage.k8s.io/v1",
     "Filesystem",
     "Block",
     "1Gi",
@@ -166,19 +162,6 @@ impl Pen {
     pub(super) fn time(&mut self, time: Option<&Time>) {
         self.count(time.map(|time| time.0.as_second()));
     }
-
-    pub(super) fn flag(&mut self, flag: Option<bool>) {
-        self.byte(flag.map_or(0, |flag| 1 + u8::from(flag)));
-    }
-
-    /// A text that is usually this other one, which is known.
-    pub(super) fn usually(&mut self, text: Option<&str>, usual: Option<&str>) {
-        let is_usual = text.is_some() && text == usual;
-        self.byte(u8::from(is_usual));
-        if !is_usual {
-            self.text(text);
-        }
-    }
 }
 
 /// Reads what [`Pen`] wrote; `None` is a text that it did not write.
@@ -290,17 +273,6 @@ impl Reader<'_> {
             return Some(None);
         };
         Timestamp::from_second(seconds).ok().map(|time| Some(Time(time)))
-    }
-
-    pub(super) fn flag(&mut self) -> Option<Option<bool>> {
-        Some(self.byte()?.checked_sub(1).map(|flag| flag == 1))
-    }
-
-    pub(super) fn usually(&mut self, usual: Option<String>) -> Option<Option<String>> {
-        match self.byte()? {
-            0 => self.text(),
-            _ => Some(usual),
-        }
     }
 }
 

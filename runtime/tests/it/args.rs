@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use runtime::args::{
-    FeatureGateArgs, HttpArgs, KubeArgs, LeaderElectionArgs, LogArgs, LogFormat, ProcessArgs, RetryArgs,
-    parse, version_line,
+use base::args::{
+    FeatureGateArgs, HttpArgs, LogArgs, LogFormat, ProcessArgs, RetryArgs, parse, version_line,
 };
+use runtime::args::{KubeArgs, LeaderElectionArgs};
 
 #[derive(Debug, clap::Parser)]
 struct Args {

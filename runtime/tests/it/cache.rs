@@ -8,9 +8,10 @@ mod subscribe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use prometheus::{Registry, TextEncoder};
 use runtime::objects::Claim;
-use runtime::{Cache, Clock, Listing, ObjectKey, Random, Scope, Selection, Watches};
+use runtime::{Cache, Listing, ObjectKey, Selection, Watches};
 use serde_json::Value;
 
 use crate::script::{Script, Watch, settle};

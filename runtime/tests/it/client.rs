@@ -3,10 +3,11 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use base::RateLimit;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use prometheus::{Encoder as _, Registry, TextEncoder};
-use runtime::args::{KubeArgs, RateLimit};
+use runtime::args::KubeArgs;
 use runtime::client::{Connection, explain};
 use tokio::time::Instant;
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use k8s_openapi::api::core::v1::ObjectReference;
 use prometheus::Registry;
-use runtime::{Clock, EventType, Random, Recorder, Scope};
+use runtime::{EventType, Recorder};
 use serde_json::{Value, json};
 
 use crate::store::{Fault, Store};

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base::args::HttpAddress;
+use base::http::{Endpoints, Guard, Readiness, Tls, TlsError};
+use base::{RateLimit, Scope};
 use prometheus::{IntCounter, Registry};
-use runtime::Scope;
-use runtime::args::{HttpAddress, RateLimit};
-use runtime::http::{Endpoints, Guard, Readiness, Tls, TlsError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

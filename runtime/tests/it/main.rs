@@ -9,8 +9,6 @@ mod client;
 mod election;
 mod events;
 mod http;
-mod process;
-mod queue;
 mod script;
 mod startup;
 mod store;

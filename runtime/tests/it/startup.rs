@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use base::Random;
+use base::http::Readiness;
 use kube::core::{ApiResource, GroupVersionKind};
 use prometheus::Registry;
-use runtime::Random;
 use runtime::access::{PATCH_CLAIMS, may};
 use runtime::crds::{Patience, WaitingGauge, probe_crds, wait_for_crds};
-use runtime::http::Readiness;
 use serde_json::json;
 use tokio::time::Instant;
 

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base::queue::{Backoff, QueueKey};
+use base::{Clock, Random, Scope};
 use csi::Channel;
 use csi::v1::{ControllerPublishVolumeRequest, ControllerUnpublishVolumeRequest};
-use runtime::queue::{Backoff, QueueKey};
-use runtime::{Clock, Random, Scope};
 use serde_json::{Value, json};
 
 use super::csi_volume::{CsiVolume, secret};

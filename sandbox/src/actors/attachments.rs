@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use runtime::Clock;
+use base::Clock;
 use serde_json::{Value, json};
 
 use super::csi_volume::CsiVolume;

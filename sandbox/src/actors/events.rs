@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use runtime::Clock;
+use base::Clock;
 use serde_json::{Value, json};
 
 use super::{EVENTS, attempt, set, text};

@@ -1,6 +1,6 @@
 //! What the expand controller of kube-controller-manager does for CSI volumes: one event (spec resize 4.5).
 
-use runtime::Clock;
+use base::Clock;
 use serde_json::Value;
 
 use super::events::Events;

@@ -35,7 +35,7 @@ pub(crate) mod workloads;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use runtime::{Clock, Random, Scope};
+use base::{Clock, Random, Scope};
 use serde_json::Value;
 
 pub use self::options::Options;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base::Random;
 use csi::Channel;
-use runtime::Random;
 
 use crate::node::Node;
 

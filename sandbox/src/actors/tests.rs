@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use runtime::Random;
+use base::Random;
 use serde_json::{Value, json};
 
 use super::*;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base::queue::{Backoff, Outcome, Queue, QueueKey, QueueOptions, Reconcile};
+use base::{Clock, Random, Scope};
 use prometheus::Registry;
-use runtime::queue::{Backoff, Outcome, Queue, QueueKey, QueueOptions, Reconcile};
-use runtime::{Clock, Random, Scope};
 
 use crate::kube::{Change, GroupResource, Store};
 

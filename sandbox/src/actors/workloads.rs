@@ -1,8 +1,8 @@
 //! Pods on one node: a Deployment makes a ReplicaSet, which makes pods; a pod whose claims are bound is
 //! scheduled and runs at once.
 
+use base::Clock;
 use jiff::Timestamp;
-use runtime::Clock;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 

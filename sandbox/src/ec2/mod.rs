@@ -44,9 +44,9 @@ mod xml;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base::{Clock, Random};
 use http::StatusCode;
 use jiff::Timestamp;
-use runtime::{Clock, Random};
 
 pub use disk::{AttachedVolume, Disk};
 pub use errors::{Ec2Error, status_of};

@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use base::Scope;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use runtime::Scope;
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service;
 

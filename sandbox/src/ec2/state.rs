@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base::Random;
 use jiff::Timestamp;
-use runtime::Random;
 
 use super::actions;
 use super::errors::Ec2Error;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::Random;
+use base::Random;
 
 use super::{Call, Fault, Refusal, Transport};
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use runtime::{Clock, Random, Scope};
+use base::{Clock, Random, Scope};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use runtime::{Clock, Random};
+use base::{Clock, Random};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 

@@ -1,11 +1,11 @@
 //! The Query protocol, in process and over HTTP.
 
+use base::Scope;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
-use runtime::Scope;
 use sandbox::ec2::{Ec2, Ec2Options};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use base::{Clock, Random};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use runtime::{Clock, Random};
 use sandbox::ec2::{Ec2, Ec2Options};
 use tower::{BoxError, ServiceExt};
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base::{Clock, Random, Scope};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
@@ -16,7 +17,6 @@ use kube::{Client, Config};
 use prometheus::Registry;
 use runtime::args::KubeArgs;
 use runtime::client::Connection;
-use runtime::{Clock, Random, Scope};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};

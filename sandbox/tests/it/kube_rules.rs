@@ -105,7 +105,7 @@ async fn an_apply_names_its_conflicts_and_can_be_forced() {
 #[tokio::test(start_paused = true)]
 async fn the_examples_apply_and_the_static_claim_is_bound() {
     let fixture = with_definitions().await;
-    let clock = runtime::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
+    let clock = base::Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
     actors::run(&fixture.server, &fixture.scope, clock);
     let content = "/apis/snapshot.storage.k8s.io/v1";
     let files = [

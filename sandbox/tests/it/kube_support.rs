@@ -1,10 +1,10 @@
 //! A server and a client of it, without sockets.
 
+use base::{Clock, Random, Scope};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind, Status};
 use kube::{Client, Error};
-use runtime::{Clock, Random, Scope};
 use sandbox::kube::ApiServer;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

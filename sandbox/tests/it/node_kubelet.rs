@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use csi::v1::controller_server::{Controller, ControllerServer};
 use csi::v1::node_server::{Node as NodeService, NodeServer};
 use csi::v1::*;
-use runtime::{Clock, Random, Scope};
 use sandbox::actors::{self, Options};
 use sandbox::kube::{ApiServer, GroupResource, Store};
 use sandbox::node::{Node, Socket};

@@ -1,7 +1,7 @@
 //! The machine in memory.
 
+use base::{Clock, Random};
 use node::{BlockDevice, Check, Contents, Host, HostError, Mount, MountRequest, PathKind};
-use runtime::{Clock, Random};
 use sandbox::ec2::{Disk, Ec2, Ec2Options};
 use sandbox::node::{Machine, MemoryHost};
 use std::path::Path;

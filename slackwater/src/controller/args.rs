@@ -3,8 +3,9 @@
 
 use std::ffi::OsString;
 
+use base::args::{Environment, LogArgs, ProcessArgs, split_prefixed};
 use clap::Parser;
-use runtime::args::{CommonArgs, Environment, LogArgs, ProcessArgs, split_prefixed};
+use runtime::args::CommonArgs;
 use runtime::crds::Patience;
 
 use super::settings::{Function, Settings, WhenLost};
@@ -151,7 +152,7 @@ impl ControllerCommand {
     pub fn parse(args: Vec<OsString>) -> Result<Self, ArgsError> {
         let names = Function::ALL.map(Function::name);
         let (mut prefixed, rest) = split_prefixed(args, &names);
-        let args: ControllerArgs = runtime::args::parse(rest)?;
+        let args: ControllerArgs = base::args::parse(rest)?;
         let mut commands = Commands::default();
         for name in &args.functions {
             let function = Function::named(name).ok_or_else(|| ArgsError::UnknownFunction {
@@ -161,12 +162,10 @@ impl ControllerCommand {
             let own = prefixed.remove(function.name()).unwrap_or_default();
             let line = args.command_line(function, own);
             match function {
-                Function::Driver => commands.driver = Some(runtime::args::parse(line)?),
-                Function::SnapshotController => {
-                    commands.snapshot_controller = Some(runtime::args::parse(line)?)
-                }
-                Function::CsiSnapshotter => commands.csi_snapshotter = Some(runtime::args::parse(line)?),
-                Function::CsiResizer => commands.csi_resizer = Some(runtime::args::parse(line)?),
+                Function::Driver => commands.driver = Some(base::args::parse(line)?),
+                Function::SnapshotController => commands.snapshot_controller = Some(base::args::parse(line)?),
+                Function::CsiSnapshotter => commands.csi_snapshotter = Some(base::args::parse(line)?),
+                Function::CsiResizer => commands.csi_resizer = Some(base::args::parse(line)?),
             }
         }
         Ok(Self { args, commands })

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use async_trait::async_trait;
+use base::http::{Elections, LeaderHealth};
+use base::{Clock, Random, Scope};
 use csi::Channel;
 use ebs_driver::{Driver, Ec2Transport};
 use futures::future::{BoxFuture, try_join_all};
 use prometheus::Registry;
 use runtime::args::CommonConfig;
 use runtime::client::Clients;
-use runtime::http::Elections;
-use runtime::leader::LeaderHealth;
-use runtime::{Clock, Context, Random, Scope, Watches};
+use runtime::{Context, Watches};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 

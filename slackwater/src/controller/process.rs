@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use base::args::{Environment, HttpAddress};
+use base::http::{Endpoints, Readiness};
+use base::process::{Signals, register_build_info, register_process_metrics};
+use base::{Clock, Random, Scope};
 use csi::Channel;
 use ebs_driver::Ec2Transport;
 use prometheus::Registry;
-use runtime::args::{Environment, HttpAddress};
 use runtime::client::Connection;
-use runtime::http::{Endpoints, Readiness};
-use runtime::process::{Signals, register_build_info, register_process_metrics};
-use runtime::{Clock, Random, Scope};
 
 use super::args::Commands;
 use super::args::ControllerCommand;

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use runtime::args::{CommonConfig, HttpAddress, RateLimit};
-use runtime::http::{Guard, Tls, TlsError};
+use base::RateLimit;
+use base::args::HttpAddress;
+use base::http::{Guard, Tls, TlsError};
+use runtime::args::CommonConfig;
 
 /// Scrapes of a driver, as upstream limits them (spec 6).
 const SCRAPES: RateLimit = RateLimit { qps: 5.0, burst: 10 };

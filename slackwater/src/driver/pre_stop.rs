@@ -1,11 +1,12 @@
 //! The pre-stop hook of the daemon set. Kubelet runs it beside the node service and ends it with the grace period.
 
 use anyhow::Context;
+use base::process::Signals;
+use base::{Clock, Random, Scope};
 use ebs_driver::NodeOptions;
 use ebs_driver::node::cluster::drain::wait_until_detached;
 use prometheus::Registry;
-use runtime::process::Signals;
-use runtime::{Clock, Random, Scope, Watches};
+use runtime::Watches;
 
 pub(super) async fn run(options: &NodeOptions) -> anyhow::Result<()> {
     let node = options

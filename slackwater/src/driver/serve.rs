@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use base::http::{Endpoints, Readiness, ReadyHandle};
+use base::process::{Signals, register_build_info, register_process_metrics};
+use base::{Clock, Random, Scope};
 use csi::server::Listener;
 use ebs_driver::node::cluster::taint::TaintRemover;
 use ebs_driver::node::metadata::{Learned, sources};
 use ebs_driver::node::this_machine;
 use ebs_driver::{Config, Driver, Ec2Transport, NodeOptions, NodeService, Role};
 use prometheus::Registry;
+use runtime::Watches;
 use runtime::client::Clients;
-use runtime::http::{Endpoints, Readiness, ReadyHandle};
-use runtime::process::{Signals, register_build_info, register_process_metrics};
-use runtime::{Clock, Random, Scope, Watches};
 use tonic::service::Routes;
 
 use crate::VERSION;

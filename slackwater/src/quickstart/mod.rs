@@ -10,7 +10,7 @@ mod story;
 
 use std::time::Duration;
 
-use runtime::process::Signals;
+use base::process::Signals;
 
 use self::person::Person;
 use self::screen::Screen;

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use base::args::{Environment, HttpAddress};
+use base::http::{Endpoints, Readiness};
+use base::{Clock, Random, Scope};
 use csi::Channel;
 use ebs_driver::node::InstanceInfo;
 use ebs_driver::{Ec2Transport, NodeConfig, NodeService};
 use prometheus::Registry;
-use runtime::args::{Environment, HttpAddress};
 use runtime::client::Connection;
-use runtime::http::{Endpoints, Readiness};
-use runtime::{Clock, Random, Scope};
 use sandbox::actors::Options;
 use sandbox::ec2::{Ec2, Ec2Options};
 use sandbox::kube::{ApiServer, GroupResource};

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use base::Scope;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use runtime::Scope;
 use sandbox::faults::{Faults, Transport};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt};

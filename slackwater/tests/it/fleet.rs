@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex};
 
+use base::Scope;
+use base::args::Environment;
 use prometheus::Registry;
-use runtime::Scope;
-use runtime::args::Environment;
 use runtime::client::Connection;
 use sandbox::faults::{Faults, transports};
 use slackwater::controller::{Assembly, ControllerCommand, Function, Outside, Settings, WhenLost};

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use csi::channel::ConnectOptions;
 use csi::v1::{
     GetPluginInfoRequest, NodeGetInfoRequest, NodeGetVolumeStatsRequest, NodeStageVolumeRequest,
     NodeUnpublishVolumeRequest, ProbeRequest, VolumeCapability,
 };
 use csi::{Address, Channel};
-use runtime::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options};
 use sandbox::kube::{ApiServer, GroupResource};
 use sandbox::metadata::{Instance, MetadataService};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use runtime::{Clock, Random, Scope};
+use base::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options};
 use sandbox::kube::{ApiServer, GroupResource};
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use runtime::Random;
+use base::Random;
 use sandbox::ec2::Ec2Options;
 use sandbox::faults::{Faults, Storm};
 use serde_json::Value;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use jiff::Timestamp;
-use runtime::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options, SnapshotView};
 use sandbox::kube::{ApiServer, GroupResource, Store};
 use serde_json::{Value, json};

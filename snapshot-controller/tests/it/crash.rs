@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::Random;
+use base::Random;
 use sandbox::faults::{At, Call, Fault, Faults, Schedule, Storm};
 use serde_json::{Value, json};
 

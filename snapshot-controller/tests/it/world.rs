@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use prometheus::Registry;
-use runtime::{Clock, Context, Random, Scope, Watches};
+use runtime::{Context, Watches};
 use sandbox::faults::{Faults, transports};
 use sandbox::kube::{ApiServer, AuditRecord, GroupResource, Store};
 use serde_json::{Value, json};
@@ -193,7 +194,7 @@ impl World {
 
     fn config(&self) -> Config {
         let words = std::iter::once("snapshot-controller").chain(self.flags.split_whitespace());
-        let args: Args = runtime::args::parse(words.map(Into::into)).unwrap();
+        let args: Args = base::args::parse(words.map(Into::into)).unwrap();
         args.config().unwrap()
     }
 

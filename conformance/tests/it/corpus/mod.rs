@@ -8,7 +8,7 @@ mod side;
 
 use std::collections::BTreeMap;
 
-use runtime::{Clock, Random, Scope};
+use base::{Clock, Random, Scope};
 use sandbox::kube::ApiServer;
 use serde_json::Value;
 

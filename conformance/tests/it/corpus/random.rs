@@ -1,6 +1,6 @@
 //! Requests drawn from a seed.
 
-use runtime::Random;
+use base::Random;
 use serde_json::{Value, json};
 
 use super::script::{Scene, Step};

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use runtime::{Clock, Random, Scope};
+use base::{Clock, Random, Scope};
 use sandbox::kube::ApiServer;
 use tokio::net::TcpListener;
 

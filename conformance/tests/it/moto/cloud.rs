@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base::{Clock, Random, Scope};
 use bytes::Bytes;
 use ebs_driver::Ec2Transport;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -10,7 +11,6 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use runtime::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options, Zone};
 use serde_json::Value;
 use tokio::net::TcpListener;

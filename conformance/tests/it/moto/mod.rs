@@ -6,7 +6,7 @@ mod scenarios;
 mod server;
 mod xml;
 
-use runtime::Scope;
+use base::Scope;
 use serde_json::Value;
 
 use crate::corpus::diff::{Difference, differences};

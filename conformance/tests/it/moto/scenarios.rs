@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use csi::Channel;
 use csi::v1::volume_capability::access_mode::Mode;
 use csi::v1::volume_capability::{AccessMode, AccessType, MountVolume};
@@ -15,7 +16,6 @@ use csi::v1::{
 };
 use ebs_driver::{Config, Driver};
 use prometheus::Registry;
-use runtime::{Clock, Random, Scope};
 use serde_json::{Value, json};
 use tonic::Status;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use base::{Random, Scope};
 use csi::{Address, Channel, ConnectOptions, Listener};
-use runtime::{Random, Scope};
 use sandbox::faults::Faults;
 use tempfile::TempDir;
 

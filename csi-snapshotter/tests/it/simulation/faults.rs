@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::Random;
+use base::Random;
 use sandbox::faults::{At, Call, Fault, Faults, Refusal, Storm, Transport};
 
 use super::{MARK, STATUS, Scripted};

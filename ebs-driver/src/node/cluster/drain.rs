@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use base::Random;
 use kube::Client;
-use runtime::{ApiErrorClass, ObjectKey, Random, Watches, Writer};
+use runtime::{ApiErrorClass, ObjectKey, Watches, Writer};
 use tokio::sync::Notify;
 
 use super::objects::{AttachmentView, NodeView};

@@ -10,11 +10,12 @@
 
 use std::time::Duration;
 
+use base::Random;
 use k8s_openapi::api::storage::v1::CSINode;
 use kube::Client;
 use runtime::access::{Permission, may};
 use runtime::json_patch::{Patch, PatchOperation, ReplaceOperation, TestOperation};
-use runtime::{ApiError, ApiErrorClass, Cache, ObjectKey, Random, Selection, Watches, Writer};
+use runtime::{ApiError, ApiErrorClass, Cache, ObjectKey, Selection, Watches, Writer};
 use serde_json::Value;
 use tokio::time::Instant;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base::{Random, Scope};
 use runtime::leader::Ended;
-use runtime::{Random, Scope};
 
 use super::{Leaders, elector};
 use crate::store::{Fault, Store};

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use base::{Clock, Random};
 use prometheus::Registry;
 use runtime::leader::{ElectionOptions, LeaderElector};
-use runtime::{Clock, Random};
 
 use crate::store::Store;
 

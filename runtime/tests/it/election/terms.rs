@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use base::{Clock, Random, Scope};
 use prometheus::Registry;
+use runtime::Recorder;
 use runtime::leader::{ElectionOptions, Ended, LeaderElector};
-use runtime::{Clock, Random, Recorder, Scope};
 use serde_json::json;
 use tokio::time::Instant;
 

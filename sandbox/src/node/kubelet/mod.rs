@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use runtime::queue::{Backoff, QueueKey};
-use runtime::{Clock, Random, Scope};
+use base::queue::{Backoff, QueueKey};
+use base::{Clock, Random, Scope};
 use serde_json::Value;
 
 use self::plan::Mounted;

@@ -7,19 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::objects::ObjectKey;
-
 /// What can be queued.
 pub trait QueueKey: Ord + Hash + Clone + Display + Send + Sync + 'static {
     /// Keys are served round robin by this, so that a thousand keys of one namespace do not hold up the one
     /// of another (decision 18).
     fn fairness_key(&self) -> String;
-}
-
-impl QueueKey for ObjectKey {
-    fn fairness_key(&self) -> String {
-        self.namespace.clone()
-    }
 }
 
 /// The work on a key.

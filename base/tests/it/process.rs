@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use runtime::Scope;
-use runtime::process::Signals;
+use base::Scope;
+use base::process::Signals;
 
 fn send(signal: &str) {
     let own = std::process::id().to_string();

@@ -13,6 +13,7 @@
 
 mod exposition;
 mod guard;
+mod leader;
 mod readiness;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,12 +33,11 @@ use tokio_util::sync::CancellationToken;
 
 use guard::TlsListener;
 pub use guard::{Guard, Tls, TlsError};
+pub use leader::{LeaderHealth, LeaseOverdue};
 pub use readiness::{Readiness, ReadyHandle};
 
-use crate::Scope;
 use crate::args::HttpAddress;
-use crate::client::throttle::Bucket;
-use crate::leader::LeaderHealth;
+use crate::{Bucket, Scope};
 
 /// The elections of one function, for `/healthz/leader-election`. Clones are the same. A function whose lease
 /// is named after its driver joins when it knows the driver; until then it is a healthy candidate.

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base::{Backoff, Clock, Outcome, Queue, QueueOptions, Random, Reconcile, Scope};
 use prometheus::Registry;
 use proptest::prelude::*;
-use runtime::{Backoff, Clock, Outcome, Queue, QueueOptions, Random, Reconcile, Scope};
 use tokio::time::Instant;
 
 use super::Key;

@@ -5,11 +5,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::args::RateLimit;
+/// A token bucket: `burst` requests at once, refilled with `qps` a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateLimit {
+    /// Requests a second, above 0.
+    pub qps: f64,
+    /// Size of the bucket, at least 1.
+    pub burst: u32,
+}
 
 /// Hands out moments at which requests may be sent. Clones share the bucket.
 #[derive(Clone, Debug)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     limit: RateLimit,
     state: Arc<Mutex<State>>,
 }
@@ -22,7 +29,9 @@ struct State {
 }
 
 impl Bucket {
-    pub(crate) fn new(limit: RateLimit) -> Self {
+    /// A full bucket.
+    #[must_use]
+    pub fn new(limit: RateLimit) -> Self {
         Self {
             limit,
             state: Arc::new(Mutex::new(State {
@@ -33,7 +42,8 @@ impl Bucket {
     }
 
     /// Takes a token, if there is one now.
-    pub(crate) fn try_take(&self) -> bool {
+    #[must_use]
+    pub fn try_take(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let tokens = self.refilled(&mut state);
         let is_there = tokens >= 1.0;
@@ -42,7 +52,8 @@ impl Bucket {
     }
 
     /// Takes a token and says how long to wait for it. Who waits is served in the order of these calls.
-    pub(crate) fn take(&self) -> Duration {
+    #[must_use]
+    pub fn take(&self) -> Duration {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.tokens = self.refilled(&mut state) - 1.0;
         if state.tokens >= 0.0 {

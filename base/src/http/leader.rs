@@ -25,7 +25,9 @@ pub struct LeaseOverdue {
 }
 
 impl LeaderHealth {
-    pub(super) fn new(lease: &str, duration: Duration) -> Self {
+    /// Of a candidate for this lease, which lasts so long.
+    #[must_use]
+    pub fn new(lease: &str, duration: Duration) -> Self {
         Self {
             lease: lease.into(),
             duration,
@@ -33,7 +35,8 @@ impl LeaderHealth {
         }
     }
 
-    pub(super) fn renewed(&self, at: Option<Instant>) {
+    /// The lease was renewed at this time; none when it is no longer held.
+    pub fn renewed(&self, at: Option<Instant>) {
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 

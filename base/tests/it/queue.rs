@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base::{Backoff, Clock, Outcome, Queue, QueueKey, QueueOptions, Random, Reconcile, Scope};
 use prometheus::{Registry, TextEncoder};
-use runtime::{Backoff, Clock, Outcome, Queue, QueueKey, QueueOptions, Random, Reconcile, Scope};
 use tokio::time::Instant;
 
 /// `lane/name`.

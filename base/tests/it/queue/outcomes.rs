@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::Outcome;
+use base::Outcome;
 
 use super::{Bench, Next, failure, key};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::{Backoff, Clock, Queue, QueueOptions, Random, Scope};
+use base::{Backoff, Clock, Queue, QueueOptions, Random, Scope};
 
 use super::{Bench, Key, key};
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
 use base::http::ReadyHandle;
+use controller::args::DriverArgs;
 use csi::Address;
 use csi::address::InvalidAddress;
 use runtime::args::{CommonArgs, CommonArgsError, CommonConfig};
@@ -29,9 +30,9 @@ pub struct Args {
 /// Flags of this function alone.
 #[derive(Clone, Debug, clap::Args)]
 pub struct OwnArgs {
-    /// Address of the CSI driver: an absolute path, unix://path or tcp://host:port.
-    #[arg(long, value_name = "ADDRESS", default_value = "/run/csi/socket")]
-    pub csi_address: String,
+    /// How to reach the driver.
+    #[command(flatten)]
+    pub driver: DriverArgs,
 
     /// Longest time of one CSI call.
     #[arg(long, value_name = "DURATION", default_value = "1m")]
@@ -70,11 +71,6 @@ pub struct OwnArgs {
     /// Contents that are worked on at the same time.
     #[arg(long, value_name = "NUMBER", default_value_t = 10)]
     pub worker_threads: usize,
-
-    /// End with exit 1 when the connection to the driver is lost, as upstream does.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
-    pub exit_on_connection_loss: bool,
 }
 
 /// The gates that upstream knows.
@@ -186,7 +182,7 @@ impl Args {
         }
         Ok(Config {
             common,
-            csi_address: own.csi_address.parse()?,
+            csi_address: own.driver.csi_address.parse()?,
             timeout: own.timeout.0,
             name_prefix: own.snapshot_name_prefix.clone(),
             name_uid_length: uid_length("snapshot-name-uuid-length", own.snapshot_name_uuid_length)?,
@@ -194,7 +190,7 @@ impl Args {
             node,
             resync_period: own.resync_period.0,
             workers: own.worker_threads,
-            exit_on_connection_loss: own.exit_on_connection_loss,
+            exit_on_connection_loss: own.driver.exit_on_connection_loss,
             termination_log: base::process::TERMINATION_LOG.into(),
             crds_remark: None,
         })

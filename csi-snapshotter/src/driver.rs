@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use controller::Error;
 use csi::Channel;
 use csi::identity::{ControllerCapability, controller_capabilities, plugin_info, wait_until_ready};
-use sidecar::Error;
 
 /// A driver that has snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(crate) struct Driver {
     pub(crate) lists: bool,
 }
 
-impl sidecar::Driver for Driver {
+impl controller::Driver for Driver {
     fn name(&self) -> &str {
         &self.name
     }

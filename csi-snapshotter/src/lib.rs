@@ -1,12 +1,12 @@
 //! Drives a CSI driver from VolumeSnapshotContent objects: what upstream's `csi-snapshotter` sidecar does.
 //!
 //! ```text
-//! watch of contents and classes ── triggers ── queue ── controller ─┐
-//!                                                                   │ observe: caches only
-//!                                                                   │ plan:    pure, all the rules
-//!                                                                   │ execute: one request or CSI call a step
-//! VolumeSnapshotContent <── PATCH mark, PATCH status, PATCH mark ───┤
-//! driver               <── CreateSnapshot, DeleteSnapshot, List ────┘
+//! changes of contents and classes ── triggers ── queue ── the frame (crate `controller`)
+//!     observe: caches only
+//!     plan:    pure, all the rules
+//!     take:    one request or CSI call a step
+//! VolumeSnapshotContent <── PATCH mark, PATCH status, PATCH mark
+//! driver                <── CreateSnapshot, DeleteSnapshot, ListSnapshots
 //! ```
 //!
 //! A snapshot costs three requests: the being-created mark before CreateSnapshot, the status with its answer, and
@@ -18,8 +18,9 @@
 //! | [`args`] | upstream's flags, and the checked [`Config`] |
 //! | [`observe`] | what a plan is made from |
 //! | [`plan`] | the decisions |
-//! | `execute` | steps to requests and calls |
-//! | `controller` | one content at a time, from the queue |
+//! | [`patch`] | steps as patches |
+//! | `calls` | calls of the driver |
+//! | `contents` | all of this as the frame runs it |
 //! | `triggers` | which changes wake a content |
 //! | [`events`] | reasons of events |
 //! | `driver` | what the driver can do |
@@ -30,16 +31,17 @@
 //! Replaces `kubernetes-csi/external-snapshotter: cmd/csi-snapshotter`; specification `snapshot.md` 3.
 
 pub mod args;
-mod controller;
+mod calls;
+mod contents;
 mod driver;
 pub mod events;
-mod execute;
 pub mod observe;
+pub mod patch;
 pub mod plan;
 mod run;
 mod triggers;
 
 pub use args::{Args, Config, ConfigError};
-pub use run::{Prepared, prepare, run};
 /// Why [`run()`] ends.
-pub use sidecar::Error;
+pub use controller::Error;
+pub use run::{Prepared, prepare, run};

@@ -1,12 +1,11 @@
 //! What a plan is made from: objects from the caches, and the answers that this run of the key has got so far.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
+use controller::{CallFailure, SecretRead};
 use crds::names;
 use crds::v1::{DeletionPolicy, VolumeSnapshotClass, VolumeSnapshotContent, VolumeSnapshotContentStatus};
-use csi::Class as ErrorClass;
 use jiff::Timestamp;
 
 /// Everything that [`crate::plan::plan`] may look at.
@@ -54,64 +53,19 @@ pub struct Settings {
     pub retry_interval_max: Duration,
 }
 
-/// A Secret by name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SecretRef {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl fmt::Display for SecretRef {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.namespace, self.name)
-    }
-}
-
-/// A Secret that was read, and what came of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretRead {
-    /// Which one.
-    pub secret: SecretRef,
-    /// What the API server answered.
-    pub answer: SecretAnswer,
-}
-
-/// What came of reading a Secret.
-#[derive(Clone, PartialEq, Eq)]
-pub enum SecretAnswer {
-    /// Its data as text.
-    Found(BTreeMap<String, String>),
-    /// There is none of that name.
-    NotFound,
-    /// It cannot be read, in one line; for example the role lacks `get` on secrets.
-    Refused(String),
-}
-
-impl fmt::Debug for SecretAnswer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Found(_) => formatter.write_str("Found(***stripped***)"),
-            Self::NotFound => formatter.write_str("NotFound"),
-            Self::Refused(text) => write!(formatter, "Refused({text:?})"),
-        }
-    }
-}
-
 /// The driver's answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// To CreateSnapshot.
-    Created(Result<Snapshot, Failure>),
+    Created(Result<Snapshot, CallFailure>),
     /// To ListSnapshots of one handle.
-    Listed(Result<Option<Snapshot>, Failure>),
+    Listed(Result<Option<Snapshot>, CallFailure>),
     /// To DeleteSnapshot of this handle.
     Deleted {
         /// The handle that was to be deleted.
         handle: String,
         /// What came of it.
-        outcome: Result<(), Failure>,
+        outcome: Result<(), CallFailure>,
     },
 }
 
@@ -128,19 +82,6 @@ pub struct Snapshot {
     pub ready: bool,
     /// The group that it belongs to; may be empty.
     pub group_handle: String,
-}
-
-/// A call that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What it says about the operation.
-    pub class: ErrorClass,
-    /// The driver's code was NotFound.
-    pub not_found: bool,
-    /// `rpc error: code = ... desc = ...`, without secrets.
-    pub text: String,
-    /// The driver asked to wait this long.
-    pub retry_after: Option<Duration>,
 }
 
 /// What is remembered of a content between runs.

@@ -1,28 +1,26 @@
 //! Start-up and work.
 
-use std::sync::{Arc, Mutex};
-
+use async_trait::async_trait;
 use base::http::LeaderHealth;
-use base::{Backoff, Queue, QueueOptions, Scope};
+use base::{Queue, Scope};
+use controller::{Driver as _, Enqueue, Error, Objects, Ready, Sidecar, SidecarOptions};
 use crds::names;
 use crds::v1::{VolumeSnapshotClass, VolumeSnapshotContent};
 use csi::Channel;
 use kube::core::ApiResource;
-use runtime::crds::{Patience, WaitingGauge, wait_for_crds};
-use runtime::{Cache, Context, ObjectKey, Selection, Writer};
-use sidecar::{Driver as _, Error, Sidecar};
+use runtime::crds::Patience;
+use runtime::{Cache, Context, ObjectKey, Selection};
 
 use crate::args::Config;
-use crate::controller::Controller;
+use crate::calls::Calls;
+use crate::contents::Contents;
 use crate::driver::Driver;
-use crate::execute::Executor;
 use crate::observe::Settings;
+use crate::triggers::BY_CLASS;
 use crate::{events, triggers};
 
-/// The field manager and the function's name.
+/// The function's name.
 const NAME: &str = "csi-snapshotter";
-/// Index of contents by class.
-const BY_CLASS: &str = "class";
 
 /// The function after its start-up: the driver is known and ready, the definitions exist.
 pub struct Prepared {
@@ -54,7 +52,7 @@ pub async fn run(config: Config, context: Context, driver: Channel) -> Result<()
 /// # Errors
 /// The driver is none that we can work with.
 pub async fn prepare(config: Config, context: Context, driver: Channel) -> Result<Prepared, Error> {
-    let options = sidecar::Options {
+    let options = SidecarOptions {
         name: NAME,
         lease: |driver| format!("external-snapshotter-leader-{driver}"),
         component: events::component,
@@ -63,27 +61,15 @@ pub async fn prepare(config: Config, context: Context, driver: Channel) -> Resul
         termination_log: config.termination_log.clone(),
     };
     let sidecar = Sidecar::<Driver>::prepare(options, &config.common, context, driver).await?;
-    let context = sidecar.context();
-    let gauge = WaitingGauge::new(&context.registry)?;
     let kinds = [
         ApiResource::erase::<VolumeSnapshotContent>(&()),
         ApiResource::erase::<VolumeSnapshotClass>(&()),
     ];
-    let remark = config.crds_remark.as_ref();
-    // Endless patience never runs out.
-    let _ = wait_for_crds(&context.client, &kinds, Patience::Endless, Some(&gauge), remark).await;
-    let (start, max) = config.common.retry_intervals;
-    let options = QueueOptions {
-        name: format!("{NAME}-content"),
-        workers: config.workers,
-        backoff: Backoff {
-            start,
-            max,
-            ..Backoff::default()
-        },
-    };
-    let random = context.random.fork();
-    let queue = Queue::new(options, context.clock.clone(), random, &context.registry)?;
+    let function = sidecar.function();
+    function
+        .wait_for_crds(&kinds, Patience::Endless, config.crds_remark.as_ref())
+        .await?;
+    let queue = function.queue(format!("{NAME}-content"), config.workers)?;
     Ok(Prepared {
         config,
         sidecar,
@@ -91,30 +77,21 @@ pub async fn prepare(config: Config, context: Context, driver: Channel) -> Resul
     })
 }
 
-impl Prepared {
-    /// The driver's name.
-    #[must_use]
-    pub fn driver_name(&self) -> &str {
-        self.sidecar.driver().name()
+#[async_trait]
+impl Ready for Prepared {
+    fn leader_health(&self) -> Option<LeaderHealth> {
+        self.sidecar.function().leader_health()
     }
 
-    /// The health check of leader election, where it is on.
-    #[must_use]
-    pub fn leader_health(&self) -> Option<LeaderHealth> {
-        self.sidecar.leader_health()
-    }
-
-    /// The second half of [`run`]: leader election and work.
-    ///
-    /// # Errors
-    /// The lease or the driver is lost for good; see [`Error`].
-    pub async fn run(&self) -> Result<(), Error> {
+    async fn run(&self) -> Result<(), Error> {
         self.sidecar.run(|scope| self.work(scope)).await
     }
+}
 
+impl Prepared {
     /// Works until the scope is stopping and running contents are done.
     async fn work(&self, scope: Scope) {
-        let watches = &self.sidecar.context().watches;
+        let watches = &self.sidecar.function().context().watches;
         let selection = match &self.config.node {
             Some(node) => Selection::labels(format!("{}={node}", names::MANAGED_BY_LABEL)),
             None => Selection::default(),
@@ -129,59 +106,40 @@ impl Prepared {
             () = scope.stopping() => return,
             () = async { contents.synced().await; classes.synced().await } => {}
         }
-        let (queue, driver) = (self.queue.clone(), self.driver_name().to_owned());
-        let of_contents = contents.subscribe(move |change| {
-            if triggers::wakes(change, &driver) {
-                queue.add(change.key.clone());
-            }
+        let mut enqueue = Enqueue::new();
+        let driver = self.sidecar.driver().name().to_owned();
+        let of_contents = enqueue.on(&contents, &self.queue, move |change| {
+            let concerned = triggers::concerns(change, &driver);
+            concerned.then(|| change.key.clone()).into_iter().collect()
         });
         of_contents.resync_every(self.config.resync_period, &scope);
-        let (queue, users, driver) = (
-            self.queue.clone(),
-            contents.clone(),
-            self.driver_name().to_owned(),
-        );
         // A class that comes or changes may be what its contents wait for.
-        let of_classes = classes.subscribe(move |change| {
-            for content in users.indexed(BY_CLASS, &change.key.name) {
-                let ready = content.status.as_ref().and_then(|status| status.ready_to_use) == Some(true);
-                let leaving = content.metadata.deletion_timestamp.is_some();
-                if content.spec.driver == driver && (!ready || leaving) {
-                    queue.add(ObjectKey::of(&*content));
-                }
-            }
+        let (users, driver) = (contents.clone(), self.sidecar.driver().name().to_owned());
+        enqueue.on(&classes, &self.queue, move |change| {
+            triggers::of_class(change, &users, &driver)
         });
-        let controller = Arc::new(self.controller(contents, classes));
-        self.queue.run(&scope, controller).await;
-        drop((of_contents, of_classes));
+        let reconciler = self.sidecar.function().reconciler(self.rules(contents, classes));
+        self.queue.run(&scope, std::sync::Arc::new(reconciler)).await;
     }
 
-    fn controller(
-        &self,
-        contents: Cache<VolumeSnapshotContent>,
-        classes: Cache<VolumeSnapshotClass>,
-    ) -> Controller {
-        let context = self.sidecar.context();
-        Controller {
+    fn rules(&self, contents: Cache<VolumeSnapshotContent>, classes: Cache<VolumeSnapshotClass>) -> Contents {
+        let client = &self.sidecar.function().context().client;
+        let driver = self.sidecar.driver();
+        Contents {
+            contents: Objects::new(contents, client, NAME),
             classes,
-            executor: Executor {
-                contents,
-                writer: Writer::new(&context.client, NAME),
-                secrets: Writer::new(&context.client, NAME),
-                driver: self.sidecar.channel().clone(),
+            calls: Calls {
+                channel: self.sidecar.channel().clone(),
                 timeout: self.config.timeout,
             },
-            recorder: self.sidecar.recorder().clone(),
-            clock: context.clock.clone(),
             settings: Settings {
-                driver: self.driver_name().to_owned(),
-                can_list: self.sidecar.driver().lists,
+                driver: driver.name().to_owned(),
+                can_list: driver.lists,
                 name_prefix: self.config.name_prefix.clone(),
                 name_uid_length: self.config.name_uid_length,
                 extra_create_metadata: self.config.extra_create_metadata,
                 retry_interval_max: self.config.common.retry_intervals.1,
             },
-            memories: Mutex::default(),
         }
     }
 }

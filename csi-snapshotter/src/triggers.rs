@@ -1,27 +1,39 @@
-//! Which changes wake a content. Our own writes do not: what they lead to is in the plan that made them.
-//! Source: snapshot.md 3.2.
+//! Which changes concern a content. Source: snapshot.md 3.2.
 
+use controller::Difference;
 use crds::names;
-use crds::v1::VolumeSnapshotContent;
+use crds::v1::{VolumeSnapshotClass, VolumeSnapshotContent};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use runtime::{Change, Source};
+use runtime::{Cache, ObjectKey};
 
 use crate::observe::ContentExt as _;
 
-/// Whether the change is worth a look. Additions, deletions and resyncs always are; an update is when readiness
+/// Index of contents by class.
+pub(crate) const BY_CLASS: &str = "class";
+
+/// Whether the change is worth a look. What comes, goes or is looked at anew always is; an update is when readiness
 /// was reached, or when anything differs besides resourceVersion, status, managedFields, finalizers and the
-/// being-created mark.
-///
-/// Own writes are held to the same rule: their answer may carry a foreign change that the watch then repeats
-/// without a difference.
-pub(crate) fn wakes(change: &Change<VolumeSnapshotContent>, driver: &str) -> bool {
-    let concerns = |content: &VolumeSnapshotContent| content.spec.driver == driver;
-    match (&change.old, &change.new) {
-        (Some(old), Some(new)) if change.source != Source::Resync => {
-            (concerns(old) || concerns(new)) && ((!old.is_ready() && new.is_ready()) || differ(old, new))
+/// being-created mark: what those lead to is in the plan that wrote them.
+pub(crate) fn concerns(change: Difference<'_, VolumeSnapshotContent>, driver: &str) -> bool {
+    change.sides().any(|content| content.spec.driver == driver)
+        && match (change.old, change.new) {
+            (Some(old), Some(new)) => (!old.is_ready() && new.is_ready()) || differ(old, new),
+            _ => true,
         }
-        (old, new) => old.iter().chain(new).any(|content| concerns(content)),
-    }
+}
+
+/// Contents that may wait for this class: those that are not ready, or are to go.
+pub(crate) fn of_class(
+    change: Difference<'_, VolumeSnapshotClass>,
+    contents: &Cache<VolumeSnapshotContent>,
+    driver: &str,
+) -> Vec<ObjectKey> {
+    contents
+        .indexed(BY_CLASS, &change.key.name)
+        .into_iter()
+        .filter(|content| content.spec.driver == driver && (!content.is_ready() || content.is_terminating()))
+        .map(|content| ObjectKey::of(&*content))
+        .collect()
 }
 
 fn differ(old: &VolumeSnapshotContent, new: &VolumeSnapshotContent) -> bool {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
+use controller::args::DriverArgs;
 use csi::Address;
 use csi::address::InvalidAddress;
 use runtime::args::{CommonArgs, CommonArgsError, CommonConfig};
@@ -31,9 +32,9 @@ pub struct OwnArgs {
     #[arg(long, value_name = "URL", default_value = "", hide = true)]
     pub master: String,
 
-    /// Address of the CSI driver: an absolute path, unix://path or tcp://host:port.
-    #[arg(long, value_name = "ADDRESS", default_value = "/run/csi/socket")]
-    pub csi_address: String,
+    /// How to reach the driver.
+    #[command(flatten)]
+    pub driver: DriverArgs,
 
     /// Longest time of one CSI call.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
@@ -56,11 +57,6 @@ pub struct OwnArgs {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
     pub extra_modify_metadata: bool,
-
-    /// End with exit 1 when the connection to the driver is lost, as upstream does.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
-    pub exit_on_connection_loss: bool,
 }
 
 const ANNOTATE: &str = "AnnotateFsResize";
@@ -153,7 +149,7 @@ impl Args {
         let flags = self.common.gates.feature_gates.iter();
         let modify_named = flags.flat_map(|list| list.split(',')).any(named);
         Ok(Config {
-            csi_address: own.csi_address.parse()?,
+            csi_address: own.driver.csi_address.parse()?,
             timeout: own.timeout.0,
             resync_period: own.resync_period.0,
             workers: own.workers,
@@ -161,7 +157,7 @@ impl Args {
             annotate: common.gates.enabled(ANNOTATE),
             recover: common.gates.enabled(RECOVER),
             modify_demanded: modify_named && common.gates.enabled(ATTRIBUTES),
-            exit_on_connection_loss: own.exit_on_connection_loss,
+            exit_on_connection_loss: own.driver.exit_on_connection_loss,
             termination_log: base::process::TERMINATION_LOG.into(),
             common,
         })

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use controller::Error;
 use csi::Channel;
 use csi::identity::{
     ControllerCapability, NodeCapability, PluginService, controller_capabilities, node_capabilities,
     plugin_capabilities, plugin_info, wait_until_ready,
 };
-use sidecar::Error;
 
 /// A driver that grows volumes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) struct Driver {
     pub(crate) modifies: bool,
 }
 
-impl sidecar::Driver for Driver {
+impl controller::Driver for Driver {
     fn name(&self) -> &str {
         &self.name
     }

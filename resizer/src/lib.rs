@@ -1,13 +1,13 @@
 //! Expands volumes from the sizes that PersistentVolumeClaims ask for: what upstream's `csi-resizer` sidecar does.
 //!
 //! ```text
-//! watch of claims and volumes ── triggers ── queue ── controller ─┐
-//!                                                                 │ observe: caches, and what is remembered
-//!                                                                 │ plan:    pure, all the rules
-//!                                                                 │ execute: one request or CSI call a step
-//! PersistentVolumeClaim/status <── PATCH mark, PATCH outcome ─────┤
-//! PersistentVolume             <── PATCH size, PATCH annotation ──┤
-//! driver                       <── ControllerExpandVolume ────────┘
+//! changes of claims and volumes ── triggers ── queue ── the frame (crate `controller`)
+//!     observe: caches, and what is remembered
+//!     plan:    pure, all the rules
+//!     take:    one request or CSI call a step
+//! PersistentVolumeClaim/status <── PATCH mark, PATCH outcome
+//! PersistentVolume             <── PATCH size, PATCH annotation
+//! driver                       <── ControllerExpandVolume
 //! ```
 //!
 //! An expansion costs four requests with a stage on the node and three without: the mark before the call, the size
@@ -20,8 +20,8 @@
 //! | [`observe`] | what a plan is made from |
 //! | [`plan`] | the decisions |
 //! | [`patch`] | writes as patches |
-//! | `execute` | steps to requests and calls |
-//! | `controller` | one claim at a time, from the queue |
+//! | `calls` | calls of the driver |
+//! | `claims` | all of this as the frame runs it |
 //! | `triggers` | which changes wake a claim |
 //! | `usage` | whether a volume is in use |
 //! | [`events`] | reasons of events |
@@ -33,10 +33,10 @@
 //! Replaces `kubernetes-csi/external-resizer: cmd/csi-resizer`; specification `resize.md`.
 
 pub mod args;
-mod controller;
+mod calls;
+mod claims;
 mod driver;
 pub mod events;
-mod execute;
 pub mod observe;
 pub mod patch;
 pub mod plan;
@@ -45,6 +45,6 @@ mod triggers;
 mod usage;
 
 pub use args::{Args, Config, ConfigError};
-pub use run::{Prepared, prepare, run};
 /// Why [`run()`] ends.
-pub use sidecar::Error;
+pub use controller::Error;
+pub use run::{Prepared, prepare, run};

@@ -1,13 +1,10 @@
 //! What a plan is made from: objects from the caches, what this run has read, and what is remembered.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
-use csi::Class;
+use controller::{CallFailure, Retries, SecretRead};
 use jiff::Timestamp;
-use runtime::objects::{Claim, Quantity, SecretName, Volume};
-use tonic::Code;
+use runtime::objects::{Claim, Quantity, Volume};
 
 /// Everything that [`crate::plan::plan`] may look at.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +19,8 @@ pub struct Observed<'a> {
     pub usage: Usage,
     /// What is remembered of this very claim.
     pub memory: &'a Memory,
+    /// Failures in a row, and the back-off that they led to.
+    pub retries: &'a Retries,
     /// How the function is set up.
     pub settings: &'a Settings,
 }
@@ -61,33 +60,6 @@ pub enum Usage {
     Hidden,
 }
 
-/// A Secret that was read, and what came of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretRead {
-    /// Which one.
-    pub secret: SecretName,
-    /// What the API server answered.
-    pub answer: SecretAnswer,
-}
-
-/// What came of reading a Secret.
-#[derive(Clone, PartialEq, Eq)]
-pub enum SecretAnswer {
-    /// Its data as text.
-    Found(BTreeMap<String, String>),
-    /// It cannot be read, in one line.
-    Refused(String),
-}
-
-impl fmt::Debug for SecretAnswer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Found(_) => formatter.write_str("Found(***stripped***)"),
-            Self::Refused(text) => write!(formatter, "Refused({text:?})"),
-        }
-    }
-}
-
 /// What came of an attempt, kept until it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -98,7 +70,7 @@ pub struct Attempt {
     /// The claim's size before.
     pub before: Option<Quantity>,
     /// The answer.
-    pub outcome: Result<Grown, Failure>,
+    pub outcome: Result<Grown, CallFailure>,
 }
 
 /// A good answer.
@@ -108,19 +80,6 @@ pub struct Grown {
     pub capacity: Quantity,
     /// The node has work to do.
     pub node_stage: bool,
-}
-
-/// An attempt that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What it says about the operation.
-    pub class: Class,
-    /// The driver's code; none when it failed before the call.
-    pub code: Option<Code>,
-    /// `rpc error: code = ... desc = ...`, without secrets; or what went wrong before the call.
-    pub text: String,
-    /// The driver asked to wait this long.
-    pub retry_after: Option<Duration>,
 }
 
 /// What is remembered of a claim between runs. Empty after a restart.
@@ -134,10 +93,8 @@ pub struct Memory {
     pub slow_until: Option<Timestamp>,
     /// The driver refused because the volume is in use, at this time.
     pub in_use_since: Option<Timestamp>,
-    /// No attempt before.
+    /// No attempt before, whatever the back-off says.
     pub hold: Option<Hold>,
-    /// Failures in a row of the same target.
-    pub failures: u32,
     /// Rounds in a row that ended with NodeResizeInfeasible.
     pub node_rounds: u32,
     /// When the text of an error was last written.

@@ -1,8 +1,9 @@
 //! Writes as merge patches. The claim's carry UID and version, since they hold whole lists; the volume's carry the
 //! UID, so that another object of that name is never hit (Q25).
 
+use controller::patch::Change;
 use runtime::objects::{Claim, ResizeStatus, Volume};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::plan::{ClaimChange, VolumeChange};
 
@@ -14,7 +15,7 @@ const NODE_EXPANSION_NOT_REQUIRED: &str = "volume.kubernetes.io/node-expansion-n
 /// The patch of a claim's status. Its annotation rides on it: the role grants no other write of claims
 /// (resize.md 1.7).
 #[must_use]
-pub fn of_claim(claim: &Claim, change: &ClaimChange) -> Value {
+pub fn of_claim(claim: &Claim, change: &ClaimChange) -> Change {
     let mut metadata = json!({
         "uid": claim.metadata.uid,
         "resourceVersion": claim.metadata.resource_version,
@@ -39,24 +40,24 @@ pub fn of_claim(claim: &Claim, change: &ClaimChange) -> Value {
     if let Some(conditions) = &change.conditions {
         status.insert("conditions".into(), json!(conditions));
     }
-    json!({ "metadata": metadata, "status": status })
+    Change::Merge(json!({ "metadata": metadata, "status": status }))
 }
 
 /// The patch of a volume.
 #[must_use]
-pub fn of_volume(volume: &Volume, change: VolumeChange) -> Value {
+pub fn of_volume(volume: &Volume, change: VolumeChange) -> Change {
     let mut metadata = json!({ "uid": volume.metadata.uid });
     match change {
         VolumeChange::Unannotate => {
             metadata["annotations"] = json!({ (PRE_RESIZE_CAPACITY): null });
-            json!({ "metadata": metadata })
+            Change::Merge(json!({ "metadata": metadata }))
         }
         VolumeChange::Grown { capacity, before } => {
             if let Some(before) = before {
                 metadata["annotations"] = json!({ (PRE_RESIZE_CAPACITY): before.to_string() });
             }
             let capacity = json!({ "storage": capacity.to_string() });
-            json!({ "metadata": metadata, "spec": { "capacity": capacity } })
+            Change::Merge(json!({ "metadata": metadata, "spec": { "capacity": capacity } }))
         }
     }
 }

@@ -1,23 +1,24 @@
 //! Start-up and work.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use base::http::LeaderHealth;
-use base::{Backoff, Queue, QueueOptions, Scope};
+use base::{Queue, Scope};
+use controller::{Driver as _, Enqueue, Error, Objects, Ready, Sidecar, SidecarOptions};
 use csi::Channel;
 use runtime::objects::{Claim, Volume};
-use runtime::{Cache, Context, ObjectKey, Selection, Writer};
-use sidecar::{Driver as _, Error, Sidecar};
+use runtime::{Cache, Context, ObjectKey, Selection};
 
 use crate::args::Config;
-use crate::controller::Controller;
+use crate::calls::Calls;
+use crate::claims::Claims;
 use crate::driver::Driver;
-use crate::execute::Executor;
 use crate::observe::Settings;
 use crate::usage::Usages;
 use crate::{events, triggers};
 
-/// The field manager and the function's name.
+/// The function's name.
 const NAME: &str = "csi-resizer";
 
 /// The function after its start-up: the driver is known and ready.
@@ -50,7 +51,7 @@ pub async fn run(config: Config, context: Context, driver: Channel) -> Result<()
 /// # Errors
 /// The driver is none that we can work with.
 pub async fn prepare(config: Config, context: Context, driver: Channel) -> Result<Prepared, Error> {
-    let options = sidecar::Options {
+    let options = SidecarOptions {
         name: NAME,
         lease: |driver| format!("external-resizer-{driver}"),
         component: events::component,
@@ -66,14 +67,8 @@ pub async fn prepare(config: Config, context: Context, driver: Channel) -> Resul
     } else if sidecar.driver().modifies {
         tracing::info!("the CSI driver can change volumes by VolumeAttributesClass; that is not built yet");
     }
-    let options = QueueOptions {
-        name: format!("{}-pvc", sidecar.driver().name()),
-        workers: config.workers,
-        backoff: backoff(&config),
-    };
-    let context = sidecar.context();
-    let random = context.random.fork();
-    let queue = Queue::new(options, context.clock.clone(), random, &context.registry)?;
+    let name = format!("{}-pvc", sidecar.driver().name());
+    let queue = sidecar.function().queue(name, config.workers)?;
     Ok(Prepared {
         config,
         sidecar,
@@ -81,39 +76,21 @@ pub async fn prepare(config: Config, context: Context, driver: Channel) -> Resul
     })
 }
 
-fn backoff(config: &Config) -> Backoff {
-    let (start, max) = config.common.retry_intervals;
-    Backoff {
-        start,
-        max,
-        ..Backoff::default()
+#[async_trait]
+impl Ready for Prepared {
+    fn leader_health(&self) -> Option<LeaderHealth> {
+        self.sidecar.function().leader_health()
+    }
+
+    async fn run(&self) -> Result<(), Error> {
+        self.sidecar.run(|scope| self.work(scope)).await
     }
 }
 
 impl Prepared {
-    /// The driver's name.
-    #[must_use]
-    pub fn driver_name(&self) -> &str {
-        self.sidecar.driver().name()
-    }
-
-    /// The health check of leader election, where it is on.
-    #[must_use]
-    pub fn leader_health(&self) -> Option<LeaderHealth> {
-        self.sidecar.leader_health()
-    }
-
-    /// The second half of [`run`]: leader election and work.
-    ///
-    /// # Errors
-    /// The lease or the driver is lost for good; see [`Error`].
-    pub async fn run(&self) -> Result<(), Error> {
-        self.sidecar.run(|scope| self.work(scope)).await
-    }
-
     /// Works until the scope is stopping and running claims are done.
     async fn work(&self, scope: Scope) {
-        let watches = &self.sidecar.context().watches;
+        let watches = &self.sidecar.function().context().watches;
         let claims: Cache<Claim> = watches.cache(Selection::default());
         let volumes: Cache<Volume> = watches.cache(Selection::default());
         tokio::select! {
@@ -121,40 +98,31 @@ impl Prepared {
             () = scope.stopping() => return,
             () = async { claims.synced().await; volumes.synced().await } => {}
         }
-        let settings = self.settings();
-        let (queue, known, rules) = (self.queue.clone(), volumes.clone(), settings.clone());
-        let of_claims = claims.subscribe(move |change| {
-            let name = change.new.as_ref().and_then(|claim| claim.volume_name.as_deref());
-            let volume = name.and_then(|name| known.get(&ObjectKey::cluster(name)));
-            if triggers::claim_wakes(change, volume.as_deref(), &rules) {
-                queue.add(change.key.clone());
-            }
+        let mut enqueue = Enqueue::new();
+        let (known, settings) = (volumes.clone(), self.settings());
+        let of_claims = enqueue.on(&claims, &self.queue, move |change| {
+            let concerned = triggers::of_claim(change, &known, &settings);
+            concerned.then(|| change.key.clone()).into_iter().collect()
         });
         of_claims.resync_every(self.config.resync_period, &scope);
-        let (queue, known, rules) = (self.queue.clone(), claims.clone(), settings.clone());
-        // A volume that comes may be what its claim waits for (Q30).
-        let of_volumes = volumes.subscribe(move |change| {
-            let Some(volume) = change.new.as_ref().filter(|_| triggers::volume_wakes(change)) else {
-                return;
-            };
-            let Some(reference) = &volume.claim else { return };
-            let key = ObjectKey::new(&reference.namespace, &reference.name);
-            let due = |claim: Arc<Claim>| crate::plan::is_due(&claim, Some(volume), &rules);
-            if known.get(&key).is_some_and(due) {
-                queue.add(key);
-            }
+        let (known, settings) = (claims.clone(), self.settings());
+        enqueue.on(&volumes, &self.queue, move |change| {
+            triggers::of_volume(change, &known, &settings)
+                .into_iter()
+                .collect()
         });
-        let controller = Arc::new(self.controller(claims, volumes, settings, &scope));
-        self.queue.run(&scope, controller).await;
-        drop((of_claims, of_volumes));
+        let rules = self.rules(claims, volumes, &scope);
+        let reconciler = self.sidecar.function().reconciler(rules);
+        self.queue.run(&scope, Arc::new(reconciler)).await;
     }
 
     fn settings(&self) -> Settings {
         let (start, max) = self.config.common.retry_intervals;
+        let driver = self.sidecar.driver();
         Settings {
-            driver: self.driver_name().to_owned(),
-            controller_expands: self.sidecar.driver().controller_expands,
-            single_node_multi_writer: self.sidecar.driver().single_node_multi_writer,
+            driver: driver.name().to_owned(),
+            controller_expands: driver.controller_expands,
+            single_node_multi_writer: driver.single_node_multi_writer,
             handle_in_use: self.config.handle_volume_inuse_error,
             annotate: self.config.annotate,
             recover: self.config.recover,
@@ -163,34 +131,24 @@ impl Prepared {
         }
     }
 
-    fn controller(
-        &self,
-        claims: Cache<Claim>,
-        volumes: Cache<Volume>,
-        settings: Settings,
-        scope: &Scope,
-    ) -> Controller {
-        let context = self.sidecar.context();
+    fn rules(&self, claims: Cache<Claim>, volumes: Cache<Volume>, scope: &Scope) -> Claims {
+        let context = self.sidecar.function().context();
         let (client, clock) = (&context.client, &context.clock);
-        let random = context.random.fork();
-        let queue = self.queue.clone();
-        Controller {
-            executor: Executor {
-                claims,
-                volumes,
-                claim_writer: Writer::new(client, NAME),
-                volume_writer: Writer::new(client, NAME),
-                secrets: Writer::new(client, NAME),
-                recorder: self.sidecar.recorder().clone(),
-                driver: self.sidecar.channel().clone(),
+        Claims {
+            claims: Objects::new(claims, client, NAME),
+            volumes: Objects::new(volumes, client, NAME),
+            usages: Usages::new(
+                client.clone(),
+                clock.clone(),
+                context.random.fork(),
+                scope,
+                self.queue.clone(),
+            ),
+            calls: Calls {
+                channel: self.sidecar.channel().clone(),
                 timeout: self.config.timeout,
             },
-            usages: Usages::new(client.clone(), clock.clone(), random.fork(), scope, queue),
-            clock: clock.clone(),
-            random,
-            settings,
-            backoff: backoff(&self.config),
-            memories: Mutex::default(),
+            settings: self.settings(),
         }
     }
 }

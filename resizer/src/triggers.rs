@@ -1,40 +1,35 @@
-//! Which changes wake a claim. Our own writes do not: what they lead to is in the plan that made them.
-//! Source: resize.md 3.1, 3.6.
+//! Which changes concern a claim. Source: resize.md 3.1, 3.6.
 
+use controller::Difference;
 use runtime::objects::{Claim, Volume};
-use runtime::{Change, Source};
+use runtime::{Cache, ObjectKey};
 
 use crate::observe::Settings;
 use crate::plan::is_due;
 
-/// Whether a change of a claim is worth a look.
-pub(crate) fn claim_wakes(change: &Change<Claim>, volume: Option<&Volume>, settings: &Settings) -> bool {
-    let Some(new) = &change.new else {
-        // What is remembered of it goes.
+/// Whether a change of a claim is worth a look. What is remembered of a claim that went goes with it.
+pub(crate) fn of_claim(change: Difference<'_, Claim>, volumes: &Cache<Volume>, settings: &Settings) -> bool {
+    let Some(new) = change.new else {
         return true;
     };
-    match change.source {
-        Source::OwnWrite => false,
-        Source::Subscribed | Source::Resync => is_due(new, volume, settings),
-        Source::Watch => {
-            let concerned = match &change.old {
-                None => true,
-                Some(old) if old.metadata.uid != new.metadata.uid => true,
-                Some(old) if settings.recover => differ(old, new),
-                // Only growth counts without recovery (resize.md 3.11).
-                Some(old) => old.request < new.request || settled_anew(old, new),
-            };
-            concerned && is_due(new, volume, settings)
-        }
-    }
+    let concerned = match change.old {
+        Some(old) if old.metadata.uid == new.metadata.uid => differ(old, new, settings),
+        _ => true,
+    };
+    let volume = new.volume_name.as_deref().filter(|_| concerned);
+    let volume = volume.and_then(|name| volumes.get(&ObjectKey::cluster(name)));
+    is_due(new, volume.as_deref(), settings)
 }
 
-fn differ(old: &Claim, new: &Claim) -> bool {
-    old.request != new.request || settled_anew(old, new)
-}
-
-fn settled_anew(old: &Claim, new: &Claim) -> bool {
-    old.capacity != new.capacity
+/// Only growth counts without recovery (resize.md 3.11).
+fn differ(old: &Claim, new: &Claim, settings: &Settings) -> bool {
+    let asked = if settings.recover {
+        old.request != new.request
+    } else {
+        old.request < new.request
+    };
+    asked
+        || old.capacity != new.capacity
         || old.resize != new.resize
         || old.allocated != new.allocated
         || old.phase != new.phase
@@ -43,18 +38,22 @@ fn settled_anew(old: &Claim, new: &Claim) -> bool {
         || old.conditions != new.conditions
 }
 
-/// Whether a change of a volume is worth a look at its claim: it has come, or what a call is made from has changed.
-pub(crate) fn volume_wakes(change: &Change<Volume>) -> bool {
-    let Some(new) = &change.new else { return false };
-    match (&change.old, change.source) {
-        (_, Source::OwnWrite | Source::Subscribed | Source::Resync) => false,
-        (None, Source::Watch) => true,
-        (Some(old), Source::Watch) => {
-            old.metadata.uid != new.metadata.uid
-                || old.claim != new.claim
-                || old.csi != new.csi
-                || old.access_modes != new.access_modes
-                || old.capacity != new.capacity
-        }
-    }
+/// The claim of a volume that has come, or of which what a call is made from has changed, if it needs something (Q30).
+pub(crate) fn of_volume(
+    change: Difference<'_, Volume>,
+    claims: &Cache<Claim>,
+    settings: &Settings,
+) -> Option<ObjectKey> {
+    let new = change.new?;
+    let concerned = change.old.is_none_or(|old| {
+        old.metadata.uid != new.metadata.uid
+            || old.claim != new.claim
+            || old.csi != new.csi
+            || old.access_modes != new.access_modes
+            || old.capacity != new.capacity
+    });
+    let reference = new.claim.as_ref().filter(|_| concerned)?;
+    let key = ObjectKey::new(&reference.namespace, &reference.name);
+    let claim = claims.get(&key)?;
+    is_due(&claim, Some(new), settings).then_some(key)
 }

@@ -142,6 +142,13 @@ impl ApiError {
         self
     }
 
+    /// The same as a refusal of the object as it is: nothing had changed, so it was no lost race.
+    #[must_use]
+    pub fn as_invalid(mut self) -> Self {
+        self.class = ApiErrorClass::Invalid;
+        self
+    }
+
     /// The API server answers a JSON patch whose `test` fails with a bare 422 that names no field. Where the
     /// patch has a `test`, that is a lost race and not an invalid object.
     pub(crate) fn of_tested_patch(mut self) -> Self {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use controller::{Failure, Known, Objects, Part};
 use crds::names;
 use runtime::objects::Claim;
-use runtime::{ApiError, ObjectKey, Writer};
+use runtime::{ApiError, ObjectKey};
 use serde_json::{Value, json};
 
-use crate::plan::patch::Change;
 use crate::plan::{ClaimChange, ClaimIntent};
 
 /// How claims may be written.
@@ -22,31 +22,33 @@ pub(crate) enum ClaimVerb {
 
 /// Writes claims.
 pub(crate) struct ClaimWriter {
-    writer: Writer<Claim>,
+    claims: Objects<Claim>,
     verb: ClaimVerb,
     /// Claims that were protected by PUT, whole, so that their release needs no second GET. Empty with PATCH.
     kept: Mutex<BTreeMap<ObjectKey, Value>>,
 }
 
 impl ClaimWriter {
-    pub(crate) fn new(writer: Writer<Claim>, verb: ClaimVerb) -> Self {
+    pub(crate) fn new(claims: Objects<Claim>, verb: ClaimVerb) -> Self {
         Self {
-            writer,
+            claims,
             verb,
             kept: Mutex::default(),
         }
     }
 
-    pub(crate) fn writer(&self) -> &Writer<Claim> {
-        &self.writer
-    }
-
     /// Sends the change: PATCH, or PUT with at most one GET before it.
-    pub(crate) async fn change(&self, key: &ObjectKey, change: &ClaimChange) -> Result<Claim, ApiError> {
-        match (self.verb, &change.change) {
-            (ClaimVerb::Patch, Change::Json(patch)) => self.writer.patch_json(key, patch.clone()).await,
-            (ClaimVerb::Patch, Change::Merge(body)) => self.writer.patch_merge(key, body).await,
-            (ClaimVerb::Put, _) => self.put(key, change).await,
+    pub(crate) async fn change(&self, change: &ClaimChange) -> Result<(), Failure> {
+        let key = ObjectKey::new(change.namespace.as_str(), change.name.as_str());
+        let known = self.claims.cache().get(&key).map(|claim| Known::of(&*claim));
+        let known = known.unwrap_or_else(|| Known {
+            key: key.clone(),
+            uid: change.uid.clone(),
+            version: String::new(),
+        });
+        match self.verb {
+            ClaimVerb::Patch => self.claims.patch(&known, Part::Main, &change.change).await,
+            ClaimVerb::Put => self.claims.settle(&known, self.put(&key, change).await),
         }
     }
 
@@ -54,7 +56,7 @@ impl ClaimWriter {
         let kept = self.kept().remove(key);
         let mut object = match kept.filter(|kept| kept["metadata"]["uid"] == json!(change.uid)) {
             Some(kept) => kept,
-            None => self.writer.get_raw(key).await?,
+            None => self.claims.writer().get_raw(key).await?,
         };
         // A stale list of field managers must not be sent back; without one the API server keeps its own.
         if let Some(metadata) = object["metadata"].as_object_mut() {
@@ -63,7 +65,7 @@ impl ClaimWriter {
         // Another claim of that name is refused by its UID.
         object["metadata"]["uid"] = json!(change.uid);
         set_finalizer(&mut object, change.intent);
-        let written = self.writer.replace_raw(key, &object).await?;
+        let written = self.claims.writer().replace_raw(key, &object).await?;
         if change.intent == ClaimIntent::Protect {
             object["metadata"]["resourceVersion"] = json!(written.metadata.resource_version);
             self.kept().insert(key.clone(), object);

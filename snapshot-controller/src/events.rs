@@ -1,5 +1,6 @@
 //! The events that users and tools look for: reasons and texts (spec snapshot 2.3 to 2.10).
 
+use controller::Event;
 use crds::v1::VolumeSnapshot;
 
 /// Component name in the events.
@@ -43,48 +44,6 @@ pub const SNAPSHOT_DELETE_PENDING: &str = "SnapshotDeletePending";
 pub const SNAPSHOT_CONTENT_OBJECT_DELETE_ERROR: &str = "SnapshotContentObjectDeleteError";
 /// The content has not exactly one source.
 pub const CONTENT_VALIDATION_ERROR: &str = "ContentValidationError";
-
-/// How loud an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Something went as it should.
-    Normal,
-    /// Somebody has to act.
-    Warning,
-}
-
-/// An event about the object that a plan is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// How loud it is.
-    pub severity: Severity,
-    /// One of the constants of this module.
-    pub reason: &'static str,
-    /// For the user: what happened and what helps.
-    pub message: String,
-}
-
-impl Event {
-    /// An event that tells of progress.
-    #[must_use]
-    pub fn normal(reason: &'static str, message: String) -> Self {
-        Self {
-            severity: Severity::Normal,
-            reason,
-            message,
-        }
-    }
-
-    /// An event that asks for help.
-    #[must_use]
-    pub fn warning(reason: &'static str, message: String) -> Self {
-        Self {
-            severity: Severity::Warning,
-            reason,
-            message,
-        }
-    }
-}
 
 /// A dynamic snapshot has its content.
 #[must_use]

@@ -5,36 +5,33 @@
 //! the snapshot's status, and takes all of it away again in the right order.
 //!
 //! ```text
-//! watch events -> triggers -> keys -> observe -> plan (pure) -> execute -> overlay of the answers
+//! changes of caches ── triggers ── queues ── the frame (crate `controller`): observe, plan (pure), take
 //! ```
 //!
 //! | File | Subject |
 //! |---|---|
 //! | `args.rs` | flags, and the checked [`Config`] |
-//! | `run.rs` | start-up, leader election, work |
-//! | `triggers.rs` | which keys a change wakes |
+//! | `run.rs` | start-up and work |
+//! | `triggers.rs` | which keys a change concerns |
 //! | `observe.rs` | from the caches to what the decisions read |
 //! | [`plan`] | the decisions |
-//! | `controller.rs` | one key: observe, plan, execute, until it rests |
+//! | `controllers.rs` | all of this as the frame runs it, a kind each |
 //! | `execute.rs`, `claims.rs` | steps to requests |
 //! | [`events`] | reasons and texts of the events |
-//! | [`secrets`] | secret templates of a class |
 //! | `metrics.rs` | metrics |
-//! | `error.rs` | why the function ends |
 
 mod args;
 mod claims;
-mod controller;
-mod error;
+mod controllers;
 pub mod events;
 mod execute;
 mod metrics;
 mod observe;
 pub mod plan;
 mod run;
-pub mod secrets;
 mod triggers;
 
 pub use args::{Args, Config, ConfigError, OwnArgs};
-pub use error::Error;
+/// Why [`run()`] ends.
+pub use controller::Error;
 pub use run::{Prepared, prepare, run};

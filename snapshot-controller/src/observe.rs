@@ -21,8 +21,8 @@ pub(crate) type NodeMeta = PartialObjectMeta<Node>;
 
 /// Snapshots without a bound content, by the name of their class; "" for those that name none.
 pub(crate) const WAITING_BY_CLASS: &str = "waiting-by-class";
-/// Dynamic snapshots by `namespace/name` of their claim.
-pub(crate) const BY_CLAIM: &str = "claim";
+/// Dynamic snapshots by `namespace/name` of their claim, while they may need it or wait for it.
+pub(crate) const WAITING_BY_CLAIM: &str = "waiting-by-claim";
 /// Snapshots by the name of their content; contents by `namespace/name` of their snapshot.
 pub(crate) const BY_PARTNER: &str = "partner";
 /// Claims by `namespace/name` of the snapshot that they are filled from.
@@ -96,9 +96,13 @@ impl Caches {
                 is_waiting(snapshot).then_some(class).into_iter().collect()
             });
         self.snapshots
-            .index(BY_CLAIM, |snapshot: &VolumeSnapshot| match Source::of(snapshot) {
-                Source::Dynamic(claim) => vec![joined(snapshot.metadata.namespace.as_deref(), claim)],
-                Source::PreProvisioned(_) | Source::Member | Source::Invalid => Vec::new(),
+            .index(WAITING_BY_CLAIM, |snapshot: &VolumeSnapshot| {
+                match Source::of(snapshot) {
+                    Source::Dynamic(claim) if is_waiting(snapshot) => {
+                        vec![joined(snapshot.metadata.namespace.as_deref(), claim)]
+                    }
+                    _ => Vec::new(),
+                }
             });
         self.snapshots.index(BY_PARTNER, |snapshot: &VolumeSnapshot| {
             content_name(snapshot).into_iter().collect()
@@ -219,7 +223,7 @@ impl Caches {
     }
 
     /// What is known about a content; none if it is gone.
-    pub(crate) fn content(&self, key: &ObjectKey, confirmed_gone: bool) -> Option<ObservedContent> {
+    pub(crate) fn content(&self, key: &ObjectKey) -> Option<ObservedContent> {
         let content = self.contents.get(key)?;
         let snapshot = match reference_key(&content) {
             Some(key) => look(self.snapshots.get(&key)),
@@ -228,14 +232,14 @@ impl Caches {
         Some(ObservedContent {
             content,
             snapshot,
-            confirmed_gone,
+            confirmed_gone: false,
         })
     }
 
-    /// What is known about a claim and the snapshots of it; none if it is gone.
+    /// What is known about a claim and of the snapshots that may need it; none if it is gone.
     pub(crate) fn claim(&self, key: &ObjectKey) -> Option<ObservedClaim> {
         let claim = self.claims.get(key)?;
-        let snapshots = self.snapshots.indexed(BY_CLAIM, &key.to_string());
+        let snapshots = self.snapshots.indexed(WAITING_BY_CLAIM, &key.to_string());
         Some(ObservedClaim {
             claim: claim_facts(&claim),
             snapshots: snapshots

@@ -14,7 +14,6 @@
 //! | [`protect`] | when a claim may lose its finalizer |
 //! | [`content`] | the controller's share of a content |
 //! | [`topology`] | the node of a content, with distributed snapshotting |
-//! | [`patch`] | single-key JSON patches |
 
 pub mod bind;
 pub mod class;
@@ -22,7 +21,6 @@ pub mod content;
 pub mod create;
 pub mod delete;
 pub mod facts;
-pub mod patch;
 pub mod protect;
 pub mod refusal;
 pub mod status;
@@ -30,14 +28,14 @@ pub mod topology;
 
 use std::sync::Arc;
 
+use controller::patch::Change;
+use controller::{Action, Next};
 use crds::names;
 use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::events::Event;
 use facts::{ClaimFacts, NodeFacts, VolumeFacts};
-use patch::Change;
 use refusal::Refusal;
 
 /// API group of the group kinds.
@@ -108,28 +106,10 @@ pub struct Observed {
     pub options: Options,
 }
 
-/// What is to be done about one object now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// In order; a step that fails ends the round.
-    pub steps: Vec<Step>,
-    /// When to look again.
-    pub next: Next,
-}
+/// What is to be done about one object now. Nothing is remembered between runs.
+pub type Plan = controller::Plan<Step, ()>;
 
-/// When to look at the object again.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Next {
-    /// As soon as the steps are done: their answers decide what follows.
-    Again,
-    /// When something that was observed changes.
-    Await,
-    /// With back-off, and earlier when something that was observed changes: a user or an administrator has
-    /// to act.
-    Retry(Refusal),
-}
-
-/// One request, or one event (recorded once the steps before it succeeded).
+/// One request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// PATCH of the snapshot: finalizers and class name.
@@ -166,8 +146,6 @@ pub enum Step {
         /// Name of the snapshot.
         name: String,
     },
-    /// An event; no request of this plan.
-    Event(Event),
 }
 
 /// A change of our finalizer on a claim.
@@ -194,39 +172,31 @@ pub enum ClaimIntent {
     Release,
 }
 
-impl Plan {
-    /// Nothing to do until something changes.
-    #[must_use]
-    pub fn settled() -> Self {
-        Self::then_await(Vec::new())
+impl From<Step> for Action<Step> {
+    fn from(step: Step) -> Self {
+        Self::Step(step)
     }
+}
 
-    /// These steps, then wait for a change.
-    #[must_use]
-    pub fn then_await(steps: Vec<Step>) -> Self {
-        Self {
-            steps,
-            next: Next::Await,
-        }
-    }
+/// Nothing to do until something changes.
+fn settled() -> Plan {
+    Plan::resting(())
+}
 
-    /// These steps, then look at once.
-    #[must_use]
-    pub fn then_again(steps: Vec<Step>) -> Self {
-        Self {
-            steps,
-            next: Next::Again,
-        }
-    }
+/// These, then wait for a change.
+fn then_await(actions: Vec<Action<Step>>) -> Plan {
+    Plan { actions, ..settled() }
+}
 
-    /// How many of the steps are requests.
-    #[must_use]
-    pub fn requests(&self) -> usize {
-        self.steps
-            .iter()
-            .filter(|step| !matches!(step, Step::Event(_)))
-            .count()
-    }
+/// These, then look at once: their answers decide what follows.
+fn then_again(actions: Vec<Action<Step>>) -> Plan {
+    then_await(actions).then(Next::Again)
+}
+
+/// These, then with back-off, and earlier when something that was observed changes: a user or an administrator has to
+/// act.
+fn then_retry(actions: Vec<Action<Step>>, refusal: &Refusal) -> Plan {
+    then_await(actions).then(Next::backoff(refusal.to_string()))
 }
 
 /// Decides what is to be done about one VolumeSnapshot.

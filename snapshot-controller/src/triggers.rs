@@ -1,17 +1,19 @@
-//! Which keys a change wakes (spec snapshot 2.2, Q3): whoever waits for an object is found through an index, not
-//! by the next retry.
-
-use base::{Queue, Scope};
-use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
-use runtime::objects::{Claim, Volume};
-use runtime::{Change, ObjectKey, Subscription};
+//! Which keys a change concerns (spec snapshot 2.2, Q3): whoever waits for an object is found through an index, not by the
+//! next retry.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::{Queue, Scope};
+use controller::{Difference, Enqueue};
+use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
+use runtime::objects::{Claim, Volume};
+use runtime::{Cache, ObjectKey};
+
 use crate::metrics::Metrics;
 use crate::observe::{
-    BY_CLAIM, BY_PARTNER, Caches, WAITING_BY_CLASS, is_protected, is_waiting, origins, reference_key,
+    BY_PARTNER, Caches, NodeMeta, WAITING_BY_CLAIM, WAITING_BY_CLASS, is_protected, is_waiting, origins,
+    reference_key,
 };
 use crate::plan::{Source, class};
 
@@ -23,132 +25,114 @@ pub(crate) struct Queues {
     pub(crate) claims: Queue<ObjectKey>,
 }
 
-/// Subscribes the queues to all caches. They are woken as long as the subscriptions live.
-pub(crate) fn subscribe(
+/// Fills the queues from all caches, as long as what is returned lives.
+pub(crate) fn enqueue(
     caches: &Caches,
     queues: &Queues,
     metrics: &Arc<Metrics>,
     resync: Duration,
     scope: &Scope,
-) -> Vec<Subscription> {
-    let mut subscriptions = Vec::new();
-    let wake = Wake {
-        caches: caches.clone(),
-        queues: queues.clone(),
-    };
-    let (of, metrics) = (wake.clone(), metrics.clone());
-    let snapshots = caches.snapshots.subscribe(move |change| {
+) -> Enqueue {
+    let mut enqueue = Enqueue::new();
+    let (concerned, metrics) = (Concerned::new(caches, queues), metrics.clone());
+    let snapshots = enqueue.tell(&caches.snapshots, move |change| {
         if let Some(old) = gone(change) {
             metrics.gone(old);
         }
-        of.snapshot(change);
+        concerned.by_snapshot(change);
     });
     snapshots.resync_every(resync, scope);
-    let of = wake.clone();
-    let contents = caches.contents.subscribe(move |change| of.content(change));
+    let concerned = Concerned::new(caches, queues);
+    let contents = enqueue.tell(&caches.contents, move |change| concerned.by_content(change));
     contents.resync_every(resync, scope);
-    subscriptions.extend([snapshots, contents]);
-    let of = wake.clone();
-    subscriptions.push(caches.classes.subscribe(move |change| of.class(change)));
-    let of = wake.clone();
-    subscriptions.push(caches.claims.subscribe(move |change| of.claim(change)));
-    let of = wake.clone();
-    subscriptions.push(caches.volumes.subscribe(move |change| of.volume(change)));
+    let concerned = Concerned::new(caches, queues);
+    enqueue.tell(&caches.classes, move |change| concerned.by_class(change));
+    let concerned = Concerned::new(caches, queues);
+    enqueue.tell(&caches.claims, move |change| concerned.by_claim(change));
+    let concerned = Concerned::new(caches, queues);
+    enqueue.tell(&caches.volumes, move |change| concerned.by_volume(change));
     if let Some(nodes) = &caches.nodes {
-        subscriptions.push(nodes.subscribe(move |change| {
-            // A node's status changes all the time; its labels do not.
-            if change.old.as_ref().map(|node| &node.metadata.labels)
-                != change.new.as_ref().map(|node| &node.metadata.labels)
-            {
-                wake.node();
-            }
-        }));
+        let concerned = Concerned::new(caches, queues);
+        enqueue.tell(nodes, move |change| concerned.by_node(change));
     }
-    subscriptions
+    enqueue
 }
 
 /// The snapshot that went, also when another one of its name has come.
-fn gone(change: &Change<VolumeSnapshot>) -> Option<&VolumeSnapshot> {
-    let old = change.old.as_deref()?;
-    let stays = change
-        .new
-        .as_ref()
-        .is_some_and(|new| new.metadata.uid == old.metadata.uid);
+fn gone(change: Difference<'_, VolumeSnapshot>) -> Option<&VolumeSnapshot> {
+    let old = change.old?;
+    let stays = change.new.is_some_and(|new| new.metadata.uid == old.metadata.uid);
     (!stays).then_some(old)
 }
 
-#[derive(Clone)]
-struct Wake {
+struct Concerned {
     caches: Caches,
     queues: Queues,
 }
 
-impl Wake {
+impl Concerned {
+    fn new(caches: &Caches, queues: &Queues) -> Self {
+        Self {
+            caches: caches.clone(),
+            queues: queues.clone(),
+        }
+    }
+
     /// The snapshot itself; its claim, which may be free now; its contents, when it is gone.
-    fn snapshot(&self, change: &Change<VolumeSnapshot>) {
+    fn by_snapshot(&self, change: Difference<'_, VolumeSnapshot>) {
         self.queues.snapshots.add(change.key.clone());
-        for snapshot in change.old.iter().chain(&change.new) {
+        for snapshot in change.sides() {
             if let Source::Dynamic(claim) = Source::of(snapshot) {
                 self.held_claim(&ObjectKey::new(change.key.namespace.as_str(), claim));
             }
         }
         if gone(change).is_some() {
-            for content in self.caches.contents.indexed(BY_PARTNER, &change.key.to_string()) {
-                self.queues.contents.add(ObjectKey::of(&*content));
-            }
+            add_all(
+                &self.queues.contents,
+                &self.caches.contents,
+                BY_PARTNER,
+                &change.key.to_string(),
+            );
         }
     }
 
     fn held_claim(&self, key: &ObjectKey) {
-        if self
-            .caches
-            .claims
-            .get(key)
-            .is_some_and(|claim| is_protected(&claim))
-        {
+        let claim = self.caches.claims.get(key);
+        if claim.is_some_and(|claim| is_protected(&claim)) {
             self.queues.claims.add(key.clone());
         }
     }
 
     /// The content itself, the snapshot that it refers to, and those that refer to it.
-    fn content(&self, change: &Change<VolumeSnapshotContent>) {
+    fn by_content(&self, change: Difference<'_, VolumeSnapshotContent>) {
         self.queues.contents.add(change.key.clone());
-        for content in change.old.iter().chain(&change.new) {
+        for content in change.sides() {
             if let Some(key) = reference_key(content) {
                 self.queues.snapshots.add(key);
             }
         }
-        for snapshot in self.caches.snapshots.indexed(BY_PARTNER, &change.key.name) {
-            self.queues.snapshots.add(ObjectKey::of(&*snapshot));
-        }
+        self.snapshots(BY_PARTNER, &change.key.name);
     }
 
     /// Snapshots that wait for this class, or for a default one.
-    fn class(&self, change: &Change<VolumeSnapshotClass>) {
-        self.waiting(WAITING_BY_CLASS, &change.key.name);
-        if change
-            .old
-            .iter()
-            .chain(&change.new)
-            .any(|changed| class::is_default(changed))
-        {
-            self.waiting(WAITING_BY_CLASS, "");
+    fn by_class(&self, change: Difference<'_, VolumeSnapshotClass>) {
+        self.snapshots(WAITING_BY_CLASS, &change.key.name);
+        if change.sides().any(class::is_default) {
+            self.snapshots(WAITING_BY_CLASS, "");
         }
     }
 
     /// Snapshots of this claim that wait; snapshots whose deletion waits for it to be filled; the claim, if it is
     /// held.
-    fn claim(&self, change: &Change<Claim>) {
-        self.waiting(BY_CLAIM, &change.key.to_string());
-        for claim in change.old.iter().chain(&change.new) {
-            for origin in origins(claim) {
-                if let Some((namespace, name)) = origin.split_once('/') {
-                    self.deleting(ObjectKey::new(namespace, name));
-                }
+    fn by_claim(&self, change: Difference<'_, Claim>) {
+        self.snapshots(WAITING_BY_CLAIM, &change.key.to_string());
+        for origin in change.sides().flat_map(origins) {
+            if let Some((namespace, name)) = origin.split_once('/') {
+                self.deleting(ObjectKey::new(namespace, name));
             }
         }
         // One that is gone is forgotten there.
-        if change.new.is_none() || change.new.as_ref().is_some_and(|claim| is_protected(claim)) {
+        if change.new.is_none_or(is_protected) {
             self.queues.claims.add(change.key.clone());
         }
     }
@@ -161,17 +145,19 @@ impl Wake {
     }
 
     /// Snapshots that wait for the volume of their claim.
-    fn volume(&self, change: &Change<Volume>) {
-        for volume in change.old.iter().chain(&change.new) {
-            if let Some(claim) = &volume.claim {
-                let key = ObjectKey::new(claim.namespace.as_str(), claim.name.as_str());
-                self.waiting(BY_CLAIM, &key.to_string());
-            }
+    fn by_volume(&self, change: Difference<'_, Volume>) {
+        for claim in change.sides().filter_map(|volume| volume.claim.as_ref()) {
+            let key = ObjectKey::new(claim.namespace.as_str(), claim.name.as_str());
+            self.snapshots(WAITING_BY_CLAIM, &key.to_string());
         }
     }
 
-    /// All snapshots that wait.
-    fn node(&self) {
+    /// All snapshots that wait. A node's status changes all the time; its labels do not.
+    fn by_node(&self, change: Difference<'_, NodeMeta>) {
+        let labels = |node: Option<&NodeMeta>| node.and_then(|node| node.metadata.labels.clone());
+        if labels(change.old) == labels(change.new) {
+            return;
+        }
         for snapshot in self.caches.snapshots.all() {
             if is_waiting(&snapshot) {
                 self.queues.snapshots.add(ObjectKey::of(&*snapshot));
@@ -179,11 +165,13 @@ impl Wake {
         }
     }
 
-    fn waiting(&self, index: &'static str, value: &str) {
-        for snapshot in self.caches.snapshots.indexed(index, value) {
-            if is_waiting(&snapshot) {
-                self.queues.snapshots.add(ObjectKey::of(&*snapshot));
-            }
-        }
+    fn snapshots(&self, index: &'static str, value: &str) {
+        add_all(&self.queues.snapshots, &self.caches.snapshots, index, value);
+    }
+}
+
+fn add_all<K: runtime::Cached>(queue: &Queue<ObjectKey>, cache: &Cache<K>, index: &'static str, value: &str) {
+    for object in cache.indexed(index, value) {
+        queue.add(ObjectKey::of(&*object));
     }
 }

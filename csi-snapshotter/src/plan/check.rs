@@ -1,18 +1,19 @@
 //! ListSnapshots: the state of a snapshot that exists already.
 
+use controller::{CallFailure, Next};
 use jiff::Timestamp;
 
 use super::secrets::{self, Need};
 use super::status::{self, Answer};
-use super::{Call, Next, Plan, StatusChange, Step};
-use crate::observe::{ClassLookup, ContentExt as _, Failure, Observed, Snapshot};
+use super::{Call, Plan, StatusChange, Step, begin, poll};
+use crate::observe::{ClassLookup, ContentExt as _, Memory, Observed, Snapshot};
 
 /// Decides how to look at a snapshot: pre-provisioned, or a member of a group.
 ///
 /// Reads: class, annotations. Sends: GET of the Secret, then ListSnapshots; for a driver that cannot list, only
 /// the status. Bound or not does not count `[K]`. Source: snapshot.md 3.4.2.
 pub(super) fn plan(observed: &Observed<'_>, handle: &str, now: Timestamp) -> Plan {
-    let plan = Plan::new(observed);
+    let plan = begin(observed);
     if let ClassLookup::Absent(name) = observed.class {
         let reason = format!("failed to get snapshot class {name}: it does not exist");
         return status::failed(observed, plan, &reason, now);
@@ -32,7 +33,7 @@ pub(super) fn plan(observed: &Observed<'_>, handle: &str, now: Timestamp) -> Pla
     };
     match need {
         Need::Nothing | Need::Ready => {}
-        Need::Read(secret) => return plan.step(Step::ReadSecret(secret)).then(Next::Again),
+        Need::Read(secret) => return plan.read_secret(secret).then(Next::Again),
         Need::Missing(text) | Need::Invalid(text) => return status::failed(observed, plan, &text, now),
     }
     plan.step(Step::Call(Call::List {
@@ -44,10 +45,10 @@ pub(super) fn plan(observed: &Observed<'_>, handle: &str, now: Timestamp) -> Pla
 /// Decides what follows from the answer to ListSnapshots. Sends: PATCH of the status where it changes.
 pub(super) fn after(
     observed: &Observed<'_>,
-    outcome: &Result<Option<Snapshot>, Failure>,
+    outcome: &Result<Option<Snapshot>, CallFailure>,
     now: Timestamp,
 ) -> Plan {
-    let plan = Plan::new(observed);
+    let plan = begin(observed);
     let content = observed.content;
     match outcome {
         Ok(Some(snapshot)) => answered(observed, plan, snapshot, now),
@@ -85,8 +86,8 @@ fn answered(observed: &Observed<'_>, mut plan: Plan, snapshot: &Snapshot, now: T
     }
     plan.memory.told.clear();
     if snapshot.ready {
-        plan.memory.polls = 0;
+        plan.memory = Memory::default();
         return plan;
     }
-    plan.poll(observed)
+    poll(plan, observed)
 }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use controller::{CallFailure, Event, Next};
 use crds::v1::VolumeSnapshotContent;
 use csi::{Class, CreateSnapshotHint};
 use jiff::Timestamp;
 
 use super::secrets::{self, Need};
 use super::status::{self, Answer};
-use super::{Call, Next, Plan, StatusChange, Step, delete, parameters};
+use super::{Call, Plan, StatusChange, Step, begin, delete, parameters, poll};
 use crate::events;
-use crate::observe::{ContentExt as _, Failure, Observed, Snapshot};
+use crate::observe::{ContentExt as _, Memory, Observed, Snapshot};
 
 /// Decides how to call CreateSnapshot.
 ///
@@ -22,23 +23,23 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     if content.snapshot_uid().is_empty() {
         // The name comes from the uid: without it all such contents would share one snapshot.
         let reason = "spec.volumeSnapshotRef.uid is missing; a content with a volumeHandle needs it";
-        return status::failed(observed, Plan::new(observed), reason, now);
+        return status::failed(observed, begin(observed), reason, now);
     }
     let mut notes = Vec::new();
     let parameters = match usable_parameters(observed, &mut notes) {
         Ok(parameters) => parameters,
-        Err(reason) => return status::failed(observed, Plan::new(observed), &reason, now),
+        Err(reason) => return status::failed(observed, begin(observed), &reason, now),
     };
-    let mut plan = Plan::new(observed);
+    let mut plan = begin(observed);
     match secrets::of_annotations(observed) {
         Need::Nothing | Need::Ready => {}
-        Need::Read(secret) => return plan.step(Step::ReadSecret(secret)).then(Next::Again),
+        Need::Read(secret) => return plan.read_secret(secret).then(Next::Again),
         Need::Missing(text) if must_end(observed) => notes.push(format!("{text}; going on without it")),
         Need::Missing(text) | Need::Invalid(text) => return status::failed(observed, plan, &text, now),
     }
     for note in notes {
         let message = status::steady(&mut plan.memory, &format!("Failed to create snapshot: {note}"));
-        plan = plan.event(events::CREATION_FAILED, message);
+        plan = plan.event(Event::warning(events::CREATION_FAILED, message));
     }
     if content.stored_handle().is_none() && !content.is_being_created() {
         plan = plan.step(Step::Mark);
@@ -93,7 +94,11 @@ fn usable_parameters(
 ///
 /// Sends: PATCH of the status where it changes, PATCH that ends the mark unless the call may still run.
 /// Source: snapshot.md 3.4.1.
-pub(super) fn after(observed: &Observed<'_>, outcome: &Result<Snapshot, Failure>, now: Timestamp) -> Plan {
+pub(super) fn after(
+    observed: &Observed<'_>,
+    outcome: &Result<Snapshot, CallFailure>,
+    now: Timestamp,
+) -> Plan {
     match outcome {
         Ok(snapshot) => match observed.content.stored_handle() {
             Some(first) if first != snapshot.handle => {
@@ -107,7 +112,7 @@ pub(super) fn after(observed: &Observed<'_>, outcome: &Result<Snapshot, Failure>
 
 fn answered(observed: &Observed<'_>, snapshot: &Snapshot, now: Timestamp) -> Plan {
     let content = observed.content;
-    let mut plan = Plan::new(observed);
+    let mut plan = begin(observed);
     if let Some(answer) = Answer::of(content, &snapshot.handle, snapshot, now) {
         plan = plan.step(Step::Status(StatusChange::Answer(answer)));
     }
@@ -119,10 +124,10 @@ fn answered(observed: &Observed<'_>, snapshot: &Snapshot, now: Timestamp) -> Pla
         return plan.then(Next::Again);
     }
     if snapshot.ready {
-        plan.memory.polls = 0;
-        return plan.then(Next::Done);
+        plan.memory = Memory::default();
+        return plan.then(Next::Await);
     }
-    plan.poll(observed)
+    poll(plan, observed)
 }
 
 /// The first answer counts; the second snapshot must not leak (decision 14).
@@ -135,13 +140,13 @@ fn second_snapshot(observed: &Observed<'_>, first: &str, second: &str, now: Time
         snapshot_handle: second.to_string(),
     });
     // Deleted first: a refused write of the status must not leave it behind.
-    let plan = Plan::new(observed).step(second);
+    let plan = begin(observed).step(second);
     status::failed(observed, plan, &reason, now).then(Next::Again)
 }
 
-fn call_failed(observed: &Observed<'_>, failure: &Failure, now: Timestamp) -> Plan {
+fn call_failed(observed: &Observed<'_>, failure: &CallFailure, now: Timestamp) -> Plan {
     let content = observed.content;
-    let mut plan = Plan::new(observed);
+    let mut plan = begin(observed);
     let may_run = matches!(failure.class, Class::InProgress | Class::Ok);
     if content.is_being_created() && !may_run {
         plan = plan.step(Step::Unmark);

@@ -1,11 +1,13 @@
 //! DeleteSnapshot, and the end of our finalizer.
 
+use controller::{CallFailure, Event, Next};
 use crds::v1::VolumeSnapshotContent;
+use tonic::Code;
 
 use super::secrets::{self, Need};
-use super::{Call, Next, Plan, StatusChange, Step, status};
+use super::{Call, Plan, StatusChange, Step, begin, status};
 use crate::events;
-use crate::observe::{ContentExt as _, Failure, Observed};
+use crate::observe::{ContentExt as _, Memory, Observed};
 
 /// Whether the content is to go now. While the being-created mark is present a call may be running, so only a
 /// pre-provisioned content that was never bound may go. Source: snapshot.md 3.3.
@@ -25,7 +27,7 @@ pub(super) fn is_wanted_unmarked(content: &VolumeSnapshotContent) -> bool {
 /// Reads: policy, handles, finalizers, annotations. Sends: GET of the Secret and DeleteSnapshot, or the end of the
 /// finalizer. The class is not needed. Source: snapshot.md 3.3, 3.5, Q24, Q27.
 pub(super) fn plan(observed: &Observed<'_>) -> Plan {
-    let plan = Plan::new(observed);
+    let plan = begin(observed);
     let Some(handle) = handle_to_delete(observed.content) else {
         return without_finalizer(observed, plan);
     };
@@ -35,7 +37,7 @@ pub(super) fn plan(observed: &Observed<'_>) -> Plan {
     match secrets::of_annotations(observed) {
         // A missing Secret must not block for ever (Q27).
         Need::Nothing | Need::Ready | Need::Missing(_) => {}
-        Need::Read(secret) => return plan.step(Step::ReadSecret(secret)).then(Next::Again),
+        Need::Read(secret) => return plan.read_secret(secret).then(Next::Again),
         Need::Invalid(text) => {
             let text = format!("Failed to get snapshot credentials: {text}");
             return failed(plan, &text);
@@ -61,22 +63,27 @@ fn handle_to_delete(content: &VolumeSnapshotContent) -> Option<&str> {
 
 /// Decides what follows from the answer to DeleteSnapshot: of the content's own snapshot, or of a second one that
 /// a poll had answered.
-pub(super) fn after(observed: &Observed<'_>, handle: &str, outcome: &Result<(), Failure>) -> Plan {
+pub(super) fn after(observed: &Observed<'_>, handle: &str, outcome: &Result<(), CallFailure>) -> Plan {
     let content = observed.content;
-    let mut plan = Plan::new(observed);
+    let mut plan = begin(observed);
     let is_own = handle_to_delete(content) == Some(handle);
     // Nobody had ever seen it (Q24).
     let never_seen = content.stored_handle().is_none();
     match outcome {
-        Err(failure) if !(is_own && never_seen && failure.not_found) => {
+        Err(failure) if !(is_own && never_seen && failure.code == Some(Code::NotFound)) => {
             let plan = failed(plan, &format!("Failed to delete snapshot: {}", failure.text));
             status::wait_as_asked(observed, plan, failure)
         }
         _ if is_own && is_wanted(content) => {
             plan.memory.deleted = Some(handle.to_string());
-            finished(observed, plan)
+            // Known even when the write that follows fails: DeleteSnapshot is not repeated for it.
+            let known = Memory {
+                deleted: plan.memory.deleted.clone(),
+                ..observed.memory.clone()
+            };
+            finished(observed, plan.remembering_at_once(known))
         }
-        _ => plan.then(Next::Backoff(format!(
+        _ => plan.then(Next::backoff(format!(
             "the driver answered a second snapshot, {handle}; it is deleted"
         ))),
     }
@@ -112,6 +119,6 @@ fn without_finalizer(observed: &Observed<'_>, plan: Plan) -> Plan {
 /// An event and the back-off; the status is left as it is (3.5).
 fn failed(mut plan: Plan, text: &str) -> Plan {
     let message = status::steady(&mut plan.memory, text);
-    plan.event(events::DELETE_ERROR, message)
-        .then(Next::Backoff(text.to_string()))
+    plan.event(Event::warning(events::DELETE_ERROR, message))
+        .then(Next::backoff(text.to_string()))
 }

@@ -20,31 +20,20 @@ pub mod status;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use controller::Next;
 use jiff::Timestamp;
 
-use crate::observe::{ClassLookup, ContentExt as _, Memory, Observed, Reply, SecretRef};
+use crate::observe::{ClassLookup, ContentExt as _, Memory, Observed, Reply};
 
 /// The longest wait between two polls for readiness.
 const LONGEST_POLL: Duration = Duration::from_secs(60);
 
-/// What is to be done, in this order: steps, then events; then `next`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// Requests and calls. None of them needs the answer to another one.
-    pub steps: Vec<Step>,
-    /// To be recorded when the steps have succeeded. All are warnings.
-    pub events: Vec<Notice>,
-    /// What to remember.
-    pub memory: Memory,
-    /// When to look again.
-    pub next: Next,
-}
+/// What is to be done about a content.
+pub type Plan = controller::Plan<Step, Memory>;
 
 /// One request or one call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// GET of a Secret. The answer is in the next observation.
-    ReadSecret(SecretRef),
     /// PATCH that adds the being-created mark, to the object with the observed UID.
     Mark,
     /// PATCH that takes the mark away, from the object with the observed UID.
@@ -102,66 +91,25 @@ pub enum StatusChange {
     Cleared,
 }
 
-/// An event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// One of [`crate::events`].
-    pub reason: &'static str,
-    /// What happened.
-    pub message: String,
+/// Nothing yet.
+fn begin(observed: &Observed<'_>) -> Plan {
+    Plan::resting(observed.memory.clone())
 }
 
-/// When to look again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// At once: the steps have brought something new.
-    Again,
-    /// When something changes.
-    Done,
-    /// After this time, by a timer that is no back-off.
-    After(Duration),
-    /// After the back-off.
-    Backoff(String),
-}
-
-impl Plan {
-    fn new(observed: &Observed<'_>) -> Self {
-        Self {
-            steps: Vec::new(),
-            events: Vec::new(),
-            memory: observed.memory.clone(),
-            next: Next::Done,
-        }
-    }
-
-    fn step(mut self, step: Step) -> Self {
-        self.steps.push(step);
-        self
-    }
-
-    fn event(mut self, reason: &'static str, message: String) -> Self {
-        self.events.push(Notice { reason, message });
-        self
-    }
-
-    fn then(self, next: Next) -> Self {
-        Self { next, ..self }
-    }
-
-    /// The next poll for readiness: 1, 2, 4 ... 60 s, never above `--retry-interval-max` (decision 15).
-    fn poll(mut self, observed: &Observed<'_>) -> Self {
-        let wait = Duration::from_secs(1_u64 << self.memory.polls.min(6));
-        self.memory.polls = self.memory.polls.saturating_add(1);
-        self.next = Next::After(wait.min(LONGEST_POLL).min(observed.settings.retry_interval_max));
-        self
-    }
+/// The next poll for readiness: 1, 2, 4 ... 60 s, never above `--retry-interval-max` (decision 15).
+fn poll(mut plan: Plan, observed: &Observed<'_>) -> Plan {
+    let wait = Duration::from_secs(1_u64 << plan.memory.polls.min(6));
+    plan.memory.polls = plan.memory.polls.saturating_add(1);
+    plan.then(Next::After(
+        wait.min(LONGEST_POLL).min(observed.settings.retry_interval_max),
+    ))
 }
 
 /// Decides what a content needs. Source: snapshot.md 3.3.
 #[must_use]
 pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     if !is_ours(observed) {
-        return Plan::new(observed);
+        return begin(observed);
     }
     match observed.reply {
         Some(Reply::Created(outcome)) => create::after(observed, outcome, now),
@@ -186,7 +134,7 @@ fn is_ours(observed: &Observed<'_>) -> bool {
 /// The rows of 3.3.
 fn decide(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let content = observed.content;
-    let plan = Plan::new(observed);
+    let plan = begin(observed);
     let finished = content.stored_handle().is_some() || content.is_ready();
     if content.is_being_created() && finished {
         // Row 4, and a crash between the answer and the end of the mark: the call is over.
@@ -196,7 +144,8 @@ fn decide(observed: &Observed<'_>, now: Timestamp) -> Plan {
         return delete::plan(observed);
     }
     if content.is_ready() {
-        return plan;
+        // Memory does not grow with the number of ready snapshots.
+        return Plan::resting(Memory::default());
     }
     if let Some(handle) = content.source_snapshot_handle() {
         return check::plan(observed, handle, now);
@@ -207,6 +156,6 @@ fn decide(observed: &Observed<'_>, now: Timestamp) -> Plan {
     match (content.stored_handle(), content.group_handle()) {
         (Some(handle), Some(_)) => check::plan(observed, handle, now),
         // Its group has not answered yet.
-        _ => plan.poll(observed),
+        _ => poll(plan, observed),
     }
 }

@@ -1,10 +1,11 @@
 //! Which Secret a call needs. Source: snapshot.md 3.6.
 
-use std::collections::BTreeMap;
-
+use controller::SecretAnswer;
+use controller::template::{SecretTemplate, Tokens};
 use crds::names::{DELETION_SECRET_NAME_ANNOTATION, DELETION_SECRET_NAMESPACE_ANNOTATION, parameters};
+use runtime::objects::SecretName;
 
-use crate::observe::{ClassLookup, ContentExt as _, Observed, SecretAnswer, SecretRef};
+use crate::observe::{ClassLookup, ContentExt as _, Observed};
 
 /// What a call needs before it can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub enum Need {
     /// The one that this run has read.
     Ready,
     /// This one, not read yet.
-    Read(SecretRef),
+    Read(SecretName),
     /// One that does not exist.
     Missing(String),
     /// One that cannot be named or read.
@@ -36,7 +37,7 @@ pub fn of_annotations(observed: &Observed<'_>) -> Need {
         )),
         (Some(name), Some(namespace)) => read(
             observed,
-            SecretRef {
+            SecretName {
                 namespace: namespace.into(),
                 name: name.into(),
             },
@@ -51,23 +52,30 @@ pub fn of_list(observed: &Observed<'_>) -> Need {
     let ClassLookup::Found(class) = observed.class else {
         return Need::Nothing;
     };
-    let name = class.parameters.get(parameters::LIST_SECRET_NAME);
-    let namespace = class.parameters.get(parameters::LIST_SECRET_NAMESPACE);
-    let (name, namespace) = match (name, namespace) {
-        (None, None) => return Need::Nothing,
-        (Some(name), Some(namespace)) if !name.is_empty() && !namespace.is_empty() => (name, namespace),
-        _ => {
-            let text = "either name and namespace for Snapshotter secrets specified, Both must be specified";
-            return Need::Invalid(text.to_string());
-        }
+    let reference = &observed.content.spec.volume_snapshot_ref;
+    let mut for_namespace = Tokens::from([("volumesnapshotcontent.name", observed.content.name())]);
+    for_namespace.extend(
+        reference
+            .namespace
+            .as_deref()
+            .map(|it| ("volumesnapshot.namespace", it)),
+    );
+    let mut for_name = for_namespace.clone();
+    for_name.extend(reference.name.as_deref().map(|it| ("volumesnapshot.name", it)));
+    let template = SecretTemplate {
+        name_key: parameters::LIST_SECRET_NAME,
+        namespace_key: parameters::LIST_SECRET_NAMESPACE,
+        for_name: &for_name,
+        for_namespace: &for_namespace,
     };
-    match resolve(observed, name, namespace) {
-        Ok(secret) => read(observed, secret),
-        Err(text) => Need::Invalid(text),
+    match template.resolve(&class.parameters) {
+        Ok(None) => Need::Nothing,
+        Ok(Some(secret)) => read(observed, secret),
+        Err(error) => Need::Invalid(error.to_string()),
     }
 }
 
-fn read(observed: &Observed<'_>, secret: SecretRef) -> Need {
+fn read(observed: &Observed<'_>, secret: SecretName) -> Need {
     match observed
         .secret
         .filter(|read| read.secret == secret)
@@ -83,95 +91,5 @@ fn read(observed: &Observed<'_>, secret: SecretRef) -> Need {
             "error getting secret {} in namespace {}: {text}",
             secret.name, secret.namespace
         )),
-    }
-}
-
-fn resolve(observed: &Observed<'_>, name: &str, namespace: &str) -> Result<SecretRef, String> {
-    let content = observed.content;
-    let snapshot = &content.spec.volume_snapshot_ref;
-    let mut tokens = BTreeMap::from([("volumesnapshotcontent.name", content.name())]);
-    if let Some(namespace) = &snapshot.namespace {
-        tokens.insert("volumesnapshot.namespace", namespace);
-    }
-    let namespace = expand(namespace, &tokens)?;
-    if let Some(name) = &snapshot.name {
-        // A user chooses it, so it must not lead into another namespace (snapshot.md 11).
-        tokens.insert("volumesnapshot.name", name);
-    }
-    let name = expand(name, &tokens)?;
-    if !is_label(&namespace) {
-        return Err(format!("{namespace:?} is no valid namespace of a secret"));
-    }
-    if !(name.len() <= 253 && name.split('.').all(is_label)) {
-        return Err(format!("{name:?} is no valid name of a secret"));
-    }
-    Ok(SecretRef { namespace, name })
-}
-
-/// Replaces `${token}` and `$token`.
-fn expand(template: &str, tokens: &BTreeMap<&str, &str>) -> Result<String, String> {
-    let (mut out, mut unknown) = (String::new(), Vec::new());
-    let mut rest = template;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        let after = &rest[at + 1..];
-        let (token, left) = match after.strip_prefix('{') {
-            Some(braced) => match braced.split_once('}') {
-                Some(found) => found,
-                None => return Err(format!("{template:?} has an opening brace without its end")),
-            },
-            None => {
-                let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
-                after.split_at(after.find(|character| !is_name(character)).unwrap_or(after.len()))
-            }
-        };
-        match tokens.get(token) {
-            Some(value) => out.push_str(value),
-            None => unknown.push(token.to_string()),
-        }
-        rest = left;
-    }
-    out.push_str(rest);
-    if unknown.is_empty() {
-        Ok(out)
-    } else {
-        Err(format!("invalid tokens: {unknown:?}"))
-    }
-}
-
-/// A DNS label: lower-case letters, digits and inner dashes, 1 to 63 of them.
-fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len())
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_are_replaced_or_named() {
-        let tokens = BTreeMap::from([("a", "one"), ("b.c", "two")]);
-        for (template, expected) in [
-            ("plain", Ok("plain")),
-            ("x-${a}-${b.c}", Ok("x-one-two")),
-            ("$a-$a", Ok("one-one")),
-            ("${foo}-$bar", Err("invalid tokens: [\"foo\", \"bar\"]")),
-            ("${a", Err("\"${a\" has an opening brace without its end")),
-        ] {
-            let found = expand(template, &tokens);
-            assert_eq!(found.as_deref().map_err(String::as_str), expected, "{template}");
-        }
-    }
-
-    #[test]
-    fn labels_are_checked() {
-        assert!(is_label("a-1"));
-        for bad in ["", "-a", "a-", "A", "a.b", &"a".repeat(64)] {
-            assert!(!is_label(bad), "{bad}");
-        }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use controller::{CallFailure, Event, Next};
 use crds::v1::VolumeSnapshotContent;
 use csi::mask;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Next, Plan, StatusChange, Step};
+use super::{Plan, StatusChange, Step};
 use crate::events;
-use crate::observe::{ContentExt as _, Failure, Memory, Observed, Snapshot, Told};
+use crate::observe::{ContentExt as _, Memory, Observed, Snapshot, Told};
 
 /// Errors that are equal after masking are written at most once in this time (Q29).
 const QUIET: SignedDuration = SignedDuration::from_secs(60);
@@ -94,7 +95,8 @@ pub(super) fn failed(observed: &Observed<'_>, mut plan: Plan, reason: &str, now:
             message
         }
     };
-    plan.event(event, message.clone()).then(Next::Backoff(message))
+    plan.event(Event::warning(event, message.clone()))
+        .then(Next::backoff(message))
 }
 
 /// Whether no equal error was written within the last minute.
@@ -127,7 +129,7 @@ pub(super) fn steady(memory: &mut Memory, text: &str) -> String {
 }
 
 /// Waits as long as the driver asked for, where it did, instead of the back-off.
-pub(super) fn wait_as_asked(observed: &Observed<'_>, plan: Plan, failure: &Failure) -> Plan {
+pub(super) fn wait_as_asked(observed: &Observed<'_>, plan: Plan, failure: &CallFailure) -> Plan {
     match failure.retry_after {
         None => plan,
         Some(delay) => {

@@ -1,13 +1,13 @@
 //! An attempt: the pauses before it, the mark, the Secret, the call. Source: resize.md 3.4, 3.6, 3.7, 3.8.
 
+use controller::{CallFailure, Event, Next, SecretAnswer};
 use jiff::Timestamp;
-use runtime::EventType;
 use runtime::objects::{Claim, Quantity, ResizeStatus, SecretName, Volume};
 
 use super::conditions::{self, Conditions, UNUSED};
-use super::{ClaimChange, Expand, Next, Plan, Step, capability, held, later, size};
+use super::{ClaimChange, Expand, Plan, Step, backoff_of, begin, capability, held, later, size, wait_until};
 use crate::events;
-use crate::observe::{Attempt, Failure, Grown, Memory, Observed, SecretAnswer, Usage};
+use crate::observe::{Attempt, Grown, Memory, Observed, Usage};
 
 /// A closed gate is looked at again after this, should nobody wake the claim.
 const GATE_CHECK: std::time::Duration = std::time::Duration::from_secs(60);
@@ -20,7 +20,7 @@ pub(super) fn plan(observed: &Observed<'_>, volume: &Volume, now: Timestamp) -> 
         return resting(observed);
     };
     let unchanged = claim.allocated == Some(target);
-    let mut plan = Plan::new(observed);
+    let mut plan = begin(observed);
     if let Some(stop) = pause(observed, &mut plan, target, unchanged, now) {
         return stop;
     }
@@ -43,10 +43,7 @@ fn resting(observed: &Observed<'_>) -> Plan {
         hold: observed.memory.hold,
         ..Memory::default()
     };
-    Plan {
-        memory,
-        ..Plan::nothing()
-    }
+    Plan::resting(memory)
 }
 
 /// The target differs from the recorded one, or nothing was running.
@@ -73,11 +70,11 @@ fn pause(
     {
         // A new size starts its own back-off.
         memory.hold = None;
-        memory.failures = 0;
     }
     if let Some(until) = memory.slow_until.filter(|until| now < *until) {
-        return Some(plan.clone().wait_until(until, now));
+        return Some(wait_until(plan.clone(), until, now));
     }
+    let mut free = false;
     let in_use_since = memory.in_use_since.filter(|_| observed.settings.handle_in_use);
     if let Some(since) = in_use_since {
         let expired = now >= later(since, observed.settings.retry_interval_max);
@@ -85,13 +82,23 @@ fn pause(
             _ if expired => {}
             Usage::InUse => return Some(closed(observed, plan.clone())),
             Usage::Unknown => return Some(plan.clone().then(Next::After(GATE_CHECK))),
-            Usage::Free => plan.memory.hold = None,
+            Usage::Free => {
+                plan.memory.hold = None;
+                free = true;
+            }
             Usage::Hidden => {}
         }
         plan.memory.in_use_since = None;
     }
-    let until = held(&plan.memory, target, now)?;
-    Some(plan.clone().wait_until(until, now))
+    if let Some(until) = held(&plan.memory, target, now) {
+        return Some(wait_until(plan.clone(), until, now));
+    }
+    // Whatever wakes the claim does not shorten a back-off.
+    let until = observed
+        .retries
+        .held(&backoff_of(observed, target), now)
+        .filter(|_| !free)?;
+    Some(plan.clone().then(Next::Held(until)))
 }
 
 /// The control plane may have said it on the claim; else what was found out.
@@ -111,7 +118,7 @@ fn closed(observed: &Observed<'_>, plan: Plan) -> Plan {
         metadata.name.as_deref().unwrap_or_default(),
         observed.settings.driver
     );
-    plan.tell(EventType::Warning, events::FAILED, message)
+    plan.event(Event::warning(events::FAILED, message))
         .then(Next::After(GATE_CHECK))
 }
 
@@ -164,24 +171,24 @@ fn call(observed: &Observed<'_>, volume: &Volume, plan: Plan, target: Quantity) 
     let secret = csi.controller_expand_secret_ref.as_deref();
     if let Some(secret) = secret.filter(|secret| !secret.name.is_empty()) {
         match read(observed, secret) {
-            None => return plan.step(Step::ReadSecret(secret.clone())).then(Next::Again),
+            None => return plan.read_secret(secret.clone()).then(Next::Again),
             Some(SecretAnswer::Found(_)) => {}
-            Some(SecretAnswer::Refused(text)) => {
-                let text = format!(
-                    "failed to get secret {}/{}: {text}",
-                    secret.namespace, secret.name
-                );
+            Some(SecretAnswer::NotFound) => {
+                let text = unreadable(secret, "it does not exist");
+                return failed_before(observed, volume, plan, target, text);
+            }
+            Some(SecretAnswer::Refused(why)) => {
+                let text = unreadable(secret, why);
                 return failed_before(observed, volume, plan, target, text);
             }
         }
     }
     let name = volume.metadata.name.as_deref().unwrap_or_default();
     let mut plan = plan
-        .tell(
-            EventType::Normal,
+        .event(Event::normal(
             events::RESIZING,
             format!("External resizer is resizing volume {name}"),
-        )
+        ))
         .step(Step::Expand(Expand {
             target,
             volume_handle: csi.volume_handle.clone(),
@@ -189,7 +196,13 @@ fn call(observed: &Observed<'_>, volume: &Volume, plan: Plan, target: Quantity) 
             single_change: !observed.claim.attributes_pending,
         }));
     plan.memory.settled = false;
-    plan.then(Next::Again)
+    // Known even if the call never returns.
+    let memory = plan.memory.clone();
+    plan.remembering_at_once(memory).then(Next::Again)
+}
+
+fn unreadable(secret: &SecretName, why: &str) -> String {
+    format!("failed to get secret {}/{}: {why}", secret.namespace, secret.name)
 }
 
 fn read<'a>(observed: &Observed<'a>, secret: &SecretName) -> Option<&'a SecretAnswer> {
@@ -211,7 +224,7 @@ fn failed_before(
         csi::Class::InProgress
     };
     plan.memory.attempt = Some(Attempt {
-        outcome: Err(Failure {
+        outcome: Err(CallFailure {
             class,
             code: None,
             text,

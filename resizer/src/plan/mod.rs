@@ -17,36 +17,24 @@ pub mod size;
 
 use std::time::Duration;
 
+use controller::Next;
 use csi::v1::VolumeCapability;
 use jiff::{SignedDuration, Timestamp};
-use runtime::EventType;
-use runtime::objects::{Claim, ClaimPhase, Quantity, ResizeStatus, SecretName, Volume};
+use runtime::objects::{Claim, ClaimPhase, Quantity, ResizeStatus, Volume};
 
 use crate::observe::{Hold, Memory, Observed, Settings};
 use conditions::FILE_SYSTEM_RESIZE_PENDING;
 
-/// What is to be done: steps in this order, then `next`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// Requests, calls and events. None of them needs the answer to another one.
-    pub steps: Vec<Step>,
-    /// What to remember once the steps have succeeded.
-    pub memory: Memory,
-    /// When to look again.
-    pub next: Next,
-}
+/// What is to be done about a claim.
+pub type Plan = controller::Plan<Step, Memory>;
 
-/// One request, one call or one event.
+/// One request or one call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// GET of a Secret. The answer is in the next observation.
-    ReadSecret(SecretName),
     /// PATCH of the claim's status, at the observed version.
     Claim(ClaimChange),
     /// PATCH of the volume with the observed UID.
     Volume(VolumeChange),
-    /// An event on the claim.
-    Tell(Notice),
     /// ControllerExpandVolume, with the Secret of this run. What it brings is in the memory of the next
     /// observation.
     Expand(Expand),
@@ -95,17 +83,6 @@ pub enum VolumeChange {
     Unannotate,
 }
 
-/// An event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// Normal or Warning.
-    pub kind: EventType,
-    /// One of [`crate::events`].
-    pub reason: &'static str,
-    /// What happens.
-    pub message: String,
-}
-
 /// A call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expand {
@@ -119,62 +96,18 @@ pub struct Expand {
     pub single_change: bool,
 }
 
-/// When to look again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// At once: the steps have brought something new.
-    Again,
-    /// When something changes.
-    Done,
-    /// After this time, by a timer that is no back-off.
-    After(Duration),
-    /// After the back-off of this target.
-    Backoff {
-        /// What failed.
-        why: String,
-        /// The size that failed.
-        target: Quantity,
-    },
+/// Nothing yet.
+fn begin(observed: &Observed<'_>) -> Plan {
+    Plan::resting(observed.memory.clone())
 }
 
-impl Plan {
-    fn new(observed: &Observed<'_>) -> Self {
-        Self {
-            steps: Vec::new(),
-            memory: observed.memory.clone(),
-            next: Next::Done,
-        }
-    }
+/// Nothing to do and nothing to remember.
+fn nothing() -> Plan {
+    Plan::resting(Memory::default())
+}
 
-    /// Nothing to do and nothing to remember.
-    fn nothing() -> Self {
-        Self {
-            steps: Vec::new(),
-            memory: Memory::default(),
-            next: Next::Done,
-        }
-    }
-
-    fn step(mut self, step: Step) -> Self {
-        self.steps.push(step);
-        self
-    }
-
-    fn tell(self, kind: EventType, reason: &'static str, message: String) -> Self {
-        self.step(Step::Tell(Notice {
-            kind,
-            reason,
-            message,
-        }))
-    }
-
-    fn then(self, next: Next) -> Self {
-        Self { next, ..self }
-    }
-
-    fn wait_until(self, until: Timestamp, now: Timestamp) -> Self {
-        self.then(Next::After(between(now, until)))
-    }
+fn wait_until(plan: Plan, until: Timestamp, now: Timestamp) -> Plan {
+    plan.then(Next::After(between(now, until)))
 }
 
 /// Decides what a claim needs. Source: resize.md 3.2.
@@ -185,25 +118,25 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
         .volume
         .filter(|volume| concerns(claim, volume, observed.settings))
     else {
-        return Plan::nothing();
+        return nothing();
     };
     if let Some(attempt) = &memory.attempt {
         if volume.metadata.uid.as_deref() == Some(attempt.volume_uid.as_str()) {
             return record::plan(observed, volume, attempt, now);
         }
         // Another volume of that name: the answer says nothing of it (Q25).
-        return Plan::nothing();
+        return nothing();
     }
     if wants_more(claim) {
         // A former annotation stays until the claim has what it wants.
         return attempt::plan(observed, volume, now);
     }
     if cleanup_due(claim, volume, observed.settings) {
-        return Plan::new(observed)
+        return begin(observed)
             .step(Step::Volume(VolumeChange::Unannotate))
             .then(Next::Again);
     }
-    Plan::nothing()
+    nothing()
 }
 
 /// Whether the claim may need something of us: cheap, for the triggers.
@@ -254,6 +187,15 @@ fn cleanup_due(claim: &Claim, volume: &Volume, settings: &Settings) -> bool {
 fn held(memory: &Memory, target: Quantity, now: Timestamp) -> Option<Timestamp> {
     let Hold { until, target: only } = memory.hold?;
     (now < until && only.is_none_or(|only| only == target)).then_some(until)
+}
+
+/// Another size has a back-off of its own, except without recovery.
+fn backoff_of(observed: &Observed<'_>, target: Quantity) -> String {
+    if observed.settings.recover {
+        target.to_string()
+    } else {
+        String::new()
+    }
 }
 
 fn between(now: Timestamp, until: Timestamp) -> Duration {

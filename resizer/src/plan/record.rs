@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use controller::plan::Trouble;
+use controller::{CallFailure, Event, Next};
 use csi::Class;
 use jiff::{SignedDuration, Timestamp};
-use runtime::EventType;
 use runtime::objects::{ResizeStatus, Volume};
 use tonic::Code;
 
 use super::conditions::{self, CONTROLLER_RESIZE_ERROR, Conditions};
-use super::{ClaimChange, Next, Plan, Step, VolumeChange, later};
+use super::{ClaimChange, Plan, Step, VolumeChange, backoff_of, begin, later, wait_until};
 use crate::events;
-use crate::observe::{Attempt, Failure, Grown, Hold, Memory, Observed};
+use crate::observe::{Attempt, Grown, Hold, Memory, Observed};
 
 /// A text that changes under one code is written at most once in this time.
 const QUIET: SignedDuration = SignedDuration::from_secs(60);
@@ -34,7 +35,7 @@ fn succeeded(
     grown: Grown,
     now: Timestamp,
 ) -> Plan {
-    let mut plan = Plan::new(observed);
+    let mut plan = begin(observed);
     if let Some(change) = volume_change(observed, volume, attempt, grown) {
         plan = plan.step(Step::Volume(change));
     }
@@ -53,16 +54,14 @@ fn succeeded(
         Some(grown.node_stage)
     };
     let plan = match told {
-        Some(true) => plan.tell(
-            EventType::Normal,
+        Some(true) => plan.event(Event::normal(
             events::NODE_REQUIRED,
             "Require file system resize of volume on node".to_owned(),
-        ),
-        Some(false) => plan.tell(
-            EventType::Normal,
+        )),
+        Some(false) => plan.event(Event::normal(
             events::SUCCESSFUL,
             "Resize volume succeeded".to_owned(),
-        ),
+        )),
         None => plan,
     };
     let memory = after_success(observed, attempt, now);
@@ -148,11 +147,11 @@ fn failed(
     observed: &Observed<'_>,
     volume: &Volume,
     attempt: &Attempt,
-    failure: &Failure,
+    failure: &CallFailure,
     now: Timestamp,
 ) -> Plan {
     let settings = observed.settings;
-    let mut plan = Plan::new(observed);
+    let mut plan = begin(observed);
     plan.memory.attempt = None;
     let infeasible = failure.class == Class::Infeasible;
     let is_final = infeasible || failure.class == Class::Final;
@@ -178,28 +177,40 @@ fn failed(
     let driver = &settings.driver;
     let text = &failure.text;
     let told = format!("resize volume {name:?} by resizer {driver:?} failed: {text}");
-    let plan = plan.tell(EventType::Warning, events::FAILED, told);
-    wait(plan, attempt, failure, now)
+    let plan = plan.event(Event::warning(events::FAILED, told));
+    wait(observed, plan, attempt, failure, now)
 }
 
 /// As long as the driver asked for; for ever the same infeasible size slowly; else the back-off.
-fn wait(mut plan: Plan, attempt: &Attempt, failure: &Failure, now: Timestamp) -> Plan {
+fn wait(
+    observed: &Observed<'_>,
+    mut plan: Plan,
+    attempt: &Attempt,
+    failure: &CallFailure,
+    now: Timestamp,
+) -> Plan {
     if let Some(asked) = failure.retry_after {
         let until = later(now, asked.clamp(Duration::from_secs(1), LONGEST_WAIT));
         // It refuses every size until then.
         plan.memory.hold = Some(Hold { until, target: None });
-        return plan.wait_until(until, now);
+        return wait_until(plan, until, now);
     }
     if let Some(until) = plan.memory.slow_until {
-        return plan.wait_until(until, now);
+        return wait_until(plan, until, now);
     }
-    let why = failure.text.clone();
-    let target = attempt.target;
-    plan.then(Next::Backoff { why, target })
+    plan.then(Next::Backoff(Trouble {
+        why: failure.text.clone(),
+        of: backoff_of(observed, attempt.target),
+    }))
 }
 
 /// Nothing is written of an unclear outcome: the mark says already that the call may run `[K]`.
-fn failure_change(observed: &Observed<'_>, failure: &Failure, message: &str, now: Timestamp) -> ClaimChange {
+fn failure_change(
+    observed: &Observed<'_>,
+    failure: &CallFailure,
+    message: &str,
+    now: Timestamp,
+) -> ClaimChange {
     let claim = observed.claim;
     let infeasible = failure.class == Class::Infeasible;
     // What failed before the call is told, whatever runs (Q13).

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 
-use async_trait::async_trait;
-use base::http::{Elections, LeaderHealth};
+use base::http::Elections;
 use base::{Clock, Random, Scope};
+use controller::Ready;
 use csi::Channel;
 use ebs_driver::{Driver, Ec2Transport};
 use futures::future::{BoxFuture, try_join_all};
@@ -52,16 +52,13 @@ pub enum Error {
     /// The driver.
     #[error("driver: {0}")]
     Driver(#[from] csi::server::ServeError),
-    /// The snapshot-controller.
-    #[error("snapshot-controller: {0}")]
-    SnapshotController(#[from] snapshot_controller::Error),
-    /// A sidecar.
+    /// A function that runs against the Kubernetes API.
     #[error("{function}: {source}")]
-    Sidecar {
+    Function {
         /// Which.
         function: Function,
         /// Why it ends.
-        source: sidecar::Error,
+        source: controller::Error,
     },
     /// A function that needs the Kubernetes API was given no client.
     #[error("{0} has no client for the Kubernetes API")]
@@ -69,65 +66,19 @@ pub enum Error {
 }
 
 impl Error {
-    fn of_sidecar(function: Function) -> impl FnOnce(sidecar::Error) -> Self {
-        move |source| Self::Sidecar { function, source }
+    fn of(function: Function) -> impl FnOnce(controller::Error) -> Self {
+        move |source| Self::Function { function, source }
     }
 
     /// The lease whose loss this is.
     fn lost_lease(&self) -> Option<&str> {
         match self {
-            Self::SnapshotController(snapshot_controller::Error::LeaseLost { lease })
-            | Self::Sidecar {
-                source: sidecar::Error::LeaseLost { lease },
+            Self::Function {
+                source: controller::Error::LeaseLost { lease },
                 ..
             } => Some(lease),
             _ => None,
         }
-    }
-}
-
-/// A controller after its start-up.
-#[async_trait]
-trait Prepared: Send + Sync + 'static {
-    /// The health check of leader election, where it is on.
-    fn leader_health(&self) -> Option<LeaderHealth>;
-
-    /// Works until it is told to stop or its lease is lost.
-    async fn work(&self) -> Result<(), Error>;
-}
-
-#[async_trait]
-impl Prepared for snapshot_controller::Prepared {
-    fn leader_health(&self) -> Option<LeaderHealth> {
-        self.leader_health()
-    }
-
-    async fn work(&self) -> Result<(), Error> {
-        Ok(self.run().await?)
-    }
-}
-
-#[async_trait]
-impl Prepared for csi_snapshotter::Prepared {
-    fn leader_health(&self) -> Option<LeaderHealth> {
-        self.leader_health()
-    }
-
-    async fn work(&self) -> Result<(), Error> {
-        self.run()
-            .await
-            .map_err(Error::of_sidecar(Function::CsiSnapshotter))
-    }
-}
-
-#[async_trait]
-impl Prepared for resizer::Prepared {
-    fn leader_health(&self) -> Option<LeaderHealth> {
-        self.leader_health()
-    }
-
-    async fn work(&self) -> Result<(), Error> {
-        self.run().await.map_err(Error::of_sidecar(Function::CsiResizer))
     }
 }
 
@@ -310,8 +261,8 @@ impl Builder {
             context.scope.stopping_token(),
             self.elections(function, &config.common),
         );
-        let prepared = async { Ok(snapshot_controller::prepare(config, context).await?) };
-        self.lead(stopping, elections, prepared);
+        let prepared = snapshot_controller::prepare(config, context);
+        self.lead(function, stopping, elections, prepared);
         Ok(())
     }
 
@@ -323,11 +274,8 @@ impl Builder {
             self.elections(function, &config.common),
         );
         let channel = self.channel_to(&config.csi_address, &context);
-        let prepared = async {
-            let prepared = csi_snapshotter::prepare(config, context, channel).await;
-            prepared.map_err(Error::of_sidecar(Function::CsiSnapshotter))
-        };
-        self.lead(stopping, elections, prepared);
+        let prepared = csi_snapshotter::prepare(config, context, channel);
+        self.lead(function, stopping, elections, prepared);
         Ok(())
     }
 
@@ -339,11 +287,8 @@ impl Builder {
             self.elections(function, &config.common),
         );
         let channel = self.channel_to(&config.csi_address, &context);
-        let prepared = async {
-            let prepared = resizer::prepare(config, context, channel).await;
-            prepared.map_err(Error::of_sidecar(Function::CsiResizer))
-        };
-        self.lead(stopping, elections, prepared);
+        let prepared = resizer::prepare(config, context, channel);
+        self.lead(function, stopping, elections, prepared);
         Ok(())
     }
 
@@ -361,24 +306,25 @@ impl Builder {
     }
 
     /// Runs a function once it is prepared, for as many terms of leadership as it gets.
-    fn lead<P: Prepared>(
+    fn lead<P: Ready + 'static>(
         &mut self,
+        function: Function,
         stopping: CancellationToken,
         elections: Elections,
-        prepared: impl Future<Output = Result<P, Error>> + Send + 'static,
+        prepared: impl Future<Output = Result<P, controller::Error>> + Send + 'static,
     ) {
         let when_lost = self.when_lost;
         self.running.push(Box::pin(async move {
             let prepared = tokio::select! {
                 biased;
                 () = stopping.cancelled() => return Ok(()),
-                prepared = prepared => prepared?,
+                prepared = prepared => prepared.map_err(Error::of(function))?,
             };
             if let Some(health) = prepared.leader_health() {
                 elections.join(health);
             }
             loop {
-                let ended = prepared.work().await;
+                let ended = prepared.run().await.map_err(Error::of(function));
                 match ended.as_ref().err().and_then(Error::lost_lease) {
                     Some(lease) if when_lost == WhenLost::CompeteAgain => {
                         tracing::warn!(

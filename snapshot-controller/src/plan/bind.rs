@@ -1,5 +1,7 @@
 //! A snapshot and a content that exists: checks, binding, finalizers, status (spec snapshot 2.3, 2.5, 2.6).
 
+use controller::Action;
+use controller::patch::{self, Change};
 use crds::names;
 use crds::v1::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotContent};
 use jiff::Timestamp;
@@ -8,9 +10,11 @@ use kube::ResourceExt;
 use serde_json::json;
 
 use super::create::{content_missing, snapshot_finalizers};
-use super::patch::{self, Change};
 use super::refusal::{self, Refusal};
-use super::{Lookup, Observed, Plan, Source, Step, class, is_deleting, may_bind, protect, refers_to, status};
+use super::{
+    Lookup, Observed, Plan, Source, Step, class, is_deleting, may_bind, protect, refers_to, settled, status,
+    then_await,
+};
 use crate::events::{
     SNAPSHOT_BIND_FAILED, SNAPSHOT_CONTENT_MISBOUND, SNAPSHOT_CONTENT_MISMATCH, SNAPSHOT_MISBOUND,
 };
@@ -42,7 +46,7 @@ pub fn plan_member(observed: &Observed, now: Timestamp) -> Plan {
     match observed.content.found() {
         Some(content) => keep_up(observed, content, now),
         None if super::was_cut(&observed.snapshot) => refusal::show(observed, content_missing(), now),
-        None => Plan::settled(),
+        None => settled(),
     }
 }
 
@@ -53,12 +57,17 @@ pub fn keep_up(observed: &Observed, content: &VolumeSnapshotContent, now: Timest
     if let Some(refusal) = strangers(snapshot, content) {
         return refusal::show(observed, refusal, now);
     }
-    let mut steps = Vec::new();
-    steps.extend(own(snapshot, content.spec.deletion_policy, None));
-    steps.extend(bind(snapshot, content));
-    steps.extend(protect::again(observed));
-    steps.extend(status::follow(snapshot, content));
-    Plan::then_await(steps)
+    let mut actions: Vec<Action<Step>> = [
+        own(snapshot, content.spec.deletion_policy, None),
+        bind(snapshot, content),
+        protect::again(observed),
+    ]
+    .into_iter()
+    .flatten()
+    .map(Action::from)
+    .collect();
+    actions.extend(status::follow(snapshot, content));
+    then_await(actions)
 }
 
 /// Why the two do not belong together, if they do not.

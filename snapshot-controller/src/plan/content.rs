@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use controller::{Action, Event, patch};
 use crds::names;
 use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
 use kube::ResourceExt;
 
 use super::bind::guarded;
 use super::refusal::Refusal;
-use super::{Lookup, Next, Plan, Step, delete, is_deleting, patch};
-use crate::events::{CONTENT_VALIDATION_ERROR, Event};
+use super::{Lookup, Plan, Step, delete, is_deleting, settled, then_again, then_await, then_retry};
+use crate::events::CONTENT_VALIDATION_ERROR;
 
 /// All that the decision about one content reads.
 #[derive(Clone, Debug)]
@@ -36,7 +37,7 @@ pub fn plan(observed: &ObservedContent) -> Plan {
     }
     let reference = &content.spec.volume_snapshot_ref;
     if reference.uid.as_deref().unwrap_or_default().is_empty() {
-        return Plan::settled();
+        return settled();
     }
     let finalizer = names::CONTENT_FINALIZER;
     let held = patch::has_finalizer(&content.metadata, finalizer);
@@ -47,21 +48,22 @@ pub fn plan(observed: &ObservedContent) -> Plan {
             name: content.name_any(),
             change,
         });
-        return Plan::then_await(step.into_iter().collect());
+        return then_await(step.into_iter().map(Action::from).collect());
     }
     if !held || has_owner(observed) {
-        return Plan::settled();
+        return settled();
     }
     let Some(mark) = delete::mark(content) else {
-        return Plan::settled();
+        return settled();
     };
     if observed.confirmed_gone {
-        return Plan::then_await(vec![mark]);
+        return then_await(vec![mark.into()]);
     }
-    Plan::then_again(vec![Step::ReadSnapshot {
+    let read = Step::ReadSnapshot {
         namespace: reference.namespace.clone().unwrap_or_default(),
         name: reference.name.clone().unwrap_or_default(),
-    }])
+    };
+    then_again(vec![read.into()])
 }
 
 fn has_owner(observed: &ObservedContent) -> bool {
@@ -76,11 +78,6 @@ fn invalid() -> Plan {
         CONTENT_VALIDATION_ERROR,
         "exactly one of volumeHandle and snapshotHandle must be set in spec.source".to_owned(),
     );
-    Plan {
-        steps: vec![Step::Event(Event::warning(
-            refusal.reason,
-            refusal.message.clone(),
-        ))],
-        next: Next::Retry(refusal),
-    }
+    let told = Event::warning(refusal.reason, refusal.message.clone());
+    then_retry(vec![Action::Event(told)], &refusal)
 }

@@ -2,21 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use controller::Action;
+use controller::template::{SecretTemplate, TemplateError, Tokens};
+use crds::names::{self, parameters};
 use crds::v1::{
-    DeletionPolicy, VolumeSnapshotContent, VolumeSnapshotContentSource, VolumeSnapshotContentSpec,
+    DeletionPolicy, VolumeSnapshotClass, VolumeSnapshotContent, VolumeSnapshotContentSource,
+    VolumeSnapshotContentSpec,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
+use runtime::objects::SecretName;
 
 use super::class::{self, Choice};
 use super::facts::{ClaimFacts, CsiVolume, VolumeFacts};
 use super::refusal::{self, Refusal};
-use super::{Lookup, Observed, Plan, Source, Step, bind, may_be_created, protect, status, topology};
+use super::{
+    Lookup, Observed, Plan, Source, Step, bind, may_be_created, protect, status, then_again, then_await,
+    topology,
+};
 use crate::events::{self, SNAPSHOT_CONTENT_CREATION_FAILED, SNAPSHOT_CONTENT_MISSING};
-use crate::secrets::{self, Tokens};
-use crds::names;
 
 /// Decides about a dynamic snapshot that is not being deleted.
 ///
@@ -26,9 +32,7 @@ use crds::names;
 pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     match &observed.content {
         Lookup::Found(content) => bind::keep_up(observed, content, now),
-        Lookup::Unknown => Plan::then_again(vec![Step::ReadContent {
-            name: super::content_name(&observed.snapshot).unwrap_or_default(),
-        }]),
+        Lookup::Unknown => then_again(vec![read_again(observed).into()]),
         Lookup::Absent | Lookup::NotReferenced if !may_be_created(&observed.snapshot) => {
             refusal::show(observed, content_missing(), now)
         }
@@ -36,6 +40,14 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
             Ok(inputs) => create(observed, inputs),
             Err(refusal) => refusal::show(observed, refusal, now),
         },
+    }
+}
+
+/// The read that tells what became of a POST.
+#[must_use]
+pub fn read_again(observed: &Observed) -> Step {
+    Step::ReadContent {
+        name: super::content_name(&observed.snapshot).unwrap_or_default(),
     }
 }
 
@@ -170,13 +182,7 @@ fn content_metadata(
 ) -> Result<ObjectMeta, String> {
     let snapshot = &observed.snapshot;
     let name = names::dynamic_content_name(&snapshot.uid().unwrap_or_default());
-    let tokens = Tokens {
-        content_name: &name,
-        snapshot_namespace: snapshot.metadata.namespace.as_deref().unwrap_or_default(),
-        snapshot_name: snapshot.metadata.name.as_deref().unwrap_or_default(),
-    };
-    let secret =
-        secrets::snapshotter_secret(&choice.class().parameters, tokens).map_err(|error| error.to_string())?;
+    let secret = secret_of(choice.class(), &name, &snapshot.metadata).map_err(|error| error.to_string())?;
     let annotations = secret.map(|secret| {
         BTreeMap::from([
             (names::DELETION_SECRET_NAME_ANNOTATION.to_owned(), secret.name),
@@ -193,6 +199,33 @@ fn content_metadata(
         name: Some(name),
         ..ObjectMeta::default()
     })
+}
+
+/// The Secret for CreateSnapshot and DeleteSnapshot (spec snapshot 3.6).
+fn secret_of(
+    class: &VolumeSnapshotClass,
+    content: &str,
+    snapshot: &ObjectMeta,
+) -> Result<Option<SecretName>, TemplateError> {
+    let for_namespace = Tokens::from([
+        ("volumesnapshotcontent.name", content),
+        (
+            "volumesnapshot.namespace",
+            snapshot.namespace.as_deref().unwrap_or_default(),
+        ),
+    ]);
+    let mut for_name = for_namespace.clone();
+    for_name.insert(
+        "volumesnapshot.name",
+        snapshot.name.as_deref().unwrap_or_default(),
+    );
+    let template = SecretTemplate {
+        name_key: parameters::SECRET_NAME,
+        namespace_key: parameters::SECRET_NAMESPACE,
+        for_name: &for_name,
+        for_namespace: &for_namespace,
+    };
+    template.resolve(&class.parameters)
 }
 
 fn managed_by(
@@ -248,22 +281,27 @@ fn content_spec(
 /// [`plan`] goes on from.
 fn create(observed: &Observed, inputs: Inputs<'_>) -> Plan {
     let snapshot = &observed.snapshot;
-    let mut steps = Vec::new();
     let class_name = match &inputs.choice {
         Choice::Named(_) => None,
         Choice::Default(class) => Some(class.name_any()),
     };
     let policy = inputs.choice.class().deletion_policy;
-    steps.extend(bind::own(snapshot, policy, class_name));
-    steps.extend(protect::protect(inputs.claim));
+    let mut actions: Vec<Action<Step>> = [
+        bind::own(snapshot, policy, class_name),
+        protect::protect(inputs.claim),
+    ]
+    .into_iter()
+    .flatten()
+    .map(Action::from)
+    .collect();
     let told = status::follow(snapshot, &inputs.content);
-    let announced = told.iter().any(|step| matches!(step, Step::Event(_)));
-    steps.push(Step::CreateContent(Box::new(inputs.content)));
-    steps.extend(told);
+    let announced = told.iter().any(|action| matches!(action, Action::Event(_)));
+    actions.push(Step::CreateContent(Box::new(inputs.content)).into());
+    actions.extend(told);
     if !announced {
-        steps.push(Step::Event(events::creating(snapshot)));
+        actions.push(Action::Event(events::creating(snapshot)));
     }
-    Plan::then_await(steps)
+    then_await(actions)
 }
 
 /// The finalizers of a snapshot with a content of this policy.

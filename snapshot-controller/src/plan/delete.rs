@@ -1,14 +1,16 @@
 //! Deletion of a snapshot (spec snapshot 2.8).
 
+use controller::patch::{self, Change};
+use controller::{Action, Event};
 use crds::names;
 use crds::v1::{DeletionPolicy, VolumeSnapshotContent};
 use kube::ResourceExt;
 
 use super::bind::owned_content;
-use super::patch::{self, Change};
+use super::create::read_again;
 use super::refusal::Refusal;
-use super::{Lookup, Next, Observed, Plan, Step, content_name, is_deleting};
-use crate::events::{Event, SNAPSHOT_DELETE_PENDING};
+use super::{Lookup, Observed, Plan, Step, is_deleting, settled, then_again, then_await, then_retry};
+use crate::events::SNAPSHOT_DELETE_PENDING;
 
 /// Our finalizers on a snapshot.
 const OURS: [&str; 3] = [
@@ -27,33 +29,31 @@ const OURS: [&str; 3] = [
 pub fn plan(observed: &Observed) -> Plan {
     let metadata = &observed.snapshot.metadata;
     if !OURS.iter().any(|name| patch::has_finalizer(metadata, name)) {
-        return Plan::settled();
+        return settled();
     }
     if observed.content == Lookup::Unknown {
-        return Plan::then_again(vec![Step::ReadContent {
-            name: content_name(&observed.snapshot).unwrap_or_default(),
-        }]);
+        return then_again(vec![read_again(observed).into()]);
     }
     let Some(content) = owned_content(observed) else {
-        return Plan::then_await(vec![release(observed)]);
+        return then_await(vec![release(observed).into()]);
     };
     if !observed.restores.is_empty() {
         return pending(&observed.restores);
     }
-    let mut steps = Vec::new();
-    steps.extend(mark(content));
+    let mut actions: Vec<Action<Step>> = mark(content).into_iter().map(Action::from).collect();
     match content.spec.deletion_policy {
         DeletionPolicy::Delete => {
             if !is_deleting(content) {
-                steps.push(Step::DeleteContent {
+                let delete = Step::DeleteContent {
                     name: content.name_any(),
                     uid: content.uid().unwrap_or_default(),
-                });
+                };
+                actions.push(delete.into());
             }
         }
-        DeletionPolicy::Retain => steps.push(release(observed)),
+        DeletionPolicy::Retain => actions.push(release(observed).into()),
     }
-    Plan::then_await(steps)
+    then_await(actions)
 }
 
 /// The PATCH that tells the sidecar that the snapshot is going; nothing when the mark is there.
@@ -78,11 +78,6 @@ fn pending(restores: &[String]) -> Plan {
         SNAPSHOT_DELETE_PENDING,
         format!("Snapshot is being used to restore a PVC: {}", restores.join(", ")),
     );
-    Plan {
-        steps: vec![Step::Event(Event::warning(
-            refusal.reason,
-            refusal.message.clone(),
-        ))],
-        next: Next::Retry(refusal),
-    }
+    let told = Event::warning(refusal.reason, refusal.message.clone());
+    then_retry(vec![Action::Event(told)], &refusal)
 }

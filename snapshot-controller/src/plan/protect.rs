@@ -1,13 +1,14 @@
 //! When a claim may lose the finalizer that keeps it while it is being cut (spec snapshot 2.9, Q17).
 
+use controller::patch::{self, Change};
 use crds::names;
 
 use super::bind::owned_content;
 use super::create::inputs;
 use super::facts::ClaimFacts;
-use super::patch::{self, Change};
 use super::{
     ClaimChange, ClaimIntent, Lookup, Observed, Plan, Source, Step, is_deleting, is_ready, may_be_created,
+    settled, then_await,
 };
 
 /// All that the decision about one claim reads.
@@ -15,7 +16,7 @@ use super::{
 pub struct ObservedClaim {
     /// The claim.
     pub claim: ClaimFacts,
-    /// Every snapshot whose source is the claim.
+    /// The snapshots whose source is the claim, at least those that are neither ready nor being deleted.
     pub snapshots: Vec<Observed>,
 }
 
@@ -25,7 +26,7 @@ pub struct ObservedClaim {
 #[must_use]
 pub fn plan(observed: &ObservedClaim) -> Plan {
     if !is_protected(&observed.claim) || observed.snapshots.iter().any(needs_claim) {
-        return Plan::settled();
+        return settled();
     }
     let claim = &observed.claim;
     let mut operations = vec![patch::same_object(Some(&claim.uid))];
@@ -33,13 +34,14 @@ pub fn plan(observed: &ObservedClaim) -> Plan {
         &claim.finalizers,
         &[names::CLAIM_FINALIZER],
     ));
-    Plan::then_await(vec![Step::ChangeClaim(ClaimChange {
+    let release = Step::ChangeClaim(ClaimChange {
         namespace: claim.namespace.clone(),
         name: claim.name.clone(),
         uid: claim.uid.clone(),
         intent: ClaimIntent::Release,
         change: Change::json(operations),
-    })])
+    });
+    then_await(vec![release.into()])
 }
 
 /// True for a snapshot that is not ready, not being deleted, and has a content or is about to get one. One

@@ -1,12 +1,13 @@
 //! How a user's or a driver's mistake is shown: `status.error` and an event, once (spec snapshot 2.7.3).
 
+use controller::patch::Change;
+use controller::{Action, Event};
 use crds::v1::VolumeSnapshot;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::status::{rfc3339_seconds, status_patch};
-use super::{Next, Observed, Plan, Step};
-use crate::events::Event;
+use super::{Observed, Plan, Step, then_retry};
 
 /// Why nothing can be done until somebody acts. Its text is `status.error.message` and the event's message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,20 +55,15 @@ impl Refusal {
 /// Writes the refusal to status and event unless the same text stands there, and tries again with back-off.
 #[must_use]
 pub fn show(observed: &Observed, refusal: Refusal, now: Timestamp) -> Plan {
-    let mut steps = Vec::new();
+    let mut actions: Vec<Action<Step>> = Vec::new();
     if let Some(change) = error_patch(&observed.snapshot, &refusal, now) {
-        steps.push(Step::PatchSnapshotStatus(change));
+        actions.push(Step::PatchSnapshotStatus(change).into());
     }
     if stored_message(&observed.snapshot) != Some(refusal.message.as_str()) {
-        steps.push(Step::Event(Event::warning(
-            refusal.reason,
-            refusal.message.clone(),
-        )));
+        let told = Event::warning(refusal.reason, refusal.message.clone());
+        actions.push(Action::Event(told));
     }
-    Plan {
-        steps,
-        next: Next::Retry(refusal),
-    }
+    then_retry(actions, &refusal)
 }
 
 /// The text of `status.error`.
@@ -76,7 +72,7 @@ pub fn stored_message(snapshot: &VolumeSnapshot) -> Option<&str> {
     snapshot.status.as_ref()?.error.as_ref()?.message.as_deref()
 }
 
-fn error_patch(snapshot: &VolumeSnapshot, refusal: &Refusal, now: Timestamp) -> Option<super::patch::Change> {
+fn error_patch(snapshot: &VolumeSnapshot, refusal: &Refusal, now: Timestamp) -> Option<Change> {
     let mut fields: Vec<(&'static str, Option<Value>)> = Vec::new();
     let ready = snapshot.status.as_ref().and_then(|status| status.ready_to_use);
     if refusal.ready == ReadyFlag::Lower && ready != Some(false) {

@@ -1,19 +1,20 @@
 //! What a snapshot's status takes from its content (spec snapshot 2.7.1).
 
+use controller::patch::{self, Change};
+use controller::{Action, Event};
 use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::patch::{self, Change};
 use super::{Source, Step};
-use crate::events::{self, Event};
+use crate::events;
 
 /// The steps that make the snapshot's status follow its content: at most one PATCH and the events that it
 /// announces. Nothing when the status says it all.
 ///
 /// `readyToUse` never falls while the content is there and bound: spec snapshot 2.7.2.
 #[must_use]
-pub fn follow(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Vec<Step> {
+pub fn follow(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Vec<Action<Step>> {
     let mut fields = Vec::new();
     let mut told = Vec::new();
     bound_name(snapshot, content, &mut fields, &mut told);
@@ -21,12 +22,12 @@ pub fn follow(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Vec
     readiness(snapshot, content, &mut fields, &mut told);
     restore_size(snapshot, content, &mut fields);
     error(snapshot, content, &mut fields);
-    let mut steps = Vec::new();
+    let mut actions = Vec::new();
     if let Some(change) = status_patch(snapshot, fields) {
-        steps.push(Step::PatchSnapshotStatus(change));
-        steps.extend(told.into_iter().map(Step::Event));
+        actions.push(Step::PatchSnapshotStatus(change).into());
+        actions.extend(told.into_iter().map(Action::Event));
     }
-    steps
+    actions
 }
 
 type Fields = Vec<(&'static str, Option<Value>)>;

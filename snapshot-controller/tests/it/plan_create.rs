@@ -1,10 +1,11 @@
 //! Dynamic snapshots: from the claim to ready.
 
+use controller::{Action, Next};
 use serde_json::{Value, json};
-use snapshot_controller::plan::{Next, Plan, Step};
+use snapshot_controller::plan::Step;
 
 use crate::scene::{
-    AS_SOURCE, BOUND, CLAIM_SOURCE, NOW, Scene, class_of, content_of_s, ready, show, snapshot,
+    AS_SOURCE, BOUND, CLAIM_SOURCE, NOW, Scene, class_of, content_of_s, ready, settled, show, snapshot,
 };
 
 /// The JSON of a step's line.
@@ -65,7 +66,7 @@ fn snapshot_case_19_20_controller_share_is_six_requests_and_three_events() {
     assert!(scene.settle("s", 2));
     scene.sidecar_cuts("snapcontent-u", true);
     assert!(scene.settle("s", 2));
-    for step in scene.plan_claim("p").steps {
+    for step in scene.plan_claim("p").actions {
         scene.apply("s", &step).unwrap();
     }
     let requests: Vec<_> = scene
@@ -98,9 +99,9 @@ fn snapshot_case_19_20_controller_share_is_six_requests_and_three_events() {
         json!({"boundVolumeSnapshotContentName": "snapcontent-u", "readyToUse": true,
             "creationTime": "2026-01-02T03:04:05Z", "restoreSize": "5Gi"})
     );
-    assert_eq!(scene.plan("s"), Plan::settled());
-    assert_eq!(scene.plan_claim("p"), Plan::settled());
-    assert_eq!(scene.plan_content("snapcontent-u", false), Plan::settled());
+    assert_eq!(scene.plan("s"), settled());
+    assert_eq!(scene.plan_claim("p"), settled());
+    assert_eq!(scene.plan_content("snapcontent-u", false), settled());
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn snapshot_case_26_ready_later_costs_one_more_status_write_of_the_controller() 
     assert_eq!(status["creationTime"], "2026-01-02T03:04:05Z");
     assert_eq!(
         scene.plan("s"),
-        Plan::settled(),
+        settled(),
         "a poll that changes nothing costs nothing"
     );
     scene.sidecar_cuts("snapcontent-u", true);
@@ -145,7 +146,7 @@ fn snapshot_case_30_31_the_driver_error_is_copied_and_cleared_by_the_first_good_
         scene.get("vs", "s").unwrap()["status"]["error"],
         json!({"message": "no", "time": NOW})
     );
-    assert_eq!(scene.plan("s"), Plan::settled());
+    assert_eq!(scene.plan("s"), settled());
     scene.set("vsc", "snapcontent-u", json!({"status": {"error": null}}));
     scene.settle("s", 2);
     assert!(scene.get("vs", "s").unwrap()["status"]["error"].is_null());
@@ -156,8 +157,7 @@ fn snapshot_case_34_a_missing_class_is_named_and_its_coming_ends_the_error() {
     let mut scene = Scene::new().without("class", "k");
     assert_eq!(
         scene.refusal("s"),
-        (
-            "GetSnapshotClassFailed",
+        ("GetSnapshotClassFailed".to_owned(),
             "Failed to get snapshot class with error volumesnapshotclass.snapshot.storage.k8s.io \"k\" not found"
                 .to_owned()
         )
@@ -174,8 +174,8 @@ fn snapshot_case_34_a_missing_class_is_named_and_its_coming_ends_the_error() {
     );
     assert!(scene.settle("s", 2));
     let repeated = scene.plan("s");
-    assert_eq!(repeated.steps, [], "neither status nor event repeat");
-    assert!(matches!(repeated.next, Next::Retry(_)));
+    assert_eq!(repeated.actions, [], "neither status nor event repeat");
+    assert!(matches!(repeated.next, Next::Backoff(_)));
     scene.put("class", class_of("k", "d", "Delete"));
     assert!(scene.settle("s", 3));
     let status = &scene.get("vs", "s").unwrap()["status"];
@@ -186,7 +186,7 @@ fn snapshot_case_34_a_missing_class_is_named_and_its_coming_ends_the_error() {
 #[test]
 fn snapshot_case_35_a_bound_snapshot_needs_no_class_and_loses_class_errors() {
     let scene = ready("Delete").without("class", "k");
-    assert_eq!(scene.plan("s"), Plan::settled());
+    assert_eq!(scene.plan("s"), settled());
     let scene = scene.with(
         "vs",
         "s",
@@ -209,7 +209,7 @@ fn snapshot_case_51_a_crash_after_any_write_is_gone_on_from() {
     };
     for cut in 0..=4 {
         let mut scene = Scene::new();
-        for step in scene.plan("s").steps.iter().take(cut) {
+        for step in scene.plan("s").actions.iter().take(cut) {
             scene.apply("s", step).unwrap();
         }
         assert!(scene.settle("s", 2), "cut after {cut}");
@@ -229,10 +229,10 @@ fn snapshot_case_52_a_content_that_exists_is_read_and_checked() {
     scene.content_unknown = true;
     let plan = scene.plan("s");
     assert_eq!(
-        plan.steps,
-        [Step::ReadContent {
+        plan.actions,
+        [Action::Step(Step::ReadContent {
             name: "snapcontent-u".to_owned()
-        }]
+        })]
     );
     assert_eq!(plan.next, Next::Again);
     scene.put("vsc", content_of_s("Delete"));
@@ -256,14 +256,14 @@ fn snapshot_case_73_a_cut_snapshot_without_content_is_never_cut_again() {
         assert_eq!(
             scene.refusal("s"),
             (
-                "SnapshotContentMissing",
+                "SnapshotContentMissing".to_owned(),
                 "VolumeSnapshotContent is missing".to_owned()
             )
         );
         assert!(scene.settle("s", 2));
         assert_eq!(scene.get("vs", "s").unwrap()["status"]["readyToUse"], false);
         assert!(scene.names("vsc").is_empty());
-        assert_eq!(scene.plan("s").steps, []);
+        assert_eq!(scene.plan("s").actions, []);
     }
 }
 
@@ -297,9 +297,9 @@ fn snapshot_case_75_a_content_that_was_given_away_makes_the_snapshot_unready() {
 fn snapshot_case_90_a_ready_snapshot_costs_nothing() {
     for policy in ["Delete", "Retain"] {
         let scene = ready(policy);
-        assert_eq!(scene.plan("s"), Plan::settled());
-        assert_eq!(scene.plan_content("snapcontent-u", false), Plan::settled());
-        assert_eq!(scene.plan_claim("p"), Plan::settled());
+        assert_eq!(scene.plan("s"), settled());
+        assert_eq!(scene.plan_content("snapcontent-u", false), settled());
+        assert_eq!(scene.plan_claim("p"), settled());
     }
 }
 
@@ -320,7 +320,7 @@ fn the_policy_of_the_content_decides_on_the_bound_finalizer() {
         "snapcontent-u",
         json!({"spec": {"deletionPolicy": "Delete"}}),
     );
-    let steps = scene.plan("s").steps;
+    let steps = scene.plan("s").actions;
     assert_eq!(
         body(&show(&steps[0]))[2],
         json!({"op": "add", "path": "/metadata/finalizers/-", "value": BOUND})
@@ -336,5 +336,5 @@ fn a_snapshot_bound_to_a_missing_content_of_another_name_gets_no_second_one() {
         json!({"status": {"boundVolumeSnapshotContentName": "c"}}),
     );
     assert_eq!(scene.refusal("s").0, "SnapshotContentMissing");
-    assert_eq!(scene.plan("s").requests(), 1);
+    assert_eq!(scene.plan("s").steps().count(), 1);
 }

@@ -1,10 +1,11 @@
 //! Deletion of snapshots and contents.
 
+use controller::Next;
 use serde_json::{Value, json};
-use snapshot_controller::plan::{Next, Plan, Step};
+use snapshot_controller::plan::Step;
 
 use crate::scene::{
-    AS_SOURCE, BEING_DELETED, BOUND, IN_GROUP, NOW, Scene, content_of_s, ready, show, snapshot,
+    AS_SOURCE, BEING_DELETED, BOUND, IN_GROUP, NOW, Scene, content_of_s, ready, settled, show, snapshot,
 };
 
 fn deleted(policy: &str) -> Scene {
@@ -29,7 +30,7 @@ fn snapshot_case_58_deletion_under_delete_is_three_requests_of_ours() {
     );
     assert_eq!(lines[1], "DELETE vsc snapcontent-u cu");
     assert!(scene.settle("s", 2));
-    assert_eq!(scene.plan("s"), Plan::settled(), "waits for the sidecar");
+    assert_eq!(scene.plan("s"), settled(), "waits for the sidecar");
     scene.set("vsc", "snapcontent-u", json!({"metadata": {"finalizers": []}}));
     scene.remove("vsc", "snapcontent-u");
     let lines = scene.lines("s");
@@ -53,7 +54,7 @@ fn snapshot_case_58_deletion_under_delete_is_three_requests_of_ours() {
 fn snapshot_case_58_deletion_resumes_after_any_cut() {
     for cut in 0..=2 {
         let mut scene = deleted("Delete");
-        for step in scene.plan("s").steps.iter().take(cut) {
+        for step in scene.plan("s").actions.iter().take(cut) {
             scene.apply("s", step).unwrap();
         }
         assert!(scene.settle("s", 2));
@@ -79,13 +80,13 @@ fn snapshot_case_61_the_policy_of_the_content_wins_over_the_class() {
         "snapcontent-u",
         json!({"spec": {"deletionPolicy": "Retain"}}),
     );
-    let steps = scene.plan("s").steps;
+    let plan = scene.plan("s");
     assert!(
-        !steps
-            .iter()
+        !plan
+            .steps()
             .any(|step| matches!(step, Step::DeleteContent { .. }))
     );
-    assert!(matches!(steps.last(), Some(Step::PatchSnapshot(_))));
+    assert!(matches!(plan.steps().last(), Some(Step::PatchSnapshot(_))));
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn snapshot_case_64_65_foreign_annotations_and_finalizers_survive() {
         "snapcontent-u",
         json!({"metadata": {"annotations": {"theirs": "1"}}}),
     );
-    let steps = scene.plan("s").steps;
+    let steps = scene.plan("s").actions;
     scene.set(
         "vsc",
         "snapcontent-u",
@@ -132,12 +133,12 @@ fn snapshot_case_67_a_pending_restore_holds_the_deletion() {
     scene.restores = vec!["ns/restored".to_owned()];
     let plan = scene.plan("s");
     assert_eq!(
-        plan.steps.iter().map(show).collect::<Vec<_>>(),
+        plan.actions.iter().map(show).collect::<Vec<_>>(),
         ["Warning SnapshotDeletePending: Snapshot is being used to restore a PVC: ns/restored"]
     );
-    assert!(matches!(plan.next, Next::Retry(_)));
+    assert!(matches!(plan.next, Next::Backoff(_)));
     scene.restores.clear();
-    assert_eq!(scene.plan("s").requests(), 2);
+    assert_eq!(scene.plan("s").steps().count(), 2);
 }
 
 #[test]
@@ -153,15 +154,15 @@ fn snapshot_case_68_the_finalizer_of_the_provisioner_stays() {
         scene.get("vs", "s").unwrap()["metadata"]["finalizers"],
         json!([theirs])
     );
-    assert_eq!(scene.plan("s"), Plan::settled());
+    assert_eq!(scene.plan("s"), settled());
 }
 
 #[test]
 fn snapshot_case_69_a_content_deleted_under_a_living_snapshot_waits_for_it() {
     let mut scene = ready("Delete");
     scene.delete("vsc", "snapcontent-u");
-    assert_eq!(scene.plan("s"), Plan::settled());
-    assert_eq!(scene.plan_content("snapcontent-u", false), Plan::settled());
+    assert_eq!(scene.plan("s"), settled());
+    assert_eq!(scene.plan_content("snapcontent-u", false), settled());
     scene.delete("vs", "s");
     let lines = scene.lines("s");
     assert_eq!(lines.len(), 1, "{lines:#?}");
@@ -171,16 +172,16 @@ fn snapshot_case_69_a_content_deleted_under_a_living_snapshot_waits_for_it() {
 #[test]
 fn snapshot_case_70_71_a_content_without_its_snapshot_goes_only_when_it_is_deleted() {
     let mut scene = ready("Delete").without("vs", "s");
-    assert_eq!(scene.plan_content("snapcontent-u", false), Plan::settled());
+    assert_eq!(scene.plan_content("snapcontent-u", false), settled());
     scene.delete("vsc", "snapcontent-u");
     let plan = scene.plan_content("snapcontent-u", false);
-    assert_eq!(plan.steps.iter().map(show).collect::<Vec<_>>(), ["GET vs ns/s"]);
+    assert_eq!(plan.actions.iter().map(show).collect::<Vec<_>>(), ["GET vs ns/s"]);
     assert_eq!(plan.next, Next::Again);
     let plan = scene.plan_content("snapcontent-u", true);
-    assert_eq!(plan.requests(), 1);
-    assert!(show(&plan.steps[0]).contains(BEING_DELETED));
-    scene.apply("s", &plan.steps[0]).unwrap();
-    assert_eq!(scene.plan_content("snapcontent-u", true), Plan::settled());
+    assert_eq!(plan.steps().count(), 1);
+    assert!(show(&plan.actions[0]).contains(BEING_DELETED));
+    scene.apply("s", &plan.actions[0]).unwrap();
+    assert_eq!(scene.plan_content("snapcontent-u", true), settled());
 }
 
 #[test]
@@ -189,7 +190,7 @@ fn snapshot_case_72_a_new_snapshot_of_the_same_name_does_not_hold_the_old_conten
     scene.put("vs", snapshot("s", "new", "p", Some("k")));
     scene.delete("vsc", "snapcontent-u");
     assert_eq!(scene.plan_content("snapcontent-u", false).next, Next::Again);
-    assert_eq!(scene.plan_content("snapcontent-u", true).requests(), 1);
+    assert_eq!(scene.plan_content("snapcontent-u", true).steps().count(), 1);
     scene.settle("s", 2);
     assert_eq!(scene.names("vsc"), ["snapcontent-new", "snapcontent-u"]);
 }
@@ -268,7 +269,7 @@ fn an_unknown_outcome_of_the_post_is_cleared_up_before_a_finalizer_goes() {
 fn a_snapshot_without_our_finalizers_is_left_alone() {
     let mut scene = ready("Delete").with("vs", "s", json!({"metadata": {"finalizers": ["theirs"]}}));
     scene.delete("vs", "s");
-    assert_eq!(scene.plan("s"), Plan::settled());
+    assert_eq!(scene.plan("s"), settled());
 }
 
 #[test]
@@ -276,18 +277,18 @@ fn a_content_with_both_sources_or_none_is_reported() {
     for source in [json!({"snapshotHandle": "snap"}), json!({"volumeHandle": null})] {
         let scene = ready("Delete").with("vsc", "snapcontent-u", json!({"spec": {"source": source}}));
         let plan = scene.plan_content("snapcontent-u", false);
-        assert!(show(&plan.steps[0]).starts_with("Warning ContentValidationError"));
+        assert!(show(&plan.actions[0]).starts_with("Warning ContentValidationError"));
     }
 }
 
 #[test]
 fn a_bound_content_without_finalizer_gets_it_and_an_unbound_one_does_not() {
     let scene = ready("Delete").with("vsc", "snapcontent-u", json!({"metadata": {"finalizers": null}}));
-    assert_eq!(scene.plan_content("snapcontent-u", false).requests(), 1);
+    assert_eq!(scene.plan_content("snapcontent-u", false).steps().count(), 1);
     let unbound = scene.with(
         "vsc",
         "snapcontent-u",
         json!({"spec": {"volumeSnapshotRef": {"uid": null}}}),
     );
-    assert_eq!(unbound.plan_content("snapcontent-u", false), Plan::settled());
+    assert_eq!(unbound.plan_content("snapcontent-u", false), settled());
 }

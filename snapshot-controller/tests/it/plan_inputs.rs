@@ -41,14 +41,14 @@ fn snapshot_case_37_38_no_or_several_default_classes_are_refused_until_there_is_
     let none = "Failed to set default snapshot class with error cannot find default snapshot class";
     assert_eq!(
         scene.refusal("s"),
-        ("SetDefaultSnapshotClassFailed", none.to_owned())
+        ("SetDefaultSnapshotClassFailed".to_owned(), none.to_owned())
     );
     scene.put("class", default_class("a", "d", "true"));
     scene.put("class", default_class("b", "d", "true"));
     let two = "Failed to set default snapshot class with error 2 default snapshot classes were found";
     assert_eq!(
         scene.refusal("s"),
-        ("SetDefaultSnapshotClassFailed", two.to_owned())
+        ("SetDefaultSnapshotClassFailed".to_owned(), two.to_owned())
     );
     assert!(scene.lines("s")[0].contains(two));
     scene.remove("class", "b");

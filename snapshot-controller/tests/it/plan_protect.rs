@@ -1,9 +1,8 @@
 //! The finalizer on source claims.
 
 use serde_json::json;
-use snapshot_controller::plan::Plan;
 
-use crate::scene::{CLAIM_SOURCE, NOW, Scene, ready, show, snapshot};
+use crate::scene::{CLAIM_SOURCE, NOW, Scene, ready, settled, show, snapshot};
 
 fn held(scene: Scene) -> Scene {
     scene.with(
@@ -16,7 +15,7 @@ fn held(scene: Scene) -> Scene {
 #[test]
 fn the_finalizer_is_removed_by_position() {
     let scene = held(ready("Delete"));
-    let steps = scene.plan_claim("p").steps;
+    let steps = scene.plan_claim("p").actions;
     assert_eq!(
         steps.iter().map(show).collect::<Vec<_>>(),
         [format!(
@@ -31,15 +30,15 @@ fn the_finalizer_is_removed_by_position() {
 fn snapshot_case_47_the_claim_is_held_until_the_last_snapshot_is_ready() {
     let mut scene = held(ready("Delete"));
     scene.put("vs", snapshot("t", "v", "p", Some("k")));
-    assert_eq!(scene.plan_claim("p"), Plan::settled(), "about to be created");
+    assert_eq!(scene.plan_claim("p"), settled(), "about to be created");
     scene.settle("t", 2);
-    assert_eq!(scene.plan_claim("p"), Plan::settled(), "not ready");
+    assert_eq!(scene.plan_claim("p"), settled(), "not ready");
     scene.sidecar_cuts("snapcontent-v", false);
     scene.settle("t", 2);
-    assert_eq!(scene.plan_claim("p"), Plan::settled(), "cut is not ready");
+    assert_eq!(scene.plan_claim("p"), settled(), "cut is not ready");
     scene.sidecar_cuts("snapcontent-v", true);
     scene.settle("t", 2);
-    assert_eq!(scene.plan_claim("p").requests(), 1);
+    assert_eq!(scene.plan_claim("p").steps().count(), 1);
 }
 
 #[test]
@@ -47,7 +46,7 @@ fn snapshot_case_48_a_snapshot_that_cannot_be_taken_holds_nothing() {
     let mut scene = held(ready("Delete"));
     scene.put("vs", snapshot("a", "v", "p", Some("missing")));
     scene.set("pvc", "p", json!({"metadata": {"deletionTimestamp": NOW}}));
-    assert_eq!(scene.plan_claim("p").requests(), 1);
+    assert_eq!(scene.plan_claim("p").steps().count(), 1);
 }
 
 #[test]
@@ -58,11 +57,11 @@ fn snapshot_case_49_snapshots_that_are_being_deleted_hold_nothing() {
         scene.put("vs", snapshot(&name, &name, "p", Some("k")));
         scene.settle(&name, 2);
     }
-    assert_eq!(scene.plan_claim("p"), Plan::settled());
+    assert_eq!(scene.plan_claim("p"), settled());
     for number in 0..8 {
         scene.delete("vs", &format!("s{number}"));
     }
-    assert_eq!(scene.plan_claim("p").requests(), 1);
+    assert_eq!(scene.plan_claim("p").steps().count(), 1);
 }
 
 #[test]
@@ -70,12 +69,12 @@ fn a_snapshot_whose_content_was_lost_after_the_cut_holds_nothing() {
     let scene = held(ready("Delete"))
         .with("vs", "s", json!({"status": {"readyToUse": false}}))
         .without("vsc", "snapcontent-u");
-    assert_eq!(scene.plan_claim("p").requests(), 1);
+    assert_eq!(scene.plan_claim("p").steps().count(), 1);
 }
 
 #[test]
 fn a_claim_of_no_snapshot_is_released() {
     let scene = held(Scene::new().without("vs", "s"));
-    assert_eq!(scene.plan_claim("p").requests(), 1);
-    assert_eq!(Scene::new().without("vs", "s").plan_claim("p"), Plan::settled());
+    assert_eq!(scene.plan_claim("p").steps().count(), 1);
+    assert_eq!(Scene::new().without("vs", "s").plan_claim("p"), settled());
 }

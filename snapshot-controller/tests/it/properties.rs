@@ -1,14 +1,15 @@
 //! Properties of the decisions over arbitrary clusters.
 
+use controller::Action;
+use controller::patch::Change;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
-use snapshot_controller::plan::patch::Change;
 use snapshot_controller::plan::{Plan, Step};
 
 use crate::scene::{
-    AS_SOURCE, BEING_DELETED, BOUND, CLAIM_SOURCE, CONTENT_BOUND, IN_GROUP, NOW, Scene, class_of, show,
+    AS_SOURCE, BEING_DELETED, BOUND, CLAIM_SOURCE, CONTENT_BOUND, IN_GROUP, NOW, Scene, class_of,
 };
 
 fn finalizers(of: Vec<&'static str>) -> impl Strategy<Value = Value> {
@@ -255,10 +256,7 @@ fn round(scene: &mut Scene, cut: usize) -> bool {
     }
     for name in scene.names("vsc") {
         let plan = scene.plan_content(&name, false);
-        let gone = plan
-            .steps
-            .iter()
-            .any(|step| matches!(step, Step::ReadSnapshot { .. }));
+        let gone = plan.steps().any(|step| matches!(step, Step::ReadSnapshot { .. }));
         let plan = if gone {
             scene.plan_content(&name, true)
         } else {
@@ -276,11 +274,11 @@ fn round(scene: &mut Scene, cut: usize) -> bool {
 
 fn carry_out(scene: &mut Scene, plan: &Plan, cut: usize) -> usize {
     let mut sent = 0;
-    for step in plan.steps.iter().take(cut) {
-        if !matches!(step, Step::Event(_)) {
+    for action in plan.actions.iter().take(cut) {
+        if matches!(action, Action::Step(_)) {
             sent += 1;
         }
-        if scene.apply("s", step).is_err() {
+        if scene.apply("s", action).is_err() {
             break;
         }
     }
@@ -355,10 +353,10 @@ proptest! {
     fn no_finalizer_is_dropped_while_a_content_is_to_be_deleted(scene in scenes()) {
         let content = owned(&scene);
         for plan in plans(&scene) {
-            for step in &plan.steps {
+            for step in plan.steps() {
                 if let Step::PatchSnapshot(change) = step {
                     let doomed = content.as_ref().is_some_and(|content| content["spec"]["deletionPolicy"] == "Delete");
-                    prop_assert!(!(removes(change) && doomed), "{}", show(step));
+                    prop_assert!(!(removes(change) && doomed), "{step:?}");
                 }
             }
         }
@@ -367,7 +365,7 @@ proptest! {
     #[test]
     fn nothing_is_deleted_under_retain_or_of_a_living_snapshot(scene in scenes()) {
         for plan in plans(&scene) {
-            for step in &plan.steps {
+            for step in plan.steps() {
                 if let Step::DeleteContent { name, .. } = step {
                     let content = scene.get("vsc", name).unwrap();
                     prop_assert_eq!(&content["spec"]["deletionPolicy"], "Delete");
@@ -382,7 +380,7 @@ proptest! {
     fn a_cut_snapshot_is_never_cut_again(scene in scenes()) {
         let Some(snapshot) = scene.get("vs", "s") else { return Ok(()) };
         let cut = !snapshot["status"]["creationTime"].is_null();
-        let posts = scene.plan("s").steps.iter().any(|step| matches!(step, Step::CreateContent(_)));
+        let posts = scene.plan("s").steps().any(|step| matches!(step, Step::CreateContent(_)));
         prop_assert!(!(cut && posts));
     }
 }

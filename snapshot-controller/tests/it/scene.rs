@@ -6,16 +6,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use controller::patch::Change;
+use controller::{Action, Next};
 use jiff::Timestamp;
 use json_patch::merge;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use snapshot_controller::plan::content::ObservedContent;
 use snapshot_controller::plan::facts::{ClaimFacts, ClaimReference, CsiVolume, NodeFacts, VolumeFacts};
-use snapshot_controller::plan::patch::Change;
 use snapshot_controller::plan::protect::ObservedClaim;
 use snapshot_controller::plan::{
-    ClaimChange, Lookup, Next, Observed, Options, Plan, Step, class, content, content_name, plan, protect,
+    ClaimChange, Lookup, Observed, Options, Plan, Step, class, content, content_name, plan, protect,
 };
 
 pub const AS_SOURCE: &str = "snapshot.storage.kubernetes.io/volumesnapshot-as-source-protection";
@@ -24,6 +25,11 @@ pub const IN_GROUP: &str = "snapshot.storage.kubernetes.io/volumesnapshot-in-gro
 pub const CONTENT_BOUND: &str = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection";
 pub const CLAIM_SOURCE: &str = "snapshot.storage.kubernetes.io/pvc-as-source-protection";
 pub const BEING_DELETED: &str = "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted";
+/// Nothing to do until something changes.
+pub fn settled() -> Plan {
+    Plan::resting(())
+}
+
 pub const NOW: &str = "2026-01-02T03:04:05Z";
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -259,11 +265,22 @@ impl Scene {
             .collect()
     }
 
-    /// Carries out a step of the plan for snapshot `name`.
-    pub fn apply(&mut self, name: &str, step: &Step) -> Result<(), Refused> {
-        if !matches!(step, Step::Event(_)) {
-            self.requests.push(show(step));
+    /// Carries out an action of the plan for snapshot `name`.
+    pub fn apply(&mut self, name: &str, action: &Action<Step>) -> Result<(), Refused> {
+        match action {
+            Action::Event(event) => {
+                self.events.push(format!("{:?} {}", event.kind, event.reason));
+                Ok(())
+            }
+            Action::ReadSecret(secret) => panic!("no plan reads a Secret: {secret:?}"),
+            Action::Step(step) => {
+                self.requests.push(show(action));
+                self.take(name, step)
+            }
         }
+    }
+
+    fn take(&mut self, name: &str, step: &Step) -> Result<(), Refused> {
         match step {
             Step::PatchSnapshot(change) => self.patch("vs", name, change),
             Step::PatchSnapshotStatus(change) => self.patch("vs", name, change),
@@ -291,10 +308,6 @@ impl Scene {
                 Ok(())
             }
             Step::ReadSnapshot { .. } => Ok(()),
-            Step::Event(event) => {
-                self.events.push(format!("{:?} {}", event.severity, event.reason));
-                Ok(())
-            }
         }
     }
 
@@ -343,10 +356,10 @@ impl Scene {
                 return true;
             }
             let plan = self.plan(name);
-            if plan.requests() == 0 {
+            if plan.steps().count() == 0 {
                 return true;
             }
-            for step in &plan.steps {
+            for step in &plan.actions {
                 if self.apply(name, step).is_err() {
                     break;
                 }
@@ -366,13 +379,16 @@ impl Scene {
     }
 
     pub fn lines(&self, name: &str) -> Vec<String> {
-        self.plan(name).steps.iter().map(show).collect()
+        self.plan(name).actions.iter().map(show).collect()
     }
 
     /// Reason and text of what stops the snapshot.
-    pub fn refusal(&self, name: &str) -> (&'static str, String) {
+    pub fn refusal(&self, name: &str) -> (String, String) {
         match self.plan(name).next {
-            Next::Retry(refusal) => (refusal.reason, refusal.message),
+            Next::Backoff(trouble) => {
+                let (reason, message) = trouble.why.split_once(": ").unwrap();
+                (reason.to_owned(), message.to_owned())
+            }
             next => panic!("not refused: {next:?}"),
         }
     }
@@ -430,10 +446,15 @@ pub fn ready(policy: &str) -> Scene {
 }
 
 /// A step as one line: the request with its body, or the event.
-pub fn show(step: &Step) -> String {
+pub fn show(action: &Action<Step>) -> String {
     let body = |change: &Change| match change {
         Change::Json(patch) => serde_json::to_string(patch).unwrap(),
         Change::Merge(body) => body.to_string(),
+    };
+    let step = match action {
+        Action::Event(event) => return format!("{:?} {}: {}", event.kind, event.reason, event.message),
+        Action::ReadSecret(secret) => panic!("no plan reads a Secret: {secret:?}"),
+        Action::Step(step) => step,
     };
     match step {
         Step::PatchSnapshot(change) => format!("PATCH vs {}", body(change)),
@@ -446,7 +467,6 @@ pub fn show(step: &Step) -> String {
         Step::DeleteContent { name, uid } => format!("DELETE vsc {name} {uid}"),
         Step::ReadContent { name } => format!("GET vsc {name}"),
         Step::ReadSnapshot { namespace, name } => format!("GET vs {namespace}/{name}"),
-        Step::Event(event) => format!("{:?} {}: {}", event.severity, event.reason, event.message),
     }
 }
 

@@ -1,13 +1,13 @@
 //! DeleteSnapshot and the finalizer.
 
 use csi::Class::{Final, InProgress};
-use csi_snapshotter::observe::{Reply, SecretAnswer};
-use csi_snapshotter::plan::{Next, StatusChange, Step};
+use csi_snapshotter::observe::Reply;
+use csi_snapshotter::plan::{StatusChange, Step};
 
 use super::*;
 use crate::build::{FINALIZER, SECRET_NAME, SECRET_NAMESPACE, dynamic, static_};
 
-fn deleted(handle: &str, outcome: Result<(), Failure>) -> Reply {
+fn deleted(handle: &str, outcome: Result<(), CallFailure>) -> Reply {
     Reply::Deleted {
         handle: handle.into(),
         outcome,
@@ -24,7 +24,7 @@ fn snapshot_case_58_the_snapshot_goes_then_the_finalizer() {
     let plan = given(content).reply(deleted("snap-1", Ok(()))).plan();
     assert_eq!(
         (plan.steps, plan.next),
-        (vec![REMOVE], Next::Done),
+        (vec![REMOVE], Next::Await),
         "one request, no status"
     );
 }
@@ -32,7 +32,7 @@ fn snapshot_case_58_the_snapshot_goes_then_the_finalizer() {
 #[test]
 fn snapshot_case_59_retain_keeps_the_snapshot() {
     let plan = given(dynamic().ready("snap-1").retain().being_deleted()).plan();
-    assert_eq!((plan.steps, plan.next), (vec![REMOVE], Next::Done));
+    assert_eq!((plan.steps, plan.next), (vec![REMOVE], Next::Await));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn only_a_foreign_finalizer_still_deletes_the_snapshot() {
 #[test]
 fn snapshot_case_69_a_content_deleted_under_a_living_snapshot_waits() {
     let plan = given(dynamic().ready("snap-1").terminating()).plan();
-    assert!(plan.steps.is_empty() && plan.next == Next::Done);
+    assert!(plan.steps.is_empty() && plan.next == Next::Await);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn snapshot_case_83_an_unbound_static_content_goes_with_its_source_handle() {
         Err(failure(Final, "rpc error: code = NotFound desc = gone")),
     ] {
         let plan = given(content.clone()).reply(deleted("snap-x", outcome)).plan();
-        assert_eq!((plan.steps, plan.next), (vec![REMOVE], Next::Done));
+        assert_eq!((plan.steps, plan.next), (vec![REMOVE], Next::Await));
     }
     let plan = given(content.clone().retain()).plan();
     assert_eq!(plan.steps, [REMOVE]);
@@ -159,7 +159,7 @@ fn deletion_needs_no_class_and_no_secret_that_is_gone() {
         .ready("snap-1")
         .being_deleted();
     let given = given(content).class(None);
-    assert_eq!(given.plan().steps, [Step::ReadSecret(secret_ref())]);
+    assert_eq!(given.plan().reads, [secret_ref()]);
     let missing = given.clone().secret(SecretAnswer::NotFound);
     assert_eq!(missing.plan().steps, [delete("snap-1")]);
     let refused = given.secret(SecretAnswer::Refused("forbidden".into()));

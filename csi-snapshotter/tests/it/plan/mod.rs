@@ -8,14 +8,16 @@ mod statically;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use controller::{Action, CallFailure, Event, Next, SecretAnswer, SecretRead};
 use crds::v1::VolumeSnapshotClass;
 use csi::Class as ErrorClass;
-use csi_snapshotter::observe::{
-    ClassLookup, Failure, Memory, Observed, Reply, SecretAnswer, SecretRead, SecretRef, Settings, Snapshot,
-};
+use csi_snapshotter::observe::{ClassLookup, Memory, Observed, Reply, Settings, Snapshot};
 use csi_snapshotter::plan::status::Answer;
-use csi_snapshotter::plan::{Call, Next, Plan, StatusChange, Step, plan};
+use csi_snapshotter::plan::{Call, StatusChange, Step, plan};
 use jiff::Timestamp;
+use runtime::EventType;
+use runtime::objects::SecretName;
+use tonic::Code;
 
 use crate::build::{Content, DRIVER, class};
 
@@ -55,8 +57,42 @@ pub fn given(content: Content) -> Given {
     }
 }
 
+/// A plan, with what it does apart.
+#[derive(Debug)]
+pub struct Planned {
+    pub steps: Vec<Step>,
+    pub reads: Vec<SecretName>,
+    pub events: Vec<Event>,
+    pub memory: Memory,
+    pub next: Next,
+}
+
 impl Given {
-    pub fn plan(&self) -> Plan {
+    pub fn plan(&self) -> Planned {
+        let (mut steps, mut reads, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        let plan = self.whole();
+        for action in plan.actions {
+            match action {
+                Action::Step(step) => steps.push(step),
+                Action::ReadSecret(secret) => reads.push(secret),
+                Action::Event(event) => events.push(event),
+            }
+        }
+        let warning = |event: &Event| event.kind == EventType::Warning;
+        assert!(
+            events.iter().all(warning),
+            "good news is the controller's: {events:?}"
+        );
+        Planned {
+            steps,
+            reads,
+            events,
+            memory: plan.memory,
+            next: plan.next,
+        }
+    }
+
+    fn whole(&self) -> csi_snapshotter::plan::Plan {
         let content = &self.content.0;
         let class = match (content.spec.volume_snapshot_class_name.as_deref(), &self.class) {
             (None, _) => ClassLookup::NotNamed,
@@ -100,8 +136,8 @@ impl Given {
 }
 
 /// `sns/sec`.
-pub fn secret_ref() -> SecretRef {
-    SecretRef {
+pub fn secret_ref() -> SecretName {
+    SecretName {
         namespace: "sns".into(),
         name: "sec".into(),
     }
@@ -158,10 +194,15 @@ pub fn snapshot(ready: bool) -> Snapshot {
     }
 }
 
-pub fn failure(class: ErrorClass, text: &str) -> Failure {
-    Failure {
+pub fn failure(class: ErrorClass, text: &str) -> CallFailure {
+    let code = if text.contains("NotFound") {
+        Code::NotFound
+    } else {
+        Code::Internal
+    };
+    CallFailure {
         class,
-        not_found: text.contains("NotFound"),
+        code: Some(code),
         text: text.into(),
         retry_after: None,
     }
@@ -173,7 +214,7 @@ pub fn seconds(seconds: u64) -> Next {
 
 /// Reason and message of the only event.
 #[track_caller]
-pub fn event(plan: &Plan) -> (&str, &str) {
+pub fn event(plan: &Planned) -> (&str, &str) {
     assert_eq!(plan.events.len(), 1, "{:?}", plan.events);
     (plan.events[0].reason, &plan.events[0].message)
 }

@@ -1,9 +1,9 @@
 //! Pre-provisioned contents.
 
 use csi::Class::InProgress;
-use csi_snapshotter::observe::{Reply, SecretAnswer, SecretRead, SecretRef};
+use csi_snapshotter::observe::Reply;
+use csi_snapshotter::plan::Step;
 use csi_snapshotter::plan::status::Answer;
-use csi_snapshotter::plan::{Next, Step};
 
 use super::*;
 use crate::build::{class, static_};
@@ -34,7 +34,7 @@ fn snapshot_case_76_size_and_time_come_from_the_list_bound_or_not() {
         };
         assert_eq!(
             (plan.steps, plan.next),
-            (vec![answer(written)], Next::Done),
+            (vec![answer(written)], Next::Await),
             "one request"
         );
     }
@@ -51,7 +51,7 @@ fn snapshot_case_77_without_list_the_handle_is_trusted() {
         ready: Some(true),
         ..Answer::default()
     };
-    assert_eq!((plan.steps, plan.next), (vec![answer(written)], Next::Done));
+    assert_eq!((plan.steps, plan.next), (vec![answer(written)], Next::Await));
 }
 
 #[test]
@@ -127,11 +127,11 @@ fn snapshot_case_43_list_secrets_are_named_by_the_class() {
         (&namespace, "${volumesnapshot.namespace}"),
     ])
     .plan();
-    let secret = SecretRef {
+    let secret = SecretName {
         namespace: "ns".into(),
         name: "s".into(),
     };
-    assert_eq!(plan.steps, [Step::ReadSecret(secret.clone())]);
+    assert_eq!(plan.reads, [secret.clone()]);
     let mut read = with(&[(&name, "s"), (&namespace, "ns")]);
     read.secret = Some(SecretRead {
         secret,
@@ -143,7 +143,7 @@ fn snapshot_case_43_list_secrets_are_named_by_the_class() {
         (vec![(name.as_str(), "s")], "Both must be specified"),
         (
             vec![(name.as_str(), "s"), (namespace.as_str(), "")],
-            "Both must be specified",
+            "must not be empty",
         ),
         (
             vec![
@@ -158,11 +158,11 @@ fn snapshot_case_43_list_secrets_are_named_by_the_class() {
         ),
         (
             vec![(name.as_str(), "Not_A_Name"), (namespace.as_str(), "ns")],
-            "is no valid name",
+            "is no valid DNS subdomain name",
         ),
         (
             vec![(name.as_str(), "s"), (namespace.as_str(), "a.b")],
-            "is no valid namespace",
+            "is no valid DNS label",
         ),
     ] {
         let plan = with(&values).plan();

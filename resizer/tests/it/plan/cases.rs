@@ -1,7 +1,8 @@
 //! Cases of resize.md 12 that are decided by what is observed alone.
 
+use controller::Next;
 use resizer::observe::{Attempt, Grown, Hold};
-use resizer::plan::{Next, Step, VolumeChange, capability};
+use resizer::plan::{Step, VolumeChange, capability};
 use runtime::objects::Volume;
 use serde_json::json;
 
@@ -36,8 +37,8 @@ fn resize_case_8_9_and_10_what_is_not_bound_or_ours_is_left_alone() {
     let mut foreign = grown();
     foreign.volume["spec"]["csi"]["driver"] = json!("other");
     for scene in [pending, lost, unnamed, other_uid, reserved, elsewhere, foreign] {
-        assert_eq!(scene.plan().steps, []);
-        assert_eq!(scene.plan().next, Next::Done);
+        assert_eq!(scene.steps(), []);
+        assert_eq!(scene.plan().next, Next::Await);
     }
 }
 
@@ -215,18 +216,18 @@ fn resize_case_42_and_43_the_annotation_goes_when_the_size_is_reached() {
         .grown("20Gi")
         .wanted("20Gi")
         .annotated("10Gi");
-    assert_eq!(done.plan().steps, [Step::Volume(VolumeChange::Unannotate)]);
+    assert_eq!(done.steps(), [Step::Volume(VolumeChange::Unannotate)]);
     let mut foreign = done.clone();
     foreign.volume["spec"]["csi"]["driver"] = json!("other");
-    assert_eq!(foreign.plan().steps, []);
-    assert_eq!(done.stage("NodeResizePending").plan().steps, []);
+    assert_eq!(foreign.steps(), []);
+    assert_eq!(done.stage("NodeResizePending").steps(), []);
     let rounded = scene()
         .proven("20Gi")
         .allocated("20Gi")
         .grown("21Gi")
         .annotated("10Gi");
     assert_eq!(
-        rounded.wanted("20Gi").plan().steps,
+        rounded.wanted("20Gi").steps(),
         [Step::Volume(VolumeChange::Unannotate)]
     );
 }
@@ -245,7 +246,7 @@ fn resize_case_65_and_decision_19_an_in_tree_volume_is_refused_and_a_foreign_one
     foreign.claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/storage-resizer": "d.csi"});
     let mut in_tree = foreign.clone();
     foreign.volume["spec"]["csi"]["driver"] = json!("other");
-    assert_eq!(foreign.plan().steps, []);
+    assert_eq!(foreign.steps(), []);
     in_tree.volume["spec"]["csi"] = json!(null);
     assert_eq!(in_tree.run(0, true), []);
     assert!(
@@ -268,7 +269,7 @@ fn resize_case_106_an_answer_for_another_volume_is_dropped() {
             node_stage: true,
         }),
     });
-    assert_eq!(scene.plan().steps, []);
+    assert_eq!(scene.steps(), []);
     assert!(scene.plan().memory.attempt.is_none());
 }
 

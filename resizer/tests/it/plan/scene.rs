@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use controller::patch::Change;
+use controller::{Next, Retries};
 use jiff::Timestamp;
 use resizer::observe::{Attempt, Grown, Memory, Observed, Settings, Usage};
 use resizer::patch;
-use resizer::plan::{Next, Plan, Step, plan};
+use resizer::plan::{Plan, Step, plan};
 use runtime::objects::{Claim, Quantity, Volume};
 use serde_json::{Value, json};
 
@@ -104,6 +106,11 @@ impl Scene {
         self
     }
 
+    /// The steps of the plan.
+    pub fn steps(&self) -> Vec<Step> {
+        self.plan().steps().cloned().collect()
+    }
+
     pub fn plan(&self) -> Plan {
         self.plan_at(now())
     }
@@ -117,6 +124,7 @@ impl Scene {
             secret: None,
             usage: self.usage,
             memory: &self.memory,
+            retries: &Retries::default(),
             settings: &self.settings,
         };
         plan(&observed, now)
@@ -128,11 +136,11 @@ impl Scene {
         let claim: Claim = serde_json::from_value(self.claim.clone()).unwrap();
         let volume: Volume = serde_json::from_value(self.volume.clone()).unwrap();
         let mut asked = None;
-        self.memory = plan.memory;
-        for step in &plan.steps {
+        self.memory = plan.memory.clone();
+        for step in plan.steps() {
             match step {
-                Step::Claim(change) => merge(&mut self.claim, &patch::of_claim(&claim, change)),
-                Step::Volume(change) => merge(&mut self.volume, &patch::of_volume(&volume, *change)),
+                Step::Claim(change) => apply(&mut self.claim, &patch::of_claim(&claim, change)),
+                Step::Volume(change) => apply(&mut self.volume, &patch::of_volume(&volume, *change)),
                 Step::Expand(call) => {
                     asked = Some(call.target);
                     self.memory.attempt = Some(Attempt {
@@ -145,7 +153,6 @@ impl Scene {
                         }),
                     });
                 }
-                Step::Tell(_) | Step::ReadSecret(_) => {}
             }
         }
         (asked, plan.next)
@@ -172,6 +179,13 @@ impl Scene {
         status["allocatedResourceStatuses"] = json!({});
         status["conditions"] = json!([]);
     }
+}
+
+fn apply(target: &mut Value, change: &Change) {
+    let Change::Merge(patch) = change else {
+        panic!("no merge patch: {change:?}");
+    };
+    merge(target, patch);
 }
 
 fn merge(target: &mut Value, patch: &Value) {

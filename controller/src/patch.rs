@@ -1,4 +1,4 @@
-//! Patches that change single keys, so that nothing another writer did in between is lost (spec snapshot Q15).
+//! Patches that change single keys, so that nothing another writer did in between is lost (snapshot.md Q15).
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, TestOperation};
@@ -19,17 +19,6 @@ impl Change {
     #[must_use]
     pub fn json(operations: Vec<PatchOperation>) -> Self {
         Self::Json(Patch(operations))
-    }
-
-    /// True when the patch tests what it was made from, so that a refusal of it means a lost race.
-    #[must_use]
-    pub fn has_test(&self) -> bool {
-        match self {
-            Self::Json(patch) => patch
-                .iter()
-                .any(|operation| matches!(operation, PatchOperation::Test(_))),
-            Self::Merge(_) => false,
-        }
     }
 }
 

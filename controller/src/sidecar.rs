@@ -1,32 +1,25 @@
-//! Start-up, leadership, and the watch over the driver.
+//! A function that drives a CSI driver: it meets its driver, leads or waits to lead, and ends when its driver is gone for
+//! good or has become another one (`spec/sidecars.md` 1).
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use base::Scope;
-use base::http::LeaderHealth;
 use csi::{Channel, Metrics, State};
-use runtime::args::{CommonConfig, LeaderElectionArgs};
-use runtime::leader::{ElectionOptions, Ended, LeaderElector};
-use runtime::{Context, Recorder};
+use runtime::Context;
+use runtime::args::CommonConfig;
 
 use crate::driver::{PAUSE, meet};
-use crate::{Driver, Error};
+use crate::{Driver, Error, Function, FunctionOptions};
 
 /// A leader whose driver stays away longer gives its lease back (decision 3).
 const LONGEST_WITHOUT_DRIVER: Duration = Duration::from_secs(30);
 /// How long an impatient process waits for its first connection (sidecars.md 1.2).
 const FIRST_CONNECTION: Duration = Duration::from_secs(30);
-/// How long the last events may take at the end.
-const LAST_EVENTS: Duration = Duration::from_secs(2);
-/// Longest time that running work has to end before a lease is given back, if no CSI call may take longer.
-const DRAIN: Duration = Duration::from_secs(25);
 
 /// How a sidecar runs.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SidecarOptions {
     /// The function's name: `csi-resizer`.
     pub name: &'static str,
     /// The lease for a driver's name, before it is made a valid name.
@@ -43,14 +36,10 @@ pub struct Options {
 
 /// A sidecar after it has met its driver.
 pub struct Sidecar<D> {
-    options: Options,
-    context: Context,
+    options: SidecarOptions,
+    function: Function,
     channel: Channel,
     driver: D,
-    elector: Option<LeaderElector>,
-    recorder: Recorder,
-    /// Not the first term of leadership in this process.
-    has_led: AtomicBool,
 }
 
 impl<D: Driver> Sidecar<D> {
@@ -59,14 +48,11 @@ impl<D: Driver> Sidecar<D> {
     /// # Errors
     /// The driver is none that the sidecar can work with; without patience also that it is away.
     pub async fn prepare(
-        options: Options,
+        options: SidecarOptions,
         common: &CommonConfig,
         context: Context,
         channel: Channel,
     ) -> Result<Self, Error> {
-        for warning in &common.gates.warnings {
-            tracing::warn!("{warning}");
-        }
         let metrics = Metrics::new(&context.registry)?;
         let channel = channel.with_metrics(metrics.clone());
         let patient = !options.exit_on_connection_loss;
@@ -77,22 +63,18 @@ impl<D: Driver> Sidecar<D> {
         let driver: D = meet(&channel, options.timeout, patient).await?;
         metrics.set_driver(driver.name());
         tracing::info!(driver = driver.text(), "found the CSI driver");
-        let recorder = Recorder::new(&context, &(options.component)(driver.name()));
-        let elector = elector(
-            &options,
-            common.election.as_ref(),
-            &context,
-            driver.name(),
-            &recorder,
-        )?;
+        let function = FunctionOptions {
+            name: options.name,
+            lease: (options.lease)(driver.name()),
+            component: (options.component)(driver.name()),
+            // A running CSI call may use all of its time.
+            drain: Some(options.timeout),
+        };
         Ok(Self {
+            function: Function::new(function, common, context)?,
             options,
-            context,
             channel,
             driver,
-            elector,
-            recorder,
-            has_led: AtomicBool::new(false),
         })
     }
 
@@ -106,76 +88,32 @@ impl<D: Driver> Sidecar<D> {
         &self.channel
     }
 
-    /// Clients, caches, clock and tasks.
-    pub fn context(&self) -> &Context {
-        &self.context
+    /// What it is besides its driver.
+    pub fn function(&self) -> &Function {
+        &self.function
     }
 
-    /// Records the events of the sidecar.
-    pub fn recorder(&self) -> &Recorder {
-        &self.recorder
-    }
-
-    /// The health check of leader election, where it is on.
-    #[must_use]
-    pub fn leader_health(&self) -> Option<LeaderHealth> {
-        self.elector.as_ref().map(LeaderElector::health)
-    }
-
-    /// Leads, and works while it leads, until the scope of the context is stopping. Without leader election it
-    /// works at once. `work` ends when the scope that it is given is stopping and what runs is done.
+    /// Leads, and works while it leads, until the scope of the context is stopping; see [`Function::lead`].
     ///
     /// # Errors
     /// The lease or the driver is lost for good.
     pub async fn run<W, F>(&self, work: W) -> Result<(), Error>
     where
-        W: Fn(Scope) -> F,
+        W: Fn(base::Scope) -> F,
         F: Future<Output = ()>,
     {
+        let lead = self.function.lead(
+            work,
+            || self.channel.connected(),
+            || self.channel.lost_for(LONGEST_WITHOUT_DRIVER),
+        );
         let ended = tokio::select! {
             biased;
-            ended = self.lead(work) => ended,
+            ended = lead => ended,
             error = self.watch_driver() => Err(error),
         };
-        self.recorder.flush(LAST_EVENTS).await;
+        self.function.finish().await;
         ended
-    }
-
-    async fn lead<W, F>(&self, work: W) -> Result<(), Error>
-    where
-        W: Fn(Scope) -> F,
-        F: Future<Output = ()>,
-    {
-        let work = |scope| {
-            if self.has_led.swap(true, Ordering::Relaxed) {
-                // What another leader has done since is not in the caches for sure.
-                self.context.watches.relist();
-            }
-            work(scope)
-        };
-        let Some(elector) = &self.elector else {
-            work(self.context.scope.child()).await;
-            return Ok(());
-        };
-        let stopping = self.context.scope.stopping_token();
-        loop {
-            tokio::select! {
-                biased;
-                () = stopping.cancelled() => return Ok(()),
-                () = self.channel.connected() => {}
-            }
-            let away = self.channel.lost_for(LONGEST_WITHOUT_DRIVER);
-            let ended = elector.run_leading_until(&self.context.scope, work, away).await;
-            match ended {
-                Ended::Stopped | Ended::Finished(()) => return Ok(()),
-                Ended::SteppedDown => tracing::warn!("gave up the lease: the CSI driver is away"),
-                Ended::Lost => {
-                    let lease = (self.options.lease)(self.driver.name());
-                    let lease = runtime::leader::clean_name(&lease);
-                    return Err(Error::LeaseLost { lease });
-                }
-            }
-        }
     }
 
     /// Resolves when the driver is lost for good: at once with `--exit-on-connection-loss`, else only when another
@@ -222,26 +160,4 @@ impl<D: Driver> Sidecar<D> {
         }
         error
     }
-}
-
-fn elector(
-    options: &Options,
-    args: Option<&LeaderElectionArgs>,
-    context: &Context,
-    driver: &str,
-    recorder: &Recorder,
-) -> Result<Option<LeaderElector>, Error> {
-    let Some(args) = args else {
-        return Ok(None);
-    };
-    let lease = (options.lease)(driver);
-    let election = ElectionOptions {
-        // A running CSI call may use all of its time.
-        drain: options.timeout.max(DRAIN),
-        ..ElectionOptions::from_args(args, options.name, &lease, &context.namespace, &context.identity)
-    };
-    let (clock, random) = (&context.clock, &context.random);
-    let (client, registry) = (&context.lease_client, &context.registry);
-    let elector = LeaderElector::new(client, clock, random, registry, election, Some(recorder))?;
-    Ok(Some(elector))
 }

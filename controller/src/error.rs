@@ -1,10 +1,14 @@
-//! Why a sidecar ends. The failure of one object never ends it.
+//! Why a function ends. The failure of one object never ends it.
 
 use csi::identity::IdentityError;
+use runtime::crds::CrdsMissing;
 
-/// Why a sidecar ends. The process then ends with exit 1.
+/// Why a function ends. A process of one function then ends with exit 1.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The definitions of custom kinds did not appear in time.
+    #[error(transparent)]
+    CrdsMissing(#[from] CrdsMissing),
     /// The driver cannot be asked who it is and what it can do.
     #[error(transparent)]
     Identity(#[from] IdentityError),

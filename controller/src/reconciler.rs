@@ -1,0 +1,300 @@
+//! The loop around [`Controller`]: the same for every controller.
+
+use async_trait::async_trait;
+use base::{Backoff, Clock, Outcome, Random, Reconcile};
+use runtime::{ApiError, ApiErrorClass, EventType, ObjectKey, Recorder};
+use tracing::Instrument as _;
+
+use crate::controller::{Controller, Failure, Outdated, Run};
+use crate::memory::{Memories, Past};
+use crate::plan::{Action, Event, Next, Plan};
+use crate::secret::SecretReader;
+
+/// Rounds of one run; the longest path needs six. More would be a rule that never settles.
+const MOST_ROUNDS: usize = 12;
+/// Conflicts in a row that are planned anew at once (decision 17).
+const PATIENT_CONFLICTS: u32 = 2;
+/// Failures in a row that say nothing definite, after which the user is told all the same.
+const TOLD_AFTER: u32 = 5;
+
+/// Runs a [`Controller`] on the keys of a work queue.
+pub struct Reconciler<C: Controller> {
+    controller: C,
+    recorder: Recorder,
+    secrets: SecretReader,
+    clock: Clock,
+    random: Random,
+    backoff: Backoff,
+    memories: Memories<C::Memory>,
+}
+
+/// How a round went on.
+enum Round {
+    Again,
+    End(Outcome),
+}
+
+/// An object in one run.
+struct Subject<'a, C: Controller> {
+    key: &'a ObjectKey,
+    uid: &'a str,
+    seen: &'a C::Seen,
+}
+
+impl<C: Controller> Reconciler<C> {
+    pub(crate) fn new(
+        controller: C,
+        recorder: Recorder,
+        secrets: SecretReader,
+        clock: Clock,
+        random: Random,
+        backoff: Backoff,
+    ) -> Self {
+        Self {
+            controller,
+            recorder,
+            secrets,
+            clock,
+            random,
+            backoff,
+            memories: Memories::new(),
+        }
+    }
+
+    async fn rounds(&self, key: &ObjectKey) -> Outcome {
+        let mut run = Run::default();
+        let mut known = None;
+        for _ in 0..MOST_ROUNDS {
+            let Some(seen) = self.controller.observe(key) else {
+                self.memories.forget(key);
+                return Outcome::Done;
+            };
+            let uid = self.controller.uid(&seen).to_owned();
+            if known.as_ref().is_some_and(|known| *known != uid) {
+                // Answers for a deleted object say nothing of its successor.
+                run = Run::default();
+            }
+            let subject = Subject {
+                key,
+                uid: &uid,
+                seen: &seen,
+            };
+            match self.round(&subject, &mut run).await {
+                Round::Again => {}
+                Round::End(outcome) => return outcome,
+            }
+            known = Some(uid);
+        }
+        let past = self.memories.of(key, known.as_deref().unwrap_or_default());
+        self.back_off(
+            key,
+            known.as_deref().unwrap_or_default(),
+            past,
+            "it does not settle",
+            "",
+        )
+    }
+
+    async fn round(&self, subject: &Subject<'_, C>, run: &mut Run<C::Answer>) -> Round {
+        let mut past = self.memories.of(subject.key, subject.uid);
+        let plan = self.controller.plan(subject.seen, &past, run, self.clock.now());
+        if let Some(memory) = &plan.at_once {
+            past.memory = memory.clone();
+            self.memories.remember(subject.key, subject.uid, past.clone());
+        }
+        match self.act(subject, &plan, run).await {
+            Ok(()) => self.conclude(subject, past, plan),
+            Err((action, failure)) => self.failed(subject, past, action, failure).await,
+        }
+    }
+
+    /// Takes the actions in order, up to the first that fails; warnings behind it are told all the same.
+    async fn act<'p>(
+        &self,
+        subject: &Subject<'_, C>,
+        plan: &'p Plan<C::Step, C::Memory>,
+        run: &mut Run<C::Answer>,
+    ) -> Result<(), (&'p Action<C::Step>, Failure)> {
+        let mut failed = None;
+        let mut brought = false;
+        for action in &plan.actions {
+            if let Action::Event(event) = action {
+                if failed.is_none() || event.kind == EventType::Warning {
+                    self.tell(subject, event);
+                }
+                continue;
+            }
+            if failed.is_some() {
+                continue;
+            }
+            match self.take(subject, action, run).await {
+                Ok(None) => {}
+                Ok(Some(answer)) => {
+                    if !brought {
+                        run.answers.clear();
+                    }
+                    brought = true;
+                    run.answers.push(answer);
+                }
+                Err(failure) => failed = Some((action, failure)),
+            }
+        }
+        if let Some(failed) = failed {
+            return Err(failed);
+        }
+        if !brought {
+            // What they led to is written.
+            run.answers.clear();
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &self,
+        subject: &Subject<'_, C>,
+        action: &Action<C::Step>,
+        run: &mut Run<C::Answer>,
+    ) -> Result<Option<C::Answer>, Failure> {
+        match action {
+            Action::Step(step) => self.controller.take(subject.seen, step, run).await,
+            Action::ReadSecret(secret) => {
+                run.secret = Some(self.secrets.read(secret).await.map_err(Failure::Refused)?);
+                Ok(None)
+            }
+            Action::Event(_) => Ok(None),
+        }
+    }
+
+    fn conclude(
+        &self,
+        subject: &Subject<'_, C>,
+        mut past: Past<C::Memory>,
+        plan: Plan<C::Step, C::Memory>,
+    ) -> Round {
+        if plan.steps().next().is_some() {
+            past.retries.wrote();
+        }
+        past.memory = plan.memory;
+        let outcome = match plan.next {
+            Next::Again => None,
+            Next::Await => {
+                past.retries.succeeded();
+                Some(Outcome::Done)
+            }
+            Next::After(wait) => {
+                past.retries.succeeded();
+                Some(Outcome::After(wait))
+            }
+            Next::Held(until) => {
+                let wait = until.duration_since(self.clock.now());
+                Some(Outcome::After(wait.try_into().unwrap_or_default()))
+            }
+            Next::Backoff(trouble) => {
+                let Subject { key, uid, .. } = subject;
+                return Round::End(self.back_off(key, uid, past, &trouble.why, &trouble.of));
+            }
+        };
+        self.memories.remember(subject.key, subject.uid, past);
+        outcome.map_or(Round::Again, Round::End)
+    }
+
+    /// One policy for lost races (decision 17) and one for refusals. Both carry the API server's words.
+    async fn failed(
+        &self,
+        subject: &Subject<'_, C>,
+        past: Past<C::Memory>,
+        action: &Action<C::Step>,
+        failure: Failure,
+    ) -> Round {
+        match failure {
+            Failure::Outdated(outdated) => self.outdated(subject, past, action, outdated).await,
+            Failure::Refused(error) => self.refused(subject, past, action, &error),
+        }
+    }
+
+    /// The first two in a row are planned anew at once, from the present state; further ones back off.
+    async fn outdated(
+        &self,
+        subject: &Subject<'_, C>,
+        mut past: Past<C::Memory>,
+        action: &Action<C::Step>,
+        outdated: Outdated,
+    ) -> Round {
+        let Subject { key, uid, .. } = *subject;
+        let error = outdated.error;
+        let conflicts = past.retries.conflicted();
+        if conflicts > PATIENT_CONFLICTS {
+            return Round::End(self.back_off(key, uid, past, &error.to_string(), ""));
+        }
+        self.memories.remember(key, uid, past.clone());
+        tracing::debug!(%key, conflicts, %error, "another writer was faster");
+        match outdated.catch_up.await {
+            // A failed test is answered as an invalid object is. Where nothing has changed it was no lost race.
+            Ok(false) if error.code() == 422 => self.refused(subject, past, action, &error.as_invalid()),
+            Ok(_) => Round::Again,
+            Err(error) => self.refused(subject, past, action, &error),
+        }
+    }
+
+    fn refused(
+        &self,
+        subject: &Subject<'_, C>,
+        past: Past<C::Memory>,
+        action: &Action<C::Step>,
+        error: &ApiError,
+    ) -> Round {
+        if is_told(error, past.retries.failures() + 1) {
+            let reason = match action {
+                Action::Step(step) => self.controller.refusal_reason(step),
+                Action::Event(event) => event.reason,
+                Action::ReadSecret(_) => "SecretReadFailed",
+            };
+            self.tell(subject, &Event::warning(reason, error.to_string()));
+        }
+        let outcome = self.back_off(subject.key, subject.uid, past, &error.to_string(), "");
+        Round::End(match error.retry_after() {
+            Some(wait) => Outcome::After(wait),
+            None => outcome,
+        })
+    }
+
+    fn back_off(
+        &self,
+        key: &ObjectKey,
+        uid: &str,
+        mut past: Past<C::Memory>,
+        why: &str,
+        of: &str,
+    ) -> Outcome {
+        let failures = past.retries.failed(of);
+        let wait = self.backoff.after(failures, &self.random);
+        past.retries.hold(wait, self.clock.now());
+        self.memories.remember(key, uid, past);
+        tracing::warn!(%key, failures, ?wait, "failed: {why}");
+        Outcome::After(wait)
+    }
+
+    fn tell(&self, subject: &Subject<'_, C>, event: &Event) {
+        let about = self.controller.reference(subject.seen);
+        self.recorder
+            .event(&about, event.kind, event.reason, event.message.clone());
+    }
+}
+
+/// A definite refusal is told at once: a missing right, a rule, a webhook that denies. What the API server answers
+/// without a verdict (a webhook that is away) is told when it lasts. Throttling and silence never are.
+fn is_told(error: &ApiError, failures: u32) -> bool {
+    match error.class() {
+        ApiErrorClass::Forbidden | ApiErrorClass::Invalid | ApiErrorClass::AlreadyExists => true,
+        ApiErrorClass::Transient => failures >= TOLD_AFTER && error.code() >= 500,
+        ApiErrorClass::Conflict | ApiErrorClass::NotFound | ApiErrorClass::Gone => false,
+    }
+}
+
+#[async_trait]
+impl<C: Controller> Reconcile<ObjectKey> for Reconciler<C> {
+    async fn reconcile(&self, key: &ObjectKey) -> Outcome {
+        let span = tracing::info_span!("reconcile", %key);
+        self.rounds(key).instrument(span).await
+    }
+}

@@ -1,0 +1,60 @@
+//! Calls of the driver. Knows no rule.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use controller::CallFailure;
+use csi::v1::{CapacityRange, ControllerExpandVolumeRequest};
+use csi::{Channel, Class, Operation};
+use runtime::objects::Quantity;
+
+use crate::observe::Grown;
+use crate::plan::Expand;
+
+/// The way to the driver.
+pub(crate) struct Calls {
+    pub(crate) channel: Channel,
+    /// Longest time of one call.
+    pub(crate) timeout: Duration,
+}
+
+impl Calls {
+    pub(crate) async fn expand(
+        &self,
+        call: &Expand,
+        secrets: BTreeMap<String, String>,
+    ) -> Result<Grown, CallFailure> {
+        let asked = ControllerExpandVolumeRequest {
+            volume_id: call.volume_handle.clone(),
+            capacity_range: Some(CapacityRange {
+                required_bytes: call.target.bytes(),
+                limit_bytes: 0,
+            }),
+            secrets: secrets.clone(),
+            volume_capability: Some(call.capability.clone()),
+        };
+        let mut request = csi::channel::request(asked, self.timeout);
+        if call.single_change {
+            csi::hints::attach_single_change(&mut request);
+        }
+        let answered = self.channel.controller().controller_expand_volume(request).await;
+        let answer = answered
+            .map_err(|status| CallFailure::of(Operation::ExpandVolume, &status, &secrets))?
+            .into_inner();
+        let (answered, asked) = (answer.capacity_bytes, call.target.bytes());
+        if answered < asked {
+            // What is no size, or too small a one, must not be written (Q9).
+            let what = format!("a capacity of {answered} bytes where {asked} were asked for");
+            return Err(CallFailure::nonsense(Class::Final, &what));
+        }
+        Ok(Grown {
+            capacity: if answered == asked {
+                // In the user's form.
+                call.target
+            } else {
+                Quantity::from_bytes(answered)
+            },
+            node_stage: answer.node_expansion_required,
+        })
+    }
+}

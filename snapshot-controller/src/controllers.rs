@@ -1,0 +1,191 @@
+//! The rules for snapshots, contents and claims as the frame runs them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base::Clock;
+use controller::{Controller, Failure, Past, Run};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Resource;
+use runtime::ObjectKey;
+
+use crate::execute::{Around, Executor, SnapshotIsGone, refusal_reason};
+use crate::metrics::Metrics;
+use crate::observe::Caches;
+use crate::plan::content::ObservedContent;
+use crate::plan::protect::ObservedClaim;
+use crate::plan::{self, Observed, Plan, Step};
+
+/// What the three share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) caches: Caches,
+    pub(crate) executor: Arc<Executor>,
+}
+
+/// Works on VolumeSnapshots.
+pub(crate) struct Snapshots {
+    pub(crate) shared: Shared,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+}
+
+/// Works on VolumeSnapshotContents.
+pub(crate) struct Contents(pub(crate) Shared);
+
+/// Works on claims that carry our finalizer.
+pub(crate) struct Claims(pub(crate) Shared);
+
+#[async_trait]
+impl Controller for Snapshots {
+    type Seen = Observed;
+    type Memory = ();
+    type Step = Step;
+    type Answer = SnapshotIsGone;
+
+    fn observe(&self, key: &ObjectKey) -> Option<Observed> {
+        let observed = self.shared.caches.snapshot(key)?;
+        self.metrics.see(&observed, self.clock.now());
+        Some(observed)
+    }
+
+    fn uid<'a>(&self, seen: &'a Observed) -> &'a str {
+        uid(&*seen.snapshot)
+    }
+
+    fn reference(&self, seen: &Observed) -> ObjectReference {
+        seen.snapshot.object_ref(&())
+    }
+
+    fn plan(&self, seen: &Observed, _past: &Past<()>, _run: &Run<SnapshotIsGone>, now: Timestamp) -> Plan {
+        plan::plan(seen, now)
+    }
+
+    async fn take(
+        &self,
+        seen: &Observed,
+        step: &Step,
+        _run: &Run<SnapshotIsGone>,
+    ) -> Result<Option<SnapshotIsGone>, Failure> {
+        let around = Around {
+            snapshot: Some(&seen.snapshot),
+            content: seen.content.found().map(AsRef::as_ref),
+        };
+        self.shared.executor.take(&around, step).await
+    }
+
+    fn refusal_reason(&self, step: &Step) -> &'static str {
+        refusal_reason(step)
+    }
+}
+
+#[async_trait]
+impl Controller for Contents {
+    type Seen = ObservedContent;
+    type Memory = ();
+    type Step = Step;
+    type Answer = SnapshotIsGone;
+
+    fn observe(&self, key: &ObjectKey) -> Option<ObservedContent> {
+        self.0.caches.content(key)
+    }
+
+    fn uid<'a>(&self, seen: &'a ObservedContent) -> &'a str {
+        uid(&*seen.content)
+    }
+
+    fn reference(&self, seen: &ObservedContent) -> ObjectReference {
+        seen.content.object_ref(&())
+    }
+
+    fn plan(
+        &self,
+        seen: &ObservedContent,
+        _past: &Past<()>,
+        run: &Run<SnapshotIsGone>,
+        _now: Timestamp,
+    ) -> Plan {
+        plan::content::plan(&ObservedContent {
+            confirmed_gone: !run.answers.is_empty(),
+            ..seen.clone()
+        })
+    }
+
+    async fn take(
+        &self,
+        seen: &ObservedContent,
+        step: &Step,
+        _run: &Run<SnapshotIsGone>,
+    ) -> Result<Option<SnapshotIsGone>, Failure> {
+        let around = Around {
+            content: Some(&seen.content),
+            ..Around::default()
+        };
+        self.0.executor.take(&around, step).await
+    }
+
+    fn refusal_reason(&self, step: &Step) -> &'static str {
+        refusal_reason(step)
+    }
+}
+
+#[async_trait]
+impl Controller for Claims {
+    type Seen = ObservedClaim;
+    type Memory = ();
+    type Step = Step;
+    type Answer = SnapshotIsGone;
+
+    fn observe(&self, key: &ObjectKey) -> Option<ObservedClaim> {
+        let observed = self.0.caches.claim(key);
+        if observed.is_none() {
+            self.0.executor.claims.forget(key);
+        }
+        observed
+    }
+
+    fn uid<'a>(&self, seen: &'a ObservedClaim) -> &'a str {
+        &seen.claim.uid
+    }
+
+    fn reference(&self, seen: &ObservedClaim) -> ObjectReference {
+        let claim = &seen.claim;
+        ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("PersistentVolumeClaim".to_owned()),
+            namespace: Some(claim.namespace.clone()),
+            name: Some(claim.name.clone()),
+            uid: Some(claim.uid.clone()),
+            resource_version: Some(claim.resource_version.clone()),
+            ..ObjectReference::default()
+        }
+    }
+
+    fn plan(
+        &self,
+        seen: &ObservedClaim,
+        _past: &Past<()>,
+        _run: &Run<SnapshotIsGone>,
+        _now: Timestamp,
+    ) -> Plan {
+        plan::protect::plan(seen)
+    }
+
+    async fn take(
+        &self,
+        _seen: &ObservedClaim,
+        step: &Step,
+        _run: &Run<SnapshotIsGone>,
+    ) -> Result<Option<SnapshotIsGone>, Failure> {
+        self.0.executor.take(&Around::default(), step).await
+    }
+
+    fn refusal_reason(&self, step: &Step) -> &'static str {
+        refusal_reason(step)
+    }
+}
+
+fn uid<K: Resource>(object: &K) -> &str {
+    object.meta().uid.as_deref().unwrap_or_default()
+}

@@ -185,7 +185,7 @@ async fn start(
     let settings = command
         .commands
         .settings(&Environment::default(), WhenLost::CompeteAgain)?;
-    let shared = outside.registries[&Function::Driver].clone();
+    let shared = outside.registries[&Function::DRIVER].clone();
     let working = scope.child();
     let assembly = Assembly::new(settings, outside, &working, &shared).await?;
     let (failed, failure) = watch::channel(None);

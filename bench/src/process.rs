@@ -41,7 +41,7 @@ impl Controller {
             .arg(format!("--driver.http-endpoint={address}"));
         for function in Function::ALL
             .iter()
-            .filter(|function| **function != Function::Driver)
+            .filter(|function| **function != Function::DRIVER)
         {
             command.arg(format!("--{function}.http-endpoint={}", free_address()?));
         }

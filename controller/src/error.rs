@@ -20,6 +20,9 @@ pub enum Error {
         /// What it does not support, and the capability that says so.
         lacks: &'static str,
     },
+    /// A function that drives a CSI driver was started without one.
+    #[error("there is no CSI driver to drive")]
+    NoDriver,
     /// The connection was lost and `--exit-on-connection-loss` is set.
     #[error("Lost connection to CSI driver, exiting")]
     ConnectionLost,

@@ -9,11 +9,12 @@ use base::http::LeaderHealth;
 use base::{Backoff, Queue, QueueOptions, Scope};
 use kube::core::ApiResource;
 use runtime::args::CommonConfig;
-use runtime::crds::{CrdsMissing, Patience, WaitingGauge, wait_for_crds};
+use runtime::crds::{WaitingGauge, wait_for_crds};
 use runtime::leader::{ElectionOptions, Ended, LeaderElector, clean_name};
 use runtime::{Context, ObjectKey, Recorder};
 
 use crate::controller::Controller;
+use crate::entry::Definitions;
 use crate::error::Error;
 use crate::reconciler::Reconciler;
 use crate::secret::SecretReader;
@@ -117,20 +118,14 @@ impl Function {
         self.elector.as_ref().map(LeaderElector::health)
     }
 
-    /// Waits until the API server lists these kinds; `remark` shows on `/readyz?verbose` what is waited for.
+    /// Waits until the API server lists these kinds.
     ///
     /// # Errors
     /// Patience has ended, or the registry has the gauge already.
-    pub async fn wait_for_crds(
-        &self,
-        kinds: &[ApiResource],
-        patience: Patience,
-        remark: Option<&base::http::ReadyHandle>,
-    ) -> Result<(), Error> {
+    pub async fn wait_for_crds(&self, kinds: &[ApiResource], definitions: &Definitions) -> Result<(), Error> {
         let gauge = WaitingGauge::new(&self.context.registry)?;
-        let waited: Result<(), CrdsMissing> =
-            wait_for_crds(&self.context.client, kinds, patience, Some(&gauge), remark).await;
-        Ok(waited?)
+        let (client, remark) = (&self.context.client, definitions.remark.as_ref());
+        Ok(wait_for_crds(client, kinds, definitions.patience, Some(&gauge), remark).await?)
     }
 
     /// A queue of keys whose metrics are named so.

@@ -24,6 +24,7 @@
 //! | [`args`] | flags of every sidecar |
 //! | `function` | [`Function`]: leadership, events, queues of one function |
 //! | `driver`, `sidecar` | [`Sidecar`]: a function that meets a CSI driver |
+//! | `entry` | [`Entry`]: what the binary knows of a function before it runs |
 //! | `error` | why a function ends |
 
 pub mod args;
@@ -31,6 +32,7 @@ pub mod call;
 mod controller;
 mod driver;
 pub mod enqueue;
+mod entry;
 mod error;
 mod function;
 pub mod memory;
@@ -46,6 +48,7 @@ pub use call::CallFailure;
 pub use controller::{Controller, Failure, Outdated, Run};
 pub use driver::Driver;
 pub use enqueue::{Difference, Enqueue};
+pub use entry::{Command, ConfigError, Definitions, Entry, Start};
 pub use error::Error;
 pub use function::{Function, FunctionOptions, Ready};
 pub use memory::{Past, Retries};

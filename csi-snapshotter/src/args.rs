@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
-use base::http::ReadyHandle;
+use controller::Definitions;
 use controller::args::DriverArgs;
 use csi::Address;
 use csi::address::InvalidAddress;
 use runtime::args::{CommonArgs, CommonArgsError, CommonConfig};
+use runtime::crds::Patience;
 
 /// The command line of `slackwater csi-snapshotter`. Read it with [`base::args::parse`].
 #[derive(Clone, Debug, clap::Parser)]
@@ -143,8 +144,8 @@ pub struct Config {
     pub exit_on_connection_loss: bool,
     /// Where the reason of an exit goes with `exit_on_connection_loss`.
     pub termination_log: PathBuf,
-    /// Entry of `/readyz?verbose` that tells of missing definitions.
-    pub crds_remark: Option<ReadyHandle>,
+    /// How it waits for the definitions of the snapshot kinds.
+    pub definitions: Definitions,
 }
 
 impl Args {
@@ -192,7 +193,7 @@ impl Args {
             workers: own.worker_threads,
             exit_on_connection_loss: own.driver.exit_on_connection_loss,
             termination_log: base::process::TERMINATION_LOG.into(),
-            crds_remark: None,
+            definitions: Definitions::with(Patience::Endless),
         })
     }
 }

@@ -44,4 +44,4 @@ mod triggers;
 pub use args::{Args, Config, ConfigError};
 /// Why [`run()`] ends.
 pub use controller::Error;
-pub use run::{Prepared, prepare, run};
+pub use run::{ENTRY, Prepared, prepare, run};

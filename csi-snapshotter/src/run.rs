@@ -1,17 +1,21 @@
 //! Start-up and work.
 
 use async_trait::async_trait;
+use base::args::Environment;
 use base::http::LeaderHealth;
 use base::{Queue, Scope};
-use controller::{Driver as _, Enqueue, Error, Objects, Ready, Sidecar, SidecarOptions};
+use controller::{
+    Command, ConfigError, Definitions, Driver as _, Enqueue, Entry, Error, Objects, Ready, Sidecar,
+    SidecarOptions, Start,
+};
 use crds::names;
 use crds::v1::{VolumeSnapshotClass, VolumeSnapshotContent};
-use csi::Channel;
+use csi::{Address, Channel};
 use kube::core::ApiResource;
-use runtime::crds::Patience;
+use runtime::args::{CommonArgs, CommonConfig};
 use runtime::{Cache, Context, ObjectKey, Selection};
 
-use crate::args::Config;
+use crate::args::{Args, Config};
 use crate::calls::Calls;
 use crate::contents::Contents;
 use crate::driver::Driver;
@@ -21,6 +25,52 @@ use crate::{events, triggers};
 
 /// The function's name.
 const NAME: &str = "csi-snapshotter";
+
+/// The function, for the registry of the binary.
+pub const ENTRY: Entry = Entry {
+    name: NAME,
+    summary: "drive a CSI driver from VolumeSnapshotContent objects",
+    address: ":3306",
+    workers_flag: "worker-threads",
+    by_default: true,
+    parse: Entry::parsed::<Args>,
+};
+
+impl Command for Args {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn check(&self, environment: &Environment) -> Result<Box<dyn Start>, ConfigError> {
+        Ok(Box::new(self.config(environment)?))
+    }
+}
+
+#[async_trait]
+impl Start for Config {
+    fn common(&self) -> &CommonConfig {
+        &self.common
+    }
+
+    fn definitions(&mut self) -> Option<&mut Definitions> {
+        Some(&mut self.definitions)
+    }
+
+    fn driver(&self) -> Option<&Address> {
+        Some(&self.csi_address)
+    }
+
+    async fn start(
+        self: Box<Self>,
+        context: Context,
+        driver: Option<Channel>,
+    ) -> Result<Box<dyn Ready>, Error> {
+        let Some(driver) = driver else {
+            return Err(Error::NoDriver);
+        };
+        Ok(Box::new(prepare(*self, context, driver).await?))
+    }
+}
 
 /// The function after its start-up: the driver is known and ready, the definitions exist.
 pub struct Prepared {
@@ -66,9 +116,7 @@ pub async fn prepare(config: Config, context: Context, driver: Channel) -> Resul
         ApiResource::erase::<VolumeSnapshotClass>(&()),
     ];
     let function = sidecar.function();
-    function
-        .wait_for_crds(&kinds, Patience::Endless, config.crds_remark.as_ref())
-        .await?;
+    function.wait_for_crds(&kinds, &config.definitions).await?;
     let queue = function.queue(format!("{NAME}-content"), config.workers)?;
     Ok(Prepared {
         config,

@@ -47,4 +47,4 @@ mod usage;
 pub use args::{Args, Config, ConfigError};
 /// Why [`run()`] ends.
 pub use controller::Error;
-pub use run::{Prepared, prepare, run};
+pub use run::{ENTRY, Prepared, prepare, run};

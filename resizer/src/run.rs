@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use base::args::Environment;
 use base::http::LeaderHealth;
 use base::{Queue, Scope};
-use controller::{Driver as _, Enqueue, Error, Objects, Ready, Sidecar, SidecarOptions};
-use csi::Channel;
+use controller::{
+    Command, ConfigError, Driver as _, Enqueue, Entry, Error, Objects, Ready, Sidecar, SidecarOptions, Start,
+};
+use csi::{Address, Channel};
+use runtime::args::{CommonArgs, CommonConfig};
 use runtime::objects::{Claim, Volume};
 use runtime::{Cache, Context, ObjectKey, Selection};
 
-use crate::args::Config;
+use crate::args::{Args, Config};
 use crate::calls::Calls;
 use crate::claims::Claims;
 use crate::driver::Driver;
@@ -20,6 +24,48 @@ use crate::{events, triggers};
 
 /// The function's name.
 const NAME: &str = "csi-resizer";
+
+/// The function, for the registry of the binary.
+pub const ENTRY: Entry = Entry {
+    name: NAME,
+    summary: "expand volumes to the sizes that PersistentVolumeClaims ask for",
+    address: ":3304",
+    workers_flag: "workers",
+    by_default: true,
+    parse: Entry::parsed::<Args>,
+};
+
+impl Command for Args {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn check(&self, environment: &Environment) -> Result<Box<dyn Start>, ConfigError> {
+        Ok(Box::new(self.config(environment)?))
+    }
+}
+
+#[async_trait]
+impl Start for Config {
+    fn common(&self) -> &CommonConfig {
+        &self.common
+    }
+
+    fn driver(&self) -> Option<&Address> {
+        Some(&self.csi_address)
+    }
+
+    async fn start(
+        self: Box<Self>,
+        context: Context,
+        driver: Option<Channel>,
+    ) -> Result<Box<dyn Ready>, Error> {
+        let Some(driver) = driver else {
+            return Err(Error::NoDriver);
+        };
+        Ok(Box::new(prepare(*self, context, driver).await?))
+    }
+}
 
 /// The function after its start-up: the driver is known and ready.
 pub struct Prepared {

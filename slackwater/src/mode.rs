@@ -3,15 +3,13 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::controller::Function;
+
 /// What the binary can be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mode {
-    /// Upstream's snapshot-controller.
-    SnapshotController,
-    /// Upstream's csi-snapshotter sidecar.
-    CsiSnapshotter,
-    /// Upstream's csi-resizer sidecar.
-    CsiResizer,
+    /// One function, as its upstream image.
+    Function(Function),
     /// Upstream's EBS CSI driver.
     AwsEbsCsiDriver,
     /// Several of these in one process.
@@ -23,24 +21,24 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Every mode.
-    pub const ALL: [Self; 7] = [
-        Self::SnapshotController,
-        Self::CsiSnapshotter,
-        Self::CsiResizer,
-        Self::AwsEbsCsiDriver,
-        Self::Controller,
-        Self::Quickstart,
-        Self::Crds,
-    ];
+    /// Every mode, in the order in which the usage lists them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let functions = Function::ALL
+            .into_iter()
+            .filter(|function| function.entry().is_some());
+        functions.map(Self::Function).chain([
+            Self::AwsEbsCsiDriver,
+            Self::Controller,
+            Self::Quickstart,
+            Self::Crds,
+        ])
+    }
 
     /// The name of the mode, and the file name under which the binary is this mode.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::SnapshotController => "snapshot-controller",
-            Self::CsiSnapshotter => "csi-snapshotter",
-            Self::CsiResizer => "csi-resizer",
+            Self::Function(function) => function.name(),
             Self::AwsEbsCsiDriver => "aws-ebs-csi-driver",
             Self::Controller => "controller",
             Self::Quickstart => "quickstart",
@@ -50,11 +48,7 @@ impl Mode {
 
     fn summary(self) -> &'static str {
         match self {
-            Self::SnapshotController => {
-                "reconcile VolumeSnapshot, VolumeSnapshotContent and VolumeSnapshotClass"
-            }
-            Self::CsiSnapshotter => "drive a CSI driver from VolumeSnapshotContent objects",
-            Self::CsiResizer => "expand volumes to the sizes that PersistentVolumeClaims ask for",
+            Self::Function(function) => function.entry().map_or("", |entry| entry.summary),
             Self::AwsEbsCsiDriver => "serve the EBS CSI driver (`aws-ebs-csi-driver controller|node|all`)",
             Self::Controller => "run several of these in one process (`--functions`)",
             Self::Quickstart => "show all of it on a sandbox, with no cluster and no AWS account",
@@ -65,7 +59,7 @@ impl Mode {
     /// The mode of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.name() == name)
+        Self::all().find(|mode| mode.name() == name)
     }
 }
 
@@ -133,7 +127,7 @@ impl Invocation {
 
 fn usage() -> String {
     let mut text = "usage: slackwater MODE [flags]\n\nmodes:\n".to_owned();
-    for mode in Mode::ALL {
+    for mode in Mode::all() {
         text += &format!("  {:<20} {}\n", mode.name(), mode.summary());
     }
     text + "\n`slackwater MODE --help` lists the flags of a mode. A link with the name of a mode is that mode."
@@ -152,12 +146,12 @@ mod tests {
         for (args, mode, rest) in [
             (
                 vec!["slackwater", "csi-snapshotter", "-v5"],
-                Mode::CsiSnapshotter,
+                Mode::Function(Function::named("csi-snapshotter").unwrap()),
                 vec!["csi-snapshotter", "-v5"],
             ),
             (
                 vec!["/bin/csi-snapshotter", "-v5"],
-                Mode::CsiSnapshotter,
+                Mode::Function(Function::named("csi-snapshotter").unwrap()),
                 vec!["/bin/csi-snapshotter", "-v5"],
             ),
             (

@@ -9,7 +9,7 @@ use base::Clock;
 
 use base::args::{LogArgs, ProcessArgs, version_line};
 
-use crate::controller::{self, ArgsError, Commands, ControllerCommand, WhenLost};
+use crate::controller::{self, ArgsError, Commands, ControllerCommand, Function, WhenLost};
 use crate::mode::{Invocation, Mode};
 use crate::{driver, quickstart};
 
@@ -38,41 +38,24 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
             Err(error) => refuse(&error),
         },
-        Mode::SnapshotController => parsed(
-            base::args::parse::<snapshot_controller::Args>(invocation.args),
-            |args| {
-                let (process, log) = (args.common.process.clone(), args.common.log.clone());
-                let commands = Commands {
-                    snapshot_controller: Some(args),
-                    ..Commands::default()
-                };
-                started(invocation.mode, &process, &log, alone(commands))
-            },
-        ),
-        Mode::CsiSnapshotter => parsed(
-            base::args::parse::<csi_snapshotter::Args>(invocation.args),
-            |args| {
-                let (process, log) = (args.common.process.clone(), args.common.log.clone());
-                let commands = Commands {
-                    csi_snapshotter: Some(args),
-                    ..Commands::default()
-                };
-                started(invocation.mode, &process, &log, alone(commands))
-            },
-        ),
-        Mode::CsiResizer => parsed(base::args::parse::<resizer::Args>(invocation.args), |args| {
-            let (process, log) = (args.common.process.clone(), args.common.log.clone());
-            let commands = Commands {
-                csi_resizer: Some(args),
-                ..Commands::default()
-            };
-            started(invocation.mode, &process, &log, alone(commands))
-        }),
+        Mode::Function(function) => function_mode(function, invocation),
         Mode::AwsEbsCsiDriver => parsed(
             base::args::parse::<ebs_driver::Args>(invocation.args),
             driver_mode,
         ),
     }
+}
+
+fn function_mode(function: Function, invocation: Invocation) -> ExitCode {
+    let Some(entry) = function.entry() else {
+        return tell("the driver has modes of its own", 2);
+    };
+    parsed((entry.parse)(invocation.args), |command| {
+        let common = command.common();
+        let (process, log) = (common.process.clone(), common.log.clone());
+        let commands = Commands::alone(function, command);
+        started(invocation.mode, &process, &log, alone(commands))
+    })
 }
 
 /// The driver prints its version as one JSON object, as upstream's does.

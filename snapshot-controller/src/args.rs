@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base::args::{Gate, GoDuration, Stage, parse_bool};
-use base::http::ReadyHandle;
+use controller::Definitions;
 use runtime::args::{CommonArgs, CommonArgsError, CommonConfig};
 use runtime::crds::Patience;
 
@@ -85,10 +85,8 @@ pub struct Config {
     pub resync_period: Duration,
     /// Objects of each kind at the same time.
     pub workers: usize,
-    /// How long to wait for the definitions. `slackwater controller` sets [`Patience::Endless`] (decision 4).
-    pub crd_patience: Patience,
-    /// Entry of `/readyz?verbose` that tells of missing definitions.
-    pub crds_remark: Option<ReadyHandle>,
+    /// How it waits for the definitions of the snapshot kinds.
+    pub definitions: Definitions,
     /// Options that change decisions.
     pub options: Options,
 }
@@ -108,8 +106,7 @@ impl Args {
             common,
             resync_period: own.resync_period.0,
             workers: own.worker_threads,
-            crd_patience: Patience::AtMost(own.retry_crd_interval_max.0),
-            crds_remark: None,
+            definitions: Definitions::with(Patience::AtMost(own.retry_crd_interval_max.0)),
             options: Options {
                 record_volume_mode: own.prevent_volume_mode_conversion,
                 distributed: own.enable_distributed_snapshotting,
@@ -136,7 +133,10 @@ mod tests {
             config.common.retry_intervals,
             (Duration::from_secs(1), Duration::from_secs(300))
         );
-        assert_eq!(config.crd_patience, Patience::AtMost(Duration::from_secs(30)));
+        assert_eq!(
+            config.definitions.patience,
+            Patience::AtMost(Duration::from_secs(30))
+        );
         assert_eq!(config.options, Options::default());
         assert!(config.common.election.is_none() && config.common.http.is_none());
     }

@@ -34,4 +34,4 @@ mod triggers;
 pub use args::{Args, Config, ConfigError, OwnArgs};
 /// Why [`run()`] ends.
 pub use controller::Error;
-pub use run::{Prepared, prepare, run};
+pub use run::{ENTRY, Prepared, prepare, run};

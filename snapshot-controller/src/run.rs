@@ -5,14 +5,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use base::Scope;
+use base::args::Environment;
 use base::http::LeaderHealth;
-use controller::{Error, Function, FunctionOptions, Objects, Ready};
+use controller::{
+    Command, ConfigError, Definitions, Entry, Error, Function, FunctionOptions, Objects, Ready, Start,
+};
 use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
+use csi::Channel;
 use kube::core::ApiResource;
+use runtime::args::{CommonArgs, CommonConfig};
 use runtime::{Context, access};
 use tokio::sync::OnceCell;
 
-use crate::args::Config;
+use crate::args::{Args, Config};
 use crate::claims::{ClaimVerb, ClaimWriter};
 use crate::controllers::{Claims, Contents, Shared, Snapshots};
 use crate::events::COMPONENT;
@@ -23,6 +28,45 @@ use crate::triggers::{Queues, enqueue};
 
 /// The lease that upstream's replicas compete for too.
 const LEASE: &str = "snapshot-controller-leader";
+
+/// The function, for the registry of the binary.
+pub const ENTRY: Entry = Entry {
+    name: NAME,
+    summary: "reconcile VolumeSnapshot, VolumeSnapshotContent and VolumeSnapshotClass",
+    address: ":8080",
+    workers_flag: "worker-threads",
+    by_default: false,
+    parse: Entry::parsed::<Args>,
+};
+
+impl Command for Args {
+    fn common(&self) -> &CommonArgs {
+        &self.common
+    }
+
+    fn check(&self, _environment: &Environment) -> Result<Box<dyn Start>, ConfigError> {
+        Ok(Box::new(self.config()?))
+    }
+}
+
+#[async_trait]
+impl Start for Config {
+    fn common(&self) -> &CommonConfig {
+        &self.common
+    }
+
+    fn definitions(&mut self) -> Option<&mut Definitions> {
+        Some(&mut self.definitions)
+    }
+
+    async fn start(
+        self: Box<Self>,
+        context: Context,
+        _driver: Option<Channel>,
+    ) -> Result<Box<dyn Ready>, Error> {
+        Ok(Box::new(prepare(*self, context).await?))
+    }
+}
 
 /// The function after its start-up: the definitions exist.
 pub struct Prepared {
@@ -68,9 +112,7 @@ pub async fn prepare(config: Config, context: Context) -> Result<Prepared, Error
         ApiResource::erase::<VolumeSnapshotClass>(&()),
         ApiResource::erase::<VolumeSnapshotContent>(&()),
     ];
-    function
-        .wait_for_crds(&kinds, config.crd_patience, config.crds_remark.as_ref())
-        .await?;
+    function.wait_for_crds(&kinds, &config.definitions).await?;
     let queue = |of: &str| function.queue(format!("{NAME}-{of}"), config.workers);
     let queues = Queues {
         snapshots: queue("snapshot")?,

@@ -11,6 +11,7 @@ pub mod transports;
 mod watch;
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -80,6 +81,8 @@ pub struct Faults {
 
 struct Inner {
     schedule: Box<dyn Schedule>,
+    /// No call meets a fault any more.
+    is_over: AtomicBool,
     calls: Mutex<Vec<(Call, Fault)>>,
     crashed: CancellationToken,
 }
@@ -91,6 +94,7 @@ impl Faults {
         Self {
             inner: Arc::new(Inner {
                 schedule: Box::new(schedule),
+                is_over: AtomicBool::new(false),
                 calls: Mutex::default(),
                 crashed: CancellationToken::new(),
             }),
@@ -101,6 +105,11 @@ impl Faults {
     #[must_use]
     pub fn none() -> Self {
         Self::new(Healthy)
+    }
+
+    /// The weather clears: calls that are made from now on all arrive.
+    pub fn end(&self) {
+        self.inner.is_over.store(true, Ordering::Relaxed);
     }
 
     /// Resolves once the schedule has killed the process. Its owner then drops everything that it runs.
@@ -176,7 +185,11 @@ impl Faults {
             name: name(transport, request),
             watch: transport == Transport::Kubernetes && is_watch(request),
         };
-        let fault = self.inner.schedule.fault(&call);
+        let fault = if self.inner.is_over.load(Ordering::Relaxed) {
+            Fault::None
+        } else {
+            self.inner.schedule.fault(&call)
+        };
         calls.push((call.clone(), fault.clone()));
         (call, fault)
     }

@@ -14,6 +14,10 @@ pub enum Refusal {
     ServerError,
     /// For Kubernetes: the object was changed meanwhile. Elsewhere as [`Refusal::ServerError`].
     Conflict,
+    /// For Kubernetes: a JSON patch does not apply, as a failed `test` of it. Elsewhere as [`Refusal::ServerError`].
+    FailedTest,
+    /// For Kubernetes: an admission webhook denies it, in its default form. Elsewhere as [`Refusal::ServerError`].
+    Denied,
 }
 
 impl Refusal {
@@ -44,6 +48,16 @@ impl Refusal {
                 "Conflict",
                 "the object has been modified; please apply your changes to the latest version and try again",
             ),
+            Self::FailedTest => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Invalid",
+                "the server rejected our request due to an error in our request",
+            ),
+            Self::Denied => (
+                StatusCode::BAD_REQUEST,
+                "",
+                "admission webhook \"policy.example.com\" denied the request: no snapshots on Fridays",
+            ),
         };
         let status = serde_json::json!({
             "apiVersion": "v1",
@@ -70,7 +84,7 @@ impl Refusal {
                 "RequestLimitExceeded",
                 "Request limit exceeded.",
             ),
-            Self::ServerError | Self::Conflict => (
+            Self::ServerError | Self::Conflict | Self::FailedTest | Self::Denied => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "InternalError",
                 "An internal error has occurred",
@@ -88,7 +102,9 @@ impl Refusal {
         let mut response = answer(StatusCode::OK, "application/grpc", String::new());
         let (status, message) = match self {
             Self::Throttled => ("8", "an injected fault: too many requests"),
-            Self::ServerError | Self::Conflict => ("14", "an injected fault: unavailable"),
+            Self::ServerError | Self::Conflict | Self::FailedTest | Self::Denied => {
+                ("14", "an injected fault: unavailable")
+            }
         };
         let headers = response.headers_mut();
         headers.insert("grpc-status", header::HeaderValue::from_static(status));

@@ -1,26 +1,19 @@
 //! The command line of `slackwater controller`: `--functions`, flags for all, and flags of one function
 //! with its name in front (`--csi-snapshotter.worker-threads=50`).
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use base::args::{Environment, LogArgs, ProcessArgs, split_prefixed};
 use clap::Parser;
-use runtime::args::CommonArgs;
+use controller::{Command, ConfigError, Entry};
 use runtime::crds::Patience;
 
-use super::settings::{Function, Settings, WhenLost};
+use super::registry::Function;
+use super::settings::{Settings, WhenLost};
 
-/// Addresses on which metrics are served without a flag: upstream's ports (journeys 5.1).
-const METRICS: [(Function, &str); 4] = [
-    (Function::Driver, ":3301"),
-    (Function::SnapshotController, ":8080"),
-    (Function::CsiSnapshotter, ":3306"),
-    (Function::CsiResizer, ":3304"),
-];
-
-/// What runs unless `--functions` says otherwise (decision 1): clusters usually have a snapshot-controller in
-/// another namespace, whose lease cannot be seen from here.
-const DEFAULT: [Function; 3] = [Function::Driver, Function::CsiSnapshotter, Function::CsiResizer];
+/// Where the driver serves metrics without a flag: upstream's port (journeys 5.1).
+const DRIVER_ADDRESS: &str = "--http-endpoint=:3301";
 
 /// Flags of the process. All others go to every function that has them.
 #[derive(Clone, Debug, Parser)]
@@ -40,8 +33,9 @@ pub struct ControllerArgs {
     /// Logging.
     #[command(flatten)]
     pub log: LogArgs,
-    /// What to run: driver, snapshot-controller, csi-snapshotter, csi-resizer
-    #[arg(long, value_delimiter = ',', default_values_t = DEFAULT.map(|function| function.name().to_owned()))]
+    /// What to run: driver, snapshot-controller, csi-snapshotter, csi-resizer; also as --controllers
+    #[arg(long, alias = "controllers", value_delimiter = ',',
+          default_values_t = Function::by_default().map(|function| function.name().to_owned()))]
     pub functions: Vec<String>,
     /// Path of a kubeconfig; empty means in-cluster
     #[arg(long)]
@@ -82,7 +76,7 @@ pub struct ControllerArgs {
 }
 
 /// A checked command line.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ControllerCommand {
     /// The process.
     pub args: ControllerArgs,
@@ -91,16 +85,12 @@ pub struct ControllerCommand {
 }
 
 /// The command lines of the functions that run.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Commands {
     /// The driver's.
     pub driver: Option<ebs_driver::Args>,
-    /// The snapshot-controller's.
-    pub snapshot_controller: Option<snapshot_controller::Args>,
-    /// The csi-snapshotter's.
-    pub csi_snapshotter: Option<csi_snapshotter::Args>,
-    /// The csi-resizer's.
-    pub csi_resizer: Option<resizer::Args>,
+    /// Those of the others.
+    pub functions: BTreeMap<Function, Box<dyn Command>>,
 }
 
 /// A command line that cannot be followed.
@@ -120,15 +110,14 @@ pub enum ArgsError {
     /// The driver's flags contradict each other.
     #[error("{0}")]
     Driver(#[from] ebs_driver::ArgsError),
-    /// The snapshot-controller's flags contradict each other.
-    #[error("snapshot-controller: {0}")]
-    SnapshotController(#[from] snapshot_controller::ConfigError),
-    /// The csi-snapshotter's flags contradict each other.
-    #[error("csi-snapshotter: {0}")]
-    CsiSnapshotter(#[from] csi_snapshotter::ConfigError),
-    /// The csi-resizer's flags contradict each other.
-    #[error("csi-resizer: {0}")]
-    CsiResizer(#[from] resizer::ConfigError),
+    /// The flags of another function contradict each other.
+    #[error("{function}: {source}")]
+    Function {
+        /// Which.
+        function: Function,
+        /// How.
+        source: ConfigError,
+    },
 }
 
 impl ArgsError {
@@ -161,11 +150,11 @@ impl ControllerCommand {
             })?;
             let own = prefixed.remove(function.name()).unwrap_or_default();
             let line = args.command_line(function, own);
-            match function {
-                Function::Driver => commands.driver = Some(base::args::parse(line)?),
-                Function::SnapshotController => commands.snapshot_controller = Some(base::args::parse(line)?),
-                Function::CsiSnapshotter => commands.csi_snapshotter = Some(base::args::parse(line)?),
-                Function::CsiResizer => commands.csi_resizer = Some(base::args::parse(line)?),
+            match function.entry() {
+                None => commands.driver = Some(base::args::parse(line)?),
+                Some(entry) => {
+                    commands.functions.insert(function, (entry.parse)(line)?);
+                }
             }
         }
         Ok(Self { args, commands })
@@ -173,14 +162,12 @@ impl ControllerCommand {
 }
 
 impl Commands {
-    /// What every controller has, of this one; the driver has it not.
+    /// One function alone.
     #[must_use]
-    pub fn common(&self, function: Function) -> Option<&CommonArgs> {
-        match function {
-            Function::Driver => None,
-            Function::SnapshotController => self.snapshot_controller.as_ref().map(|args| &args.common),
-            Function::CsiSnapshotter => self.csi_snapshotter.as_ref().map(|args| &args.common),
-            Function::CsiResizer => self.csi_resizer.as_ref().map(|args| &args.common),
+    pub fn alone(function: Function, command: Box<dyn Command>) -> Self {
+        Self {
+            functions: BTreeMap::from([(function, command)]),
+            ..Self::default()
         }
     }
 
@@ -190,32 +177,24 @@ impl Commands {
     /// The first contradiction.
     pub fn settings(&self, environment: &Environment, when_lost: WhenLost) -> Result<Settings, ArgsError> {
         let driver = self.driver.as_ref().map(ebs_driver::Args::config).transpose()?;
-        let mut snapshot_controller = self
-            .snapshot_controller
-            .as_ref()
-            .map(snapshot_controller::Args::config)
-            .transpose()?;
-        let csi_snapshotter = self
-            .csi_snapshotter
-            .as_ref()
-            .map(|args| args.config(environment))
-            .transpose()?;
-        let csi_resizer = self
-            .csi_resizer
-            .as_ref()
-            .map(|args| args.config(environment))
-            .transpose()?;
-        if when_lost == WhenLost::CompeteAgain
-            && let Some(config) = &mut snapshot_controller
-        {
-            // Beside other functions it waits as they do; alone it ends, as upstream's (decision 4).
-            config.crd_patience = Patience::Endless;
+        let mut functions = BTreeMap::new();
+        for (function, command) in &self.functions {
+            let checked = command.check(environment);
+            let mut start = checked.map_err(|source| ArgsError::Function {
+                function: *function,
+                source,
+            })?;
+            if when_lost == WhenLost::CompeteAgain
+                && let Some(definitions) = start.definitions()
+            {
+                // Beside other functions it waits as they do; alone it ends, as upstream's (decision 4).
+                definitions.patience = Patience::Endless;
+            }
+            functions.insert(*function, start);
         }
         Ok(Settings {
             driver,
-            snapshot_controller,
-            csi_snapshotter,
-            csi_resizer,
+            functions,
             when_lost,
         })
     }
@@ -226,27 +205,18 @@ impl ControllerArgs {
     /// occurrence of a flag counts.
     fn command_line(&self, function: Function, own: Vec<OsString>) -> Vec<OsString> {
         let mut line = vec![OsString::from(function.name())];
-        if function == Function::Driver {
-            line.push("controller".into());
-        }
-        for (owner, address) in METRICS {
-            if owner == function {
-                line.push(format!("--http-endpoint={address}").into());
+        match function.entry() {
+            None => line.extend(["controller", DRIVER_ADDRESS].map(OsString::from)),
+            Some(entry) => {
+                line.push(format!("--http-endpoint={}", entry.address).into());
+                line.extend(self.shared(entry));
             }
-        }
-        if function != Function::Driver {
-            line.extend(self.shared(function));
         }
         line.extend(own);
         line
     }
 
-    fn shared(&self, function: Function) -> impl Iterator<Item = OsString> {
-        // Upstream's resizer has another name for it.
-        let workers = match function {
-            Function::CsiResizer => "workers",
-            _ => "worker-threads",
-        };
+    fn shared(&self, entry: &Entry) -> impl Iterator<Item = OsString> {
         [
             ("kubeconfig", &self.kubeconfig),
             ("leader-election", &self.leader_election),
@@ -264,7 +234,7 @@ impl ControllerArgs {
             ("kube-api-burst", &self.kube_api_burst),
             ("retry-interval-start", &self.retry_interval_start),
             ("retry-interval-max", &self.retry_interval_max),
-            (workers, &self.worker_threads),
+            (entry.workers_flag, &self.worker_threads),
             ("resync-period", &self.resync_period),
         ]
         .into_iter()
@@ -287,8 +257,8 @@ mod tests {
 
     #[test]
     fn flags_reach_the_functions_that_they_are_for() {
-        let command = parse(&[
-            "--functions=driver,snapshot-controller,csi-snapshotter,csi-resizer",
+        let commands = parse(&[
+            "--functions=driver,snapshot-controller,snapshotter,csi-resizer",
             "--kubeconfig=/k",
             "--worker-threads=20",
             "--csi-snapshotter.worker-threads=50",
@@ -297,27 +267,36 @@ mod tests {
         ])
         .unwrap()
         .commands;
-        let snapshotter = command.csi_snapshotter.unwrap();
-        assert_eq!(snapshotter.common.kube.kubeconfig, "/k");
-        assert_eq!(snapshotter.own.worker_threads, 50);
-        assert_eq!(snapshotter.common.http.http_endpoint, ":3306");
-        let resizer = command.csi_resizer.unwrap();
-        assert_eq!(
-            (resizer.own.workers, resizer.common.http.http_endpoint.as_str()),
-            (20, ":3304")
-        );
-        let controller = command.snapshot_controller.unwrap();
-        assert_eq!(controller.common.kube.kubeconfig, "/k");
-        assert_eq!(controller.common.http.http_endpoint, "127.0.0.1:0");
-        assert_eq!(command.driver.unwrap().controller.batching, Some(true));
+        for (name, address, workers) in [
+            ("csi-snapshotter", ":3306", "worker_threads: 50"),
+            ("csi-resizer", ":3304", "workers: 20"),
+            ("snapshot-controller", "127.0.0.1:0", "worker_threads: 20"),
+        ] {
+            let command = &commands.functions[&Function::named(name).unwrap()];
+            assert_eq!(command.common().kube.kubeconfig, "/k", "{name}");
+            assert_eq!(command.common().http.http_endpoint, address, "{name}");
+            assert!(format!("{command:?}").contains(workers), "{name}");
+        }
+        assert_eq!(commands.driver.unwrap().controller.batching, Some(true));
     }
 
     #[test]
     fn the_snapshot_controller_runs_only_when_named() {
-        let commands = parse(&[]).unwrap().commands;
-        assert!(commands.driver.is_some() && commands.csi_snapshotter.is_some());
-        assert!(commands.csi_resizer.is_some());
-        assert!(commands.snapshot_controller.is_none());
+        let functions = |args: &[&str]| {
+            let commands = parse(args).unwrap().commands;
+            assert!(args.is_empty() == commands.driver.is_some());
+            commands
+                .functions
+                .keys()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(functions(&[]), ["csi-resizer", "csi-snapshotter"]);
+        let named = ["--controllers=snapshotter,resizer,snapshot-controller"];
+        assert_eq!(
+            functions(&named),
+            ["csi-resizer", "csi-snapshotter", "snapshot-controller"]
+        );
     }
 
     #[test]

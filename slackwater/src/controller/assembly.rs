@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use base::http::Elections;
 use base::{Clock, Random, Scope};
-use controller::Ready;
+use controller::{Ready, Start};
 use csi::Channel;
 use ebs_driver::{Driver, Ec2Transport};
 use futures::future::{BoxFuture, try_join_all};
@@ -17,7 +17,8 @@ use runtime::{Context, Watches};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use super::settings::{Function, Settings, WhenLost};
+use super::registry::Function;
+use super::settings::{Settings, WhenLost};
 
 /// How the process reaches what is outside of it.
 pub struct Outside {
@@ -150,14 +151,8 @@ impl Assembly {
         if let Some(config) = settings.driver {
             builder.driver(config).await?;
         }
-        if let Some(config) = settings.snapshot_controller {
-            builder.snapshot_controller(config)?;
-        }
-        if let Some(config) = settings.csi_snapshotter {
-            builder.csi_snapshotter(config)?;
-        }
-        if let Some(config) = settings.csi_resizer {
-            builder.csi_resizer(config)?;
+        for (function, start) in settings.functions {
+            builder.function(function, start)?;
         }
         let Builder {
             running,
@@ -233,7 +228,7 @@ impl Builder {
         let scope = self.scope.child();
         let (clock, random) = (self.outside.clock.clone(), self.outside.random.fork());
         let ec2 = std::mem::replace(&mut self.outside.ec2, Ec2Transport::Sdk);
-        let registry = self.registry(Function::Driver);
+        let registry = self.registry(Function::DRIVER);
         let driver = Driver::new(config, ec2, clock, random, &scope, &registry)?;
         let in_process: Box<dyn FnOnce(Routes) -> Channel + Send> = Box::new(Channel::in_process);
         let channel = std::mem::replace(&mut self.outside.channel, in_process);
@@ -254,41 +249,15 @@ impl Builder {
         Ok(())
     }
 
-    fn snapshot_controller(&mut self, config: snapshot_controller::Config) -> Result<(), Error> {
-        let function = Function::SnapshotController;
-        let context = self.context(function, &config.common)?;
-        let (stopping, elections) = (
-            context.scope.stopping_token(),
-            self.elections(function, &config.common),
-        );
-        let prepared = snapshot_controller::prepare(config, context);
-        self.lead(function, stopping, elections, prepared);
-        Ok(())
-    }
-
-    fn csi_snapshotter(&mut self, config: csi_snapshotter::Config) -> Result<(), Error> {
-        let function = Function::CsiSnapshotter;
-        let context = self.context(function, &config.common)?;
-        let (stopping, elections) = (
-            context.scope.stopping_token(),
-            self.elections(function, &config.common),
-        );
-        let channel = self.channel_to(&config.csi_address, &context);
-        let prepared = csi_snapshotter::prepare(config, context, channel);
-        self.lead(function, stopping, elections, prepared);
-        Ok(())
-    }
-
-    fn csi_resizer(&mut self, config: resizer::Config) -> Result<(), Error> {
-        let function = Function::CsiResizer;
-        let context = self.context(function, &config.common)?;
-        let (stopping, elections) = (
-            context.scope.stopping_token(),
-            self.elections(function, &config.common),
-        );
-        let channel = self.channel_to(&config.csi_address, &context);
-        let prepared = resizer::prepare(config, context, channel);
-        self.lead(function, stopping, elections, prepared);
+    fn function(&mut self, function: Function, start: Box<dyn Start>) -> Result<(), Error> {
+        let context = self.context(function, start.common())?;
+        let elections = Elections::default();
+        if start.common().election.is_some() {
+            self.elections.insert(function, elections.clone());
+        }
+        let driver = start.driver().map(|address| self.channel_to(address, &context));
+        let stopping = context.scope.stopping_token();
+        self.lead(function, stopping, elections, start.start(context, driver));
         Ok(())
     }
 
@@ -306,12 +275,12 @@ impl Builder {
     }
 
     /// Runs a function once it is prepared, for as many terms of leadership as it gets.
-    fn lead<P: Ready + 'static>(
+    fn lead(
         &mut self,
         function: Function,
         stopping: CancellationToken,
         elections: Elections,
-        prepared: impl Future<Output = Result<P, controller::Error>> + Send + 'static,
+        prepared: impl Future<Output = Result<Box<dyn Ready>, controller::Error>> + Send + 'static,
     ) {
         let when_lost = self.when_lost;
         self.running.push(Box::pin(async move {
@@ -336,13 +305,5 @@ impl Builder {
                 }
             }
         }));
-    }
-
-    fn elections(&mut self, function: Function, common: &CommonConfig) -> Elections {
-        let elections = Elections::default();
-        if common.election.is_some() {
-            self.elections.insert(function, elections.clone());
-        }
-        elections
     }
 }

@@ -5,16 +5,18 @@
 //! flags ── args ──> Settings ── process ──> Outside (real transports) ─┐
 //!                       │              quickstart, tests (sandbox) ────┤
 //!                       └──────────────> Assembly <────────────────────┘
-//!                         driver, snapshot-controller, csi-snapshotter, csi-resizer,
+//!                         the driver, the functions of the registry,
 //!                         one set of watch caches, one lease a function
 //! ```
 
 mod args;
 mod assembly;
 mod process;
+mod registry;
 mod settings;
 
 pub use args::{ArgsError, Commands, ControllerArgs, ControllerCommand};
 pub use assembly::{Assembly, Error, Outside};
 pub use process::{run, run_controller};
-pub use settings::{Function, Settings, WhenLost, driver_guard, driver_http};
+pub use registry::Function;
+pub use settings::{Settings, WhenLost, driver_guard, driver_http};

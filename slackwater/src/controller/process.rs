@@ -14,7 +14,8 @@ use runtime::client::Connection;
 use super::args::Commands;
 use super::args::ControllerCommand;
 use super::assembly::{Assembly, Outside};
-use super::settings::{Function, Settings, WhenLost, driver_guard};
+use super::registry::Function;
+use super::settings::{Settings, WhenLost, driver_guard};
 use crate::VERSION;
 
 /// Runs `slackwater controller` until it is told to stop.
@@ -60,7 +61,7 @@ pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()>
             }
         }
     }
-    if let Some((address, guard)) = addresses.get(&Function::Driver).zip(guard) {
+    if let Some((address, guard)) = addresses.get(&Function::DRIVER).zip(guard) {
         endpoints.guard(address, guard);
     }
     // Health is asked for while the functions drain: it ends last.
@@ -82,12 +83,11 @@ pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()>
 
 /// Missing definitions show under `/readyz?verbose` (decision 4).
 fn remark_missing_definitions(settings: &mut Settings, readiness: &Readiness) {
-    let text = "not waiting for definitions";
-    if let Some(config) = &mut settings.snapshot_controller {
-        config.crds_remark = Some(readiness.remark("snapshot-controller-definitions", text));
-    }
-    if let Some(config) = &mut settings.csi_snapshotter {
-        config.crds_remark = Some(readiness.remark("csi-snapshotter-definitions", text));
+    for (function, start) in &mut settings.functions {
+        if let Some(definitions) = start.definitions() {
+            let name = format!("{function}-definitions");
+            definitions.remark = Some(readiness.remark(&name, "not waiting for definitions"));
+        }
     }
 }
 
@@ -111,7 +111,7 @@ async fn outside(
     let mut kubernetes = BTreeMap::new();
     let mut watches = None;
     for (function, registry) in &registries {
-        let Some(common) = commands.common(*function) else {
+        let Some(common) = commands.functions.get(function).map(|command| command.common()) else {
             continue;
         };
         let agent = format!("slackwater/{VERSION} {function}");

@@ -35,7 +35,7 @@ pub(super) async fn run(config: Config, options: NodeOptions, role: Role) -> any
     let signals = Signals::install()?;
     let learned = readiness.condition("instance", "learning what instance this is");
     register_process_metrics(&registry)?;
-    register_build_info(&registry, VERSION, "aws-ebs-csi-driver", Function::Driver.name())?;
+    register_build_info(&registry, VERSION, "aws-ebs-csi-driver", Function::DRIVER.name())?;
     let mut endpoints = Endpoints::new(readiness);
     if let Some(address) = driver_http(&config) {
         endpoints.add(&address, &registry, None);

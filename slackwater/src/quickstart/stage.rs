@@ -272,11 +272,10 @@ async fn start(
         .settings(&Environment::default(), WhenLost::CompeteAgain)?;
     let registries: BTreeMap<_, _> = Function::ALL.map(|function| (function, Registry::new())).into();
     let mut kubernetes = BTreeMap::new();
-    for function in [
-        Function::SnapshotController,
-        Function::CsiSnapshotter,
-        Function::CsiResizer,
-    ] {
+    for function in Function::ALL
+        .into_iter()
+        .filter(|function| *function != Function::DRIVER)
+    {
         let client = kube::Client::new(api.service(function.name()), "default");
         let registry = &registries[&function];
         kubernetes.insert(
@@ -304,7 +303,7 @@ async fn start(
         namespace: "kube-system".to_owned(),
     };
     let working = scope.child();
-    let assembly = Assembly::new(settings, outside, &working, &registries[&Function::Driver]).await?;
+    let assembly = Assembly::new(settings, outside, &working, &registries[&Function::DRIVER]).await?;
     let (failed, failure) = watch::channel(None);
     scope.spawn(async move {
         let _working = working;

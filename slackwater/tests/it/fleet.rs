@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base::Scope;
 use base::args::Environment;
@@ -32,6 +33,10 @@ impl Form {
     }
 }
 
+/// Longest time to the end of all work once no fault is met any more: a back-off of five minutes, the driver's own, and
+/// a watch that has come late. There is no resync.
+const BOUND: Duration = Duration::from_secs(20 * 60);
+
 /// A running controller process. Dropping it kills it.
 pub struct Process {
     pub faults: Faults,
@@ -53,6 +58,8 @@ fn settings(functions: &[Function], flags: &[&str]) -> Settings {
     let line = [
         OsString::from("controller"),
         format!("--functions={}", names.join(",")).into(),
+        // Nothing may wait for it: what is lost is lost for good.
+        "--resync-period=0s".into(),
     ];
     let line = line.into_iter().chain(flags.iter().map(OsString::from)).collect();
     let command = ControllerCommand::parse(line).unwrap();
@@ -85,7 +92,7 @@ impl World {
         let scope = self.scope.child();
         let outside = self.outside(functions, &faults, identity, &scope);
         let (settings, shared) = (settings(functions, flags), Registry::new());
-        let assembly = if functions.contains(&Function::Driver) {
+        let assembly = if functions.contains(&Function::DRIVER) {
             Assembly::new(settings, outside, &scope, &shared).await
         } else {
             let driver = self.socket.channel(&faults);
@@ -117,7 +124,7 @@ impl World {
             .map(|function| (*function, Registry::new()))
             .collect();
         let mut kubernetes = BTreeMap::new();
-        for (function, registry) in registries.iter().filter(|(name, _)| **name != Function::Driver) {
+        for (function, registry) in registries.iter().filter(|(name, _)| **name != Function::DRIVER) {
             let client = self.client(function.name(), faults);
             let clients = Connection::over(client, None).clients(function.name(), registry);
             kubernetes.insert(*function, clients.unwrap());
@@ -212,9 +219,16 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// Waits until something is so, an hour at most. Processes that are killed are started again without faults.
+    /// The weather clears for the processes as they are. What they missed in it they must find out by themselves.
+    pub fn clear(&self) {
+        for (_, process) in &self.members {
+            process.faults.end();
+        }
+    }
+
+    /// Waits until something is so, [`BOUND`] at most. Processes that are killed are started again without faults.
     pub async fn until(&mut self, what: &str, so: impl Fn(&World) -> bool) {
-        for _ in 0..(3_600_000 / LOOK.as_millis()) {
+        for _ in 0..(BOUND.as_millis() / LOOK.as_millis()) {
             self.revive(Faults::none).await;
             if so(self.world) {
                 return;
@@ -222,7 +236,7 @@ impl<'a> Fleet<'a> {
             tokio::time::sleep(LOOK).await;
         }
         panic!(
-            "{what}: not within an hour; the world is {:#}",
+            "{what}: not within {BOUND:?}; the world is {:#}",
             self.world.api.dump()
         );
     }

@@ -6,10 +6,12 @@
 mod bad_input;
 mod budget;
 mod crash_walk;
+mod denied;
 mod driver_socket;
 mod failed_snapshot;
 mod fleet;
 mod leases;
+mod liveness;
 mod node_mode;
 mod process;
 mod replay;

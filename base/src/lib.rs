@@ -14,6 +14,7 @@
 //! | [`http`] | metrics and health over HTTP |
 //! | [`logging`] | log lines as text or JSON |
 //! | [`metrics`] | metrics in the registry of one function |
+//! | [`panics`] | panics of tasks |
 //! | [`process`] | signals, process metrics, termination log |
 //! | [`queue`] | keyed work queue and its back-off |
 //! | [`random`] | seeded random numbers |
@@ -27,6 +28,7 @@ pub mod every;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod panics;
 pub mod process;
 pub mod queue;
 pub mod random;
@@ -35,6 +37,7 @@ pub mod scope;
 pub use bucket::{Bucket, RateLimit};
 pub use clock::Clock;
 pub use every::Every;
-pub use queue::{Backoff, Outcome, Queue, QueueKey, QueueOptions, Reconcile};
+pub use panics::{Panics, TaskPanicked};
+pub use queue::{Backoff, Outcome, Queue, QueueKey, QueueOptions, QueueTerm, Reconcile};
 pub use random::Random;
 pub use scope::Scope;

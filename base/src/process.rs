@@ -3,12 +3,14 @@
 use std::io;
 use std::path::Path;
 
+use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{IntGaugeVec, Opts, Registry};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounter, IntGaugeVec, Opts, Registry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::Scope;
 use crate::metrics::register;
+use crate::{Panics, Scope};
 
 /// Where Kubernetes reads why a container ended.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -69,6 +71,38 @@ pub fn register_process_metrics(registry: &Registry) -> Result<(), prometheus::E
     registry.register(Box::new(ProcessCollector::for_self()))
 }
 
+/// Registers `slackwater_task_panics_total` of a family of scopes. The process ends with the first one: more than one
+/// shows only where something holds up its end.
+///
+/// # Errors
+/// When the registry has it already.
+pub fn register_task_panics(registry: &Registry, scope: &Scope) -> Result<(), prometheus::Error> {
+    registry.register(Box::new(TaskPanics {
+        panics: scope.panics(),
+        total: IntCounter::new(
+            "slackwater_task_panics_total",
+            "Panics of tasks, with each of which the process ends.",
+        )?,
+    }))
+}
+
+struct TaskPanics {
+    panics: Panics,
+    total: IntCounter,
+}
+
+impl Collector for TaskPanics {
+    fn desc(&self) -> Vec<&Desc> {
+        self.total.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.total
+            .inc_by(self.panics.count().saturating_sub(self.total.get()));
+        self.total.collect()
+    }
+}
+
 /// Registers `slackwater_build_info`, which is always 1.
 ///
 /// # Errors
@@ -113,6 +147,24 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         write_termination_log(&path, &"é".repeat(3_000)).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap().len(), 4_096);
+    }
+
+    #[tokio::test]
+    async fn panics_of_tasks_are_counted() {
+        let (registry, scope) = (Registry::new(), Scope::new());
+        register_task_panics(&registry, &scope).unwrap();
+        let total = || registry.gather()[0].get_metric()[0].get_counter().get_value();
+        assert_eq!(total().to_bits(), 0.0_f64.to_bits());
+        let child = scope.child();
+        child.spawn(async { panic!("on purpose") });
+        scope.failed().await;
+        for _ in 0..2 {
+            assert_eq!(
+                total().to_bits(),
+                1.0_f64.to_bits(),
+                "however often it is asked for"
+            );
+        }
     }
 
     #[test]

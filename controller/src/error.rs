@@ -1,6 +1,7 @@
 //! Why a function ends. The failure of one object never ends it.
 
 use csi::identity::IdentityError;
+use runtime::cache::IndexTaken;
 use runtime::crds::CrdsMissing;
 
 /// Why a function ends. A process of one function then ends with exit 1.
@@ -40,6 +41,9 @@ pub enum Error {
         /// Its name.
         lease: String,
     },
+    /// Two functions of this process index their objects differently under one name.
+    #[error(transparent)]
+    Index(#[from] IndexTaken),
     /// A metric of this function is in its registry already.
     #[error("cannot register metrics: {0}")]
     Metrics(#[from] prometheus::Error),

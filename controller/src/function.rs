@@ -1,7 +1,6 @@
 //! One function of a process: its leadership, its events, its queues.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -56,8 +55,6 @@ pub struct Function {
     retry_intervals: (Duration, Duration),
     elector: Option<LeaderElector>,
     recorder: Recorder,
-    /// Not the first term of leadership in this process.
-    has_led: AtomicBool,
 }
 
 impl Function {
@@ -96,7 +93,6 @@ impl Function {
             context,
             elector,
             recorder,
-            has_led: AtomicBool::new(false),
         })
     }
 
@@ -166,7 +162,8 @@ impl Function {
     }
 
     /// Leads, and works while it leads, until the scope of the context is stopping. Without leader election it works at
-    /// once. `work` ends when the scope that it is given is stopping and what runs is done. Before each term `may_lead`
+    /// once. `work` ends when the scope that it is given is stopping and what runs is done; it begins with
+    /// [`runtime::Cache::caught_up`] of the caches that it reads, since others have led meanwhile. Before each term `may_lead`
     /// is awaited; when `step_down` resolves the lease is given back, and the function waits to lead again.
     ///
     /// # Errors
@@ -179,20 +176,12 @@ impl Function {
     ) -> Result<(), Error>
     where
         W: Fn(Scope) -> F,
-        F: Future<Output = ()>,
+        F: Future<Output = Result<(), Error>>,
         M: Future<Output = ()>,
         S: Future<Output = ()>,
     {
-        let work = |scope| {
-            if self.has_led.swap(true, Ordering::Relaxed) {
-                // What another leader has done since is not in the caches for sure.
-                self.context.watches.relist();
-            }
-            work(scope)
-        };
         let Some(elector) = &self.elector else {
-            work(self.context.scope.child()).await;
-            return Ok(());
+            return work(self.context.scope.child()).await;
         };
         let stopping = self.context.scope.stopping_token();
         loop {
@@ -205,7 +194,8 @@ impl Function {
                 .run_leading_until(&self.context.scope, &work, step_down())
                 .await;
             match ended {
-                Ended::Stopped | Ended::Finished(()) => return Ok(()),
+                Ended::Stopped => return Ok(()),
+                Ended::Finished(ended) => return ended,
                 Ended::SteppedDown => {
                     tracing::warn!(lease = self.lease, "gave up the lease for now");
                 }

@@ -100,7 +100,7 @@ impl<D: Driver> Sidecar<D> {
     pub async fn run<W, F>(&self, work: W) -> Result<(), Error>
     where
         W: Fn(base::Scope) -> F,
-        F: Future<Output = ()>,
+        F: Future<Output = Result<(), Error>>,
     {
         let lead = self.function.lead(
             work,

@@ -138,7 +138,7 @@ impl Ready for Prepared {
 
 impl Prepared {
     /// Works until the scope is stopping and running contents are done.
-    async fn work(&self, scope: Scope) {
+    async fn work(&self, scope: Scope) -> Result<(), Error> {
         let watches = &self.sidecar.function().context().watches;
         let selection = match &self.config.node {
             Some(node) => Selection::labels(format!("{}={node}", names::MANAGED_BY_LABEL)),
@@ -146,13 +146,13 @@ impl Prepared {
         };
         let contents: Cache<VolumeSnapshotContent> = watches.cache(selection);
         let classes: Cache<VolumeSnapshotClass> = watches.cache(Selection::default());
-        contents.index(BY_CLASS, |content| {
+        contents.index(BY_CLASS, |content: &VolumeSnapshotContent| {
             content.spec.volume_snapshot_class_name.iter().cloned().collect()
-        });
+        })?;
         tokio::select! {
             biased;
-            () = scope.stopping() => return,
-            () = async { contents.synced().await; classes.synced().await } => {}
+            () = scope.stopping() => return Ok(()),
+            _ = async { tokio::join!(contents.caught_up(), classes.caught_up()) } => {}
         }
         let mut enqueue = Enqueue::new();
         let driver = self.sidecar.driver().name().to_owned();
@@ -168,6 +168,7 @@ impl Prepared {
         });
         let reconciler = self.sidecar.function().reconciler(self.rules(contents, classes));
         self.queue.run(&scope, std::sync::Arc::new(reconciler)).await;
+        Ok(())
     }
 
     fn rules(&self, contents: Cache<VolumeSnapshotContent>, classes: Cache<VolumeSnapshotClass>) -> Contents {

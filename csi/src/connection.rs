@@ -70,7 +70,9 @@ impl Connection {
             link,
             state,
         };
-        options.scope.spawn(keeper.keep());
+        options
+            .scope
+            .spawn_named("connection to the CSI driver", keeper.keep());
         connection
     }
 
@@ -208,7 +210,7 @@ struct Tasks(Scope);
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
     fn execute(&self, task: F) {
-        self.0.spawn(task);
+        self.0.spawn_named("HTTP/2 connection to the CSI driver", task);
     }
 }
 

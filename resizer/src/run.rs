@@ -135,14 +135,14 @@ impl Ready for Prepared {
 
 impl Prepared {
     /// Works until the scope is stopping and running claims are done.
-    async fn work(&self, scope: Scope) {
+    async fn work(&self, scope: Scope) -> Result<(), Error> {
         let watches = &self.sidecar.function().context().watches;
         let claims: Cache<Claim> = watches.cache(Selection::default());
         let volumes: Cache<Volume> = watches.cache(Selection::default());
         tokio::select! {
             biased;
-            () = scope.stopping() => return,
-            () = async { claims.synced().await; volumes.synced().await } => {}
+            () = scope.stopping() => return Ok(()),
+            _ = async { tokio::join!(claims.caught_up(), volumes.caught_up()) } => {}
         }
         let mut enqueue = Enqueue::new();
         let (known, settings) = (volumes.clone(), self.settings());
@@ -160,6 +160,7 @@ impl Prepared {
         let rules = self.rules(claims, volumes, &scope);
         let reconciler = self.sidecar.function().reconciler(rules);
         self.queue.run(&scope, Arc::new(reconciler)).await;
+        Ok(())
     }
 
     fn settings(&self) -> Settings {

@@ -12,6 +12,7 @@ use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kube::core::ObjectMeta;
 use prometheus::Registry;
 use runtime::access::{Permission, may};
+use runtime::cache::IndexTaken;
 use runtime::objects::Claim;
 use runtime::{Cache, ObjectKey, Selection, Subscription, Watches};
 use serde::Deserialize;
@@ -188,9 +189,9 @@ impl Usages {
 
     fn attachments(&self) -> Watched<Attachment> {
         self.watch(Selection::default(), |cache: &Cache<Attachment>| {
-            cache.index(BY_VOLUME, |attachment| {
+            cache.index(BY_VOLUME, |attachment: &Attachment| {
                 attachment.volume.iter().cloned().collect()
-            });
+            })
         })
     }
 
@@ -199,7 +200,7 @@ impl Usages {
         self.watch(
             Selection::fields(running).within(namespace),
             |cache: &Cache<PodUse>| {
-                cache.index(BY_CLAIM, |pod| pod.claims.iter().cloned().collect());
+                cache.index(BY_CLAIM, |pod: &PodUse| pod.claims.iter().cloned().collect())
             },
         )
     }
@@ -207,7 +208,7 @@ impl Usages {
     fn watch<K: runtime::cache::Cached>(
         &self,
         selection: Selection,
-        index: impl Fn(&Cache<K>),
+        index: impl Fn(&Cache<K>) -> Result<(), IndexTaken>,
     ) -> Watched<K> {
         let inner = &self.inner;
         let scope = inner.scope.child();
@@ -215,7 +216,9 @@ impl Usages {
         // Its metrics would come and go.
         let watches = Watches::new(client, clock, inner.random.fork(), &scope, &Registry::new());
         let cache = watches.cache::<K>(selection);
-        index(&cache);
+        if let Err(error) = index(&cache) {
+            tracing::error!(%error, "cannot see whether volumes are in use");
+        }
         let wake = |inner: &Inner| {
             let records = inner.lock().records.clone();
             records.into_iter().for_each(|key| inner.queue.add(key));

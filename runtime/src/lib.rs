@@ -32,7 +32,7 @@ pub mod write;
 /// The JSON patch types of [`Writer::patch_json`].
 pub use json_patch;
 
-pub use cache::{Cache, Cached, Change, Listing, Selection, Source, Subscription, Watches};
+pub use cache::{Cache, Cached, Change, IndexTaken, Listing, Selection, Source, Subscription, Watches};
 pub use context::Context;
 pub use error::{ApiError, ApiErrorClass};
 pub use events::{EventType, Recorder};

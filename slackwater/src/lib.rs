@@ -5,11 +5,13 @@
 //! | [`mode`] | which mode is meant, by argument or file name |
 //! | [`controller`] | functions in one process, one or several |
 //! | [`driver`] | the modes of the EBS CSI driver |
+//! | `ending` | how a process ends |
 //! | [`quickstart`] | all of it on a sandbox |
 //! | [`run`] | from the command line to the exit code |
 
 pub mod controller;
 pub mod driver;
+mod ending;
 pub mod mode;
 pub mod quickstart;
 mod run;

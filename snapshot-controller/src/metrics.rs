@@ -1,8 +1,10 @@
 //! Metrics of the function (spec snapshot 6, journeys 7.3).
 //!
-//! Start times live in memory: after a restart durations start again. The gauges are computed at the scrape.
+//! Start times live in memory: after a restart durations start again. Snapshots are counted as they change, so that a
+//! scrape looks at those only that are not ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::Clock;
@@ -13,6 +15,7 @@ use kube::ResourceExt;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry};
+use runtime::ObjectKey;
 
 use crate::observe::Caches;
 use crate::plan::{Observed, Source, is_deleting, is_ready};
@@ -21,6 +24,7 @@ const SECONDS: [f64; 13] = [
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0,
 ];
 const UNKNOWN: &str = "unknown";
+const READY: &str = "ready";
 
 /// What is measured from its first sync on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +91,7 @@ type Table = BTreeMap<(String, Operation), Started>;
 pub(crate) struct Metrics {
     operations: HistogramVec,
     table: Arc<Mutex<Table>>,
-    caches: Arc<Mutex<Option<Caches>>>,
+    census: Arc<Mutex<Census>>,
     clock: Clock,
 }
 
@@ -106,19 +110,29 @@ impl Metrics {
         ];
         let operations = register(registry, HistogramVec::new(opts, &labels)?)?;
         let table = Arc::<Mutex<Table>>::default();
-        let caches = Arc::<Mutex<Option<Caches>>>::default();
-        registry.register(Box::new(AtScrape::new(&table, &caches, clock)?))?;
+        let census = Arc::<Mutex<Census>>::default();
+        registry.register(Box::new(AtScrape::new(&table, &census, clock)?))?;
         Ok(Self {
             operations,
             table,
-            caches,
+            census,
             clock: clock.clone(),
         })
     }
 
-    /// Counts the phases of the snapshots in these caches from now on.
-    pub(crate) fn count(&self, caches: Option<Caches>) {
-        *lock(&self.caches) = caches;
+    /// Counts a snapshot as it is in these caches now; none there is none any more.
+    pub(crate) fn count(&self, caches: &Caches, key: &ObjectKey) {
+        let standing = caches.snapshots.get(key).map(|snapshot| Standing {
+            driver: caches.driver_of(&snapshot).unwrap_or_else(|| UNKNOWN.to_owned()),
+            phase: phase(&snapshot),
+            since: since(&snapshot),
+        });
+        lock(&self.census).set(key, standing);
+    }
+
+    /// Counts none any more: this term of leadership is over.
+    pub(crate) fn forget_all(&self) {
+        *lock(&self.census) = Census::default();
     }
 
     /// Starts and ends what the snapshot's state says.
@@ -195,7 +209,7 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Gauges that are computed when they are asked for.
 struct AtScrape {
     table: Arc<Mutex<Table>>,
-    caches: Arc<Mutex<Option<Caches>>>,
+    census: Arc<Mutex<Census>>,
     clock: Clock,
     in_flight: IntGauge,
     phases: IntGaugeVec,
@@ -205,13 +219,13 @@ struct AtScrape {
 impl AtScrape {
     fn new(
         table: &Arc<Mutex<Table>>,
-        caches: &Arc<Mutex<Option<Caches>>>,
+        census: &Arc<Mutex<Census>>,
         clock: &Clock,
     ) -> Result<Self, prometheus::Error> {
         let labels = ["driver_name", "phase"];
         Ok(Self {
             table: table.clone(),
-            caches: caches.clone(),
+            census: census.clone(),
             clock: clock.clone(),
             in_flight: IntGauge::new(
                 "snapshot_controller_operations_in_flight",
@@ -224,7 +238,7 @@ impl AtScrape {
             oldest: GaugeVec::new(
                 Opts::new(
                     "slackwater_volumesnapshot_oldest_seconds",
-                    "Age of the oldest VolumeSnapshot of a phase; of a deletion, since it was asked for.",
+                    "Age of the oldest VolumeSnapshot that is not ready, by phase; of a deletion, since it was asked for.",
                 ),
                 &labels,
             )?,
@@ -236,32 +250,95 @@ impl AtScrape {
         self.in_flight.set(i64::try_from(open).unwrap_or(i64::MAX));
         self.phases.reset();
         self.oldest.reset();
-        let Some(caches) = lock(&self.caches).clone() else {
-            return;
-        };
         let now = self.clock.now();
-        let mut oldest = BTreeMap::<(String, &'static str), f64>::new();
-        for snapshot in caches.snapshots.all() {
-            let driver = caches.driver_of(&snapshot).unwrap_or_else(|| UNKNOWN.to_owned());
-            let phase = phase(&snapshot);
-            self.phases.with_label_values(&[driver.as_str(), phase]).inc();
-            let known = oldest.entry((driver, phase)).or_default();
-            *known = known.max(age(&snapshot, now));
+        let census = lock(&self.census);
+        for ((driver, phase), count) in &census.counts {
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.phases
+                .with_label_values(&[driver.as_str(), phase])
+                .set(count);
         }
-        for ((driver, phase), age) in oldest {
-            self.oldest.with_label_values(&[driver.as_str(), phase]).set(age);
+        for standing in census.open.values() {
+            let oldest = self
+                .oldest
+                .with_label_values(&[standing.driver.as_str(), standing.phase]);
+            let age = standing
+                .since
+                .map_or(0.0, |since| now.duration_since(since).as_secs_f64());
+            oldest.set(oldest.get().max(age));
         }
     }
 }
 
-/// Seconds since the deletion was asked for, else since the creation.
-fn age(snapshot: &VolumeSnapshot, now: Timestamp) -> f64 {
+/// How many snapshots there are, by driver and phase, kept up by their changes.
+#[derive(Default)]
+struct Census {
+    counts: BTreeMap<(String, &'static str), usize>,
+    /// Those that are not ready.
+    open: BTreeMap<ObjectKey, Standing>,
+    /// The drivers of the others, which are many, by a hash of their keys: few bytes each.
+    ready: BTreeMap<u64, Arc<str>>,
+    drivers: BTreeSet<Arc<str>>,
+}
+
+/// One snapshot in the census.
+struct Standing {
+    driver: String,
+    phase: &'static str,
+    since: Option<Timestamp>,
+}
+
+impl Census {
+    fn set(&mut self, key: &ObjectKey, standing: Option<Standing>) {
+        if let Some(before) = self.open.remove(key) {
+            self.uncount(before.driver, before.phase);
+        } else if let Some(driver) = self.ready.remove(&hash(key)) {
+            self.uncount(driver.to_string(), READY);
+        }
+        let Some(standing) = standing else { return };
+        *self
+            .counts
+            .entry((standing.driver.clone(), standing.phase))
+            .or_default() += 1;
+        if standing.phase == READY {
+            let driver = self.driver(&standing.driver);
+            self.ready.insert(hash(key), driver);
+        } else {
+            self.open.insert(key.clone(), standing);
+        }
+    }
+
+    fn uncount(&mut self, driver: String, phase: &'static str) {
+        let place = (driver, phase);
+        match self.counts.get_mut(&place) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                self.counts.remove(&place);
+            }
+        }
+    }
+
+    fn driver(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.drivers.get(name) {
+            return known.clone();
+        }
+        let driver: Arc<str> = name.into();
+        self.drivers.insert(driver.clone());
+        driver
+    }
+}
+
+fn hash(key: &ObjectKey) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// When the deletion was asked for, else when it was created.
+fn since(snapshot: &VolumeSnapshot) -> Option<Timestamp> {
     let metadata = &snapshot.metadata;
-    let since = metadata
-        .deletion_timestamp
-        .as_ref()
-        .or(metadata.creation_timestamp.as_ref());
-    since.map_or(0.0, |since| now.duration_since(since.0).as_secs_f64().max(0.0))
+    let since = metadata.deletion_timestamp.as_ref();
+    Some(since.or(metadata.creation_timestamp.as_ref())?.0)
 }
 
 impl Collector for AtScrape {
@@ -287,7 +364,7 @@ fn phase(snapshot: &VolumeSnapshot) -> &'static str {
     if is_deleting(snapshot) {
         "deleting"
     } else if is_ready(snapshot) {
-        "ready"
+        READY
     } else if status.is_some_and(|status| status.error.is_some()) {
         "error"
     } else if status.is_some_and(|status| status.bound_volume_snapshot_content_name.is_some()) {

@@ -8,6 +8,7 @@ use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
+use runtime::cache::IndexTaken;
 use runtime::objects::{Claim, ClaimPhase, DataSource, Volume, VolumeMode};
 use runtime::{Cache, ObjectKey, Selection, Watches};
 
@@ -69,7 +70,7 @@ impl Unclear {
 
 impl Caches {
     /// Starts the watches and their indexes.
-    pub(crate) fn start(watches: &Watches, options: Options) -> Self {
+    pub(crate) fn start(watches: &Watches, options: Options) -> Result<Self, IndexTaken> {
         let all = Selection::default;
         let caches = Self {
             snapshots: watches.cache(all()),
@@ -81,11 +82,11 @@ impl Caches {
             options,
             unclear: Arc::default(),
         };
-        caches.index();
-        caches
+        caches.index()?;
+        Ok(caches)
     }
 
-    fn index(&self) {
+    fn index(&self) -> Result<(), IndexTaken> {
         self.snapshots
             .index(WAITING_BY_CLASS, |snapshot: &VolumeSnapshot| {
                 let class = snapshot
@@ -94,7 +95,7 @@ impl Caches {
                     .clone()
                     .unwrap_or_default();
                 is_waiting(snapshot).then_some(class).into_iter().collect()
-            });
+            })?;
         self.snapshots
             .index(WAITING_BY_CLAIM, |snapshot: &VolumeSnapshot| {
                 match Source::of(snapshot) {
@@ -103,35 +104,40 @@ impl Caches {
                     }
                     _ => Vec::new(),
                 }
-            });
+            })?;
         self.snapshots.index(BY_PARTNER, |snapshot: &VolumeSnapshot| {
             content_name(snapshot).into_iter().collect()
-        });
+        })?;
         self.contents
             .index(BY_PARTNER, |content: &VolumeSnapshotContent| {
                 let reference = &content.spec.volume_snapshot_ref;
                 let name = reference.name.as_deref().unwrap_or_default();
                 vec![joined(reference.namespace.as_deref(), name)]
-            });
+            })?;
         self.classes.index(DEFAULTS, |candidate: &VolumeSnapshotClass| {
             class::is_default(candidate)
                 .then(String::new)
                 .into_iter()
                 .collect()
-        });
-        self.claims.index(BY_ORIGIN, origins);
+        })?;
+        self.claims.index(BY_ORIGIN, origins)
     }
 
-    /// Resolves when all first lists are in.
-    pub(crate) async fn synced(&self) {
-        self.snapshots.synced().await;
-        self.contents.synced().await;
-        self.classes.synced().await;
-        self.claims.synced().await;
-        self.volumes.synced().await;
-        if let Some(nodes) = &self.nodes {
-            nodes.synced().await;
-        }
+    /// Resolves when all hold what the API server held at the time of the call.
+    pub(crate) async fn caught_up(&self) {
+        let nodes = async {
+            if let Some(nodes) = &self.nodes {
+                nodes.caught_up().await;
+            }
+        };
+        tokio::join!(
+            self.snapshots.caught_up(),
+            self.contents.caught_up(),
+            self.classes.caught_up(),
+            self.claims.caught_up(),
+            self.volumes.caught_up(),
+            nodes,
+        );
     }
 
     /// What is known about a snapshot; none if it is gone.

@@ -146,15 +146,14 @@ impl Ready for Prepared {
 
 impl Prepared {
     /// Works until the scope is stopping and running objects are done.
-    async fn work(&self, scope: Scope) {
+    async fn work(&self, scope: Scope) -> Result<(), Error> {
         // Watches are started by leaders only.
-        let caches = Caches::start(&self.function.context().watches, self.config.options);
+        let caches = Caches::start(&self.function.context().watches, self.config.options)?;
         let verb = tokio::select! {
             biased;
-            () = scope.stopping() => return,
-            (verb, ()) = async { tokio::join!(self.claim_verb(), caches.synced()) } => verb,
+            () = scope.stopping() => return Ok(()),
+            (verb, ()) = async { tokio::join!(self.claim_verb(), caches.caught_up()) } => verb,
         };
-        self.metrics.count(Some(caches.clone()));
         let resync = self.config.resync_period;
         let enqueue = enqueue(&caches, &self.queues, &self.metrics, resync, &scope);
         let shared = self.shared(caches, verb);
@@ -177,7 +176,8 @@ impl Prepared {
                 .run(&scope, Arc::new(function.reconciler(Claims(shared)))),
         );
         drop(enqueue);
-        self.metrics.count(None);
+        self.metrics.forget_all();
+        Ok(())
     }
 
     fn shared(&self, caches: Caches, verb: ClaimVerb) -> Shared {

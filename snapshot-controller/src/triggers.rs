@@ -34,16 +34,23 @@ pub(crate) fn enqueue(
     scope: &Scope,
 ) -> Enqueue {
     let mut enqueue = Enqueue::new();
-    let (concerned, metrics) = (Concerned::new(caches, queues), metrics.clone());
+    let (concerned, counted) = (Concerned::new(caches, queues), metrics.clone());
     let snapshots = enqueue.tell(&caches.snapshots, move |change| {
         if let Some(old) = gone(change) {
-            metrics.gone(old);
+            counted.gone(old);
         }
+        counted.count(&concerned.caches, change.key);
         concerned.by_snapshot(change);
     });
     snapshots.resync_every(resync, scope);
-    let concerned = Concerned::new(caches, queues);
-    let contents = enqueue.tell(&caches.contents, move |change| concerned.by_content(change));
+    let (concerned, counted) = (Concerned::new(caches, queues), metrics.clone());
+    let contents = enqueue.tell(&caches.contents, move |change| {
+        for key in change.sides().filter_map(reference_key) {
+            // Its driver may be known by now.
+            counted.count(&concerned.caches, &key);
+        }
+        concerned.by_content(change);
+    });
     contents.resync_every(resync, scope);
     let concerned = Concerned::new(caches, queues);
     enqueue.tell(&caches.classes, move |change| concerned.by_class(change));

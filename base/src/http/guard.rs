@@ -99,11 +99,12 @@ pub(super) struct TlsListener {
 }
 
 impl TlsListener {
-    pub(super) fn new(listener: TcpListener, tls: Tls) -> Self {
+    pub(super) fn new(listener: TcpListener, tls: Tls, scope: Scope) -> Self {
         let (send, agreed) = mpsc::channel(WAITING);
-        let (scope, handshakes) = (Scope::new(), Scope::new());
+        // A family of its own: should a handshake panic, it costs its connection and not the process.
+        let handshakes = Scope::new();
         let address = listener.local_addr();
-        scope.spawn(async move {
+        scope.spawn_named("listener of metrics and health", async move {
             loop {
                 match listener.accept().await {
                     Ok((stream, peer)) => {

@@ -166,14 +166,16 @@ impl Bound {
     /// still asked for while the functions drain.
     pub fn serve(self, scope: &Scope) {
         for (listener, content) in self.listeners {
-            scope.spawn(serve(listener, content, scope.stopping_token()));
+            let serving = serve(listener, content, scope.child());
+            scope.spawn_named("server of metrics and health", serving);
         }
     }
 }
 
-async fn serve(listener: TcpListener, content: Content, stopping: CancellationToken) {
+async fn serve(listener: TcpListener, content: Content, scope: Scope) {
+    let stopping = scope.stopping_token();
     match content.tls.clone() {
-        Some(tls) => serve_on(TlsListener::new(listener, tls), content, stopping).await,
+        Some(tls) => serve_on(TlsListener::new(listener, tls, scope), content, stopping).await,
         None => serve_on(listener, content, stopping).await,
     }
 }

@@ -11,12 +11,38 @@ pub struct Readiness {
     conditions: Arc<Mutex<BTreeMap<String, Condition>>>,
 }
 
-#[derive(Clone, Debug)]
+/// Says why a condition is not fulfilled at the moment.
+type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+#[derive(Clone)]
 enum Condition {
     Ready,
     NotReady(String),
     /// Listed, but without effect on the answer.
     Remark(String),
+    /// Asked each time.
+    Asked(Check),
+}
+
+impl Condition {
+    /// As it is at the moment.
+    fn now(&self) -> Self {
+        match self {
+            Self::Asked(check) => check().map_or_else(Self::NotReady, |()| Self::Ready),
+            told => told.clone(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Condition {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ready => formatter.write_str("Ready"),
+            Self::NotReady(why) => formatter.debug_tuple("NotReady").field(why).finish(),
+            Self::Remark(text) => formatter.debug_tuple("Remark").field(text).finish(),
+            Self::Asked(_) => formatter.write_str("Asked"),
+        }
+    }
 }
 
 /// One condition. Dropping the handle leaves the condition as it is.
@@ -50,30 +76,34 @@ impl Readiness {
         handle
     }
 
+    /// Adds a condition that is asked at each look, for what becomes true or false by time alone. The error says why
+    /// the process is not ready.
+    pub fn check(&self, name: &str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
+        let condition = Condition::Asked(Arc::new(check));
+        self.with(|conditions| conditions.insert(name.to_owned(), condition));
+    }
+
     /// Whether every condition is fulfilled.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.with(|conditions| {
-            !conditions
-                .values()
-                .any(|condition| matches!(condition, Condition::NotReady(_)))
-        })
+        self.report().0
     }
 
     /// Whether the process is ready, and one line for each condition as the API server words it.
     #[must_use]
     pub fn report(&self) -> (bool, String) {
-        let ready = self.is_ready();
-        let mut text = String::new();
-        self.with(|conditions| {
-            for (name, condition) in conditions.iter() {
-                text.push_str(&match condition {
-                    Condition::Ready => format!("[+]{name} ok\n"),
-                    Condition::NotReady(why) => format!("[-]{name} failed: {why}\n"),
-                    Condition::Remark(remark) => format!("[+]{name} ok: {remark}\n"),
-                });
-            }
-        });
+        let conditions = self.with(|conditions| conditions.clone());
+        let (mut ready, mut text) = (true, String::new());
+        for (name, condition) in conditions {
+            text.push_str(&match condition.now() {
+                Condition::Ready | Condition::Asked(_) => format!("[+]{name} ok\n"),
+                Condition::Remark(remark) => format!("[+]{name} ok: {remark}\n"),
+                Condition::NotReady(why) => {
+                    ready = false;
+                    format!("[-]{name} failed: {why}\n")
+                }
+            });
+        }
         text.push_str(if ready {
             "readyz check passed\n"
         } else {
@@ -134,5 +164,25 @@ mod tests {
             readiness.report().1,
             "[+]caches ok\n[+]crds ok\nreadyz check passed\n"
         );
+    }
+
+    #[test]
+    fn a_check_is_asked_at_each_look() {
+        let (readiness, since) = (Readiness::default(), Arc::new(Mutex::new(None::<u32>)));
+        let asked = since.clone();
+        readiness.check("caches", move || match *asked.lock().unwrap() {
+            Some(minutes) => Err(format!("nothing heard for {minutes} min")),
+            None => Ok(()),
+        });
+        assert_eq!(
+            readiness.report(),
+            (true, "[+]caches ok\nreadyz check passed\n".to_owned())
+        );
+        *since.lock().unwrap() = Some(12);
+        let failed = "[-]caches failed: nothing heard for 12 min\nreadyz check failed\n";
+        assert_eq!(readiness.report(), (false, failed.to_owned()));
+        assert!(!readiness.is_ready());
+        *since.lock().unwrap() = None;
+        assert!(readiness.is_ready());
     }
 }

@@ -25,4 +25,4 @@ mod state;
 
 pub use options::{Backoff, QueueOptions};
 pub use outcome::{Outcome, QueueKey, Reconcile};
-pub use queue::Queue;
+pub use queue::{Queue, QueueTerm};

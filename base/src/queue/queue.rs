@@ -1,6 +1,5 @@
 //! Adding keys and running them.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::options::QueueOptions;
 use super::outcome::{Outcome, QueueKey, Reconcile};
 use super::state::{State, Timer};
 use crate::error::chain;
+use crate::panics::text_of;
 use crate::{Clock, Random, Scope};
 
 /// Conflicts in a row that run again at once (decision 17).
@@ -108,6 +108,19 @@ impl<T: QueueKey> Queue<T> {
         self.inner.added.notify_one();
     }
 
+    /// Forgets every key that waits, all timers and all failures. A key that runs ends its run.
+    pub fn clear(&self) {
+        self.inner.shared.lock().clear();
+    }
+
+    /// For the work of one term of leadership: dropping it, however the term ends, is [`Queue::clear`]. What a term
+    /// leaves behind is neither counted as waiting nor run by the next one, which is told of every object anew. Drop
+    /// it after the run.
+    #[must_use = "dropping it ends the term"]
+    pub fn term(&self) -> QueueTerm<T> {
+        QueueTerm { queue: self.clone() }
+    }
+
     /// True if no key runs or could run now; timers do not count.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -121,7 +134,8 @@ impl<T: QueueKey> Queue<T> {
     }
 
     /// Runs keys until `scope` is stopping and the running ones have ended. Keys that wait then stay in the
-    /// queue, as do the running ones if this is dropped. A second call waits for the first to end.
+    /// queue, as do the running ones if this is dropped, until [`Queue::term`] ends. A second call waits for the
+    /// first to end.
     pub async fn run(&self, scope: &Scope, reconciler: Arc<dyn Reconcile<T>>) {
         let _turn = self.inner.turn.lock().await;
         let stopping = scope.stopping_token();
@@ -148,6 +162,17 @@ impl<T: QueueKey> Queue<T> {
                 () = self.inner.added.notified(), if !stopped => {}
             }
         }
+    }
+}
+
+/// One term of work on a queue; see [`Queue::term`].
+pub struct QueueTerm<T: QueueKey> {
+    queue: Queue<T>,
+}
+
+impl<T: QueueKey> Drop for QueueTerm<T> {
+    fn drop(&mut self) {
+        self.queue.clear();
     }
 }
 
@@ -286,10 +311,4 @@ impl<T: QueueKey> Drop for Run<T> {
             state.finish(&self.key, Instant::now());
         }
     }
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message")
 }

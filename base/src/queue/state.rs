@@ -144,6 +144,16 @@ impl<T: QueueKey> State<T> {
         self.conflicts.remove(key);
     }
 
+    /// Forgets every key that does not run.
+    pub(super) fn clear(&mut self) {
+        let running = std::mem::take(&mut self.running);
+        *self = Self {
+            running,
+            sequence: self.sequence,
+            ..Self::new()
+        };
+    }
+
     /// Keys waiting for a run.
     pub(super) fn depth(&self) -> usize {
         self.waiting.len()

@@ -6,7 +6,9 @@ use std::time::Duration;
 use kube::Resource;
 use serde::de::DeserializeOwned;
 
+use super::asks::Asks;
 use super::hub::Hub;
+use super::index::IndexTaken;
 use super::subscription::{Change, Subscription};
 use super::version::Version;
 use crate::objects::ObjectKey;
@@ -100,16 +102,56 @@ impl<K: Cached> Cache<K> {
         self.len() == 0
     }
 
-    /// Adds an index: `values` names what an object is found under. The first function of a name stays. It
-    /// must be pure and quick, since it runs under the cache's lock.
-    pub fn index(&self, name: &'static str, values: impl Fn(&K) -> Vec<String> + Send + Sync + 'static) {
-        self.hub.index(name, values);
+    /// Adds an index: `values` names what an object is found under. It must be pure and quick, since it runs under
+    /// the cache's lock, and capture nothing; should it panic, the process ends ([`base::Panics`]). Adding the same
+    /// function again under the same name changes nothing, so that each term of leadership may do it.
+    ///
+    /// # Errors
+    /// Another function has this name, of this reader or of another one of the shared cache.
+    pub fn index<F>(&self, name: &'static str, values: F) -> Result<(), IndexTaken>
+    where
+        F: Fn(&K) -> Vec<String> + Send + Sync + 'static,
+    {
+        const {
+            assert!(
+                size_of::<F>() == 0,
+                "an index function captures nothing: its type must say which function it is"
+            );
+        }
+        self.hub.index(name, values)
     }
 
     /// The objects with this value in this index; none if there is no such index.
     #[must_use]
     pub fn indexed(&self, index: &'static str, value: &str) -> Vec<Arc<K>> {
-        self.hub.read(|store| store.indexed(index, value))
+        self.hub.read(|store| store.indexed(index, value).collect())
+    }
+
+    /// The first object with this value in this index, in key order, of which this is true. Objects are built one by
+    /// one, and none behind it. `so` runs under the cache's lock and must not use the cache.
+    pub fn find(&self, index: &'static str, value: &str, so: impl Fn(&K) -> bool) -> Option<Arc<K>> {
+        self.hub
+            .read(|store| store.indexed(index, value).find(|object| so(object)))
+    }
+
+    /// How many objects have this value in this index. No object is built or looked at.
+    #[must_use]
+    pub fn count(&self, index: &'static str, value: &str) -> usize {
+        self.hub.read(|store| store.count(index, value))
+    }
+
+    /// Whether any object has this value in this index, at the cost of [`Cache::count`].
+    #[must_use]
+    pub fn has(&self, index: &'static str, value: &str) -> bool {
+        self.count(index, value) > 0
+    }
+
+    /// All values of this index that objects have, in order, each with the number of its objects. The cost grows with
+    /// the values and not with the objects: for gauges that are computed when they are scraped.
+    #[must_use]
+    pub fn counts(&self, index: &'static str) -> Vec<(String, usize)> {
+        let owned = |(value, count): (&str, usize)| (value.to_owned(), count);
+        self.hub.read(|store| store.counts(index).map(owned).collect())
     }
 
     /// Takes the answer to an own write, or to a live GET, into the overlay. Returns the newest known of the
@@ -127,15 +169,27 @@ impl<K: Cached> Cache<K> {
 
     /// Resolves when the first list is in, and after [`super::Watches::relist`] when the new one is.
     pub async fn synced(&self) {
-        let mut synced = self.hub.synced();
-        // Fails only when the hub is gone, which this holds.
-        let _ = synced.wait_for(|synced| *synced).await;
+        self.hub.until(Asks::is_synced).await;
     }
 
     /// True once the first list is in.
     #[must_use]
     pub fn is_synced(&self) -> bool {
-        *self.hub.synced().borrow()
+        self.hub.asks().is_synced()
+    }
+
+    /// Resolves when the cache holds what the API server held at the time of the call, or newer. A term of leadership
+    /// begins with it, for each cache that it reads: others have led meanwhile, and a watch that lags or is in its
+    /// back-off does not show yet what they did. Readers of the same cache that do not ask are not held up.
+    ///
+    /// Sends: nothing before the first list, which is waited for; else one list for up to 500 objects, and for more
+    /// one LIST of nothing and two short WATCHes instead, with a list only where those cannot show it.
+    pub async fn caught_up(&self) {
+        if !self.hub.asks().is_listed() {
+            return self.synced().await;
+        }
+        let ask = self.hub.ask();
+        self.hub.until(|asks| asks.has_served(ask)).await;
     }
 
     /// Waits until cache or overlay are newer than `resource_version`, or the object is gone: after a conflict,
@@ -164,7 +218,8 @@ impl<K: Cached> Cache<K> {
     /// Calls `handler` for every present object, then for every change, until the subscription is dropped.
     ///
     /// It is called synchronously, by the watch or by who records a write, and should only note the key (add
-    /// it to a queue). It may use the cache. A panic in it is caught and logged.
+    /// it to a queue). It may use the cache. A panic in it ends the process ([`base::Panics`]), since nobody knows
+    /// who was to be told: a handler that does more than look at fields catches what concerns one key itself.
     #[must_use = "dropping the subscription ends it"]
     pub fn subscribe(&self, handler: impl Fn(&Change<K>) + Send + Sync + 'static) -> Subscription {
         let id = self.hub.subscribe(Arc::new(handler));

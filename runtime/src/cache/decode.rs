@@ -36,10 +36,37 @@ pub(super) enum Event<K> {
     Failed(ApiError),
     /// An event about an object that cannot be decoded.
     Unreadable {
-        key: ObjectKey,
-        version: Version,
+        /// DELETED, and not ADDED or MODIFIED.
+        is_deletion: bool,
+        object: Outline,
         error: String,
     },
+}
+
+/// What can be told of an object that cannot be decoded.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Outline {
+    /// `None` where not even its name can be read.
+    pub(super) key: Option<ObjectKey>,
+    /// Empty if it cannot be read.
+    pub(super) uid: String,
+    pub(super) version: Version,
+}
+
+impl Outline {
+    /// Takes what is a text.
+    fn of(object: &Value) -> Self {
+        let text = |field: &str| {
+            let value = object.pointer(&format!("/metadata/{field}"));
+            value.and_then(Value::as_str).unwrap_or_default()
+        };
+        let name = text("name");
+        Self {
+            key: (!name.is_empty()).then(|| ObjectKey::new(text("namespace"), name)),
+            uid: text("uid").to_owned(),
+            version: Version::parse(text("resourceVersion")),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -73,32 +100,13 @@ struct BookmarkMetadata {
     annotations: BTreeMap<String, String>,
 }
 
-/// What of an object is needed to skip it.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Outline {
-    metadata: OutlineMetadata,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct OutlineMetadata {
-    namespace: String,
-    name: String,
-    resource_version: String,
-}
-
+/// An event whose object is looked at piece by piece.
 #[derive(Deserialize)]
 struct OutlineEvent {
     #[serde(rename = "type")]
-    _kind: String,
-    object: Outline,
-}
-
-impl Outline {
-    fn key(self) -> ObjectKey {
-        ObjectKey::new(self.metadata.namespace, self.metadata.name)
-    }
+    kind: String,
+    #[serde(default)]
+    object: Value,
 }
 
 /// Decodes one page of a list.
@@ -116,11 +124,11 @@ pub(super) fn page<K: DeserializeOwned>(body: &[u8]) -> Result<Page<K>, ApiError
         .map_err(|error| ApiError::no_answer(&unreadable(&error)))?;
     let (mut objects, mut skipped) = (Vec::new(), BTreeSet::new());
     for item in page.items.unwrap_or_default() {
-        let outline = serde_json::from_value::<Outline>(item.clone()).unwrap_or_default();
+        let outline = Outline::of(&item);
         match serde_json::from_value(item) {
             Ok(object) => objects.push(object),
             Err(_) => {
-                skipped.insert(outline.key());
+                skipped.insert(outline.key.unwrap_or_default());
             }
         }
     }
@@ -150,8 +158,8 @@ pub(super) fn event<K: DeserializeOwned>(line: &[u8]) -> Result<Event<K>, ApiErr
     };
     if let Ok(outline) = serde_json::from_slice::<OutlineEvent>(line) {
         return Ok(Event::Unreadable {
-            version: Version::parse(&outline.object.metadata.resource_version),
-            key: outline.object.key(),
+            is_deletion: outline.kind == "DELETED",
+            object: Outline::of(&outline.object),
             error: unreadable(&error),
         });
     }
@@ -221,14 +229,41 @@ mod tests {
 
     #[test]
     fn a_broken_object_is_named_and_a_broken_stream_is_an_error() {
-        let bad = json!({"metadata": {"name": "n", "namespace": "a", "resourceVersion": "5"},
+        let bad = json!({"metadata": {"name": "n", "namespace": "a", "uid": "u", "resourceVersion": "5"},
             "spec": {"volumeName": {"secret": 1}}});
-        let Ok(Event::Unreadable { key, version, error }) = decoded(&json!({"type": "ADDED", "object": bad}))
-        else {
-            panic!("readable");
-        };
-        assert_eq!((key, version.number()), (ObjectKey::new("a", "n"), Some(5)));
-        assert!(!error.contains("secret"));
+        for kind in ["ADDED", "MODIFIED", "DELETED"] {
+            let Ok(Event::Unreadable {
+                is_deletion,
+                object,
+                error,
+            }) = decoded(&json!({"type": kind, "object": bad}))
+            else {
+                panic!("readable");
+            };
+            let outline = Outline {
+                key: Some(ObjectKey::new("a", "n")),
+                uid: "u".to_owned(),
+                version: Version::parse("5"),
+            };
+            assert_eq!((is_deletion, object), (kind == "DELETED", outline));
+            assert!(!error.contains("secret"));
+        }
         assert!(event::<Claim>(b"<html>").is_err());
+    }
+
+    #[test]
+    fn an_object_without_readable_metadata_is_no_broken_stream() {
+        for metadata in [json!(7), json!({"name": {}, "resourceVersion": 9}), json!(null)] {
+            let line = json!({"type": "DELETED", "object": {"metadata": metadata, "spec": 1}});
+            let Ok(Event::Unreadable {
+                is_deletion: true,
+                object,
+                ..
+            }) = decoded(&line)
+            else {
+                panic!("not told apart: {line}");
+            };
+            assert_eq!(object, Outline::default());
+        }
     }
 }

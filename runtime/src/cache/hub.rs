@@ -3,14 +3,20 @@
 //! Handlers are called without the lock, in the order of the changes, by whoever made the change; if another
 //! thread (or the handler itself) is calling handlers at that moment, that one goes on with ours.
 
+use std::any::type_name;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use base::Panics;
 use kube::Resource;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::asks::Asks;
+use super::contact::Contact;
+use super::index::IndexTaken;
 use super::kept::{Item, Packing, Place};
 use super::store::{Listed, StaleList, Store};
 use super::subscription::{Change, Source};
@@ -24,11 +30,42 @@ pub(super) struct Hub<K> {
     state: Mutex<State<K>>,
     /// Counts changes, for those who wait.
     changed: watch::Sender<u64>,
-    /// False until the first list is in, and while another one is asked for.
-    synced: watch::Sender<bool>,
-    relist: Notify,
+    asks: watch::Sender<Asks>,
     trim: Option<Trim<K>>,
     packing: Option<Packing<K>>,
+    panics: Panics,
+}
+
+/// A cache of whatever kind.
+pub(super) trait AnyHub: Send + Sync {
+    fn objects(&self) -> usize;
+
+    /// When the API server last said anything (list, event, bookmark).
+    fn last_word(&self) -> Instant;
+
+    /// For how long the objects have not been followed; `None` while they are.
+    fn lost_for(&self) -> Option<Duration>;
+
+    /// Asks for a list.
+    fn relist(&self);
+}
+
+impl<K: Resource + Send + Sync + 'static> AnyHub for Hub<K> {
+    fn objects(&self) -> usize {
+        self.read(Store::len)
+    }
+
+    fn last_word(&self) -> Instant {
+        self.lock().contact.last_word()
+    }
+
+    fn lost_for(&self) -> Option<Duration> {
+        self.lock().contact.lost_for(Instant::now())
+    }
+
+    fn relist(&self) {
+        self.asks.send_modify(Asks::ask_for_list);
+    }
 }
 
 struct State<K> {
@@ -37,7 +74,7 @@ struct State<K> {
     next_handler: u64,
     undelivered: VecDeque<Undelivered<K>>,
     delivering: bool,
-    last_word: Instant,
+    contact: Contact,
 }
 
 /// What handlers are still to be told.
@@ -73,7 +110,7 @@ impl To {
 }
 
 impl<K: Resource + 'static> Hub<K> {
-    pub(super) fn new(selective: bool, trim: Option<Trim<K>>) -> Self {
+    pub(super) fn new(selective: bool, trim: Option<Trim<K>>, panics: Panics) -> Self {
         Self {
             state: Mutex::new(State {
                 store: Store::new(selective),
@@ -81,13 +118,13 @@ impl<K: Resource + 'static> Hub<K> {
                 next_handler: 0,
                 undelivered: VecDeque::new(),
                 delivering: false,
-                last_word: Instant::now(),
+                contact: Contact::new(Instant::now()),
             }),
             changed: watch::Sender::new(0),
-            synced: watch::Sender::new(false),
-            relist: Notify::new(),
+            asks: watch::Sender::new(Asks::default()),
             trim,
             packing: Packing::of_kind(),
+            panics,
         }
     }
 
@@ -100,8 +137,12 @@ impl<K: Resource + 'static> Hub<K> {
         read(&self.lock().store)
     }
 
-    pub(super) fn index(&self, name: &'static str, of: impl Fn(&K) -> Vec<String> + Send + Sync + 'static) {
-        self.lock().store.index(name, of);
+    pub(super) fn index<F>(&self, name: &'static str, values: F) -> Result<(), IndexTaken>
+    where
+        F: Fn(&K) -> Vec<String> + Send + Sync + 'static,
+        K: Resource<DynamicType = ()>,
+    {
+        self.lock().store.index(name, values, self.panics.clone())
     }
 
     /// An event of the watch.
@@ -111,8 +152,8 @@ impl<K: Resource + 'static> Hub<K> {
         self.heard();
     }
 
-    pub(super) fn apply_deleted(&self, object: &K) {
-        self.write(|store| store.apply_deleted(object));
+    pub(super) fn apply_deleted(&self, key: &ObjectKey, uid: &str, version: Version) {
+        self.write(|store| store.apply_deleted(key, uid, version));
         self.heard();
     }
 
@@ -121,11 +162,17 @@ impl<K: Resource + 'static> Hub<K> {
         self.heard();
     }
 
-    pub(super) fn replace(&self, listed: Listed<Item<K>>, force: bool) -> Result<(), StaleList> {
+    /// Takes a list that was begun after this ask.
+    pub(super) fn replace(&self, listed: Listed<Item<K>>, force: bool, ask: u64) -> Result<(), StaleList> {
         self.write(|store| store.replace(listed, force))?;
         self.heard();
-        self.synced.send_replace(true);
+        self.asks.send_modify(|asks| asks.listed(ask));
         Ok(())
+    }
+
+    /// The watch has passed a version that was asked for after this ask.
+    pub(super) fn passed(&self, ask: u64) {
+        self.asks.send_modify(|asks| asks.passed(ask));
     }
 
     pub(super) fn record(&self, object: K) -> Arc<K> {
@@ -137,34 +184,34 @@ impl<K: Resource + 'static> Hub<K> {
         self.write(|store| store.record_deleted(key, uid, Version::default(), Instant::now()));
     }
 
-    /// When the API server last said anything (list, event, bookmark).
-    pub(super) fn last_word(&self) -> Instant {
-        self.lock().last_word
-    }
-
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    pub(super) fn synced(&self) -> watch::Receiver<bool> {
-        self.synced.subscribe()
+    pub(super) fn asks(&self) -> Asks {
+        *self.asks.borrow()
     }
 
-    /// Asks for a list, unless one is under way.
-    pub(super) fn relist(&self) {
-        if self.synced.send_replace(false) {
-            self.relist.notify_one();
-        }
+    pub(super) fn changes_of_asks(&self) -> watch::Receiver<Asks> {
+        self.asks.subscribe()
     }
 
-    /// Resolves when a list was asked for.
-    pub(super) async fn relist_wanted(&self) {
-        self.relist.notified().await;
+    /// Asks for the cache to be fresh; the number of the ask.
+    pub(super) fn ask(&self) -> u64 {
+        let mut ask = 0;
+        self.asks.send_modify(|asks| ask = asks.ask());
+        ask
     }
 
-    /// Whether a list is asked for and not yet in.
-    pub(super) fn is_listing(&self) -> bool {
-        !*self.synced.borrow()
+    /// Resolves when it is so with the asks.
+    pub(super) async fn until(&self, so: impl Fn(Asks) -> bool) {
+        // Fails only when the hub is gone, which `self` is not.
+        let _ = self.changes_of_asks().wait_for(|asks| so(*asks)).await;
+    }
+
+    /// Changes what is known of the contact with the server.
+    pub(super) fn contact(&self, change: impl FnOnce(&mut Contact)) {
+        change(&mut self.lock().contact);
     }
 
     pub(super) fn subscribe(&self, handler: Handler<K>) -> u64 {
@@ -198,8 +245,9 @@ impl<K: Resource + 'static> Hub<K> {
         object
     }
 
-    fn heard(&self) {
-        self.lock().last_word = Instant::now();
+    /// The server said something.
+    pub(super) fn heard(&self) {
+        self.contact(|contact| contact.heard(Instant::now()));
     }
 
     fn write<T>(&self, write: impl FnOnce(&mut Store<K>) -> T) -> T {
@@ -237,11 +285,20 @@ impl<K: Resource + 'static> Hub<K> {
                 .collect();
             drop(state);
             for handler in handlers {
-                call(&handler, &delivery.change);
+                self.call(&handler, &delivery.change);
             }
             state = self.lock();
         }
         state.delivering = false;
+    }
+
+    /// A handler that panics may have told nobody of the change, and nobody would be told again: the process ends. Who
+    /// can say whom a panic concerns catches it in the handler.
+    fn call(&self, handler: &Handler<K>, change: &Change<K>) {
+        if let Err(caught) = catch_unwind(AssertUnwindSafe(|| handler(change))) {
+            let task = format!("handler of changes of {} for {}", type_name::<K>(), change.key);
+            self.panics.tell(&task, caught.as_ref());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
@@ -289,12 +346,5 @@ impl<K: Resource + 'static> State<K> {
                 to: To::One(handler),
             });
         }
-    }
-}
-
-/// A handler that panics is logged and called again for the next change.
-fn call<K>(handler: &Handler<K>, change: &Change<K>) {
-    if catch_unwind(AssertUnwindSafe(|| handler(change))).is_err() {
-        tracing::error!(key = %change.key, "a handler of cache changes panicked");
     }
 }

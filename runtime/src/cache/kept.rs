@@ -84,11 +84,11 @@ impl<K> Kept<K> {
         packed.map_or_else(|| Self::Whole(object.clone()), Self::Packed)
     }
 
-    pub(super) fn object(&self, key: &ObjectKey, packing: Option<&Packing<K>>) -> Option<Arc<K>> {
+    pub(super) fn object(&self, place: &Place, packing: Option<&Packing<K>>) -> Option<Arc<K>> {
         match self {
             Self::Whole(object) => Some(object.clone()),
             Self::Packed(bytes) => packing
-                .and_then(|packing| (packing.unpack)(key, bytes))
+                .and_then(|packing| (packing.unpack)(&place.key(), bytes))
                 .map(Arc::new),
         }
     }

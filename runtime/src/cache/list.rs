@@ -1,20 +1,24 @@
-//! Paged LIST.
+//! LIST: of all objects, page by page, and of none, for the version of the collection.
 
+use std::any::TypeId;
 use std::collections::BTreeSet;
 
-use kube::core::Request;
+use kube::core::{NamespaceResourceScope, Request};
 use kube::{Client, Resource};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Selection;
 use super::decode::page;
 use super::store::Listed;
+use super::version::Version;
 use crate::error::{ApiError, ApiErrorClass};
 use crate::request::{built, exchange};
 use crate::write::list_params;
 
 /// Objects a page.
-const PAGE: u32 = 500;
+pub(super) const PAGE: u32 = 500;
+/// A name that no object has.
+const NOBODY: &str = "slackwater-asks-for-the-version";
 
 /// Everything that is selected, as of the newest version, each as `take` makes it. Pages are decoded one by one.
 ///
@@ -71,6 +75,25 @@ where
         };
         params.continue_token = Some(next);
     }
+}
+
+/// The version of the collection at this moment.
+///
+/// Sends: one LIST of a name that nothing has, in one namespace. That is a consistent read that costs the API server
+/// one look at one key however many objects there are. Where it answers from its watch cache (Kubernetes 1.31 and
+/// newer) it has brought the cache, from which watches are fed, up to this version.
+pub(super) async fn newest_version<K>(client: &Client, selection: &Selection) -> Result<Version, ApiError>
+where
+    K: Resource<DynamicType = ()> + 'static,
+{
+    let mut within = selection.clone();
+    if within.namespace.is_empty() && TypeId::of::<K::Scope>() == TypeId::of::<NamespaceResourceScope>() {
+        within.namespace = "default".to_owned();
+    }
+    let params = list_params(&Selection::fields(format!("metadata.name={NOBODY}")));
+    let list = built(Request::new(url::<K>(&within)).list(&params))?;
+    let page = page::<IgnoredAny>(&exchange(client, list).await?)?;
+    Ok(Version::parse(&page.version))
 }
 
 /// Path of the collection.

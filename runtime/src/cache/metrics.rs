@@ -7,28 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry};
-use tokio::time::Instant;
 
-use super::hub::Hub;
+use super::hub::AnyHub;
 
-/// What a scrape asks of one cache.
-trait Figures: Send + Sync {
-    fn objects(&self) -> usize;
-    fn last_word(&self) -> Instant;
-}
-
-impl<K: kube::Resource + Send + Sync + 'static> Figures for Hub<K> {
-    fn objects(&self) -> usize {
-        self.read(super::store::Store::len)
-    }
-
-    fn last_word(&self) -> Instant {
-        Hub::last_word(self)
-    }
-}
-
-/// The kind and the figures of one cache.
-type Followed = (String, Weak<dyn Figures>);
+/// The kind of one cache, and its figures.
+type Followed = (String, Weak<dyn AnyHub>);
 
 /// The series of all caches of one [`super::Watches`]. Clones share them.
 #[derive(Clone)]
@@ -67,13 +50,9 @@ impl Metrics {
         let _ = registry.unregister(Box::new(self.clone()));
     }
 
-    pub(super) fn add<K>(&self, kind: &str, hub: &Arc<Hub<K>>)
-    where
-        K: kube::Resource + Send + Sync + 'static,
-    {
-        let hub: Weak<Hub<K>> = Arc::downgrade(hub);
+    pub(super) fn add(&self, kind: &str, hub: &Arc<dyn AnyHub>) {
         let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
-        caches.push((kind.to_owned(), hub));
+        caches.push((kind.to_owned(), Arc::downgrade(hub)));
     }
 
     pub(super) fn relisted(&self, kind: &str, reason: &str) {

@@ -1,15 +1,17 @@
 //! Objects, overlay and tombstones of one cache. Synchronous and without I/O: the rules are all here.
 
+use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::Panics;
 use base::every::Every;
 use kube::Resource;
 use tokio::time::Instant;
 
-use super::index::Index;
+use super::index::{Index, IndexTaken};
 use super::kept::{Item, Kept, Packing, Place};
 use super::subscription::{Change, Source};
 use super::version::Version;
@@ -91,21 +93,34 @@ impl<K: Resource + 'static> Store<K> {
     }
 
     pub(super) fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {
-        let entry = self.entries.get(&Place::of(key))?;
-        entry.kept.object(key, self.packing.as_ref())
+        self.at(&Place::of(key))
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = (ObjectKey, Arc<K>)> {
+    fn at(&self, place: &Place) -> Option<Arc<K>> {
+        let entry = self.entries.get(place)?;
+        entry.kept.object(place, self.packing.as_ref())
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Place, Arc<K>)> {
         objects(&self.entries, self.packing.as_ref())
+    }
+
+    /// The watch has shown everything up to this version.
+    pub(super) fn has_passed(&self, version: Version) -> bool {
+        version.is_older_than(self.seen) || version.is_same_as(self.seen)
+    }
+
+    /// The watch has shown everything up to here.
+    pub(super) fn seen(&self) -> Version {
+        self.seen
     }
 
     /// The first object behind this place, and its own.
     pub(super) fn behind(&self, place: &Place) -> Option<(Place, ObjectKey, Arc<K>)> {
         let behind = (Bound::Excluded(place), Bound::Unbounded);
         self.entries.range(behind).find_map(|(place, entry)| {
-            let key = place.key();
-            let object = entry.kept.object(&key, self.packing.as_ref())?;
-            Some((place.clone(), key, object))
+            let object = entry.kept.object(place, self.packing.as_ref())?;
+            Some((place.clone(), place.key(), object))
         })
     }
 
@@ -144,26 +159,41 @@ impl<K: Resource + 'static> Store<K> {
         }
     }
 
-    pub(super) fn index(
-        &mut self,
-        name: &'static str,
-        values: impl Fn(&K) -> Vec<String> + Send + Sync + 'static,
-    ) {
-        let (entries, packing) = (&self.entries, self.packing.as_ref());
-        self.indexes.entry(name).or_insert_with(|| {
-            let mut index = Index::new(values);
-            for (key, object) in objects(entries, packing) {
-                index.update(&key, None, Some(&object));
-            }
-            index
-        });
+    /// Adds an index. The same function may come again under its name, another one may not.
+    pub(super) fn index<F>(&mut self, name: &'static str, values: F, panics: Panics) -> Result<(), IndexTaken>
+    where
+        F: Fn(&K) -> Vec<String> + Send + Sync + 'static,
+        K: Resource<DynamicType = ()>,
+    {
+        if let Some(index) = self.indexes.get(name) {
+            let taken = IndexTaken {
+                name,
+                kind: K::kind(&()).into_owned(),
+            };
+            return (index.function() == TypeId::of::<F>()).then_some(()).ok_or(taken);
+        }
+        let mut index = Index::new(name, values, panics);
+        for (place, object) in self.all() {
+            index.update(place, None, Some(&object));
+        }
+        self.indexes.insert(name, index);
+        Ok(())
     }
 
-    pub(super) fn indexed(&self, index: &'static str, value: &str) -> Vec<Arc<K>> {
-        let Some(index) = self.indexes.get(index) else {
-            return Vec::new();
-        };
-        index.keys(value).filter_map(|key| self.get(&key)).collect()
+    /// The objects of a value, built one by one.
+    pub(super) fn indexed(&self, index: &str, value: &str) -> impl Iterator<Item = Arc<K>> {
+        let index = self.indexes.get(index).into_iter();
+        index
+            .flat_map(move |index| index.places(value))
+            .filter_map(|place| self.at(place))
+    }
+
+    pub(super) fn count(&self, index: &str, value: &str) -> usize {
+        self.indexes.get(index).map_or(0, |index| index.count(value))
+    }
+
+    pub(super) fn counts(&self, index: &str) -> impl Iterator<Item = (&str, usize)> {
+        self.indexes.get(index).into_iter().flat_map(Index::counts)
     }
 
     /// ADDED or MODIFIED.
@@ -175,17 +205,27 @@ impl<K: Resource + 'static> Store<K> {
         self.advance(version);
     }
 
-    /// DELETED; the object carries the version of its deletion.
-    pub(super) fn apply_deleted(&mut self, object: &K) {
-        let (key, version) = (ObjectKey::of(object), Version::of(object));
-        self.tombstones.remove(&(key.clone(), uid(object).to_owned()));
-        self.outlive(&key, version);
-        // A newer one has been recorded under the same name.
-        let newer = |entry: &Entry<K>| version.is_older_than(entry.version());
-        if !self.entries.get(&Place::of(&key)).is_some_and(newer) {
-            self.remove(&key, Source::Watch);
+    /// DELETED, at this version. Nothing else of the object need be known.
+    pub(super) fn apply_deleted(&mut self, key: &ObjectKey, uid: &str, version: Version) {
+        self.tombstones.remove(&(key.clone(), uid.to_owned()));
+        self.outlive(key, version);
+        if !self.has_successor(key, uid, version) {
+            self.remove(key, Source::Watch);
         }
         self.advance(version);
+    }
+
+    /// A newer one has been recorded under the name of a deleted one: by its version, or where versions cannot be
+    /// compared by its UID.
+    fn has_successor(&self, key: &ObjectKey, deleted: &str, version: Version) -> bool {
+        let Some(entry) = self.entries.get(&Place::of(key)) else {
+            return false;
+        };
+        if version.number().is_some() {
+            return version.is_older_than(entry.version());
+        }
+        let is_other = |present: Arc<K>| ![deleted, ""].contains(&uid(present.as_ref()));
+        !deleted.is_empty() && self.get(key).is_some_and(is_other)
     }
 
     /// Everything up to this version has been shown (an event of another object, or a bookmark).
@@ -221,7 +261,7 @@ impl<K: Resource + 'static> Store<K> {
         let packing = self.packing.as_ref();
         self.tombstones.retain(|(key, buried), tombstone| {
             let listed = present.get(&Place::of(key));
-            let listed = listed.and_then(|(kept, _)| kept.object(key, packing));
+            let listed = listed.and_then(|(kept, _)| kept.object(&Place::of(key), packing));
             let listed = listed.is_some_and(|object| uid(object.as_ref()) == buried);
             listed || tombstone.version.number().is_none() || version.is_older_than(tombstone.version)
         });
@@ -241,7 +281,7 @@ impl<K: Resource + 'static> Store<K> {
             let known = self.entries.get(&place).map(Entry::version);
             if known.is_some_and(|known| version.is_same_as(known)) {
                 self.own.remove(&(version.number().unwrap_or_default(), key));
-            } else if let Some(object) = kept.object(&key, self.packing.as_ref()) {
+            } else if let Some(object) = kept.object(&place, self.packing.as_ref()) {
                 self.upsert(object, kept, version);
             }
         }
@@ -268,7 +308,7 @@ impl<K: Resource + 'static> Store<K> {
                 return self.get(&key).unwrap_or(object);
             }
             // The watch has passed this version and the object is not there: it was deleted since.
-            None if self.passed(version) => return object,
+            None if self.has_passed(version) => return object,
             _ => {}
         }
         self.outlive(&key, version);
@@ -355,10 +395,6 @@ impl<K: Resource + 'static> Store<K> {
         }
     }
 
-    fn passed(&self, version: Version) -> bool {
-        version.is_older_than(self.seen) || version.is_same_as(self.seen)
-    }
-
     fn put(&mut self, key: ObjectKey, object: Arc<K>, kept: Kept<K>, version: Version, source: Source) {
         if source == Source::OwnWrite
             && let Some(number) = version.number()
@@ -369,10 +405,11 @@ impl<K: Resource + 'static> Store<K> {
             kept,
             version: version.number().unwrap_or_default(),
         };
-        let old = self.entries.insert(Place::of(&key), entry);
-        let old = old.and_then(|entry| entry.kept.object(&key, self.packing.as_ref()));
+        let place = Place::of(&key);
+        let old = self.entries.insert(place.clone(), entry);
+        let old = old.and_then(|entry| entry.kept.object(&place, self.packing.as_ref()));
         for index in self.indexes.values_mut() {
-            index.update(&key, old.as_deref(), Some(&object));
+            index.update(&place, old.as_deref(), Some(&object));
         }
         self.note(Change {
             key,
@@ -383,12 +420,13 @@ impl<K: Resource + 'static> Store<K> {
     }
 
     fn remove(&mut self, key: &ObjectKey, source: Source) {
-        let entry = self.entries.remove(&Place::of(key));
-        let Some(object) = entry.and_then(|entry| entry.kept.object(key, self.packing.as_ref())) else {
+        let place = Place::of(key);
+        let entry = self.entries.remove(&place);
+        let Some(object) = entry.and_then(|entry| entry.kept.object(&place, self.packing.as_ref())) else {
             return;
         };
         for index in self.indexes.values_mut() {
-            index.update(key, Some(&object), None);
+            index.update(&place, Some(&object), None);
         }
         self.note(Change {
             key: key.clone(),
@@ -408,14 +446,13 @@ impl<K: Resource + 'static> Store<K> {
     }
 }
 
-fn objects<K>(
-    entries: &BTreeMap<Place, Entry<K>>,
-    packing: Option<&Packing<K>>,
-) -> impl Iterator<Item = (ObjectKey, Arc<K>)> {
+fn objects<'a, K>(
+    entries: &'a BTreeMap<Place, Entry<K>>,
+    packing: Option<&'a Packing<K>>,
+) -> impl Iterator<Item = (&'a Place, Arc<K>)> {
     entries.iter().filter_map(move |(place, entry)| {
-        let key = place.key();
-        let object = entry.kept.object(&key, packing)?;
-        Some((key, object))
+        let object = entry.kept.object(place, packing)?;
+        Some((place, object))
     })
 }
 

@@ -74,7 +74,11 @@ impl Server {
     fn show(&mut self, events: usize, store: &mut Store<Claim>) {
         for (deleted, claim) in self.history.iter().skip(self.shown).take(events) {
             if *deleted {
-                store.apply_deleted(claim);
+                store.apply_deleted(
+                    &ObjectKey::of(claim),
+                    claim.metadata.uid.as_deref().unwrap(),
+                    Version::of(claim),
+                );
             } else {
                 store.apply(claim.clone());
             }
@@ -305,7 +309,8 @@ fn tombstones_do_not_pile_up() {
         store.record_deleted(&key(name), &format!("u{name}"), Version::default(), start);
     }
     assert_eq!((store.tombstones(), store.len()), (3, 0));
-    store.apply_deleted(&claim(0, "u0", 9));
+    let deleted = claim(0, "u0", 9);
+    store.apply_deleted(&ObjectKey::of(&deleted), "u0", Version::of(&deleted));
     assert_eq!(store.tombstones(), 2);
     let listed = Listed {
         objects: Vec::new(),

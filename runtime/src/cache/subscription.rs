@@ -80,7 +80,7 @@ impl Subscription {
             return;
         }
         let (resync, ended, stopping) = (self.resync.clone(), self.ended.clone(), scope.stopping_token());
-        scope.spawn(async move {
+        scope.spawn_named("resync", async move {
             loop {
                 tokio::select! {
                     biased;

@@ -3,15 +3,20 @@
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base::{Clock, Random, Scope};
 use kube::Client;
 use prometheus::Registry;
 
 use super::cache::{Cache, Cached, Selection};
-use super::hub::{Hub, Trim};
+use super::hub::{AnyHub, Hub, Trim};
 use super::metrics::Metrics;
 use super::watcher::{Progress, Watcher};
+
+/// A cache that cannot be followed for so long makes the process unready. Shorter ones are ordinary (an API server
+/// that is upgraded), and a pod must not flap with them.
+const STALE: Duration = Duration::from_secs(600);
 
 /// How the present state is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,8 +49,8 @@ struct Inner {
 struct Known {
     /// Holds `Cache<K>` for the `TypeId` of `K`.
     caches: BTreeMap<(TypeId, Selection), Box<dyn Any + Send + Sync>>,
-    /// Ask each cache for a list.
-    relists: Vec<Arc<dyn Fn() + Send + Sync>>,
+    /// The same, with their kinds.
+    hubs: Vec<(String, Arc<dyn AnyHub>)>,
     /// Holds `Trim<K>`.
     trims: BTreeMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
@@ -100,22 +105,43 @@ impl Watches {
             .trims
             .get(&place.0)
             .and_then(|trim| trim.downcast_ref::<Trim<K>>());
-        let hub = Arc::new(Hub::new(selection != Selection::default(), trim.cloned()));
+        let panics = self.inner.scope.panics();
+        let hub = Arc::new(Hub::new(selection != Selection::default(), trim.cloned(), panics));
         let cache = Cache::new(hub.clone());
         known.caches.insert(place, Box::new(cache.clone()));
-        let asked = hub.clone();
-        known.relists.push(Arc::new(move || asked.relist()));
+        known.hubs.push((K::kind(&()).into_owned(), hub.clone()));
         drop(known);
         self.inner.start(hub, selection);
         cache
     }
 
-    /// Makes every cache list again; [`Cache::synced`] waits for it. For a function that leads once more in
-    /// the same process: others have led meanwhile, and a watch that is in its back-off does not show yet
-    /// what they did.
+    /// Makes every cache of the process list again; [`Cache::synced`] waits for it. A term of leadership asks the
+    /// caches that it reads, by [`Cache::caught_up`].
     pub fn relist(&self) {
-        let relists = self.inner.known().relists.clone();
-        relists.iter().for_each(|relist| relist());
+        let hubs = self.inner.known().hubs.clone();
+        hubs.iter().for_each(|(_, hub)| hub.relist());
+    }
+
+    /// A check for [`base::http::Readiness::check`]: fails while a cache is known to be stale for more than ten
+    /// minutes, since what is done then is done on old facts. It is true again with the first word of the API server.
+    /// A kind whose definition is gone is not stale. The check does not keep the caches alive.
+    pub fn freshness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
+        let inner = Arc::downgrade(&self.inner);
+        move || {
+            let hubs = inner.upgrade().map(|inner| inner.known().hubs.clone());
+            let mut stale: Vec<String> = hubs
+                .iter()
+                .flatten()
+                .filter_map(|(kind, hub)| Some((kind, hub.lost_for()?)))
+                .filter(|(_, lost)| *lost >= STALE)
+                .map(|(kind, lost)| format!("{kind} not followed for {} min", lost.as_secs() / 60))
+                .collect();
+            stale.sort();
+            if stale.is_empty() {
+                return Ok(());
+            }
+            Err(format!("the API server cannot be followed: {}", stale.join(", ")))
+        }
     }
 
     /// Drops what no reader of this process needs of every object of this kind, before it is stored. Must be
@@ -133,8 +159,10 @@ impl Inner {
     }
 
     fn start<K: Cached>(&self, hub: Arc<Hub<K>>, selection: Selection) {
+        let kind = K::kind(&());
         if let Some(metrics) = &self.metrics {
-            metrics.add(&K::kind(&()), &hub);
+            let hub: Arc<dyn AnyHub> = hub.clone();
+            metrics.add(&kind, &hub);
         }
         let watcher = Watcher {
             client: self.client.clone(),
@@ -145,7 +173,7 @@ impl Inner {
             metrics: self.metrics.clone(),
             state: Progress::default(),
         };
-        self.scope.spawn(watcher.run());
+        self.scope.spawn_named(format!("watch of {kind}"), watcher.run());
     }
 }
 

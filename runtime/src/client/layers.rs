@@ -7,16 +7,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base::Bucket;
-use http::{Request, Response};
+use http::header::USER_AGENT;
+use http::{HeaderValue, Request, Response};
 use kube::client::Body;
 use tokio::sync::Semaphore;
 use tower::{BoxError, Service};
 
 use super::metrics::{RequestKind, RequestMetrics};
 
-/// Waits for the rate limit and for its turn, sends, and counts.
+/// Signs with the user agent, waits for the rate limit and for its turn, sends, and counts.
 pub(super) struct Layered {
     pub(super) base: kube::Client,
+    pub(super) agent: Option<HeaderValue>,
     pub(super) metrics: RequestMetrics,
     pub(super) bucket: Option<Bucket>,
     /// A place for each request that is not answered yet.
@@ -33,7 +35,10 @@ impl Service<Request<Body>> for Layered {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if let Some(agent) = &self.agent {
+            request.headers_mut().insert(USER_AGENT, agent.clone());
+        }
         let (base, metrics, limit) = (self.base.clone(), self.metrics.clone(), self.answer_timeout);
         let wait = self.bucket.as_ref().map(Bucket::take).unwrap_or_default();
         let places = self.places.clone();
@@ -64,14 +69,12 @@ async fn send(
         *head.uri_mut() = request.uri().clone();
         head
     };
-    let kind = RequestKind::of(&head);
-    let sent = tokio::time::Instant::now();
+    let mut measured = metrics.measure(RequestKind::of(&head));
     let answer = tokio::time::timeout(limit, base.send(request)).await;
-    let code = match &answer {
-        Ok(Ok(response)) => response.status().as_str().to_owned(),
-        Ok(Err(_)) | Err(_) => "error".to_owned(),
-    };
-    metrics.observe(kind, &code, sent.elapsed());
+    match &answer {
+        Ok(Ok(response)) => measured.end(response.status().as_str()),
+        Ok(Err(_)) | Err(_) => measured.end("error"),
+    }
     match answer {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => Err(Box::new(error)),

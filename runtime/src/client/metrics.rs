@@ -7,6 +7,7 @@ use http::Request;
 use prometheus::{
     Counter, CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry,
 };
+use tokio::time::Instant;
 
 /// What a request is, read from its method and path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl RequestMetrics {
         let requests = IntCounterVec::new(
             Opts::new(
                 "slackwater_kube_requests_total",
-                "Requests to the API server; code is the HTTP status, or error without an answer.",
+                "Requests to the API server; code is the HTTP status, error without an answer, or canceled by us.",
             ),
             &["component", "verb", "resource", "subresource", "code"],
         )?;
@@ -105,7 +106,17 @@ impl RequestMetrics {
         })
     }
 
-    pub(super) fn observe(&self, kind: RequestKind<'_>, code: &str, took: Duration) {
+    /// A request that is sent now.
+    pub(super) fn measure<'a>(&'a self, kind: RequestKind<'a>) -> Measured<'a> {
+        Measured {
+            metrics: self,
+            kind,
+            sent: Instant::now(),
+            ended: false,
+        }
+    }
+
+    fn observe(&self, kind: RequestKind<'_>, code: &str, took: Duration) {
         self.requests
             .with_label_values(&[
                 self.component.as_str(),
@@ -123,6 +134,30 @@ impl RequestMetrics {
 
     pub(super) fn throttled(&self, waited: Duration) {
         self.throttled.inc_by(waited.as_secs_f64());
+    }
+}
+
+/// One request under measurement. Dropped without an end, as the work of a lost term is, it counts as canceled: the API
+/// server has seen it all the same.
+pub(super) struct Measured<'a> {
+    metrics: &'a RequestMetrics,
+    kind: RequestKind<'a>,
+    sent: Instant,
+    ended: bool,
+}
+
+impl Measured<'_> {
+    /// The answer begins, or there is none. Only the first end counts.
+    pub(super) fn end(&mut self, code: &str) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.metrics.observe(self.kind, code, self.sent.elapsed());
+        }
+    }
+}
+
+impl Drop for Measured<'_> {
+    fn drop(&mut self) {
+        self.end("canceled");
     }
 }
 

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use base::RateLimit;
 use http::HeaderValue;
-use http::header::USER_AGENT;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus::Registry;
@@ -40,6 +39,7 @@ pub struct Connection {
     base: kube::Client,
     server: String,
     limit: Option<RateLimit>,
+    agent: Option<HeaderValue>,
 }
 
 impl Connection {
@@ -48,18 +48,18 @@ impl Connection {
     /// # Errors
     /// One line that says what to do.
     pub async fn from_args(args: &KubeArgs, user_agent: &str) -> Result<Self, ClientError> {
-        let mut config = match args.kubeconfig() {
+        let config = match args.kubeconfig() {
             Some(path) => from_kubeconfig(path).await?,
             None => Config::incluster().map_err(ClientError::not_in_a_cluster)?,
         };
-        let agent = HeaderValue::from_str(user_agent).map_err(|_| ClientError::UserAgent)?;
-        config.headers.push((USER_AGENT, agent));
+        let agent = agent(user_agent)?;
         let server = config.cluster_url.to_string();
         let base = transport::client(config).map_err(|error| ClientError::setup(&server, &error))?;
         Ok(Self {
             base,
             server,
             limit: args.rate_limit(),
+            agent: Some(agent),
         })
     }
 
@@ -70,7 +70,21 @@ impl Connection {
             base,
             server: "the API server given".to_owned(),
             limit,
+            agent: None,
         }
+    }
+
+    /// The same connection for what the functions of a process share: without limit, so that the one of one function
+    /// does not slow down the others, and under a name of its own.
+    ///
+    /// # Errors
+    /// The user agent is no header value.
+    pub fn shared(&self, user_agent: &str) -> Result<Self, ClientError> {
+        Ok(Self {
+            limit: None,
+            agent: Some(agent(user_agent)?),
+            ..self.clone()
+        })
     }
 
     /// The clients of one function, counted in `registry` as `component`.
@@ -80,9 +94,26 @@ impl Connection {
     pub fn clients(&self, component: &str, registry: &Registry) -> Result<Clients, prometheus::Error> {
         let metrics = metrics::RequestMetrics::new(component, registry)?;
         Ok(Clients {
-            work: over(&self.base, &metrics, self.limit, Some(IN_FLIGHT)),
-            leases: over(&self.base, &metrics, None, None),
+            work: self.layered(&metrics, self.limit, Some(IN_FLIGHT)),
+            leases: self.layered(&metrics, None, None),
         })
+    }
+
+    fn layered(
+        &self,
+        metrics: &metrics::RequestMetrics,
+        limit: Option<RateLimit>,
+        in_flight: Option<usize>,
+    ) -> kube::Client {
+        let service = layers::Layered {
+            base: self.base.clone(),
+            agent: self.agent.clone(),
+            metrics: metrics.clone(),
+            bucket: limit.map(base::Bucket::new),
+            places: in_flight.map(|places| Arc::new(Semaphore::new(places))),
+            answer_timeout: ANSWER_TIMEOUT,
+        };
+        kube::Client::new(service, self.base.default_namespace().to_owned())
     }
 
     /// URL of the API server, for messages.
@@ -110,20 +141,8 @@ pub struct Clients {
     pub leases: kube::Client,
 }
 
-fn over(
-    base: &kube::Client,
-    metrics: &metrics::RequestMetrics,
-    limit: Option<RateLimit>,
-    in_flight: Option<usize>,
-) -> kube::Client {
-    let service = layers::Layered {
-        base: base.clone(),
-        metrics: metrics.clone(),
-        bucket: limit.map(base::Bucket::new),
-        places: in_flight.map(|places| Arc::new(Semaphore::new(places))),
-        answer_timeout: ANSWER_TIMEOUT,
-    };
-    kube::Client::new(service, base.default_namespace().to_owned())
+fn agent(user_agent: &str) -> Result<HeaderValue, ClientError> {
+    HeaderValue::from_str(user_agent).map_err(|_| ClientError::UserAgent)
 }
 
 async fn from_kubeconfig(path: &Path) -> Result<Config, ClientError> {

@@ -111,7 +111,7 @@ impl Recorder {
             let (orders, queue) = mpsc::channel(QUEUE_LENGTH);
             let (clock, random, stamps) = (clock.clone(), random.clone(), stamps.clone());
             let writer = write::Writer::new(client.clone(), clock, random, stamps, outcomes.clone());
-            scope.spawn(work(queue, writer));
+            scope.spawn_named("writer of events", work(queue, writer));
             orders
         });
         Self {

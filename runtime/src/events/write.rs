@@ -1,9 +1,12 @@
 //! Writes Events: POST first, PATCH for repeats.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base::panics::text_of;
 use base::{Clock, Random};
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -73,8 +76,18 @@ impl Writer {
         }
     }
 
-    /// Writes an occurrence if it is due. Failures are counted and logged, nothing more.
-    pub(super) async fn record(&mut self, mut occurrence: Occurrence) {
+    /// Writes an occurrence if it is due. Failures are counted and logged, nothing more. A panic is the failure of this
+    /// occurrence, as one in a key's run is that key's: the writer goes on with the next.
+    pub(super) async fn record(&mut self, occurrence: Occurrence) {
+        let component = occurrence.component.clone();
+        let written = AssertUnwindSafe(self.record_one(occurrence)).catch_unwind().await;
+        if let Err(caught) = written {
+            tracing::error!("writing an event panicked: {}", text_of(caught.as_ref()));
+            self.outcomes.count(&component, "failed");
+        }
+    }
+
+    async fn record_one(&mut self, mut occurrence: Occurrence) {
         let (key, verdict) = self.correlator.judge(&mut occurrence);
         let (outcome, result) = match verdict {
             Verdict::Nothing => return self.count(&occurrence, "suppressed"),

@@ -224,15 +224,18 @@ impl LeaderElector {
             () = stopping.cancelled() => return Ended::Stopped,
             held = self.acquire() => held,
         };
-        self.metrics.leads(true);
-        self.health.renewed(Some(held.sent));
+        let _leading = self.leading(held.sent);
         self.tell(&held.lease, "became leader");
         let child = scope.child();
         let work = lead(child.clone());
-        let ended = self.term(held, &child, work, step_down).await;
-        self.metrics.leads(false);
-        self.health.renewed(None);
-        ended
+        self.term(held, &child, work, step_down).await
+    }
+
+    /// Metrics and health say that this process leads until what is answered is dropped: also by who drops the term.
+    fn leading(&self, since: Instant) -> Leading<'_> {
+        self.metrics.leads(true);
+        self.health.renewed(Some(since));
+        Leading(self)
     }
 
     async fn acquire(&self) -> Held {
@@ -311,6 +314,15 @@ impl LeaderElector {
             };
             recorder.event(&about, EventType::Normal, "LeaderElection", message);
         }
+    }
+}
+
+struct Leading<'a>(&'a LeaderElector);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.leads(false);
+        self.0.health.renewed(None);
     }
 }
 

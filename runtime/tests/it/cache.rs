@@ -1,8 +1,13 @@
 //! The watch caches against a scripted API server.
 
+mod broken;
+mod caught_up;
 mod follow;
+mod index;
 mod list;
 mod overlay;
+mod quiet;
+mod server;
 mod subscribe;
 
 use std::sync::Arc;

@@ -101,6 +101,60 @@ async fn only_work_waits_for_the_limit_that_was_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_functions_share_is_slowed_down_by_no_limit_of_one_of_them() {
+    let (store, registry, shared) = (Store::default(), Registry::new(), Registry::new());
+    let connection = Connection::over(store.client(), Some(RateLimit { qps: 1.0, burst: 1 }));
+    let clients = connection.clients("csi-resizer", &registry).unwrap();
+    let watches = connection.shared("slackwater/0.1.0 watches").unwrap();
+    let watches = watches.clients("watches", &shared).unwrap();
+    let start = Instant::now();
+    for client in [clients.work, watches.work] {
+        let maps: Api<ConfigMap> = Api::namespaced(client, "ns");
+        futures::future::join_all((0..3).map(|_| maps.get("x"))).await;
+        assert_eq!(
+            start.elapsed(),
+            Duration::from_secs(2),
+            "only the first one waits"
+        );
+    }
+    for (registry, component) in [(&registry, "csi-resizer"), (&shared, "watches")] {
+        let text = text(registry);
+        let total = text
+            .lines()
+            .find(|line| line.starts_with("slackwater_kube_requests_total{"));
+        let total = total.unwrap();
+        assert!(
+            total.contains(&format!("component=\"{component}\"")) && total.ends_with(" 3"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_given_up_counts_as_canceled() {
+    let (store, registry) = (Store::default(), Registry::new());
+    store.faults(|_| Fault {
+        before: Duration::from_secs(9),
+        ..Fault::default()
+    });
+    let clients = Connection::over(store.client(), None)
+        .clients("driver", &registry)
+        .unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(clients.work, "ns");
+    let cut = tokio::time::timeout(Duration::from_secs(4), maps.get("x")).await;
+    assert!(cut.is_err());
+    let text = text(&registry);
+    assert!(
+        text.contains("slackwater_kube_requests_total{code=\"canceled\",component=\"driver\","),
+        "{text}"
+    );
+    assert!(
+        text.contains("slackwater_kube_request_seconds_sum{component=\"driver\",verb=\"get\"} 4\n"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_so_many_requests_are_open_at_the_same_time() {
     let store = Store::default();
     store.faults(|_| Fault {

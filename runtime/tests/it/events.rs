@@ -1,5 +1,6 @@
 //! The recorder against a small API server.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base::{Clock, Random, Scope};
@@ -270,4 +271,39 @@ async fn different_components_share_one_queue() {
             "external-resizer ebs.csi.aws.com"
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_over_one_event_is_its_failure_and_not_that_of_the_others() {
+    let World {
+        store,
+        registry,
+        scope,
+        ..
+    } = world();
+    let (to, tries) = (store.client(), std::sync::Arc::new(AtomicUsize::new(0)));
+    let service = tower::service_fn(move |request| {
+        let (to, number) = (to.clone(), tries.fetch_add(1, Ordering::SeqCst));
+        async move {
+            assert_ne!(number, 0, "the first one");
+            to.send(request).await
+        }
+    });
+    let recorder = Recorder::from_parts(
+        kube::Client::new(service, "default"),
+        &Clock::system(),
+        &Random::seeded(1),
+        &scope,
+        &Registry::new(),
+        "csi-snapshotter",
+    );
+    for message in ["one", "two"] {
+        let (about, message) = (snapshot("s"), message.to_owned());
+        recorder.event(&about, EventType::Warning, "SnapshotFailed", message);
+        assert!(recorder.flush(Duration::from_secs(60)).await);
+    }
+    let events = store.objects(EVENTS);
+    assert_eq!((events.len(), &events[0]["message"]), (1, &json!("two")));
+    assert_eq!(scope.panics().count(), 0);
+    drop(registry);
 }

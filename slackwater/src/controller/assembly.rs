@@ -92,7 +92,12 @@ pub struct Assembly {
     pub registries: BTreeMap<Function, Registry>,
     /// Elections of each function, for its health.
     pub elections: BTreeMap<Function, Elections>,
+    /// Whether the watch caches can be followed, for readiness; none without caches.
+    pub freshness: Option<Freshness>,
 }
+
+/// See [`Watches::freshness`].
+pub type Freshness = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 impl Assembly {
     /// Puts the functions together. Nothing is sent, and no socket opened but the driver's, before
@@ -158,12 +163,15 @@ impl Assembly {
             running,
             outside,
             elections,
+            watches,
             ..
         } = builder;
+        let freshness = watches.map(|watches| -> Freshness { Box::new(watches.freshness()) });
         Ok(Self {
             running,
             registries: outside.registries,
             elections,
+            freshness,
         })
     }
 

@@ -16,7 +16,7 @@ mod registry;
 mod settings;
 
 pub use args::{ArgsError, Commands, ControllerArgs, ControllerCommand};
-pub use assembly::{Assembly, Error, Outside};
+pub use assembly::{Assembly, Error, Freshness, Outside};
 pub use process::{run, run_controller};
 pub use registry::Function;
 pub use settings::{Settings, WhenLost, driver_guard, driver_http};

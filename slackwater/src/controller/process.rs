@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base::args::{Environment, HttpAddress};
 use base::http::{Endpoints, Readiness};
-use base::process::{Signals, register_build_info, register_process_metrics};
+use base::process::{Signals, register_build_info, register_process_metrics, register_task_panics};
 use base::{Clock, Random, Scope};
 use csi::Channel;
 use ebs_driver::Ec2Transport;
@@ -17,6 +17,10 @@ use super::assembly::{Assembly, Outside};
 use super::registry::Function;
 use super::settings::{Settings, WhenLost, driver_guard};
 use crate::VERSION;
+use crate::ending::until_ended;
+
+/// The component of the requests of the shared caches, in metrics and in the user agent.
+const WATCHES: &str = "watches";
 
 /// Runs `slackwater controller` until it is told to stop.
 ///
@@ -40,12 +44,16 @@ pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()>
     remark_missing_definitions(&mut settings, &readiness);
     let shared = Registry::new();
     register_process_metrics(&shared)?;
+    register_task_panics(&shared, &scope)?;
     let addresses = addresses(&settings);
     let guard = settings.driver.as_ref().map(driver_guard).transpose()?;
-    let outside = outside(commands, &settings, &environment).await?;
+    let outside = outside(commands, &settings, &environment, &shared).await?;
     let working = scope.child();
     let functions = settings.functions();
-    let assembly = Assembly::new(settings, outside, &working, &shared).await?;
+    let mut assembly = Assembly::new(settings, outside, &working, &shared).await?;
+    if let Some(freshness) = assembly.freshness.take() {
+        readiness.check("caches", freshness);
+    }
     let mut endpoints = Endpoints::new(readiness);
     // Series of the process are served once, by its first function (journeys 5.1).
     let mut process_series = Some(&shared);
@@ -70,11 +78,8 @@ pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()>
     started.ready();
     let names: Vec<&str> = functions.iter().map(|function| function.name()).collect();
     tracing::info!(version = VERSION, functions = names.join(","), "started");
-    let ended = tokio::select! {
-        biased;
-        ended = assembly.run() => ended,
-        () = signals.relay(&working) => anyhow::bail!("ended by a second signal"),
-    };
+    let work = async { Ok(assembly.run().await?) };
+    let ended = until_ended(work, &scope, signals.relay(&working)).await;
     scope.stop();
     ended?;
     tracing::info!("stopped");
@@ -98,10 +103,13 @@ fn addresses(settings: &Settings) -> BTreeMap<Function, HttpAddress> {
         .collect()
 }
 
+/// How the functions reach what is outside. The caches that they share have clients of their own, on the connection
+/// of the first function: no function's limit slows them down, and their requests count for none of them.
 async fn outside(
     commands: &Commands,
     settings: &Settings,
     environment: &Environment,
+    shared: &Registry,
 ) -> anyhow::Result<Outside> {
     let registries: BTreeMap<_, _> = settings
         .functions()
@@ -114,12 +122,13 @@ async fn outside(
         let Some(common) = commands.functions.get(function).map(|command| command.common()) else {
             continue;
         };
-        let agent = format!("slackwater/{VERSION} {function}");
-        let clients = Connection::from_args(&common.kube, &agent)
-            .await?
-            .clients(function.name(), registry)?;
-        watches.get_or_insert_with(|| clients.work.clone());
-        kubernetes.insert(*function, clients);
+        let agent = |name: &str| format!("slackwater/{VERSION} {name}");
+        let connection = Connection::from_args(&common.kube, &agent(function.name())).await?;
+        if watches.is_none() {
+            let clients = connection.shared(&agent(WATCHES))?.clients(WATCHES, shared)?;
+            watches = Some(clients.work);
+        }
+        kubernetes.insert(*function, connection.clients(function.name(), registry)?);
     }
     Ok(Outside {
         kubernetes,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base::http::{Endpoints, Readiness, ReadyHandle};
-use base::process::{Signals, register_build_info, register_process_metrics};
+use base::process::{Signals, register_build_info, register_process_metrics, register_task_panics};
 use base::{Clock, Random, Scope};
 use csi::server::Listener;
 use ebs_driver::node::cluster::taint::TaintRemover;
@@ -17,6 +17,7 @@ use tonic::service::Routes;
 
 use crate::VERSION;
 use crate::controller::{Function, driver_guard, driver_http};
+use crate::ending::until_ended;
 
 /// What a process has, however far it has come.
 struct Process {
@@ -35,6 +36,7 @@ pub(super) async fn run(config: Config, options: NodeOptions, role: Role) -> any
     let signals = Signals::install()?;
     let learned = readiness.condition("instance", "learning what instance this is");
     register_process_metrics(&registry)?;
+    register_task_panics(&registry, &scope)?;
     register_build_info(&registry, VERSION, "aws-ebs-csi-driver", Function::DRIVER.name())?;
     let mut endpoints = Endpoints::new(readiness);
     if let Some(address) = driver_http(&config) {
@@ -55,11 +57,7 @@ pub(super) async fn run(config: Config, options: NodeOptions, role: Role) -> any
         random: Random::from_entropy(),
         working: working.clone(),
     };
-    let ended = tokio::select! {
-        biased;
-        ended = process.serve(learned) => ended,
-        () = signals.relay(&working) => anyhow::bail!("ended by a second signal"),
-    };
+    let ended = until_ended(process.serve(learned), &scope, signals.relay(&working)).await;
     scope.stop();
     ended?;
     tracing::info!("stopped");
@@ -111,7 +109,8 @@ impl Process {
         Ok(driver.routes_with(&NodeService::beside(&driver, node, host, instance)))
     }
 
-    /// Beside the services, and never a reason to end them.
+    /// Beside the services: no error of it is a reason to end them, nor that the API server is away (which is why its
+    /// watch is no condition of readiness).
     fn remove_taint(&self) {
         let Some(node) = self
             .options
@@ -138,12 +137,13 @@ impl Process {
         );
         let remover = TaintRemover::new(client, random, node);
         let stopping = self.working.stopping_token();
-        self.working.spawn(async move {
-            tokio::select! {
-                biased;
-                () = stopping.cancelled() => {}
-                () = remover.run(watches) => {}
-            }
-        });
+        self.working
+            .spawn_named("removal of the start-up taint", async move {
+                tokio::select! {
+                    biased;
+                    () = stopping.cancelled() => {}
+                    () = remover.run(watches) => {}
+                }
+            });
     }
 }

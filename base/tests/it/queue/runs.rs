@@ -41,6 +41,37 @@ async fn a_run_that_is_dropped_leaves_its_keys_in_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_term_that_is_lost_leaves_nothing_behind() {
+    let bench = Bench::new(2, Duration::from_millis(100));
+    let scope = Scope::new();
+    let work = async {
+        let _term = bench.queue.term();
+        for name in ["a/1", "a/2", "a/3"] {
+            bench.queue.add(key(name));
+        }
+        bench.queue.add_after(key("a/4"), Duration::from_secs(60));
+        bench.queue.run(&scope, bench.notes.clone()).await;
+    };
+    let cut = tokio::time::timeout(Duration::from_millis(50), work).await;
+    assert!(cut.is_err());
+    assert_eq!(bench.names(), ["a/1", "a/2"]);
+    for line in [
+        "workqueue_depth{name=\"things\"} 0",
+        "workqueue_unfinished_work_seconds{name=\"things\"} 0",
+        "workqueue_longest_running_processor_seconds{name=\"things\"} 0",
+    ] {
+        bench.assert_metric(line);
+    }
+    assert!(bench.queue.is_idle() && bench.queue.next_due().is_none());
+    // The next term does what it is told itself.
+    let _term = bench.queue.term();
+    bench.queue.add(key("a/5"));
+    bench.start();
+    bench.wait(120_000).await;
+    assert_eq!(bench.names(), ["a/5"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_run_waits_for_the_first() {
     let bench = Bench::new(1, Duration::from_millis(100));
     bench.start();

@@ -13,10 +13,8 @@ async fn events_change_objects_and_indexes() {
     let (bench, watch) = Bench::following("10", &[claim("a", "ua", "1")]).await;
     bench
         .cache
-        .index("uid", |claim| vec![claim.metadata.uid.clone().unwrap()]);
-    bench
-        .cache
-        .index("uid", |_| vec!["the first one stays".to_owned()]);
+        .index("uid", |claim| vec![claim.metadata.uid.clone().unwrap()])
+        .unwrap();
     watch.event("ADDED", &claim("b", "ub", "11"));
     watch.event("MODIFIED", &claim("a", "ua", "12"));
     settle().await;
@@ -47,8 +45,9 @@ async fn an_event_may_arrive_in_pieces() {
 async fn a_watch_that_ends_in_time_is_resumed_at_once_from_where_it_was() {
     let (bench, watch) = Bench::following("10", &[claim("a", "ua", "1")]).await;
     watch.event("MODIFIED", &claim("a", "ua", "12"));
+    bench.wait(120).await;
     watch.bookmark("15");
-    bench.wait(240).await;
+    bench.wait(120).await;
     bench.script.take_requests();
     let next = bench.script.watch();
     drop(watch);
@@ -86,14 +85,6 @@ async fn a_cut_watch_is_resumed_with_back_off_and_without_a_list() {
             .all(|request| request.ends_with("&resourceVersion=12")),
         "{requests:?}"
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_watch_that_is_silent_beyond_its_limit_is_given_up() {
-    let (bench, watch) = Bench::following("10", &[]).await;
-    let next = bench.script.watch();
-    bench.wait(230 + 57 + 30 + 2).await;
-    assert!(!watch.is_read() && next.is_read());
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,22 +130,6 @@ async fn an_error_event_leads_to_a_list_after_a_pause() {
     bench.wait(2).await;
     assert_eq!(bench.shown(), ["c@26"]);
     assert!(bench.metrics().contains("reason=\"error\"} 1"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_broken_object_keeps_its_last_state_and_stops_nothing() {
-    let (bench, watch) = Bench::following("10", &[claim("a", "ua", "1")]).await;
-    let mut broken = claim("a", "ua", "12");
-    broken["spec"] = json!({"volumeName": 7});
-    watch.event("MODIFIED", &broken);
-    watch.event("ADDED", &claim("b", "ub", "13"));
-    settle().await;
-    assert_eq!(bench.shown(), ["a@1", "b@13"]);
-    // Nor does a relist that cannot read it take it away.
-    watch.event("ERROR", &status(410, "Expired"));
-    let _next = bench.list_and_watch("20", &[broken]).await;
-    bench.wait(5).await;
-    assert_eq!(bench.shown(), ["a@1"]);
 }
 
 #[tokio::test(start_paused = true)]

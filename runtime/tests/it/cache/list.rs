@@ -56,6 +56,92 @@ async fn servers_without_streaming_lists_are_asked_for_pages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_streaming_lists_is_asked_again_after_an_hour() {
+    let bench = Bench::new(Listing::Streaming);
+    bench.script.status(422, "Invalid");
+    let mut watch = bench.list_and_watch("10", &[claim("a", "ua", "9")]).await;
+    // Within the hour one list is a list.
+    bench.wait(60).await;
+    bench.script.take_requests();
+    watch.event("ERROR", &status(410, "Expired"));
+    watch = bench.list_and_watch("20", &[]).await;
+    assert_eq!(bench.script.take_requests().len(), 2);
+    for minute in 0..60 {
+        watch.bookmark(&format!("{}", 21 + minute));
+        if minute % 3 == 2 {
+            let next = bench.script.watch();
+            drop(std::mem::replace(&mut watch, next));
+        }
+        bench.wait(60).await;
+    }
+    // It may have been upgraded meanwhile.
+    bench.script.take_requests();
+    let streamed = bench.script.watch();
+    streamed.event("ADDED", &claim("b", "ub", "90"));
+    streamed.initial_events_end("90");
+    watch.event("ERROR", &status(410, "Expired"));
+    bench.wait(2).await;
+    assert_eq!(bench.shown(), ["b@90"]);
+    let requests = bench.script.take_requests();
+    assert!(
+        requests.len() == 1 && requests[0].contains("sendInitialEvents=true"),
+        "{requests:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streaming_list_that_ends_early_is_tried_again() {
+    let bench = Bench::new(Listing::Streaming);
+    let cut = bench.script.watch();
+    cut.event("ADDED", &claim("a", "ua", "9"));
+    cut.cut();
+    let ended = bench.script.watch();
+    ended.event("ADDED", &claim("a", "ua", "9"));
+    drop(ended);
+    let whole = bench.script.watch();
+    whole.event("ADDED", &claim("a", "ua", "9"));
+    whole.initial_events_end("10");
+    bench.cache.synced().await;
+    assert_eq!(bench.shown(), ["a@9"]);
+    let requests = bench.script.take_requests();
+    assert_eq!(requests.len(), 3);
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.contains("sendInitialEvents=true")),
+        "{requests:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_streaming_list_that_never_comes_to_its_end_is_asked_for_in_pages_this_time() {
+    let bench = Bench::new(Listing::Streaming);
+    for _ in 0..3 {
+        drop(bench.script.watch());
+    }
+    let watch = bench.list_and_watch("10", &[claim("a", "ua", "9")]).await;
+    let streaming = |requests: &[String]| {
+        let streaming = |request: &&String| request.contains("sendInitialEvents=true");
+        requests.iter().filter(streaming).count()
+    };
+    let requests = bench.script.take_requests();
+    assert_eq!(
+        (requests.len(), streaming(&requests)),
+        (5, 3),
+        "then one list and one watch"
+    );
+    // The next list is a stream again.
+    bench.wait(60).await;
+    let streamed = bench.script.watch();
+    streamed.initial_events_end("20");
+    watch.event("ERROR", &status(410, "Expired"));
+    bench.wait(2).await;
+    assert!(bench.cache.is_empty());
+    let requests = bench.script.take_requests();
+    assert_eq!((requests.len(), streaming(&requests)), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_ignores_the_wish_for_a_streaming_list_is_asked_for_pages() {
     let bench = Bench::new(Listing::Streaming);
     let ignored = bench.script.watch();
@@ -66,11 +152,25 @@ async fn a_server_that_ignores_the_wish_for_a_streaming_list_is_asked_for_pages(
     settle().await;
     assert!(!ignored.is_read() && watch.is_read());
     assert_eq!(bench.script.take_requests().len(), 3);
-    // Not tried again after the next relist.
-    watch.event("ERROR", &status(410, "Expired"));
-    let _watch = bench.list_and_watch("20", &[]).await;
-    bench.wait(20).await;
-    assert_eq!(bench.script.take_requests().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_while_a_streaming_list_comes_is_part_of_it() {
+    let bench = Bench::new(Listing::Streaming);
+    let watch = bench.script.watch();
+    for (name, version) in [("a", "5"), ("b", "6"), ("c", "7")] {
+        watch.event("ADDED", &claim(name, name, version));
+    }
+    watch.event("DELETED", &claim("a", "a", "8"));
+    watch.event("MODIFIED", &claim("b", "b", "9"));
+    watch.event("ADDED", &claim("a", "new", "10"));
+    watch.event("DELETED", &claim("c", "c", "11"));
+    watch.initial_events_end("11");
+    bench.cache.synced().await;
+    assert_eq!(bench.shown(), ["a@10", "b@9"]);
+    settle().await;
+    assert!(watch.is_read(), "it stays the watch");
+    assert_eq!(bench.script.take_requests().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

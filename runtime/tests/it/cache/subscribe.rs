@@ -78,16 +78,46 @@ async fn a_relist_tells_the_differences_in_key_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_panics_is_called_again() {
+async fn a_handler_that_panics_ends_the_process_and_holds_up_no_other() {
     let (bench, watch) = Bench::following("10", &[claim("a", "ua", "1")]).await;
-    let _bad = bench.cache.subscribe(|_| panic!("on purpose"));
+    let bad = |change: &Change<Claim>| assert!(change.old.is_none(), "on purpose");
+    let _bad = bench.cache.subscribe(bad);
     let (_subscription, notes) = noting(&bench);
+    assert_eq!(bench.scope.panics().count(), 0);
     watch.event("MODIFIED", &claim("a", "ua", "11"));
     watch.event("MODIFIED", &claim("a", "ua", "12"));
     settle().await;
     assert_eq!(
         take(&notes),
         ["Subscribed >a@1", "Watch a@1>a@11", "Watch a@11>a@12"]
+    );
+    let panicked = bench.scope.failed().await;
+    assert!(panicked.task.ends_with("for shop/a"), "{panicked}");
+    assert_eq!(
+        (panicked.text.as_str(), bench.scope.panics().count()),
+        ("on purpose", 2)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_panics_ends_the_process() {
+    let (scope, registry) = (base::Scope::new(), prometheus::Registry::new());
+    let service = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
+        assert!(request.uri().path().is_empty(), "in the transport");
+        Ok::<_, tower::BoxError>(http::Response::new(kube::client::Body::empty()))
+    });
+    let client = kube::Client::new(service, "default");
+    let (clock, random) = (base::Clock::system(), base::Random::seeded(1));
+    let watches = runtime::Watches::new(client, clock, random, &scope, &registry);
+    let cache = watches.cache::<Claim>(runtime::Selection::default());
+    let panicked = tokio::select! {
+        () = cache.synced() => panic!("synced"),
+        panicked = scope.failed() => panicked,
+    };
+    assert_eq!(
+        panicked.to_string(),
+        "watch of PersistentVolumeClaim panicked: in the transport; \
+        this is a fault of the program, please report it"
     );
 }
 

@@ -223,6 +223,36 @@ async fn a_restarted_leader_leads_again_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_term_that_is_dropped_leads_no_longer() {
+    let (store, registry) = (Store::default(), Registry::new());
+    let clock = Clock::simulated("2026-11-21T10:00:00Z".parse().unwrap());
+    let elector = LeaderElector::new(
+        &store.client(),
+        &clock,
+        &Random::seeded(1),
+        &registry,
+        options("a"),
+        None,
+    )
+    .unwrap();
+    let health = elector.health();
+    let scope = Scope::new();
+    let leads = elector.run_leading(&scope, |_| async {
+        assert!(health.is_leading());
+        assert_eq!(gauge(&registry, "slackwater_leader").to_bits(), 1.0_f64.to_bits());
+        std::future::pending::<()>().await;
+    });
+    let cut = tokio::time::timeout(Duration::from_secs(7), leads).await;
+    assert!(cut.is_err());
+    for name in ["slackwater_leader", "leader_election_master_status"] {
+        assert_eq!(gauge(&registry, name).to_bits(), 0.0_f64.to_bits(), "{name}");
+    }
+    // Nor is it missed for ever by the probe.
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(!health.is_leading() && health.check().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn sidecars_case_10_a_leader_cut_off_ends_within_the_renew_deadline() {
     for hung in [true, false] {
         let store = Store::default();

@@ -132,8 +132,8 @@ impl Meter for Here {
 
 /// `--functions` and the workers of each.
 #[must_use]
-pub fn flags(workers: usize) -> Vec<String> {
-    let names: Vec<&str> = Function::ALL.iter().map(|function| function.name()).collect();
+pub fn flags(functions: &[Function], workers: usize) -> Vec<String> {
+    let names: Vec<&str> = functions.iter().map(|function| function.name()).collect();
     let mut flags = vec![format!("--functions={}", names.join(","))];
     for function in &names {
         match *function {
@@ -180,7 +180,7 @@ async fn start(
     workers: usize,
     scope: Scope,
 ) -> anyhow::Result<watch::Receiver<Option<String>>> {
-    let line = std::iter::once("controller".to_owned()).chain(flags(workers));
+    let line = std::iter::once("controller".to_owned()).chain(flags(&Function::ALL, workers));
     let command = ControllerCommand::parse(line.map(OsString::from).collect())?;
     let settings = command
         .commands

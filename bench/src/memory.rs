@@ -10,7 +10,7 @@ use crate::in_process::{phase, runs_resizer};
 use crate::load::{Binder, Load};
 use crate::phase::Phase;
 use crate::process::Controller;
-use crate::reading::{Meter, Reading};
+use crate::reading::{Memory, Meter, Reading};
 use crate::report;
 use crate::world::World;
 
@@ -47,7 +47,7 @@ pub struct Args {
 #[derive(Debug, Serialize)]
 struct Figures {
     /// What the cluster held, and the memory of the controller then.
-    resident_bytes: Vec<(String, u64)>,
+    memory: Vec<(String, Memory)>,
     phases: Vec<Phase>,
 }
 
@@ -64,40 +64,41 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let binary = crate::binary(args.slackwater.as_deref())?;
     let controller = Controller::start(&binary, &doors, args.workers).await?;
     let mut meter = Beside { world, controller };
-    let mut resident = Vec::new();
+    let mut memory = Vec::new();
     let quiet = Duration::from_secs(args.quiet);
-    resident.push(meter.resident("nothing", quiet).await?);
+    memory.push(meter.memory("nothing", quiet).await?);
     if args.strangers > 0 {
         load.strangers(args.strangers).await?;
         let what = format!("{} unrelated pods and claims", args.strangers);
-        resident.push(meter.resident(&what, quiet).await?);
+        memory.push(meter.memory(&what, quiet).await?);
     }
     load.claims(&volumes, Binder::Cluster).await?;
     let what = format!("{} claims", args.count);
-    resident.push(meter.resident(&what, quiet).await?);
+    memory.push(meter.memory(&what, quiet).await?);
     let mut phases = vec![phase("snapshots", &mut meter, load.snapshots(args.count)).await?];
     if runs_resizer() {
         phases.push(phase("expansions", &mut meter, load.expansions(args.count)).await?);
     }
     let what = format!("the same, {} snapshots, all expanded", args.count);
-    resident.push(meter.resident(&what, quiet).await?);
+    memory.push(meter.memory(&what, quiet).await?);
     phases.push(phase("deletions", &mut meter, load.deletions(args.count)).await?);
-    resident.push(meter.resident("after the deletions", quiet).await?);
+    memory.push(meter.memory("after the deletions", quiet).await?);
     meter.controller.stop().await?;
-    let figures = Figures {
-        resident_bytes: resident,
-        phases,
-    };
+    let figures = Figures { memory, phases };
     report::print(args.json, &figures, || text(&figures))
 }
 
 fn text(figures: &Figures) -> String {
-    let mut memory = report::table(["The cluster holds", "Resident MB"]);
-    for (what, bytes) in &figures.resident_bytes {
-        memory.add_row([what.clone(), report::megabytes(*bytes)]);
+    let mut table = report::table(["The cluster holds", "Anonymous MB", "Resident MB"]);
+    for (what, memory) in &figures.memory {
+        table.add_row([
+            what.clone(),
+            report::megabytes(memory.anonymous_bytes),
+            report::megabytes(memory.resident_bytes),
+        ]);
     }
     let phases = report::phases(&figures.phases, |name| name == CONTROLLER);
-    format!("{phases}\n\n{memory}")
+    format!("{phases}\n\n{table}")
 }
 
 /// The controller beside this process.
@@ -107,9 +108,9 @@ struct Beside {
 }
 
 impl Beside {
-    async fn resident(&self, what: &str, quiet: Duration) -> anyhow::Result<(String, u64)> {
+    async fn memory(&self, what: &str, quiet: Duration) -> anyhow::Result<(String, Memory)> {
         tokio::time::sleep(quiet).await;
-        Ok((what.to_owned(), self.controller.usage()?.resident_bytes))
+        Ok((what.to_owned(), self.controller.usage()?.memory))
     }
 }
 

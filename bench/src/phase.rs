@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::load::Timing;
-use crate::reading::Reading;
+use crate::reading::{Memory, Reading};
 
 /// What a phase cost and how long it took.
 #[derive(Clone, Debug, Serialize)]
@@ -33,8 +33,8 @@ pub struct Phase {
     pub ec2: BTreeMap<String, f64>,
     /// Milliseconds of processor time an item, by process.
     pub cpu_milliseconds: BTreeMap<String, f64>,
-    /// Resident memory after it, by process.
-    pub resident_bytes: BTreeMap<String, u64>,
+    /// Memory after it, by process.
+    pub memory: BTreeMap<String, Memory>,
 }
 
 impl Phase {
@@ -75,10 +75,10 @@ impl Phase {
                 .iter()
                 .map(|(name, usage)| (name.clone(), usage.cpu_seconds * 1_000.0 / items))
                 .collect(),
-            resident_bytes: spent
+            memory: spent
                 .processes
                 .iter()
-                .map(|(name, usage)| (name.clone(), usage.resident_bytes))
+                .map(|(name, usage)| (name.clone(), usage.memory))
                 .collect(),
         }
     }
@@ -95,10 +95,10 @@ impl Phase {
         chosen.map(|(_, milliseconds)| milliseconds).sum()
     }
 
-    /// Resident memory of the processes that satisfy `of`.
-    pub fn resident_of(&self, of: impl Fn(&str) -> bool) -> u64 {
-        let chosen = self.resident_bytes.iter().filter(|(name, _)| of(name));
-        chosen.map(|(_, bytes)| bytes).sum()
+    /// Memory of the processes that satisfy `of`.
+    pub fn memory_of(&self, of: impl Fn(&str) -> bool) -> Memory {
+        let chosen = self.memory.iter().filter(|(name, _)| of(name));
+        chosen.map(|(_, memory)| *memory).sum()
     }
 }
 
@@ -133,7 +133,10 @@ mod tests {
         };
         let usage = Usage {
             cpu_seconds: 0.5,
-            resident_bytes: 7,
+            memory: Memory {
+                anonymous_bytes: 3,
+                resident_bytes: 7,
+            },
         };
         let spent = Reading {
             requests: [
@@ -155,6 +158,6 @@ mod tests {
         assert_eq!(phase.requests["ours patch volumesnapshots"], 2.0);
         assert_eq!(phase.ec2_an_item(), 1.0);
         assert_eq!(phase.cpu_of(|name| name == "ours"), 125.0);
-        assert_eq!(phase.resident_of(|_| true), 7);
+        assert_eq!(phase.memory_of(|_| true).resident_bytes, 7);
     }
 }

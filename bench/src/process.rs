@@ -34,7 +34,7 @@ impl Controller {
         let mut command = Command::new(binary);
         command
             .arg("controller")
-            .args(flags(workers))
+            .args(flags(&Function::ALL, workers))
             .arg("--leader-election")
             .arg(format!("--kubeconfig={}", doors.kubeconfig().display()))
             .arg(format!("--driver.endpoint=unix://{}", doors.socket().display()))

@@ -1,6 +1,9 @@
 //! What has been used so far. The difference of two readings is what a phase cost.
 
 use std::collections::BTreeMap;
+use std::iter::Sum;
+
+use serde::Serialize;
 
 /// Whose request it was, and what it asked for.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -18,8 +21,26 @@ pub struct RequestKind {
 pub struct Usage {
     /// Processor time, user and system, in seconds.
     pub cpu_seconds: f64,
-    /// Resident memory now.
+    /// Memory now.
+    pub memory: Memory,
+}
+
+/// Memory of one process, or of several together.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Memory {
+    /// `RssAnon`: what the process has made itself. It is what counts: pages of the binary can be read again.
+    pub anonymous_bytes: u64,
+    /// `VmRSS`: all of it that is in memory.
     pub resident_bytes: u64,
+}
+
+impl Sum for Memory {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            anonymous_bytes: sum.anonymous_bytes + one.anonymous_bytes,
+            resident_bytes: sum.resident_bytes + one.resident_bytes,
+        })
+    }
 }
 
 /// Everything that is counted.
@@ -50,7 +71,7 @@ impl Reading {
             let before = earlier.processes.get(name).copied().unwrap_or_default();
             let usage = Usage {
                 cpu_seconds: usage.cpu_seconds - before.cpu_seconds,
-                resident_bytes: usage.resident_bytes,
+                memory: usage.memory,
             };
             (name.clone(), usage)
         });
@@ -87,7 +108,10 @@ mod tests {
         };
         let usage = |cpu_seconds, resident_bytes| Usage {
             cpu_seconds,
-            resident_bytes,
+            memory: Memory {
+                anonymous_bytes: 1,
+                resident_bytes,
+            },
         };
         let before = Reading {
             requests: [(kind("get"), 2), (kind("patch"), 1)].into(),
@@ -104,6 +128,8 @@ mod tests {
         assert!(spent.ec2.is_empty());
         let seconds: Vec<f64> = spent.processes.values().map(|usage| usage.cpu_seconds).collect();
         assert_eq!(seconds, [0.5, 0.25]);
-        assert_eq!(spent.processes["p"].resident_bytes, 20);
+        assert_eq!(spent.processes["p"].memory.resident_bytes, 20);
+        let together: Memory = spent.processes.values().map(|usage| usage.memory).sum();
+        assert_eq!((together.anonymous_bytes, together.resident_bytes), (2, 25));
     }
 }

@@ -46,9 +46,11 @@ pub fn phases(phases: &[Phase], ours: impl Fn(&str) -> bool) -> String {
         "Events",
         "EC2 calls",
         "CPU ms",
+        "Anonymous MB",
         "Resident MB",
     ]);
     for phase in phases {
+        let memory = phase.memory_of(&ours);
         overview.add_row([
             phase.name.clone(),
             phase.items.to_string(),
@@ -59,7 +61,8 @@ pub fn phases(phases: &[Phase], ours: impl Fn(&str) -> bool) -> String {
             format!("{:.2}", phase.events_an_item),
             format!("{:.2}", phase.ec2_an_item()),
             format!("{:.2}", phase.cpu_of(&ours)),
-            megabytes(phase.resident_of(&ours)),
+            megabytes(memory.anonymous_bytes),
+            megabytes(memory.resident_bytes),
         ]);
     }
     overview.to_string()

@@ -13,12 +13,10 @@ use crate::process::Controller;
 use crate::report;
 use crate::world::World;
 
-/// Limits of the project, in the units of [`Figures`].
-const LIMITS: Figures = Figures {
-    binary_bytes: 25 << 20,
-    ready_milliseconds: 200.0,
-    resident_bytes: 25 << 20,
-};
+/// The most that the project wants: size of the binary and resident memory, in bytes.
+const MOST_BYTES: u64 = 25 << 20;
+/// The same of the time to `/readyz`.
+const MOST_MILLISECONDS: f64 = 200.0;
 
 /// The command line of `bench start`.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,6 +40,7 @@ pub struct Args {
 struct Figures {
     binary_bytes: u64,
     ready_milliseconds: f64,
+    anonymous_bytes: u64,
     resident_bytes: u64,
 }
 
@@ -53,6 +52,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     let binary = crate::binary(args.slackwater.as_deref())?;
     let binary_bytes = std::fs::metadata(&binary)?.len();
     let mut ready = Vec::new();
+    let mut anonymous = Vec::new();
     let mut resident = Vec::new();
     for run in 1..=args.runs {
         tell(&format!(
@@ -64,12 +64,15 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         let controller = Controller::start(&binary, &doors, 10).await?;
         ready.push(controller.ready_after().as_secs_f64() * 1_000.0);
         tokio::time::sleep(Duration::from_secs(args.quiet)).await;
-        resident.push(controller.usage()?.resident_bytes as f64);
+        let memory = controller.usage()?.memory;
+        anonymous.push(memory.anonymous_bytes as f64);
+        resident.push(memory.resident_bytes as f64);
         controller.stop().await?;
     }
     let figures = Figures {
         binary_bytes,
         ready_milliseconds: median(&mut ready),
+        anonymous_bytes: median(&mut anonymous) as u64,
         resident_bytes: median(&mut resident) as u64,
     };
     report::print(args.json, &figures, || table(&figures).to_string())
@@ -87,17 +90,22 @@ fn table(figures: &Figures) -> Table {
     table.add_row([
         "size of the binary".to_owned(),
         megabytes(figures.binary_bytes),
-        megabytes(LIMITS.binary_bytes),
+        megabytes(MOST_BYTES),
     ]);
     table.add_row([
         "start to /readyz".to_owned(),
         milliseconds(figures.ready_milliseconds),
-        milliseconds(LIMITS.ready_milliseconds),
+        milliseconds(MOST_MILLISECONDS),
+    ]);
+    table.add_row([
+        "anonymous memory, quiet".to_owned(),
+        megabytes(figures.anonymous_bytes),
+        String::new(),
     ]);
     table.add_row([
         "resident memory, quiet".to_owned(),
         megabytes(figures.resident_bytes),
-        megabytes(LIMITS.resident_bytes),
+        megabytes(MOST_BYTES),
     ]);
     table
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use crate::reading::Usage;
+use crate::reading::{Memory, Usage};
 
 /// Length of the unit of processor time in `/proc`: 100 to the second on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -18,8 +18,8 @@ pub fn of(id: u32) -> anyhow::Result<Usage> {
     };
     Ok(Usage {
         cpu_seconds: cpu_seconds(&read("stat")?).with_context(|| format!("no times in /proc/{id}/stat"))?,
-        resident_bytes: resident_bytes(&read("status")?)
-            .with_context(|| format!("no VmRSS in /proc/{id}/status"))?,
+        memory: memory(&read("status")?)
+            .with_context(|| format!("no VmRSS and RssAnon in /proc/{id}/status"))?,
     })
 }
 
@@ -40,10 +40,16 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some((user + system) as f64 / TICKS_PER_SECOND)
 }
 
-fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kib * 1024)
+fn memory(status: &str) -> Option<Memory> {
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+        Some(kib * 1024)
+    };
+    Some(Memory {
+        anonymous_bytes: bytes("RssAnon:")?,
+        resident_bytes: bytes("VmRSS:")?,
+    })
 }
 
 #[cfg(test)]
@@ -58,11 +64,13 @@ mod tests {
     }
 
     #[test]
-    fn resident_memory_is_in_bytes() {
-        assert_eq!(
-            resident_bytes("VmSize:\t 9 kB\nVmRSS:\t    12 kB\n"),
-            Some(12_288)
-        );
-        assert_eq!(resident_bytes("VmSize:\t 9 kB\n"), None);
+    fn memory_is_in_bytes() {
+        let status = "VmSize:\t 9 kB\nVmRSS:\t    12 kB\nRssAnon:\t 3 kB\nRssFile:\t 9 kB\n";
+        let expected = Memory {
+            anonymous_bytes: 3_072,
+            resident_bytes: 12_288,
+        };
+        assert_eq!(memory(status), Some(expected));
+        assert_eq!(memory("VmRSS:\t 12 kB\n"), None);
     }
 }

@@ -6,6 +6,8 @@ use crate::Error;
 
 /// Names the folder of etcd, kube-apiserver, kube-controller-manager, kubectl and csi-sanity.
 const CONTROL_PLANE: &str = "SLACKWATER_CONTROL_PLANE";
+/// Names the folder of upstream's programs.
+const PEERS: &str = "SLACKWATER_PEERS";
 /// Names the binary `slackwater` that is judged.
 const BINARY: &str = "SLACKWATER_BIN";
 /// Names the folder that logs and data of the processes are kept in after the end.
@@ -28,10 +30,7 @@ impl Programs {
             name: name.to_owned(),
             command: "conformance/control-plane/build".to_owned(),
         };
-        let folder = match std::env::var_os(CONTROL_PLANE) {
-            Some(folder) => PathBuf::from(folder),
-            None => beside("control-plane").ok_or_else(|| missing("the control plane"))?,
-        };
+        let folder = folder(CONTROL_PLANE, "control-plane").ok_or_else(|| missing("the control plane"))?;
         for name in ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"] {
             if !folder.join(name).is_file() {
                 return Err(missing(&folder.join(name).display().to_string()));
@@ -44,6 +43,49 @@ impl Programs {
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+}
+
+/// What `conformance/peers/build` makes: upstream's controllers, and the definitions that they want.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    folder: PathBuf,
+}
+
+impl Peers {
+    /// The folder that `SLACKWATER_PEERS` names, else `peers` in the target folder in which the running program lies.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when it is not there.
+    pub fn find() -> Result<Self, Error> {
+        let found = folder(PEERS, "peers").filter(|folder| folder.is_dir());
+        let folder = found.ok_or_else(|| missing_peer("the folder of upstream's programs"))?;
+        Ok(Self { folder })
+    }
+
+    /// The path of one of the programs.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when it is not there.
+    pub fn path(&self, name: &str) -> Result<PathBuf, Error> {
+        let path = self.folder.join(name);
+        match path.is_file() {
+            true => Ok(path),
+            false => Err(missing_peer(&path.display().to_string())),
+        }
+    }
+
+    /// The folder of the definitions of group snapshots.
+    #[must_use]
+    pub fn definitions(&self) -> PathBuf {
+        self.folder.join("crds")
+    }
+}
+
+fn missing_peer(name: &str) -> Error {
+    Error::Missing {
+        name: name.to_owned(),
+        command: "conformance/peers/build".to_owned(),
     }
 }
 
@@ -70,6 +112,14 @@ pub fn ec2_sandbox() -> Result<PathBuf, Error> {
 /// The folder in which all data stay after the end, if one is wished for.
 pub(crate) fn kept_folder() -> Option<PathBuf> {
     std::env::var_os(KEEP).map(PathBuf::from)
+}
+
+/// The folder that a variable names, else the one of this name beside the running program.
+fn folder(variable: &str, name: &str) -> Option<PathBuf> {
+    match std::env::var_os(variable) {
+        Some(folder) => Some(PathBuf::from(folder)),
+        None => beside(name),
+    }
 }
 
 fn built(name: &str, variable: &str, command: &str) -> Result<PathBuf, Error> {

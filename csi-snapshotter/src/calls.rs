@@ -41,6 +41,7 @@ impl Calls {
                     name: name.clone(),
                     secrets: secrets.clone(),
                     parameters: parameters.clone(),
+                    ..CreateSnapshotRequest::default()
                 };
                 let mut request = csi::channel::request(asked, self.timeout);
                 hint(content).attach(&mut request);

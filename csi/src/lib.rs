@@ -1,4 +1,4 @@
-//! The Container Storage Interface 1.12: messages, client and server, error classes.
+//! The Container Storage Interface 1.13: messages, client and server, error classes.
 //!
 //! Both ends speak gRPC. A client does not know whether the driver is behind a Unix socket or in the same
 //! process: [`Channel`] is the transport of the generated clients either way.

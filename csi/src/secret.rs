@@ -125,8 +125,8 @@ mod tests {
             holders += usize::from(secrets > 0);
             printed += 1;
         }
-        assert_eq!(holders, 19, "requests with secrets in CSI 1.12");
-        assert_eq!(printed, 79, "messages of CSI 1.12");
+        assert_eq!(holders, 22, "requests with secrets in CSI 1.13");
+        assert_eq!(printed, 87, "messages of CSI 1.13");
     }
 
     #[test]
@@ -136,11 +136,12 @@ mod tests {
             name: "snapshot-u".into(),
             secrets: [("user".to_string(), "hunter2".to_string())].into(),
             parameters: [("type".to_string(), "fast".to_string())].into(),
+            accessibility_requirements: None,
         };
         assert_eq!(
             format!("{request:?}"),
             "CreateSnapshotRequest { source_volume_id: \"vol-1\", name: \"snapshot-u\", \
-             secrets: ***stripped***, parameters: {\"type\": \"fast\"} }"
+             secrets: ***stripped***, parameters: {\"type\": \"fast\"}, accessibility_requirements: None }"
         );
     }
 }

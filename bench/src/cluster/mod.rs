@@ -24,7 +24,7 @@ use self::program::Program;
 use self::programs::{Set, Surroundings};
 use crate::load::{Binder, Load, Timing, tell};
 use crate::phase::Phase;
-use crate::reading::{Meter, Reading};
+use crate::reading::{Memory, Meter, Reading};
 use crate::{report, usage};
 
 /// User name of the one whose wishes these are.
@@ -34,17 +34,23 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Upstream's default limit makes events come very late: no longer than this.
 const QUIET_AT_MOST: Duration = Duration::from_secs(90);
 
+/// The comparison with upstream: once as it is shipped, and once with the driver apart on both sides.
+const DEFAULT_SETS: [&str; 4] = [
+    "one=ours",
+    "one=ours,aws-ebs-csi-driver=ours",
+    "four=ours",
+    "four=upstream",
+];
+
 /// The command line of `bench cluster`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// A set of programs: `one=SLACKWATER` is `slackwater controller`, `four=PATH` a process a program, `default=PATH`
-    /// the same with default flags. PATH is a folder with upstream's programs, or our binary; single programs may
-    /// come from elsewhere: `four=FOLDER,csi-snapshotter=PATH`
-    #[arg(required = true, value_parser = parse_set)]
+    /// A set of programs: `one=PATH` is `slackwater controller`, `four=PATH` a process a program, `default=PATH` the
+    /// same with default flags. PATH is `ours`, `upstream` (conformance/peers), a binary of ours or a folder with
+    /// programs like upstream's; single programs may come from elsewhere: `four=upstream,csi-snapshotter=ours`. Where
+    /// there is no driver, ours takes part. `one=ours,aws-ebs-csi-driver=ours` has it in a process of its own
+    #[arg(value_parser = parse_set, default_values = DEFAULT_SETS)]
     sets: Vec<Set>,
-    /// Folder of etcd and kube-apiserver
-    #[arg(long)]
-    control_plane: PathBuf,
     /// Claims, and of each a snapshot, an expansion and the deletion of the snapshot
     #[arg(long, default_value_t = 1_000)]
     count: usize,
@@ -95,7 +101,7 @@ pub struct Figures {
     /// The processes that belong to it.
     pub programs: Vec<String>,
     /// Their memory with the claims there and nothing to do.
-    pub idle_bytes: BTreeMap<String, u64>,
+    pub idle: BTreeMap<String, Memory>,
     /// What it did.
     pub phases: Vec<Phase>,
     /// Requests that were answered with an error.
@@ -132,7 +138,7 @@ async fn measure(args: &Args, set: &Set, number: usize) -> anyhow::Result<Figure
     };
     std::fs::create_dir_all(&folder)?;
     let scope = Scope::new();
-    let plane = Plane::start(&args.control_plane, &folder, &Random::from_entropy()).await?;
+    let plane = Plane::start(&folder, &Random::from_entropy()).await?;
     let mut ec2 = Ec2Process::start().await?;
     let count = if set.has_defaults() {
         args.default_count
@@ -161,9 +167,7 @@ async fn measure(args: &Args, set: &Set, number: usize) -> anyhow::Result<Figure
     tokio::time::sleep(Duration::from_secs(args.quiet)).await;
     let idle = bench.read().await?;
     let mut phases = vec![bench.phase("snapshots", load.snapshots(count)).await?];
-    if crate::in_process::runs_resizer() || set.is_upstream("csi-resizer") {
-        phases.push(bench.phase("expansions", load.expansions(count)).await?);
-    }
+    phases.push(bench.phase("expansions", load.expansions(count)).await?);
     phases.push(bench.phase("deletions", load.deletions(count)).await?);
     let names: Vec<String> = bench
         .programs
@@ -173,10 +177,10 @@ async fn measure(args: &Args, set: &Set, number: usize) -> anyhow::Result<Figure
     let idle = idle
         .processes
         .iter()
-        .map(|(name, usage)| (name.clone(), usage.resident_bytes));
+        .map(|(name, usage)| (name.clone(), usage.memory));
     let figures = Figures {
         set: set.name.clone(),
-        idle_bytes: idle.collect(),
+        idle: idle.collect(),
         programs: names,
         phases,
         refused: bench.audit.refused(is_measured),

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use base::Random;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use conformance::{Peers, Programs};
 use http::Request;
 use serde_json::{Value, json};
 
@@ -36,15 +37,17 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Starts the programs in `binaries` with their data in `folder` and installs the snapshot definitions.
+    /// Starts the programs of conformance/control-plane with their data in `folder` and installs the snapshot
+    /// definitions, those of group snapshots too: upstream's programs wait for them.
     ///
     /// # Errors
     /// When one of them is missing or does not become ready.
-    pub async fn start(binaries: &Path, folder: &Path, random: &Random) -> anyhow::Result<Self> {
+    pub async fn start(folder: &Path, random: &Random) -> anyhow::Result<Self> {
+        let binaries = Programs::find()?;
         let (etcd_url, port) = (format!("http://127.0.0.1:{}", free_port()?), free_port()?);
-        let etcd = start_etcd(binaries, folder, &etcd_url)?;
+        let etcd = start_etcd(&binaries, folder, &etcd_url)?;
         furnish(folder, port, random)?;
-        let apiserver = start_apiserver(binaries, folder, &etcd_url, port)?;
+        let apiserver = start_apiserver(&binaries, folder, &etcd_url, port)?;
         let mut plane = Self {
             apiserver,
             etcd,
@@ -84,7 +87,9 @@ impl Plane {
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
-        for definition in crds::definitions::all() {
+        let mut definitions = crds::definitions::all().to_vec();
+        definitions.extend(definitions_of_upstream()?);
+        for definition in definitions {
             let request = Request::post(DEFINITIONS)
                 .header(http::header::CONTENT_TYPE, "application/json")
                 .body(serde_json::to_vec(&definition)?)?;
@@ -105,7 +110,20 @@ impl Plane {
     }
 }
 
-fn start_etcd(binaries: &Path, folder: &Path, url: &str) -> anyhow::Result<Program> {
+/// Those of group snapshots; none where upstream's programs were not built.
+fn definitions_of_upstream() -> anyhow::Result<Vec<Value>> {
+    let Ok(peers) = Peers::find() else {
+        return Ok(Vec::new());
+    };
+    let mut definitions = Vec::new();
+    for file in std::fs::read_dir(peers.definitions())? {
+        let text = std::fs::read_to_string(file?.path())?;
+        definitions.push(serde_saphyr::from_str(&text)?);
+    }
+    Ok(definitions)
+}
+
+fn start_etcd(binaries: &Programs, folder: &Path, url: &str) -> anyhow::Result<Program> {
     let peer = format!("http://127.0.0.1:{}", free_port()?);
     let arguments = [
         format!("--data-dir={}", folder.join("etcd").display()),
@@ -116,10 +134,10 @@ fn start_etcd(binaries: &Path, folder: &Path, url: &str) -> anyhow::Result<Progr
         format!("--initial-cluster=default={peer}"),
         "--log-level=warn".to_owned(),
     ];
-    Program::start("etcd", &binaries.join("etcd"), arguments, [], folder)
+    Program::start("etcd", &binaries.path("etcd"), arguments, [], folder)
 }
 
-fn start_apiserver(binaries: &Path, folder: &Path, etcd: &str, port: u16) -> anyhow::Result<Program> {
+fn start_apiserver(binaries: &Programs, folder: &Path, etcd: &str, port: u16) -> anyhow::Result<Program> {
     let file = |name: &str| folder.join(name).display().to_string();
     let arguments = [
         format!("--etcd-servers={etcd}"),
@@ -144,7 +162,7 @@ fn start_apiserver(binaries: &Path, folder: &Path, etcd: &str, port: u16) -> any
     ];
     Program::start(
         "kube-apiserver",
-        &binaries.join("kube-apiserver"),
+        &binaries.path("kube-apiserver"),
         arguments,
         [],
         folder,

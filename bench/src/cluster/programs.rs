@@ -5,26 +5,26 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
+use conformance::Peers;
+use slackwater::controller::Function;
 
 use super::program::{Program, free_port};
 
-/// The programs of upstream that do what is measured.
-pub const NAMES: [&str; 4] = [
-    "aws-ebs-csi-driver",
-    "snapshot-controller",
-    "csi-snapshotter",
-    "csi-resizer",
-];
+/// The driver in a process of its own.
+pub const DRIVER: &str = "aws-ebs-csi-driver";
+
+/// The programs that do what is measured.
+const NAMES: [&str; 4] = [DRIVER, "snapshot-controller", "csi-snapshotter", "csi-resizer"];
 
 /// Which programs, and how they are tuned. Written `LAYOUT=PATH[,PROGRAM=PATH]...`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Set {
-    /// As it was written, without the paths.
+    /// As it was written.
     pub name: String,
     layout: Layout,
-    path: PathBuf,
+    source: Source,
     /// Single programs from elsewhere: mixed sets.
-    others: BTreeMap<String, PathBuf>,
+    others: BTreeMap<String, Source>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,42 +37,89 @@ enum Layout {
     Default,
 }
 
+/// Where programs come from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Source {
+    /// The binary beside this program.
+    Ours,
+    /// What conformance/peers builds.
+    Upstream,
+    /// A binary of ours, a folder, or a program.
+    Path(PathBuf),
+}
+
+/// A program, and whether it is our binary, which wants the name of the program first.
+struct Found {
+    path: PathBuf,
+    ours: bool,
+}
+
+impl Source {
+    fn parse(text: &str) -> Self {
+        match text {
+            "ours" => Self::Ours,
+            "upstream" => Self::Upstream,
+            path => Self::Path(PathBuf::from(path)),
+        }
+    }
+
+    /// The program of this name; none where the source has no driver.
+    fn find(&self, name: &str) -> anyhow::Result<Option<Found>> {
+        let found = |path, ours| Ok(Some(Found { path, ours }));
+        match self {
+            Self::Ours => found(crate::binary(None)?, true),
+            Self::Upstream if name == DRIVER => Ok(None),
+            Self::Upstream => found(Peers::find()?.path(name)?, false),
+            Self::Path(folder) if folder.is_dir() => {
+                let path = folder.join(name);
+                match path.is_file() || name != DRIVER {
+                    true => found(path, false),
+                    false => Ok(None),
+                }
+            }
+            // Our binary answers to all names; others are single programs.
+            Self::Path(path) => {
+                let ours = path.file_name().is_some_and(|file| file == "slackwater");
+                found(path.clone(), ours)
+            }
+        }
+    }
+}
+
 impl FromStr for Set {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let mut parts = text.split(',');
-        let (layout_name, path) = parts
+        let (layout, path) = parts
             .next()
             .and_then(|first| first.split_once('='))
             .context("a set is written LAYOUT=PATH; the layouts are one, four and default")?;
-        let layout = match layout_name {
+        let layout = match layout {
             "one" => Layout::One,
             "four" => Layout::Four,
             "default" => Layout::Default,
             other => bail!("{other:?} is no layout; there are one, four and default"),
         };
+        let apart = match layout {
+            Layout::One => &NAMES[..1],
+            Layout::Four | Layout::Default => &NAMES[..],
+        };
         let mut others = BTreeMap::new();
         for part in parts {
             let (name, path) = part.split_once('=').context("a program is written NAME=PATH")?;
-            if layout == Layout::One || !NAMES.contains(&name) {
+            if !apart.contains(&name) {
                 bail!(
-                    "{name:?} is no program of this set; there are {}",
-                    NAMES.join(", ")
+                    "{name:?} is no program of its own in this set; there are {}",
+                    apart.join(", ")
                 );
             }
-            others.insert(name.to_owned(), PathBuf::from(path));
-        }
-        let path = PathBuf::from(path);
-        let kind = if path.is_dir() { "folder" } else { "slackwater" };
-        let mut name = format!("{kind}, {layout_name}");
-        for other in others.keys() {
-            name = format!("{name}, {other} from elsewhere");
+            others.insert(name.to_owned(), Source::parse(path));
         }
         Ok(Self {
-            name,
+            name: text.to_owned(),
             layout,
-            path,
+            source: Source::parse(path),
             others,
         })
     }
@@ -98,103 +145,102 @@ impl Set {
         self.layout == Layout::Default
     }
 
-    /// Whether a program of it is not of our binary.
-    pub fn is_upstream(&self, name: &str) -> bool {
-        let path = self.others.get(name).unwrap_or(&self.path);
-        self.layout != Layout::One && !is_ours(path)
-    }
-
     /// Starts its programs.
     ///
     /// # Errors
     /// When one is missing.
     pub fn start(&self, around: &Surroundings<'_>) -> anyhow::Result<Vec<Program>> {
-        if self.layout == Layout::One {
-            return Ok(vec![self.start_one(around)?]);
+        if self.layout != Layout::One {
+            return NAMES
+                .iter()
+                .map(|name| self.start_program(name, around))
+                .collect();
         }
-        NAMES
-            .iter()
-            .map(|name| self.start_program(name, around))
-            .collect()
+        let mut started = Vec::new();
+        if self.others.contains_key(DRIVER) {
+            started.push(self.start_program(DRIVER, around)?);
+        }
+        started.push(self.start_one(around, started.is_empty())?);
+        Ok(started)
     }
 
-    fn start_one(&self, around: &Surroundings<'_>) -> anyhow::Result<Program> {
+    /// `slackwater controller`, with the driver in it or without.
+    fn start_one(&self, around: &Surroundings<'_>, driver: bool) -> anyhow::Result<Program> {
+        let functions: Vec<Function> = Function::ALL
+            .into_iter()
+            .filter(|function| driver || *function != Function::Driver)
+            .collect();
         let mut arguments = vec!["controller".to_owned()];
-        arguments.extend(crate::in_process::flags(around.workers));
+        arguments.extend(crate::in_process::flags(&functions, around.workers));
         arguments.push(kubeconfig(around, "controller"));
         arguments.extend(ELECTION.map(str::to_owned));
-        arguments.push(format!("--driver.endpoint={}", socket(around)));
-        for function in slackwater::controller::Function::ALL {
+        for function in functions {
             arguments.push(format!("--{function}.http-endpoint=127.0.0.1:{}", free_port()?));
+            match function {
+                Function::Driver => {
+                    arguments.push(format!("--{function}.endpoint=unix://{}", socket(around)))
+                }
+                _ if driver || function == Function::SnapshotController => {}
+                _ => arguments.push(format!("--{function}.csi-address={}", socket(around))),
+            }
         }
-        Program::start(
-            "controller",
-            &self.path,
-            arguments,
-            environment(around),
-            around.folder,
-        )
+        let found = self.find("controller")?;
+        let environment = environment(around);
+        Program::start("controller", &found.path, arguments, environment, around.folder)
     }
 
     fn start_program(&self, name: &str, around: &Surroundings<'_>) -> anyhow::Result<Program> {
-        let path = self.others.get(name).unwrap_or(&self.path);
-        let (path, mut arguments) = match path.is_dir() {
-            true => (path.join(name), Vec::new()),
-            false if is_ours(path) => (path.clone(), vec![name.to_owned()]),
-            false => (path.clone(), Vec::new()),
-        };
-        let ours = arguments.len() == 1;
-        arguments.push(kubeconfig_of(around, name));
-        if name == "aws-ebs-csi-driver" {
-            arguments.insert(arguments.len() - 1, "controller".to_owned());
-            arguments.push(format!("--endpoint={}", socket(around)));
+        let found = self.find(name)?;
+        let mut arguments = Vec::new();
+        if found.ours {
+            arguments.push(name.to_owned());
+        }
+        if name == DRIVER {
+            arguments.push("controller".to_owned());
+            arguments.push(format!("--endpoint=unix://{}", socket(around)));
         } else {
             arguments.extend(ELECTION.map(str::to_owned));
             arguments.push(format!("--http-endpoint=127.0.0.1:{}", free_port()?));
         }
+        arguments.push(kubeconfig_of(around, name));
         if matches!(name, "csi-snapshotter" | "csi-resizer") {
-            arguments.push(format!(
-                "--csi-address={}",
-                around.folder.join("csi.sock").display()
-            ));
+            arguments.push(format!("--csi-address={}", socket(around)));
             arguments.push("--timeout=60s".to_owned());
         }
-        if self.layout == Layout::Four && name != "aws-ebs-csi-driver" {
+        if self.layout == Layout::Four && name != DRIVER {
             let workers = if name == "csi-resizer" {
                 "workers"
             } else {
                 "worker-threads"
             };
             arguments.push(format!("--{workers}={}", around.workers));
-            if !ours {
+            if !found.ours {
                 arguments.push(format!("--kube-api-qps={}", around.qps));
                 arguments.push(format!("--kube-api-burst={}", around.qps * 2));
             }
         }
-        Program::start(name, &path, arguments, environment(around), around.folder)
+        Program::start(name, &found.path, arguments, environment(around), around.folder)
     }
-}
 
-/// Our binary answers to all names; others are single programs.
-fn is_ours(path: &Path) -> bool {
-    path.file_name().is_some_and(|file| file == "slackwater")
+    /// Where there is no driver, ours takes part.
+    fn find(&self, name: &str) -> anyhow::Result<Found> {
+        let source = self.others.get(name).unwrap_or(&self.source);
+        let found = match source.find(name)? {
+            Some(found) => Some(found),
+            None => Source::Ours.find(name)?,
+        };
+        found.with_context(|| format!("{name} is nowhere"))
+    }
 }
 
 const ELECTION: [&str; 2] = ["--leader-election", "--leader-election-namespace=kube-system"];
 
 fn socket(around: &Surroundings<'_>) -> String {
-    format!("unix://{}", around.folder.join("csi.sock").display())
+    around.folder.join("csi.sock").display().to_string()
 }
 
 fn kubeconfig_of(around: &Surroundings<'_>, name: &str) -> String {
-    kubeconfig(
-        around,
-        if name == "aws-ebs-csi-driver" {
-            "driver"
-        } else {
-            name
-        },
-    )
+    kubeconfig(around, if name == DRIVER { "driver" } else { name })
 }
 
 fn kubeconfig(around: &Surroundings<'_>, user: &str) -> String {
@@ -217,12 +263,17 @@ mod tests {
 
     #[test]
     fn sets_are_read() {
-        let set: Set = "four=/a/slackwater,csi-snapshotter=/b/csi-snapshotter"
-            .parse()
-            .unwrap();
-        assert_eq!(set.layout, Layout::Four);
-        assert_eq!(set.others["csi-snapshotter"], PathBuf::from("/b/csi-snapshotter"));
-        assert_eq!(set.name, "slackwater, four, csi-snapshotter from elsewhere");
+        let set: Set = "four=upstream,csi-snapshotter=/b/slackwater".parse().unwrap();
+        assert_eq!((set.layout, &set.source), (Layout::Four, &Source::Upstream));
+        let other = &set.others["csi-snapshotter"];
+        assert_eq!(other, &Source::Path(PathBuf::from("/b/slackwater")));
+        assert!(other.find("csi-snapshotter").unwrap().unwrap().ours);
+        assert!(
+            set.source.find(DRIVER).unwrap().is_none(),
+            "upstream's is no module"
+        );
+        let set: Set = "one=ours,aws-ebs-csi-driver=ours".parse().unwrap();
+        assert_eq!(set.others[DRIVER], Source::Ours);
         for wrong in [
             "/a/slackwater",
             "five=/a",

@@ -1,6 +1,9 @@
 //! Figures of several sets, side by side.
 
 use super::Figures;
+use super::programs::DRIVER;
+use crate::phase::Phase;
+use crate::reading::Memory;
 use crate::report;
 
 /// The tables.
@@ -30,13 +33,18 @@ fn overview(all: &[Figures]) -> String {
         "Requests",
         "Events",
         "EC2 calls",
-        "CPU ms, programs",
+        "CPU ms, controllers",
+        "CPU ms, driver",
         "CPU ms, apiserver",
         "apiserver's share of CPU",
     ]);
     for figures in all {
         for phase in &figures.phases {
             let apiserver = phase.cpu_of(|name| name == "kube-apiserver");
+            let driver = match figures.programs.iter().any(|name| name == DRIVER) {
+                true => format!("{:.2}", phase.cpu_of(|name| name == DRIVER)),
+                false => "with them".to_owned(),
+            };
             table.add_row([
                 format!("{}: {}", figures.set, phase.name),
                 phase.items.to_string(),
@@ -46,7 +54,8 @@ fn overview(all: &[Figures]) -> String {
                 format!("{:.2}", phase.requests_an_item),
                 format!("{:.2}", phase.events_an_item),
                 format!("{:.2}", phase.ec2_an_item()),
-                format!("{:.2}", phase.cpu_of(|name| figures.has(name))),
+                format!("{:.2}", phase.cpu_of(|name| figures.is_controller(name))),
+                driver,
                 format!("{apiserver:.2}"),
                 format!(
                     "{:.0} %",
@@ -60,21 +69,27 @@ fn overview(all: &[Figures]) -> String {
 
 fn memory(all: &[Figures]) -> String {
     let mut table = report::table([
-        "Resident MB of the programs",
+        "MB of the controllers, anonymous (resident)",
         "Idle",
         "After snapshots",
         "After the last phase",
     ]);
+    let shown = |memory: Memory| {
+        let [anonymous, resident] = [memory.anonymous_bytes, memory.resident_bytes].map(report::megabytes);
+        format!("{anonymous} ({resident})")
+    };
     for figures in all {
-        let idle = figures.idle_bytes.iter().filter(|(name, _)| figures.has(name));
-        let after = |phase: Option<&crate::phase::Phase>| {
-            phase.map_or_else(String::new, |phase| {
-                report::megabytes(phase.resident_of(|name| figures.has(name)))
-            })
+        let idle = figures
+            .idle
+            .iter()
+            .filter(|(name, _)| figures.is_controller(name));
+        let after = |phase: Option<&Phase>| {
+            let memory = phase.map(|phase| phase.memory_of(|name| figures.is_controller(name)));
+            memory.map_or_else(String::new, shown)
         };
         table.add_row([
             figures.set.clone(),
-            report::megabytes(idle.map(|(_, bytes)| bytes).sum()),
+            shown(idle.map(|(_, memory)| *memory).sum()),
             after(figures.phases.first()),
             after(figures.phases.last()),
         ]);
@@ -83,7 +98,8 @@ fn memory(all: &[Figures]) -> String {
 }
 
 impl Figures {
-    fn has(&self, process: &str) -> bool {
-        self.programs.iter().any(|name| name == process)
+    /// A driver in a process of its own is none: it is the same beside all controllers.
+    fn is_controller(&self, process: &str) -> bool {
+        process != DRIVER && self.programs.iter().any(|name| name == process)
     }
 }

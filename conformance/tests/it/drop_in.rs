@@ -168,6 +168,7 @@ async fn leases_are_given_back(stage: &Stage, processes: Vec<Process>) {
 }
 
 async fn expansion(stage: &Stage, plane: &ControlPlane, claim: &Growable) -> Cost {
+    stage.is_unused(claim).await;
     let begin = stage.begin();
     let wish = r#"{"spec":{"resources":{"requests":{"storage":"12Gi"}}}}"#;
     plane
@@ -176,5 +177,11 @@ async fn expansion(stage: &Stage, plane: &ControlPlane, claim: &Growable) -> Cos
         .unwrap();
     stage.waits_for_node(claim, 12).await;
     stage.all_grown(std::slice::from_ref(claim), 12).await;
-    stage.cost(&begin).await
+    let cost = stage.cost(&begin).await;
+    let again = stage.claim_status_writes(&begin, &claim.name);
+    assert_eq!(
+        again, 0,
+        "the condition Unused is kept, so nobody writes it again"
+    );
+    cost
 }

@@ -79,6 +79,16 @@ impl Stage {
         claims
     }
 
+    /// Waits until kube-controller-manager has said that no pod uses the claim, which it does since 1.37.
+    pub async fn is_unused(&self, claim: &Growable) {
+        until(&format!("{} is unused", claim.name), PATIENCE, async || {
+            let object = self.object(&claim.claim()).await?;
+            has_condition(&object["status"], "Unused").then_some(())
+        })
+        .await
+        .unwrap();
+    }
+
     /// Asks for this size.
     pub async fn grow(&self, claims: &[Growable], gib: u32) {
         let wish = json!({ "spec": { "resources": { "requests": { "storage": format!("{gib}Gi") } } } });
@@ -162,13 +172,18 @@ impl Stage {
             return Some(());
         }
         let begun = answer.ok(&path).unwrap();
+        // As kubelet: it takes away its own conditions and keeps others', such as Unused.
+        let conditions = begun["status"]["conditions"].as_array().cloned();
+        let mut conditions = conditions.unwrap_or_default();
+        conditions
+            .retain(|one| !matches!(one["type"].as_str(), Some("Resizing" | "FileSystemResizePending")));
         // The resizer writes nothing while the node is at work: only others' edits may collide here.
         let end = json!({
             "metadata": { "uid": begun["metadata"]["uid"] },
             "status": {
                 "capacity": { "storage": begun["status"]["allocatedResources"]["storage"] },
                 "allocatedResourceStatuses": null,
-                "conditions": null,
+                "conditions": conditions,
             },
         });
         let answer = self.hand.patch(&path, Patch::Merge, &end).await.ok()?;

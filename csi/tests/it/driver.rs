@@ -7,7 +7,7 @@ use std::time::Duration;
 use csi::v1::identity_server::{Identity, IdentityServer};
 use csi::v1::snapshot_metadata_server::{SnapshotMetadata, SnapshotMetadataServer};
 use csi::v1::*;
-use tokio_stream::Stream;
+use tonic::codegen::BoxStream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
@@ -75,15 +75,10 @@ impl Identity for Driver {
 
 #[tonic::async_trait]
 impl SnapshotMetadata for Driver {
-    type GetMetadataAllocatedStream =
-        std::pin::Pin<Box<dyn Stream<Item = Result<GetMetadataAllocatedResponse, Status>> + Send>>;
-    type GetMetadataDeltaStream =
-        std::pin::Pin<Box<dyn Stream<Item = Result<GetMetadataDeltaResponse, Status>> + Send>>;
-
     async fn get_metadata_allocated(
         &self,
         request: Request<GetMetadataAllocatedRequest>,
-    ) -> Result<Response<Self::GetMetadataAllocatedStream>, Status> {
+    ) -> Result<Response<BoxStream<GetMetadataAllocatedResponse>>, Status> {
         let blocks = request.get_ref().max_results;
         let answer = move |_| {
             Ok(GetMetadataAllocatedResponse {
@@ -99,7 +94,7 @@ impl SnapshotMetadata for Driver {
     async fn get_metadata_delta(
         &self,
         _: Request<GetMetadataDeltaRequest>,
-    ) -> Result<Response<Self::GetMetadataDeltaStream>, Status> {
+    ) -> Result<Response<BoxStream<GetMetadataDeltaResponse>>, Status> {
         // One answer above gRPC's usual 4 MiB.
         let block = BlockMetadata {
             byte_offset: i64::MAX,

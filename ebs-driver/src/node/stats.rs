@@ -48,10 +48,7 @@ pub(super) async fn stats(
                 .collect()
         }
     };
-    Ok(NodeGetVolumeStatsResponse {
-        usage,
-        ..NodeGetVolumeStatsResponse::default()
-    })
+    Ok(NodeGetVolumeStatsResponse { usage })
 }
 
 fn entry(unit: Unit, usage: Usage) -> VolumeUsage {

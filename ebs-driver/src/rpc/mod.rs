@@ -22,7 +22,7 @@ use tonic::{Request, Status};
 
 use crate::deadline::Deadline;
 
-pub(crate) use services::{Answer, ControllerService, IdentityService, answer};
+pub(crate) use services::{Answer, ControllerService, IdentityService, answer, unimplemented};
 
 /// What a caller says beside the message.
 #[derive(Clone, Copy, Debug)]

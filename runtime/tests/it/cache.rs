@@ -60,9 +60,15 @@ impl Bench {
     async fn list_and_watch(&self, version: &str, items: &[Value]) -> Watch {
         self.script.list(version, items);
         let watch = self.script.watch();
-        self.cache.synced().await;
+        self.synced().await;
         settle().await;
         watch
+    }
+
+    /// Waits for the first list, but not for ever.
+    async fn synced(&self) {
+        let synced = tokio::time::timeout(Duration::from_secs(3600), self.cache.synced());
+        synced.await.unwrap();
     }
 
     /// `name@version` of all objects.

@@ -91,6 +91,19 @@ impl World {
     ) -> Process {
         let scope = self.scope.child();
         let outside = self.outside(functions, &faults, identity, &scope);
+        self.start_reaching(outside, functions, faults, flags, scope)
+            .await
+    }
+
+    /// Starts a process with some functions that reaches what is outside in this way.
+    pub async fn start_reaching(
+        &self,
+        outside: Outside,
+        functions: &[Function],
+        faults: Faults,
+        flags: &[&str],
+        scope: Scope,
+    ) -> Process {
         let (settings, shared) = (settings(functions, flags), Registry::new());
         let assembly = if functions.contains(&Function::DRIVER) {
             Assembly::new(settings, outside, &scope, &shared).await
@@ -114,11 +127,11 @@ impl World {
         }
     }
 
-    fn client(&self, user: &str, faults: &Faults) -> kube::Client {
+    pub fn client(&self, user: &str, faults: &Faults) -> kube::Client {
         kube::Client::new(transports::kubernetes(&self.api, user, faults), "default")
     }
 
-    fn outside(&self, functions: &[Function], faults: &Faults, identity: &str, scope: &Scope) -> Outside {
+    pub fn outside(&self, functions: &[Function], faults: &Faults, identity: &str, scope: &Scope) -> Outside {
         let registries: BTreeMap<_, _> = functions
             .iter()
             .map(|function| (*function, Registry::new()))
@@ -230,6 +243,7 @@ impl<'a> Fleet<'a> {
     pub async fn until(&mut self, what: &str, so: impl Fn(&World) -> bool) {
         for _ in 0..(BOUND.as_millis() / LOOK.as_millis()) {
             self.revive(Faults::none).await;
+            self.world.nothing_panicked().await;
             if so(self.world) {
                 return;
             }

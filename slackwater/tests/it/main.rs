@@ -13,6 +13,7 @@ mod fleet;
 mod leases;
 mod liveness;
 mod node_mode;
+mod panics;
 mod process;
 mod replay;
 mod storm;

@@ -308,3 +308,60 @@ async fn a_sidecar_in_a_process_of_its_own_finds_a_driver_that_starts_later() {
     });
     led.await.unwrap();
 }
+
+/// The answer to a GET, with its head.
+async fn get(address: &str, path: &str) -> std::io::Result<String> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+#[tokio::test]
+async fn the_shared_caches_count_and_are_limited_by_themselves() {
+    let cluster = Cluster::new(true).await;
+    let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = port.local_addr().unwrap().to_string();
+    drop(port);
+    let _process = cluster
+        .command(&[
+            "controller",
+            "--functions=driver,csi-snapshotter,csi-resizer",
+            // The first function that has a client: its own requests crawl.
+            "--csi-snapshotter.kube-api-qps=0.01",
+            "--csi-snapshotter.kube-api-burst=1",
+            &format!("--driver.endpoint=unix://{}", cluster.path("csi.sock").display()),
+            &format!("--driver.http-endpoint={address}"),
+            "--csi-snapshotter.http-endpoint=",
+            &format!("--csi-resizer.http-endpoint={address}"),
+        ])
+        .spawn()
+        .unwrap();
+    let followed = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let metrics = get(&address, "/metrics").await.unwrap_or_default();
+            let objects = |kind: &str| metrics.contains(&format!("informer_objects{{kind=\"{kind}\"}} 0"));
+            if objects("PersistentVolumeClaim") && objects("PersistentVolume") {
+                return metrics;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let metrics = followed.await.unwrap();
+    let requests: Vec<&str> = metrics
+        .lines()
+        .filter(|line| line.starts_with("slackwater_kube_requests_total") && line.contains("verb=\"watch\""))
+        .collect();
+    assert_eq!(requests.len(), 2, "{metrics}");
+    for line in requests {
+        assert!(line.contains("code=\"200\",component=\"watches\""), "{line}");
+    }
+    let throttled = "slackwater_kube_throttle_seconds_total{component=\"watches\"} 0\n";
+    assert!(metrics.contains(throttled), "{metrics}");
+    assert!(metrics.contains("slackwater_task_panics_total 0\n"), "{metrics}");
+    let ready = get(&address, "/readyz?verbose").await.unwrap();
+    assert!(ready.contains("[+]caches ok\n"), "{ready}");
+}

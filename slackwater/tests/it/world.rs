@@ -151,12 +151,20 @@ impl World {
     /// Waits, on simulated time, until something is so; an hour at most.
     pub async fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
         for _ in 0..(3_600_000 / LOOK.as_millis()) {
+            self.nothing_panicked().await;
             if so(self) {
                 return;
             }
             tokio::time::sleep(LOOK).await;
         }
         panic!("{what}: not within an hour; the world is {:#}", self.api.dump());
+    }
+
+    /// No task of any process, nor of the sandbox, has panicked.
+    pub async fn nothing_panicked(&self) {
+        if self.scope.panics().count() > 0 {
+            panic!("{}", self.scope.failed().await);
+        }
     }
 
     pub fn snapshot(&self, name: &str) -> Option<Value> {

@@ -78,6 +78,7 @@ async fn few_objects_are_listed_anew_and_those_of_other_functions_are_not() {
     ] {
         let bench = Bench::new(500, listing).await;
         bench.server.is(Mood::Mute);
+        settle().await;
         bench.server.write("by-another-leader");
         settle().await;
         assert_eq!(bench.mine.get(&key("by-another-leader")), None, "the watch lags");
@@ -94,6 +95,7 @@ async fn few_objects_are_listed_anew_and_those_of_other_functions_are_not() {
 async fn many_objects_are_not_listed_where_the_watch_can_show_that_it_has_caught_up() {
     let bench = Bench::new(501, Listing::Streaming).await;
     bench.server.is(Mood::Mute);
+    settle().await;
     bench.server.write("by-another-leader");
     // Leases are renewed all the time: the version is ahead of what concerns the kind.
     bench.server.moves_on(900);

@@ -31,7 +31,7 @@ async fn a_streaming_list_costs_one_watch() {
     assert!(!bench.cache.is_synced(), "the initial events have not ended");
     assert!(bench.cache.is_empty());
     watch.initial_events_end("10");
-    bench.cache.synced().await;
+    bench.synced().await;
     assert_eq!(bench.shown(), ["a@9"]);
     watch.event("MODIFIED", &claim("a", "ua", "11"));
     settle().await;
@@ -101,7 +101,7 @@ async fn a_streaming_list_that_ends_early_is_tried_again() {
     let whole = bench.script.watch();
     whole.event("ADDED", &claim("a", "ua", "9"));
     whole.initial_events_end("10");
-    bench.cache.synced().await;
+    bench.synced().await;
     assert_eq!(bench.shown(), ["a@9"]);
     let requests = bench.script.take_requests();
     assert_eq!(requests.len(), 3);
@@ -148,7 +148,7 @@ async fn a_server_that_ignores_the_wish_for_a_streaming_list_is_asked_for_pages(
     ignored.event("ADDED", &claim("a", "ua", "9"));
     bench.script.list("10", &[claim("a", "ua", "9")]);
     let watch = bench.script.watch();
-    bench.cache.synced().await;
+    bench.synced().await;
     settle().await;
     assert!(!ignored.is_read() && watch.is_read());
     assert_eq!(bench.script.take_requests().len(), 3);
@@ -166,7 +166,7 @@ async fn what_happens_while_a_streaming_list_comes_is_part_of_it() {
     watch.event("ADDED", &claim("a", "new", "10"));
     watch.event("DELETED", &claim("c", "c", "11"));
     watch.initial_events_end("11");
-    bench.cache.synced().await;
+    bench.synced().await;
     assert_eq!(bench.shown(), ["a@10", "b@9"]);
     settle().await;
     assert!(watch.is_read(), "it stays the watch");

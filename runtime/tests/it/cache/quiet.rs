@@ -117,13 +117,15 @@ async fn a_watch_from_a_version_ahead_of_the_server_is_given_up_after_three_minu
 async fn a_watch_at_whose_other_end_nobody_is_left_is_given_up_after_three_minutes() {
     let bench = Caches::following(Server::new(1), 1, Listing::Streaming).await;
     bench.server.is(Mood::Mute);
+    minutes(0.1).await;
+    bench.server.is(Mood::Well);
     bench.server.write("b");
-    minutes(2.8).await;
-    bench.server.is(Mood::WithoutBookmarks);
-    // The old stream stays as it is in this test: only a new one would bring the event.
+    minutes(2.7).await;
+    assert_eq!(bench.shown(), ["a-00000@1"]);
     assert_eq!(bench.server.take_requests(), Vec::<String>::new());
     minutes(0.3).await;
     assert_eq!(bench.shown(), ["a-00000@1", "b@2"]);
+    assert_eq!(bench.server.take_requests(), ["STREAM"]);
 }
 
 #[tokio::test(start_paused = true)]

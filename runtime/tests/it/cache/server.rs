@@ -32,9 +32,9 @@ pub enum Mood {
     Away,
     /// The kind is not there.
     Unknown,
-    /// Watches are answered, and then nothing comes.
+    /// Nothing comes any more on the watches that are open then, not even their end.
     Mute,
-    /// As [`Mood::Mute`], but bookmarks come, at the version of this moment.
+    /// Watches bring no events; bookmarks come, at the version of this moment.
     Lagging,
     /// Watches bring events only, as without a watch cache.
     WithoutBookmarks,
@@ -204,6 +204,7 @@ impl Server {
             bookmark: Instant::now(),
             end: Instant::now() + Duration::from_secs(seconds),
             is_cut: false,
+            is_mute: false,
         };
         drop(state);
         let parts = futures::stream::unfold(watching.planned(), Watching::next).boxed();
@@ -219,6 +220,7 @@ struct Watching {
     bookmark: Instant,
     end: Instant,
     is_cut: bool,
+    is_mute: bool,
 }
 
 impl Watching {
@@ -243,6 +245,13 @@ impl Watching {
                 self.is_cut = true;
                 return Some((Err(std::io::Error::other("cut")), self));
             }
+            self.is_mute |= mood == Mood::Mute;
+            if self.is_mute {
+                if self.changed.changed().await.is_err() {
+                    return None;
+                }
+                continue;
+            }
             if !self.lines.is_empty() {
                 let lines: String = std::mem::take(&mut self.lines)
                     .iter()
@@ -261,7 +270,6 @@ impl Watching {
                     .map(|(_, event)| event.clone())
                     .collect();
                 match mood {
-                    Mood::Mute => None,
                     Mood::Lagging => due.then(|| (vec![bookmark(state.lags_at)], self.cursor)),
                     _ if !news.is_empty() => Some((news, self.cursor.max(state.version))),
                     Mood::WithoutBookmarks => None,

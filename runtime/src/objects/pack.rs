@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::quantity::Form;
 use super::{ObjectKey, Quantity};
 
 /// Texts that are one byte; at most 63.
@@ -96,16 +97,17 @@ impl Pen {
     pub(super) fn size(&mut self, size: Option<Quantity>) {
         let Some(size) = size else { return self.byte(0) };
         let bytes = u64::from_le_bytes(size.bytes().to_le_bytes());
-        match (size.is_decimal(), bytes % (1 << 30)) {
-            (false, 0) => {
+        let form = match size.form() {
+            Form::Binary if bytes % (1 << 30) == 0 => {
                 self.byte(1);
-                self.number(bytes >> 30);
+                return self.number(bytes >> 30);
             }
-            (decimal, _) => {
-                self.byte(2 + u8::from(decimal));
-                self.number(bytes);
-            }
-        }
+            Form::Binary => 2,
+            Form::Decimal => 3,
+            Form::Beyond => 4,
+        };
+        self.byte(form);
+        self.number(bytes);
     }
 
     /// No list is 0.
@@ -218,14 +220,19 @@ impl Reader<'_> {
     }
 
     pub(super) fn size(&mut self) -> Option<Option<Quantity>> {
-        let form = self.byte()?;
-        if form == 0 {
+        let mark = self.byte()?;
+        if mark == 0 {
             return Some(None);
         }
         let number = self.number()?;
-        let bytes = if form == 1 { number << 30 } else { number };
+        let bytes = if mark == 1 { number << 30 } else { number };
         let bytes = i64::from_le_bytes(bytes.to_le_bytes());
-        Some(Some(Quantity::in_form(bytes, form == 3)))
+        let form = match mark {
+            1 | 2 => Form::Binary,
+            3 => Form::Decimal,
+            _ => Form::Beyond,
+        };
+        Some(Some(Quantity::in_form(bytes, form)))
     }
 
     pub(super) fn list<T>(&mut self, mut each: impl FnMut(&mut Self) -> Option<T>) -> Option<Option<Vec<T>>> {
@@ -341,7 +348,7 @@ mod tests {
 
     #[test]
     fn numbers_and_sizes_come_back() {
-        let sizes = ["0", "1Gi", "10Gi", "5G", "1500Mi", "1", "8Ei", "-1Gi"];
+        let sizes = ["0", "1Gi", "10Gi", "5G", "1500Mi", "1", "8Ei", "-1Gi", "1e19"];
         let mut pen = Pen::default();
         for number in [0, 1, 127, 128, u64::MAX] {
             pen.number(number);
@@ -356,7 +363,7 @@ mod tests {
         for size in sizes {
             let size = Quantity::parse(size).unwrap();
             let read = reader.size().unwrap().unwrap();
-            assert_eq!((read, read.is_decimal()), (size, size.is_decimal()));
+            assert_eq!((read, read.form()), (size, size.form()));
         }
         assert_eq!((reader.size(), reader.0), (Some(None), [].as_slice()));
     }

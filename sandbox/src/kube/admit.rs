@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::apply;
 use super::error::{ApiError, Cause};
+use super::metadata;
 use super::object::metadata_str;
 use super::resource::GroupResource;
 use super::state::State;
@@ -30,6 +31,22 @@ pub(crate) fn prepare(target: &Target<'_>, value: &mut Value) {
     match &target.resource.custom {
         Some(custom) => custom.prepare(target.version, value),
         None => validation::default(&target.resource.group, &target.resource.kind, value),
+    }
+}
+
+/// What the server sets on a changed object of a built-in kind, beside defaults.
+pub(crate) fn prepare_update(target: &Target<'_>, new: &mut Value, old: &Value) {
+    if !target.resource.is_custom() {
+        validation::prepare_update(&target.resource.group, &target.resource.kind, new, old);
+    }
+}
+
+/// What the writer is told of an object that was taken; `old` is the one before an update.
+pub(crate) fn warnings(target: &Target<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
+    if target.resource.is_custom() {
+        metadata::finalizer_warnings(new, old)
+    } else {
+        validation::warnings(&target.resource.group, &target.resource.kind, new)
     }
 }
 
@@ -61,6 +78,12 @@ pub(crate) fn validate(state: &State, target: &Target<'_>, new: &Value, old: Opt
     if target.resource.is_custom() && target.subresource == "status" {
         // Only the status is looked at, so its fields are named from there.
         for cause in &mut causes {
+            if let Some((start, path)) = cause.message.split_once(" in status.")
+                && start.contains("Checked value must be")
+            {
+                cause.message = format!("{start} in {path}");
+                "status".clone_into(&mut cause.field);
+            }
             let relative = cause.field.strip_prefix("status.").map(str::to_owned);
             if let Some(relative) = relative {
                 let whole = format!("{} in body", cause.field);

@@ -79,15 +79,53 @@ pub(crate) fn check_place(state: &State, target: &Target<'_>, value: &mut Value)
 
 /// Checks the namespace in the object against that of the path, and fills it in.
 pub(crate) fn check_namespace(target: &Target<'_>, value: &mut Value) -> Result<(), ApiError> {
+    if !target.resource.namespaced {
+        // Whatever it says.
+        metadata_mut(value).remove("namespace");
+        return Ok(());
+    }
     let sent = metadata_str(value, "namespace");
     if sent != target.namespace && !sent.is_empty() {
         let message = "the namespace of the provided object does not match the namespace sent on the request";
         return Err(ApiError::bad_request(message));
     }
-    if target.resource.namespaced {
-        metadata_mut(value).insert("namespace".to_owned(), json!(target.namespace));
-    }
+    metadata_mut(value).insert("namespace".to_owned(), json!(target.namespace));
     Ok(())
+}
+
+/// Checks the UID in what a patch made of the stored object.
+///
+/// On the status of a custom kind the API server drops the metadata before it looks at them, so that a UID there
+/// guards nothing.
+pub(crate) fn check_patched_uid(
+    target: &Target<'_>,
+    stored: &Object,
+    new: &mut Value,
+) -> Result<(), ApiError> {
+    let uid = metadata_str(new, "uid");
+    if uid.is_empty() || uid == stored.uid() {
+        return Ok(());
+    }
+    if target.resource.is_custom() && target.subresource == "status" {
+        metadata_mut(new).insert("uid".to_owned(), json!(stored.uid()));
+        return Ok(());
+    }
+    let cause = Cause::invalid("metadata.uid", &json!(uid), "field is immutable");
+    Err(target.invalid(target.name, vec![cause]))
+}
+
+/// Checks an applied configuration of an object that is not there.
+pub(crate) fn check_applied_to_none(target: &Target<'_>, applied: &Value) -> Result<(), ApiError> {
+    if !target.subresource.is_empty() {
+        return Err(ApiError::not_found(&target.resource, target.name));
+    }
+    let uid = metadata_str(applied, "uid");
+    if uid.is_empty() {
+        return Ok(());
+    }
+    let why =
+        format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+    Err(ApiError::conflict(&target.resource, target.name, &why))
 }
 
 /// Checks name, UID and resourceVersion of an update against the stored object.
@@ -137,11 +175,16 @@ pub(crate) fn wrong_name(target: &Target<'_>, name: &str) -> ApiError {
 
 /// The UID in the object is not that of the stored one, which is empty where there is none.
 pub(crate) fn wrong_uid(target: &Target<'_>, sent: &str, stored: &str) -> ApiError {
-    let key = key_of(target.namespace, target.name);
+    let (key, resource) = (key_of(target.namespace, target.name), &target.resource);
+    let group = if resource.is_custom() {
+        format!("{}/", resource.group)
+    } else {
+        String::new()
+    };
     let why = format!(
-        "StorageError: invalid object, Code: 4, Key: /registry/{}/{key}, ResourceVersion: 0, AdditionalErrorMsg: \
-         Precondition failed: UID in precondition: {sent}, UID in object meta: {stored}",
-        target.resource.plural
+        "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{key}, ResourceVersion: 0, \
+         AdditionalErrorMsg: Precondition failed: UID in precondition: {sent}, UID in object meta: {stored}",
+        resource.plural
     );
     ApiError::conflict(&target.resource, target.name, &why)
 }

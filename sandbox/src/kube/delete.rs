@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::custom;
 use super::error::{ApiError, Cause};
 use super::object::{Object, finalizers, is_deleting, metadata_mut, metadata_str, time_text};
+use super::protobuf;
 use super::query::Query;
 use super::resource::{GroupResource, ResourceType};
 use super::state::State;
@@ -34,6 +35,15 @@ pub(crate) struct Deleted {
     pub gone: bool,
 }
 
+/// The options as JSON, whatever they came as.
+fn options_body(body: &[u8]) -> Result<Value, ApiError> {
+    let wrong = |why: String| ApiError::bad_request(format!("couldn't parse delete options: {why}"));
+    if let Ok(Some(options)) = protobuf::decode(body) {
+        return Ok(options);
+    }
+    serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))
+}
+
 impl DeleteOptions {
     /// Reads the body of a DELETE, which wins over the query.
     ///
@@ -46,8 +56,7 @@ impl DeleteOptions {
             ..Self::default()
         };
         if !body.is_empty() {
-            let body: Value = serde_json::from_slice(body)
-                .map_err(|error| ApiError::bad_request(format!("couldn't parse delete options: {error}")))?;
+            let body = options_body(body)?;
             let text = |value: &Value| value.as_str().map(str::to_owned);
             options.uid = text(&body["preconditions"]["uid"]);
             options.resource_version = text(&body["preconditions"]["resourceVersion"]);

@@ -12,7 +12,7 @@ use super::resource::ResourceType;
 use super::state::State;
 
 /// The Kubernetes version that the server shows.
-const MINOR: u32 = 36;
+const MINOR: u32 = 37;
 const ALL_VERBS: [&str; 8] = [
     "create",
     "delete",

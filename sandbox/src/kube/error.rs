@@ -15,6 +15,7 @@ pub struct ApiError {
     message: String,
     details: Option<Box<Details>>,
     continuation: Option<String>,
+    warnings: Vec<String>,
 }
 
 /// `Status.details`.
@@ -83,6 +84,7 @@ impl ApiError {
             message: message.into(),
             details: None,
             continuation: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -219,6 +221,17 @@ impl ApiError {
     /// Refused before any resource is looked at.
     pub(crate) fn refused(message: impl Into<String>) -> Self {
         Self::plain(403, "Forbidden", message)
+    }
+
+    /// The same with what the client is told besides.
+    pub(crate) fn warning(mut self, warnings: Vec<String>) -> Self {
+        self.warnings = warnings;
+        self
+    }
+
+    /// What the client is told besides.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     pub(crate) fn with_cause(mut self, cause: Cause) -> Self {

@@ -1,12 +1,10 @@
-//! Fields that a kind does not have (`fieldValidation`).
-//!
-//! Clients that ask for nothing get no answer either: the API server would warn.
+//! Reading what clients send: types, and fields that a kind does not have (`fieldValidation`).
 
 use serde_json::Value;
 
+use super::decode::decode;
 use super::error::{ApiError, Cause};
 use super::openapi::Schema;
-use super::state::State;
 use super::write::Target;
 
 /// What the client wants to be told of unknown fields.
@@ -24,8 +22,8 @@ impl Directive {
     /// Invalid.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
         match text {
-            "" | "Ignore" => Ok(Self::Ignore),
-            "Warn" => Ok(Self::Warn),
+            "Ignore" => Ok(Self::Ignore),
+            "" | "Warn" => Ok(Self::Warn),
             "Strict" => Ok(Self::Strict),
             other => {
                 let message = format!(
@@ -38,45 +36,52 @@ impl Directive {
     }
 }
 
-/// The paths of the fields that the type of `target` does not have, in order.
-pub(crate) fn unknown(state: &State, target: &Target<'_>, object: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    match &target.resource.custom {
-        Some(custom) => custom.unknown(target.version, object, &mut found),
-        None => {
-            let api_version = target.resource.api_version(target.version);
-            if let Some(schema) = state.schemas.of(&api_version, &target.resource.kind) {
-                walk(schema, &mut String::new(), object, &mut found);
-            }
-        }
+/// Reads an object that a client sent into its type. The answer names the fields that the type does not have, in
+/// order.
+///
+/// # Errors
+/// What the API server says of a value that does not fit the type. All but the metadata of custom kinds is held against
+/// their schemas later.
+pub(crate) fn read(target: &Target<'_>, object: &mut Value) -> Result<Vec<String>, String> {
+    if !object.is_object() {
+        // Refused as such, by the check of its type.
+        return Ok(Vec::new());
     }
-    found
+    let kind = &target.resource.kind;
+    match &target.resource.custom {
+        Some(custom) => {
+            let mut unknown = Vec::new();
+            custom.unknown(target.version, object, &mut unknown);
+            whole_numbers(object);
+            if let Some(metadata) = object.get_mut("metadata") {
+                // The fields that it does not have are among the unknown ones.
+                decode(Schema::of_metadata(), "ObjectMeta", metadata)?;
+            }
+            Ok(unknown)
+        }
+        None => match Schema::of(&target.resource.api_version(target.version), kind) {
+            Some(schema) => decode(schema, kind, object),
+            None => Ok(Vec::new()),
+        },
+    }
 }
 
-fn walk(schema: Schema<'_>, path: &mut String, value: &Value, found: &mut Vec<String>) {
-    let length = path.len();
+/// Writes numbers like `1.0` as the integers that they are. The API server takes numbers up to 2^53 for integers.
+fn whole_numbers(value: &mut Value) {
+    const LARGEST: f64 = 9_007_199_254_740_991.0;
     match value {
-        Value::Object(members) if schema.lists_members() => {
-            for (name, child) in members {
-                if !path.is_empty() {
-                    path.push('.');
-                }
-                path.push_str(name);
-                match schema.member(name) {
-                    Some(member) => walk(member, path, child, found),
-                    None => found.push(path.clone()),
-                }
-                path.truncate(length);
+        Value::Number(number) => {
+            let float = number
+                .as_f64()
+                .filter(|float| number.is_f64() && float.fract() == 0.0);
+            if let Some(float) = float.filter(|float| float.abs() <= LARGEST)
+                && let Ok(whole) = format!("{float:.0}").parse::<i64>()
+            {
+                *value = Value::from(whole);
             }
         }
-        Value::Array(items) => {
-            let Some(schema) = schema.item() else { return };
-            for (index, item) in items.iter().enumerate() {
-                path.push_str(&format!("[{index}]"));
-                walk(schema, path, item, found);
-                path.truncate(length);
-            }
-        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(members) => members.values_mut().for_each(whole_numbers),
         _ => {}
     }
 }
@@ -85,4 +90,22 @@ fn walk(schema: Schema<'_>, path: &mut String, value: &Value, found: &mut Vec<St
 pub(crate) fn texts(unknown: &[String]) -> Vec<String> {
     let texts = unknown.iter().map(|path| format!("unknown field \"{path}\""));
     texts.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whole_floats_are_integers() {
+        let mut value =
+            json!({"a": [1.0, 1.5, -0.0, 9.007_199_254_740_991e15, 9.007_199_254_740_994e15, 1e300]});
+        whole_numbers(&mut value);
+        assert_eq!(
+            value.to_string(),
+            r#"{"a":[1,1.5,0,9007199254740991,9007199254740994.0,1e+300]}"#
+        );
+    }
 }

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::error::{ApiError, Cause};
+use super::error::Cause;
 use super::object::{finalizers, is_deleting, metadata_mut, metadata_str};
 use super::resource::{NameStyle, ResourceType};
 
@@ -34,44 +34,6 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
     '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex \
     used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-/// Checks that metadata can be decoded: maps of text where maps of text belong.
-///
-/// # Errors
-/// BadRequest.
-pub(crate) fn check_shape(object: &Value) -> Result<(), ApiError> {
-    let wrong = |field: &str| {
-        Err(ApiError::bad_request(format!(
-            "unable to decode object: metadata.{field} has the wrong type"
-        )))
-    };
-    let Some(metadata) = object.get("metadata") else {
-        return Ok(());
-    };
-    if !metadata.is_object() && !metadata.is_null() {
-        return Err(ApiError::bad_request(
-            "unable to decode object: metadata has the wrong type",
-        ));
-    }
-    for field in ["name", "generateName", "namespace", "uid", "resourceVersion"] {
-        if !matches!(metadata.get(field), None | Some(Value::Null | Value::String(_))) {
-            return wrong(field);
-        }
-    }
-    for field in ["labels", "annotations"] {
-        match metadata.get(field) {
-            None | Some(Value::Null) => {}
-            Some(Value::Object(map)) if map.values().all(|value| value.is_string() || value.is_null()) => {}
-            Some(_) => return wrong(field),
-        }
-    }
-    match metadata.get("finalizers") {
-        None | Some(Value::Null) => {}
-        Some(Value::Array(items)) if items.iter().all(Value::is_string) => {}
-        Some(_) => return wrong("finalizers"),
-    }
-    Ok(())
-}
-
 /// Puts the system fields of the stored object into an update that lacks them, and refuses changes to them.
 pub(crate) fn keep_system_fields(old: &Value, new: &mut Value) -> Vec<Cause> {
     let mut causes = Vec::new();
@@ -79,7 +41,7 @@ pub(crate) fn keep_system_fields(old: &Value, new: &mut Value) -> Vec<Cause> {
     for field in SYSTEM_FIELDS {
         let stored = old.get(field);
         let sent = new.get(field).filter(|value| !value.is_null());
-        if field != "generation" && sent.is_some() && sent != stored {
+        if is_refused(field, stored.is_some()) && sent.is_some() && sent != stored {
             let shown = sent.cloned().unwrap_or_default();
             causes.push(Cause::invalid(
                 format!("metadata.{field}"),
@@ -93,6 +55,15 @@ pub(crate) fn keep_system_fields(old: &Value, new: &mut Value) -> Vec<Cause> {
         };
     }
     causes
+}
+
+/// Whether another value than the stored one is refused; else the stored one stands.
+fn is_refused(field: &str, is_stored: bool) -> bool {
+    match field {
+        "generation" | "creationTimestamp" | "selfLink" => false,
+        "deletionTimestamp" => !is_stored,
+        _ => true,
+    }
 }
 
 /// Checks name, labels, annotations and owners of a new or changed object.
@@ -143,22 +114,60 @@ pub(crate) fn validate(resource: &ResourceType, object: &Value) -> Vec<Cause> {
             causes.push(Cause::invalid("metadata.finalizers", &json!(finalizer), &detail));
         }
     }
+    causes.extend(finalizer_errors(resource, object));
     causes
+}
+
+/// Finalizers that the server itself knows have no domain.
+const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+
+fn finalizer_errors(resource: &ResourceType, object: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let has = |name: &str| finalizers(object).any(|finalizer| finalizer == name);
+    if has("orphan") && has("foregroundDeletion") {
+        let detail = "finalizer orphan and foregroundDeletion cannot be both set";
+        let all = &object["metadata"]["finalizers"];
+        causes.push(Cause::invalid("metadata.finalizers", all, detail));
+    }
+    if resource.is_custom() || resource.group == "apiextensions.k8s.io" {
+        // The user is warned: see `finalizer_warnings`.
+        return causes;
+    }
+    for (index, finalizer) in finalizers(object).enumerate() {
+        if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer) {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            let path = format!("metadata.finalizers[{index}]");
+            causes.push(Cause::invalid(path, &json!(finalizer), detail));
+        }
+    }
+    causes
+}
+
+/// What the writer of a custom object is told of the finalizers that are new.
+pub(crate) fn finalizer_warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let had = |name: &str| old.is_some_and(|old| finalizers(old).any(|finalizer| finalizer == name));
+    let mut added: Vec<&str> = finalizers(new)
+        .filter(|name| !name.contains('/') && !STANDARD_FINALIZERS.contains(name) && !had(name))
+        .collect();
+    added.sort_unstable();
+    added.dedup();
+    let texts = added.iter().map(|name| {
+        format!(
+            "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name to avoid accidental conflicts \
+             with other finalizer writers"
+        )
+    });
+    texts.collect()
 }
 
 fn owner_errors(metadata: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     let owners = metadata["ownerReferences"].as_array();
-    for owner in owners.into_iter().flatten() {
-        for (field, detail) in [
-            ("apiVersion", "version must not be empty"),
-            ("kind", "must not be empty"),
-            ("name", "must not be empty"),
-            ("uid", "must not be empty"),
-        ] {
+    for (index, owner) in owners.into_iter().flatten().enumerate() {
+        for field in ["apiVersion", "kind", "name", "uid"] {
             if owner[field].as_str().unwrap_or_default().is_empty() {
-                let path = format!("metadata.ownerReferences.{field}");
-                causes.push(Cause::invalid(path, &json!(""), detail));
+                let path = format!("metadata.ownerReferences[{index}].{field}");
+                causes.push(Cause::required(path, "must not be empty"));
             }
         }
     }
@@ -247,7 +256,7 @@ fn is_name_part(text: &str) -> bool {
 }
 
 /// What is wrong with the key of a label or annotation.
-fn qualified_name_errors(key: &str) -> Vec<String> {
+pub(crate) fn qualified_name_errors(key: &str) -> Vec<String> {
     let mut errors = Vec::new();
     let name = match key.split_once('/') {
         None => key,

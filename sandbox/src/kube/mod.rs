@@ -7,10 +7,10 @@
 //! | Layer | Modules |
 //! |---|---|
 //! | HTTP | `serve` (sockets), `certificate`, `service` (in process), `request`, `route`, `query`, `body` |
-//! | Forms | `format`, `table`, `discovery`, `openapi` |
+//! | Forms | `format`, [`protobuf`], `table`, `discovery`, `openapi` |
 //! | Resource types | `resource`, `builtin`, `custom` |
-//! | Verbs | `verbs`, `read`, `watch`, `write`, `delete`, `patch`, `strategic`, `scale`, `reviews` |
-//! | Rules | `metadata`, `checks`, `admit`, `fields`, `access`, `selector`; [`schema`], [`validation`], [`apply`] |
+//! | Verbs | `verbs`, `intake`, `read`, `watch`, `write`, `delete`, `patch`, `strategic`, `scale`, `reviews` |
+//! | Rules | `metadata`, `checks`, `admit`, `fields`, `decode`, `access`, `selector`; [`schema`], [`validation`], [`apply`] |
 //! | Store | `state`, `collection`, `object`, `audit`; `store` for actors |
 
 mod access;
@@ -23,15 +23,18 @@ mod certificate;
 mod checks;
 mod collection;
 mod custom;
+mod decode;
 mod delete;
 pub(crate) mod discovery;
 mod error;
 mod fields;
 mod format;
+mod intake;
 mod metadata;
 mod object;
 mod openapi;
 mod patch;
+pub mod protobuf;
 mod query;
 mod read;
 mod request;

@@ -43,7 +43,7 @@ impl PatchKind {
     ///
     /// # Errors
     /// BadRequest for a body that is no such patch, Invalid (422) for a JSON patch that cannot be applied.
-    pub fn patch(self, schema: Option<Schema<'_>>, object: &Value, body: &[u8]) -> Result<Value, ApiError> {
+    pub fn patch(self, schema: Option<Schema>, object: &Value, body: &[u8]) -> Result<Value, ApiError> {
         let mut patched = object.clone();
         if self == Self::Json {
             let wrong = |error| ApiError::bad_request(format!("error decoding patch: {error}"));

@@ -91,6 +91,8 @@ pub(crate) fn page(collection: &Collection, current: u64, asked: &Listing<'_>) -
         }
         text => Some(Token::decode(text)?),
     };
+    // What may come from the cache is answered whole, and so is the rest of a list that was begun with a limit.
+    let from_cache = query.resource_version == "0" && query.version_match != "Exact";
     // A limit with a version is "exact" for reasons of history.
     let legacy_exact = query.version_match.is_empty() && query.limit.is_some() && version > 0;
     let revision = match &token {
@@ -99,7 +101,7 @@ pub(crate) fn page(collection: &Collection, current: u64, asked: &Listing<'_>) -
         _ => current,
     };
     let start = token.as_ref().map(|token| token.start.as_str());
-    let limit = query.limit.unwrap_or(usize::MAX);
+    let limit = query.limit.filter(|_| !from_cache).unwrap_or(usize::MAX);
     let chosen = |object: &&Arc<Object>| selector.matches(object.value());
     let (objects, rest) = if revision == current {
         take(collection.range(asked.namespace, start).filter(chosen), limit)

@@ -187,6 +187,7 @@ fn elsewhere(state: &State, request: &ApiRequest<'_>, route: &Route) -> Result<A
         Route::Groups => Some(discovery::groups(state)),
         Route::Group(name) => discovery::group(state, name),
         Route::GroupVersion(group, version) => discovery::group_version(state, group, version),
+        Route::OldOpenApi => return Ok(openapi::old(request.accept)),
         Route::OpenApi => Some(openapi::index(state)),
         Route::OpenApiVersion(group, version) => openapi::document(state, group, version),
         Route::Resource(_) | Route::Unknown => None,
@@ -238,12 +239,7 @@ fn respond(result: Result<Answer, ApiError>) -> Response<Body> {
         Ok(Answer::Typed(content_type, bytes)) => response(StatusCode::OK, content_type, bytes.into()),
         Ok(Answer::Warned(answer, warnings)) => {
             let mut response = respond(Ok(*answer));
-            for text in warnings {
-                let value = format!("299 - \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-                if let Ok(value) = HeaderValue::from_str(&value) {
-                    response.headers_mut().append(WARNING, value);
-                }
-            }
+            warn(&mut response, &warnings);
             response
         }
         Ok(Answer::Text(code, text)) => response(
@@ -257,6 +253,15 @@ fn respond(result: Result<Answer, ApiError>) -> Response<Body> {
             Body::lines(watch::lines(*watcher)),
         ),
         Err(error) => refuse(&error),
+    }
+}
+
+fn warn(response: &mut Response<Body>, warnings: &[String]) {
+    for text in warnings {
+        let value = format!("299 - \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().append(WARNING, value);
+        }
     }
 }
 
@@ -274,6 +279,7 @@ pub(crate) fn refuse(error: &ApiError) -> Response<Body> {
             .headers_mut()
             .insert(ALLOW, HeaderValue::from_static("GET"));
     }
+    warn(&mut response, error.warnings());
     response
 }
 

@@ -15,6 +15,8 @@ pub(crate) enum Route {
     Group(String),
     /// `/api/v1`, `/apis/{group}/{version}`
     GroupVersion(String, String),
+    /// `/openapi/v2`
+    OldOpenApi,
     /// `/openapi/v3`
     OpenApi,
     /// `/openapi/v3/api/v1`, `/openapi/v3/apis/{group}/{version}`
@@ -53,6 +55,7 @@ pub(crate) fn parse(path: &str) -> Route {
         ["apis", group] => Route::Group((*group).to_owned()),
         ["apis", group, version] => Route::GroupVersion((*group).to_owned(), (*version).to_owned()),
         ["apis", group, version, rest @ ..] => resource(group, version, rest),
+        ["openapi", "v2"] => Route::OldOpenApi,
         ["openapi", "v3"] => Route::OpenApi,
         ["openapi", "v3", "api", version] => Route::OpenApiVersion(String::new(), (*version).to_owned()),
         ["openapi", "v3", "apis", group, version] => {
@@ -143,7 +146,7 @@ mod tests {
                 "/openapi/v3/apis/g/v1",
                 Route::OpenApiVersion("g".to_owned(), "v1".to_owned()),
             ),
-            ("/openapi/v2", Route::Unknown),
+            ("/openapi/v2", Route::OldOpenApi),
             ("/metrics", Route::Unknown),
         ] {
             assert_eq!(parse(text), expected, "{text}");

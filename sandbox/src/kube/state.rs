@@ -12,7 +12,6 @@ use super::audit::Audit;
 use super::builtin;
 use super::collection::{Change, ChangeKind, Collection};
 use super::object::{Object, key_of, metadata_mut, time_text};
-use super::openapi::Schemas;
 use super::resource::{GroupResource, ResourceType};
 
 /// Changes of one type that a watch can still be given.
@@ -29,8 +28,6 @@ pub(crate) struct State {
     pub denials: Denials,
     /// The last resourceVersion given.
     pub revision: u64,
-    /// Schemas of the built-in types.
-    pub schemas: Schemas,
     groups: Groups,
     subscribers: Vec<Subscriber>,
 }
@@ -49,7 +46,6 @@ impl State {
             audit: Audit::default(),
             denials: Denials::default(),
             revision: 0,
-            schemas: Schemas::default(),
             groups: BTreeMap::new(),
             subscribers: Vec::new(),
         };

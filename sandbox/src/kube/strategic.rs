@@ -17,7 +17,7 @@ const ORDER: &str = "$setElementOrder/";
 ///
 /// # Errors
 /// BadRequest for directives that make no sense.
-pub(crate) fn patch(schema: Option<Schema<'_>>, object: &Value, patch: &Value) -> Result<Value, ApiError> {
+pub(crate) fn patch(schema: Option<Schema>, object: &Value, patch: &Value) -> Result<Value, ApiError> {
     let (Value::Object(object), Value::Object(patch)) = (object, patch) else {
         return Err(ApiError::bad_request(
             "error decoding patch: a strategic merge patch is a JSON object",
@@ -31,7 +31,7 @@ fn wrong(what: &str) -> ApiError {
 }
 
 fn merge_members(
-    schema: Option<Schema<'_>>,
+    schema: Option<Schema>,
     mut object: Map<String, Value>,
     patch: &Map<String, Value>,
 ) -> Result<Map<String, Value>, ApiError> {
@@ -138,7 +138,7 @@ fn cleaned(value: &Value) -> Value {
 
 /// A list that is patched.
 struct List<'a> {
-    schema: Option<Schema<'a>>,
+    schema: Option<Schema>,
     order: Option<&'a Vec<Value>>,
     deleted: Option<&'a Vec<Value>>,
 }
@@ -167,7 +167,7 @@ impl List<'_> {
 
     fn merge_items(
         &self,
-        schema: Schema<'_>,
+        schema: Schema,
         key: &str,
         mut items: Vec<Value>,
         change: &[Value],

@@ -6,13 +6,15 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::admit;
 use super::checks;
 use super::delete::{self, DeleteOptions};
 use super::error::{ApiError, Cause};
-use super::fields::{self, Directive};
 use super::format::{Format, Shape};
 use super::object::{Object, metadata_mut, metadata_str, serialise};
+use super::openapi::Schema;
 use super::patch::{PatchKind, parse_apply};
+use super::protobuf;
 use super::query::Query;
 use super::read::{self, Listing};
 use super::request::{Answer, ApiRequest, METHOD_NOT_ALLOWED, success};
@@ -24,6 +26,9 @@ use super::server::Inner;
 use super::state::State;
 use super::watch;
 use super::write::{self, Operation, Target};
+
+/// The media types of bodies.
+const ACCEPTED: [&str; 2] = ["application/json", protobuf::MEDIA_TYPE];
 
 /// A request to a resource, with what was found out about it.
 pub(crate) struct Call<'a> {
@@ -56,7 +61,7 @@ pub(crate) fn find(state: &State, path: &ResourcePath) -> Option<Arc<ResourceTyp
 }
 
 impl<'a> Call<'a> {
-    fn target(&self, manager: &'a str) -> Target<'_> {
+    pub fn target(&self, manager: &'a str) -> Target<'_> {
         Target {
             resource: self.resource.clone(),
             version: &self.path.version,
@@ -84,6 +89,29 @@ impl<'a> Call<'a> {
         Answer::Json(code, self.shape().object(object))
     }
 
+    /// The answer to a write of `old`: the object, and what the user should know of it.
+    fn written(
+        &self,
+        target: &Target<'_>,
+        old: Option<&Value>,
+        result: Result<Arc<Object>, ApiError>,
+        mut warnings: Vec<String>,
+    ) -> Result<Answer, ApiError> {
+        let object = match result {
+            Ok(object) => object,
+            Err(error) => return Err(error.warning(warnings)),
+        };
+        if target.subresource.is_empty() {
+            warnings.extend(admit::warnings(target, object.value(), old));
+        }
+        let code = if old.is_some() {
+            StatusCode::OK
+        } else {
+            StatusCode::CREATED
+        };
+        Ok(self.object(code, &object).warning(warnings))
+    }
+
     fn shape(&self) -> Shape<'_> {
         Shape {
             resource: &self.resource,
@@ -108,8 +136,11 @@ impl<'a> Call<'a> {
             .next()
             .unwrap_or_default()
             .trim();
+        if content_type == protobuf::MEDIA_TYPE {
+            return self.protobuf_body();
+        }
         if !matches!(content_type, "" | "application/json" | "*/*") {
-            return Err(ApiError::unsupported_media_type("application/json"));
+            return Err(ApiError::unsupported_media_type(&ACCEPTED.join(", ")));
         }
         serde_json::from_slice(&self.request.body).map_err(|error| {
             let kind = &self.resource.kind;
@@ -118,6 +149,12 @@ impl<'a> Call<'a> {
                 self.path.version
             ))
         })
+    }
+
+    fn protobuf_body(&self) -> Result<Value, ApiError> {
+        let read = protobuf::decode(&self.request.body);
+        let read = read.map_err(|error| ApiError::bad_request(error.to_string()))?;
+        read.ok_or_else(|| ApiError::unsupported_media_type(ACCEPTED[0]))
     }
 
     pub fn get(&self, state: &State) -> Result<Answer, ApiError> {
@@ -190,49 +227,30 @@ impl<'a> Call<'a> {
             metadata_mut(&mut value);
             return Ok(Answer::Json(StatusCode::CREATED, serialise(&value)));
         }
-        let warnings = self.judge_fields(state, &value)?;
-        let object = write::create(state, &self.writing(), value, Operation::Update)?;
-        Ok(self.object(StatusCode::CREATED, &object).warning(warnings))
-    }
-
-    /// Warnings for fields that the type does not have.
-    ///
-    /// # Errors
-    /// BadRequest where the client wants them to be refused.
-    fn judge_fields(&self, state: &State, value: &Value) -> Result<Vec<String>, ApiError> {
-        let directive = Directive::parse(&self.query.field_validation)?;
-        if directive == Directive::Ignore {
-            return Ok(Vec::new());
-        }
-        let texts = fields::texts(&fields::unknown(state, &self.target(""), value));
-        if directive == Directive::Warn || texts.is_empty() {
-            return Ok(texts);
-        }
-        let kind = &self.resource.kind;
-        Err(ApiError::bad_request(format!(
-            "{kind} in version \"{}\" cannot be handled as a {kind}: strict decoding error: {}",
-            self.path.version,
-            texts.join(", ")
-        )))
+        let target = self.writing();
+        let warnings = self.take_body(&mut value)?;
+        let made = write::create(state, &target, value, Operation::Update);
+        self.written(&target, None, made, warnings)
     }
 
     pub fn update(&self, state: &mut State) -> Result<Answer, ApiError> {
         self.storable()?;
         let target = self.writing();
-        let value = self.json_body()?;
+        let mut value = self.json_body()?;
         if self.path.subresource == "scale" {
             return self.scale(state, &target, |_| Ok(value));
         }
-        let warnings = self.judge_fields(state, &value)?;
+        let warnings = self.take_body(&mut value)?;
         let stored = match target.stored(state) {
             Err(_) if self.resource.rules.create_on_update && target.subresource.is_empty() => {
-                return self.create_by_put(state, &target, value);
+                return self.create_by_put(state, &target, value, warnings);
             }
-            stored => stored?,
+            Err(error) => return Err(error.warning(warnings)),
+            Ok(stored) => stored,
         };
         let old = write::seen(&target, &stored);
-        let object = write::update(state, &target, &stored, &old, value, Operation::Update)?;
-        Ok(self.object(StatusCode::OK, &object).warning(warnings))
+        let changed = write::update(state, &target, &stored, &old, value, Operation::Update);
+        self.written(&target, Some(&old), changed, warnings)
     }
 
     /// Changes the number of replicas through the scale of a workload.
@@ -262,6 +280,7 @@ impl<'a> Call<'a> {
         state: &mut State,
         target: &Target<'_>,
         mut value: Value,
+        warnings: Vec<String>,
     ) -> Result<Answer, ApiError> {
         let uid = metadata_str(&value, "uid");
         if !uid.is_empty() {
@@ -270,8 +289,8 @@ impl<'a> Call<'a> {
         if value.is_object() {
             metadata_mut(&mut value).remove("resourceVersion");
         }
-        let object = write::create(state, target, value, Operation::Update)?;
-        Ok(self.object(StatusCode::CREATED, &object))
+        let made = write::create(state, target, value, Operation::Update);
+        self.written(target, None, made, warnings)
     }
 
     pub fn patch(&self, state: &mut State) -> Result<Answer, ApiError> {
@@ -291,62 +310,16 @@ impl<'a> Call<'a> {
         }
         let stored = target.stored(state)?;
         let old = write::seen(&target, &stored);
-        let new = if kind == PatchKind::Strategic {
+        let mut new = if kind == PatchKind::Strategic {
             let api_version = self.resource.api_version(&self.path.version);
-            let schema = state.schemas.of(&api_version, &self.resource.kind);
-            kind.patch(schema, &old, body)?
+            kind.patch(Schema::of(&api_version, &self.resource.kind), &old, body)?
         } else {
             kind.patch(None, &old, body)?
         };
-        let uid = metadata_str(&new, "uid");
-        if !uid.is_empty() && uid != stored.uid() {
-            let cause = Cause::invalid("metadata.uid", &json!(uid), "field is immutable");
-            return Err(target.invalid(target.name, vec![cause]));
-        }
-        let warnings = self.judge_patched(state, &new)?;
-        let object = write::update(state, &target, &stored, &old, new, Operation::Update)?;
-        Ok(self.object(StatusCode::OK, &object).warning(warnings))
-    }
-
-    /// As [`Call::judge_fields`], with the error of a patch.
-    fn judge_patched(&self, state: &State, new: &Value) -> Result<Vec<String>, ApiError> {
-        let strict = Directive::parse(&self.query.field_validation)? == Directive::Strict;
-        if !strict {
-            return self.judge_fields(state, new);
-        }
-        let texts = fields::texts(&fields::unknown(state, &self.target(""), new));
-        if texts.is_empty() {
-            return Ok(texts);
-        }
-        let patch = Value::from(String::from_utf8_lossy(&self.request.body));
-        let detail = format!("strict decoding error: {}", texts.join(", "));
-        let cause = Cause::invalid("patch", &patch, &detail);
-        Err(ApiError::invalid("", "", "", vec![cause]))
-    }
-
-    /// Refuses a configuration with fields that the type does not have. The API server always does; here a
-    /// client must have asked for it where the kind is a built-in one.
-    fn judge_applied(&self, state: &State, applied: &Value) -> Result<(), ApiError> {
-        if self.query.field_validation.is_empty() && !self.resource.is_custom() {
-            return Ok(());
-        }
-        let target = self.target("");
-        let unknown = fields::unknown(state, &target, applied);
-        let Some(first) = unknown.first() else {
-            return Ok(());
-        };
-        let api_version = self.resource.api_version(&self.path.version);
-        let group = if self.resource.group.is_empty() { "/" } else { "" };
-        let object = format!(
-            "{}/{}",
-            metadata_str(applied, "namespace"),
-            metadata_str(applied, "name")
-        );
-        Err(ApiError::untyped(format!(
-            "failed to create typed patch object ({object}; {group}{api_version}, Kind={}): .{first}: field not \
-             declared in schema",
-            self.resource.kind
-        )))
+        let warnings = self.take_patched(&mut new)?;
+        checks::check_patched_uid(&target, &stored, &mut new)?;
+        let changed = write::update(state, &target, &stored, &old, new, Operation::Update);
+        self.written(&target, Some(&old), changed, warnings)
     }
 
     fn apply(&self, state: &mut State) -> Result<Answer, ApiError> {
@@ -374,28 +347,26 @@ impl<'a> Call<'a> {
         {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
-        self.judge_applied(state, &applied)?;
+        self.take_applied(&applied)?;
         let stored = target.stored(state).ok();
-        if stored.is_none() && !target.subresource.is_empty() {
-            return Err(ApiError::not_found(&self.resource, target.name));
+        if stored.is_none() {
+            checks::check_applied_to_none(&target, &applied)?;
         }
         metadata_mut(&mut applied)
             .entry("name")
             .or_insert_with(|| json!(target.name));
         let old = stored.as_ref().map(|stored| write::seen(&target, stored));
         let force = self.query.force.unwrap_or(false);
-        let new = super::admit::apply(state, &target, old.as_deref(), &applied, force)?;
-        let (code, object) = match stored.as_ref().zip(old.as_ref()) {
-            None => (
-                StatusCode::CREATED,
-                write::create(state, &target, new, Operation::Apply)?,
-            ),
-            Some((stored, old)) => (
-                StatusCode::OK,
-                write::update(state, &target, stored, old, new, Operation::Apply)?,
-            ),
+        let mut new = admit::apply(state, &target, old.as_deref(), &applied, force)?;
+        self.take_merged(&mut new);
+        let written = match stored.as_ref().zip(old.as_ref()) {
+            None => write::create(state, &target, new, Operation::Apply),
+            Some((stored, old)) => {
+                checks::check_patched_uid(&target, stored, &mut new)?;
+                write::update(state, &target, stored, old, new, Operation::Apply)
+            }
         };
-        Ok(self.object(code, &object))
+        self.written(&target, old.as_deref(), written, Vec::new())
     }
 
     pub fn delete(&self, state: &mut State) -> Result<Answer, ApiError> {

@@ -44,6 +44,8 @@ pub(crate) struct Watcher {
     wake: watch::Receiver<u64>,
     stopping: CancellationToken,
     bookmarks: bool,
+    /// The revision from which the watch began, which may lie ahead: nothing up to it is told.
+    origin: u64,
     next_bookmark: Instant,
     end: Instant,
     ended: bool,
@@ -62,7 +64,8 @@ struct View {
 /// Begins a watch. `name` is set for a watch of one object.
 ///
 /// # Errors
-/// BadRequest, Invalid, Timeout (504). A resourceVersion that is too old is an ERROR event of the stream.
+/// BadRequest, Invalid. A resourceVersion that is too old is an ERROR event of the stream, and so is one that lies
+/// ahead where the objects that are there are asked for.
 pub(crate) fn begin(
     inner: &Arc<Inner>,
     state: &State,
@@ -88,35 +91,39 @@ pub(crate) fn begin(
     };
     let asked = query.revision()?.unwrap_or(0);
     let wants_initial = query.send_initial_events.unwrap_or(asked == 0);
-    if wants_initial && asked > state.revision {
-        return Err(ApiError::version_too_large(asked, state.revision));
-    }
     let collection = state
         .collection(resource.id())
         .ok_or_else(ApiError::no_such_resource)?;
-    let initial = wants_initial.then(|| view.initial(collection, state, query));
+    let lies_ahead = wants_initial && asked > state.revision;
+    let initial = if lies_ahead {
+        Some(error_line(&ApiError::version_too_large(asked, state.revision)))
+    } else {
+        wants_initial.then(|| view.initial(collection, state, query))
+    };
     let now = Instant::now();
     let timeout = query
         .timeout
         .unwrap_or_else(|| state.random.jittered(SHORTEST_DEFAULT, 1.0));
     let end = now + timeout;
+    let cursor = if wants_initial || asked == 0 {
+        state.revision
+    } else {
+        asked
+    };
     let mut watcher = Watcher {
         inner: inner.clone(),
         group: resource.group.clone(),
         plural: resource.plural.clone(),
         view,
-        cursor: if wants_initial || asked == 0 {
-            state.revision
-        } else {
-            asked
-        },
+        cursor,
         initial: initial.filter(|bytes| !bytes.is_empty()),
         wake: collection.wake(),
         stopping: inner.stopping.clone(),
         bookmarks: query.bookmarks,
+        origin: cursor,
         next_bookmark: now,
         end,
-        ended: false,
+        ended: lies_ahead,
     };
     watcher.plan_bookmark(now);
     Ok(watcher)
@@ -141,9 +148,11 @@ impl Watcher {
             if let Some(lines) = self.collect() {
                 return Some((lines, self));
             }
-            if bookmark_due {
+            if std::mem::take(&mut bookmark_due) {
                 // All changes up to now were looked at: a quiet type's watch moves on with the others.
-                return self.bookmark().map(|line| (line, self));
+                if let Some(line) = self.bookmark() {
+                    return Some((line, self));
+                }
             }
             tokio::select! {
                 biased;
@@ -186,10 +195,14 @@ impl Watcher {
         (!lines.is_empty()).then(|| lines.freeze())
     }
 
+    /// The bookmark that is due; none in a watch from a version that lies ahead.
     fn bookmark(&mut self) -> Option<Bytes> {
         self.plan_bookmark(Instant::now());
         let inner = self.inner.clone();
         let state = inner.lock();
+        if state.revision < self.origin {
+            return None;
+        }
         let collection = state.collection(super::GroupResource::new(&self.group, &self.plural))?;
         let now = state.clock.now();
         Some(self.view.bookmark(&collection.resource, self.cursor, now, false))

@@ -89,7 +89,6 @@ pub(crate) fn create(
 ) -> Result<Arc<Object>, ApiError> {
     let resource = &target.resource;
     checks::check_type(target, &mut value)?;
-    metadata::check_shape(&value)?;
     checks::check_place(state, target, &mut value)?;
     if !matches!(metadata_str(&value, "resourceVersion"), "" | "0") {
         return Err(ApiError::version_set_on_create());
@@ -224,18 +223,18 @@ pub(crate) fn update(
     operation: Operation,
 ) -> Result<Arc<Object>, ApiError> {
     checks::check_type(target, &mut new)?;
-    metadata::check_shape(&new)?;
     checks::check_namespace(target, &mut new)?;
     checks::check_identity(target, stored, &mut new)?;
     let mut causes = separate(target, old, &mut new);
     admit::prepare(target, &mut new);
+    admit::prepare_update(target, &mut new, old);
     let definition = admit_definition(state, target, &mut new, false)?;
     drop_empty_metadata(&mut new);
     causes.extend(metadata::validate_update(old, &new));
     if old["metadata"] != new["metadata"] {
         causes.extend(metadata::validate(&target.resource, &new));
     }
-    if *old == new {
+    if causes.is_empty() && *old == new {
         return Ok(stored.clone());
     }
     admit::note_phase(state, target, old, &mut new);

@@ -161,6 +161,14 @@ async fn versions_are_exact_or_newer() {
         (format!("resourceVersion={first}"), 200, 2),
         (format!("resourceVersion={first}&limit=5"), 200, 1),
         ("resourceVersion=0".to_owned(), 200, 2),
+        // What may come from the cache comes whole.
+        ("resourceVersion=0&limit=1".to_owned(), 200, 2),
+        (
+            "resourceVersion=0&resourceVersionMatch=NotOlderThan&limit=1".to_owned(),
+            200,
+            2,
+        ),
+        ("limit=1".to_owned(), 200, 1),
         ("resourceVersion=99".to_owned(), 504, 0),
         ("resourceVersion=x".to_owned(), 422, 0),
         ("resourceVersionMatch=Exact".to_owned(), 422, 0),

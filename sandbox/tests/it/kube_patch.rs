@@ -49,7 +49,7 @@ async fn malformed_patches_are_bad_requests() {
         (
             "application/merge-patch+json",
             json!({"metadata": {"labels": {"a": {"b": "c"}}}}),
-            400,
+            422,
         ),
         (
             "application/merge-patch+json",

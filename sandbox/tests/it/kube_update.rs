@@ -101,9 +101,18 @@ async fn system_fields_cannot_be_changed() {
     let fixture = Fixture::new();
     fixture.config_map("one").await;
     let path = "/api/v1/namespaces/default/configmaps/one";
-    for field in ["creationTimestamp", "deletionTimestamp"] {
-        let body = json!({"metadata": {"name": "one", field: "2020-01-01T00:00:00Z"}});
-        let (code, status) = fixture.send("PUT", path, "application/json", body).await;
+    let before = fixture.get(path).await.1["metadata"]["creationTimestamp"].clone();
+    let put = |field: &str, value: serde_json::Value| json!({"metadata": {"name": "one", field: value}});
+    let body = put("creationTimestamp", json!("2020-01-01T00:00:00Z"));
+    let (code, same) = fixture.send("PUT", path, "application/json", body).await;
+    assert_eq!((code, &same["metadata"]["creationTimestamp"]), (200, &before));
+    for (field, value) in [
+        ("deletionTimestamp", json!("2020-01-01T00:00:00Z")),
+        ("deletionGracePeriodSeconds", json!(5)),
+    ] {
+        let (code, status) = fixture
+            .send("PUT", path, "application/json", put(field, value))
+            .await;
         assert_eq!(code, 422, "{field}");
         let cause = &status["details"]["causes"][0];
         assert_eq!(cause["field"], format!("metadata.{field}"));

@@ -216,6 +216,23 @@ async fn bookmarks_come_each_minute_and_before_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_from_the_future_is_silent() {
+    let fixture = Fixture::new();
+    let started = Instant::now();
+    let ahead = (fixture.server.revision() + 2).to_string();
+    let mut stream = watch(&fixture, &WatchParams::default().timeout(200), &ahead).await;
+    // No bookmark tells the client that the server has not come so far.
+    fixture.config_map("one").await;
+    assert_eq!(next(&mut stream).await, "end");
+    assert_eq!(started.elapsed(), Duration::from_secs(200));
+
+    let mut stream = watch(&fixture, &WatchParams::default().timeout(200), &ahead).await;
+    fixture.config_map("two").await;
+    fixture.config_map("three").await;
+    assert_eq!(next(&mut stream).await, "ADDED three");
+}
+
+#[tokio::test(start_paused = true)]
 async fn moving_in_and_out_of_a_selection_adds_and_deletes() {
     let fixture = Fixture::new();
     let version = fixture.server.revision().to_string();

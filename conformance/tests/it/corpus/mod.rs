@@ -2,6 +2,8 @@
 
 pub mod diff;
 pub mod listed;
+mod protobuf;
+mod quantities;
 mod random;
 mod script;
 mod side;
@@ -23,7 +25,7 @@ const LAYER: &str = "5 corpus";
 const SEED: u64 = 6;
 
 /// How many requests the corpus has at least.
-const AT_LEAST: usize = 400;
+const AT_LEAST: usize = 1_300;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn corpus_the_sandbox_answers_as_the_real_one() {
@@ -44,16 +46,25 @@ async fn corpus_the_sandbox_answers_as_the_real_one() {
     }
     let mut scenes = script::scenes();
     scenes.extend(random::scenes(SEED));
-    let number: usize = scenes.iter().map(|scene| scene.steps.len()).sum();
+    let sizes = quantities::scenes(SEED);
+    let number: usize = scenes.iter().chain(&sizes).map(|scene| scene.steps.len()).sum();
     assert!(number >= AT_LEAST, "only {number} requests");
     let mut report = Report::default();
     for scene in &scenes {
         let (ours, real) = (ours.play(scene).await, real.play(scene).await);
         report.add(scene, &ours, &real);
     }
+    for scene in &sizes {
+        let (ours, real) = (ours.play(scene).await, real.play(scene).await);
+        report.add(scene, &ours, &real);
+        quantities::check(scene, &real);
+    }
     report.end();
+    let read = protobuf::check(&real.client).await;
     let seconds = begun.elapsed().as_secs_f64();
-    shared::say(&format!("layer {LAYER}: {number} requests in {seconds:.1} s"));
+    shared::say(&format!(
+        "layer {LAYER}: {number} requests, {read} objects in protobuf, in {seconds:.1} s"
+    ));
 }
 
 /// Makes the custom kinds and waits until they are served.

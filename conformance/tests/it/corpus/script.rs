@@ -78,6 +78,11 @@ pub fn scenes() -> Vec<Scene> {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/core.yaml")),
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/storage.yaml")),
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/custom.yaml")),
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/status.yaml")),
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/claims.yaml")),
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/lists.yaml")),
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/types.yaml")),
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/objects.yaml")),
     ];
     let scenes = files.map(|file| serde_saphyr::from_str::<Vec<Scene>>(file).expect("the corpus is YAML"));
     scenes.into_iter().flatten().collect()

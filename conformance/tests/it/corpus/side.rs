@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{Method, Request};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT, WARNING};
+use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
 use serde_json::{Map, Value, json};
@@ -79,13 +79,33 @@ impl Side {
             .unwrap();
         let response = self.client.send(request).await.unwrap();
         let status = response.status().as_u16();
+        let warnings = warnings(response.headers());
         if watches && status == 200 {
             return json!({"status": status, "events": events(response.into_body(), step.events).await});
         }
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        json!({"status": status, "body": serde_json::from_str(&text).unwrap_or(Value::String(text))})
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        let mut answer = json!({"status": status, "body": body});
+        if !warnings.is_empty() {
+            answer["warnings"] = json!(warnings);
+        }
+        answer
     }
+}
+
+/// What an answer warns of, in order.
+fn warnings(headers: &HeaderMap) -> Vec<String> {
+    let lines = headers.get_all(WARNING).iter();
+    lines
+        .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
+        .collect()
+}
+
+/// `m*5000` stands for as many times the letter.
+fn repeated(text: &str) -> Option<String> {
+    let (letter, times) = text.split_once('*').filter(|(letter, _)| letter.len() == 1)?;
+    Some(letter.repeat(times.parse().ok()?))
 }
 
 /// The first events of a watch; fewer when no more come.
@@ -121,7 +141,7 @@ impl Stage {
 
     fn filled_in(&self, body: Value) -> Value {
         match body {
-            Value::String(text) => Value::String(self.filled(&text)),
+            Value::String(text) => Value::String(repeated(&text).unwrap_or_else(|| self.filled(&text))),
             Value::Array(items) => items.into_iter().map(|item| self.filled_in(item)).collect(),
             Value::Object(fields) => fields
                 .into_iter()
@@ -152,7 +172,10 @@ impl Stage {
             Value::String(text) => match key {
                 "uid" | "resourceVersion" => Value::String(text),
                 "continue" if !text.is_empty() => json!("CONTINUE"),
-                _ => Value::String(without_times(&without_difference(&self.known_in(text)))),
+                _ => {
+                    let text = without_difference(&self.known_in(text));
+                    Value::String(without_times(&without_revision(&text)))
+                }
             },
             other => other,
         }
@@ -252,6 +275,17 @@ fn without_difference(text: &str) -> String {
     lines
         .filter(|line| !line.starts_with(['@', ' ', '+', '-']))
         .collect()
+}
+
+/// A text without the revision that the server has come to.
+fn without_revision(text: &str) -> String {
+    match text.split_once(", current: ") {
+        Some((start, rest)) => {
+            let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            format!("{start}, current: NOW{rest}")
+        }
+        None => text.to_owned(),
+    }
 }
 
 /// A text in which TIME stands for every time.

@@ -9,6 +9,10 @@ const APPLIED: &str =
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: applied, namespace: default}\ndata: {a: \"1\"}\n";
 const APPLIED_OTHERWISE: &str =
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: applied, namespace: default}\ndata: {a: \"2\"}\n";
+/// Items of several kinds in one object, as `kubectl get -o yaml` prints them.
+const LIST: &str = "apiVersion: v1\nkind: List\nitems:\n\
+    - {apiVersion: v1, kind: ConfigMap, metadata: {name: first, namespace: default}, data: {a: \"1\"}}\n\
+    - {apiVersion: v1, kind: Secret, metadata: {name: second, namespace: default}, stringData: {a: b}}\n";
 const BOUND: &str =
     r#"{"status":{"phase":"Bound","accessModes":["ReadWriteOnce"],"capacity":{"storage":"4Gi"}}}"#;
 const GROWN: &str = r#"{"spec":{"resources":{"requests":{"storage":"8Gi"}}}}"#;
@@ -104,6 +108,7 @@ pub fn steps() -> Vec<Step> {
     ];
     steps.extend(reads());
     steps.extend(writes());
+    steps.extend(typed());
     steps.extend(ends());
     steps
 }
@@ -199,6 +204,33 @@ fn writes() -> Vec<Step> {
         Step::of("apply -f -")
             .input("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: wrong}\nthings: {}\n"),
     ]
+}
+
+/// Commands that send their objects as protobuf, and a file of a kind that no server has.
+fn typed() -> Vec<Step> {
+    let lines = [
+        "create configmap made --from-literal=a=1 --from-literal=b=2",
+        "create configmap made --from-literal=a=1",
+        "create configmap Not_Good --from-literal=a=1",
+        "create secret generic made --from-literal=a=1",
+        "create secret generic tried --from-literal=a=1 --dry-run=server -o yaml",
+        "create serviceaccount made",
+        "create deployment made --image=registry.example/a:1 --replicas=2 --port=80",
+        "create role made --verb=get,list --resource=pods",
+        "create rolebinding made --role=made --serviceaccount=default:made",
+        "get configmap made -o jsonpath={.data}",
+        "get secret made -o jsonpath={.data}",
+        "get deployment made -o jsonpath={.spec.replicas}{.spec.template.spec.containers}",
+        "get rolebinding made -o jsonpath={.roleRef}{.subjects}",
+        "auth can-i get pods",
+        "auth can-i delete persistentvolumeclaims -n kube-system",
+        "delete deployment/made role/made rolebinding/made configmap/made secret/made serviceaccount/made",
+    ];
+    let mut steps: Vec<Step> = lines.into_iter().map(Step::of).collect();
+    steps.push(Step::of("apply -f -").input(LIST));
+    steps.push(Step::of("apply -f -").input(LIST));
+    steps.push(Step::of("delete -f -").input(LIST));
+    steps
 }
 
 fn ends() -> Vec<Step> {

@@ -37,19 +37,20 @@ impl Difference {
 
 /// From `old` to `new`; a missing object is null.
 pub(super) fn compare(old: &Value, new: &Value) -> Difference {
-    // The server prints empty spec and status of its own kinds, so there they are never "added".
+    // The server prints empty spec and status (and the source of an event) of its own kinds, so there they are never "added".
     let custom = is_custom(new);
     let mut difference = between(Place::ROOT, Some(old), Some(new));
     for fields in [&mut difference.added, &mut difference.removed] {
         fields.owned = false;
         for (step, child) in &mut fields.children {
             let always_there =
-                matches!(step, Step::Field(name) if name == "metadata" || !custom && is_frame(name));
-            child.owned &= child.children.is_empty() || !always_there;
+                matches!(step, Step::Field(name) if name == "metadata" || !custom && is_frame(name, new));
+            child.owned &= !always_there;
             if matches!(step, Step::Field(name) if name == "spec") && !custom {
                 disown_parts(child, new);
             }
         }
+        fields.children.retain(|_, child| !child.is_empty());
     }
     difference
 }
@@ -66,8 +67,8 @@ fn disown_parts(spec: &mut Fields, object: &Value) {
     }
 }
 
-fn is_frame(name: &str) -> bool {
-    matches!(name, "spec" | "status")
+fn is_frame(name: &str, object: &Value) -> bool {
+    matches!(name, "spec" | "status") || name == "source" && object["kind"] == "Event"
 }
 
 fn is_custom(object: &Value) -> bool {

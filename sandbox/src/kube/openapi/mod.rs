@@ -1,18 +1,21 @@
-//! OpenAPI v3: the index and one document a group and version, as `kubectl explain` and `kubectl apply` read
-//! them.
+//! OpenAPI: v2 without content, and of v3 the index and one document a group and version, as `kubectl explain` and
+//! `kubectl apply` read them.
 //!
 //! A document has the schemas of its kinds and of what they refer to, and of each resource the paths whose
 //! parameters clients look for. Custom kinds have the schemas of their definitions; those of the built-in
-//! kinds lie in [`Schemas`].
+//! kinds lie in [`schemas`].
 
 mod schemas;
 
+use bytes::Bytes;
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use self::schemas::{Schema, Schemas};
+pub(crate) use self::schemas::{Schema, Shape};
 use super::discovery;
 use super::object::serialise;
+use super::request::Answer;
 use super::resource::ResourceType;
 use super::state::State;
 use super::write::DEFINITIONS;
@@ -31,6 +34,20 @@ pub(crate) fn index(state: &State) -> Value {
         }
     }
     json!({"paths": paths})
+}
+
+/// `/openapi/v2`: says that nothing is described there. kubectl reads it before it sends a file of `kind: List`, and
+/// takes what is not described for good.
+pub(crate) fn old(accept: &str) -> Answer {
+    // A Document of the swagger version, and an Info of title and version.
+    const DOCUMENT: &[u8] = b"\x0a\x032.0\x12\x12\x0a\x0aKubernetes\x12\x04v1.0";
+    if accept.contains("com.github.proto-openapi.spec.v2") {
+        let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+        return Answer::Typed(media_type, Bytes::from_static(DOCUMENT));
+    }
+    let info = json!({"title": "Kubernetes", "version": discovery::version()["gitVersion"]});
+    let document = json!({"swagger": "2.0", "info": info, "paths": {}, "definitions": {}});
+    Answer::Json(StatusCode::OK, serialise(&document))
 }
 
 fn group_path(group: &str, version: &str) -> String {
@@ -74,7 +91,7 @@ fn definition<'a>(state: &'a State, resource: &ResourceType) -> Option<&'a Value
 
 /// `/openapi/v3/api/v1` and the like; none when the group or version is not served.
 pub(crate) fn document(state: &State, group: &str, version: &str) -> Option<Value> {
-    let (mut paths, mut schemas) = (Map::new(), Map::new());
+    let (mut paths, mut published) = (Map::new(), Map::new());
     let mut wanted = vec![METADATA.to_owned()];
     for resource in served(state, group, version) {
         let kind = kind_of(resource, version);
@@ -82,16 +99,16 @@ pub(crate) fn document(state: &State, group: &str, version: &str) -> Option<Valu
         match definition(state, resource) {
             Some(definition) => {
                 let name = definition_name(resource, version);
-                schemas.insert(name, custom_schema(definition, version, &kind));
+                published.insert(name, custom_schema(definition, version, &kind));
             }
             None => {
                 let api_version = resource.api_version(version);
-                let Some(name) = state.schemas.definition_of(&api_version, &resource.kind) else {
+                let Some(name) = schemas::definition_of(&api_version, &resource.kind) else {
                     continue;
                 };
-                let mut schema = state.schemas.publish(name, &mut wanted);
+                let mut schema = schemas::publish(name, &mut wanted);
                 schema["x-kubernetes-group-version-kind"] = json!([kind]);
-                schemas.insert(name.to_owned(), schema);
+                published.insert(name.to_owned(), schema);
             }
         }
     }
@@ -99,16 +116,16 @@ pub(crate) fn document(state: &State, group: &str, version: &str) -> Option<Valu
         return None;
     }
     while let Some(name) = wanted.pop() {
-        if !schemas.contains_key(&name) {
-            let schema = state.schemas.publish(&name, &mut wanted);
-            schemas.insert(name, schema);
+        if !published.contains_key(&name) {
+            let schema = schemas::publish(&name, &mut wanted);
+            published.insert(name, schema);
         }
     }
     Some(json!({
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": discovery::version()["gitVersion"]},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": published},
     }))
 }
 

@@ -4,55 +4,33 @@
 //! them and writes them anew (`sandbox/tests/it/kube_schemas.rs`, which also says which lists a strategic merge
 //! patch merges). They are read when somebody first asks for them.
 
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
 const COMPRESSED: &[u8] = include_bytes!("builtin.deflate");
 const PREFIX: &str = "#/components/schemas/";
 
-/// All schemas, once they were asked for.
-#[derive(Debug, Default)]
-pub(crate) struct Schemas {
-    table: OnceLock<Value>,
+/// A constant, which is unpacked once a process and not once a server.
+static TABLE: LazyLock<Value> = LazyLock::new(|| {
+    // The test reads the same bytes: they are whole.
+    let text = miniz_oxide::inflate::decompress_to_vec(COMPRESSED).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+});
+
+/// The name of the schema of a kind.
+pub(crate) fn definition_of(api_version: &str, kind: &str) -> Option<&'static str> {
+    TABLE["kinds"][format!("{api_version}/{kind}")].as_str()
 }
 
-impl Schemas {
-    fn table(&self) -> &Value {
-        self.table.get_or_init(|| {
-            // The test reads the same bytes: they are whole.
-            let text = miniz_oxide::inflate::decompress_to_vec(COMPRESSED).unwrap_or_default();
-            serde_json::from_slice(&text).unwrap_or_default()
-        })
+/// A schema as OpenAPI documents have it; what it refers to is added to `wanted`.
+pub(crate) fn publish(name: &str, wanted: &mut Vec<String>) -> Value {
+    let mut schema = Schema::named(name).value.clone();
+    if schema.is_null() {
+        schema = Value::Object(Map::new());
     }
-
-    /// The name of the schema of a kind.
-    pub fn definition_of(&self, api_version: &str, kind: &str) -> Option<&str> {
-        self.table()["kinds"][format!("{api_version}/{kind}")].as_str()
-    }
-
-    /// The schema of a kind.
-    pub fn of(&self, api_version: &str, kind: &str) -> Option<Schema<'_>> {
-        let name = self.definition_of(api_version, kind)?;
-        Some(self.named(name))
-    }
-
-    fn named(&self, name: &str) -> Schema<'_> {
-        Schema {
-            all: self,
-            value: &self.table()["definitions"][name],
-        }
-    }
-
-    /// A schema as OpenAPI documents have it; what it refers to is added to `wanted`.
-    pub fn publish(&self, name: &str, wanted: &mut Vec<String>) -> Value {
-        let mut schema = self.named(name).value.clone();
-        if schema.is_null() {
-            schema = Value::Object(Map::new());
-        }
-        complete(&mut schema, wanted);
-        schema
-    }
+    complete(&mut schema, wanted);
+    schema
 }
 
 /// Makes references whole.
@@ -72,37 +50,104 @@ fn complete(value: &mut Value, wanted: &mut Vec<String>) {
 
 /// A schema, or the place of one in another.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Schema<'a> {
-    all: &'a Schemas,
-    value: &'a Value,
+pub(crate) struct Schema {
+    value: &'static Value,
 }
 
-impl<'a> Schema<'a> {
+/// What the values of a schema look like in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Anything.
+    Any,
+    /// An object with named members.
+    Members,
+    /// An object with members of any name and one schema.
+    Map,
+    List,
+    Text,
+    /// Base64.
+    Bytes,
+    Truth,
+    /// Of 32 bits.
+    Int32,
+    /// Of 64 bits.
+    Int64,
+    Number,
+    IntOrText,
+    Quantity,
+    /// A time in whole seconds.
+    Time,
+    /// A time in whole microseconds.
+    MicroTime,
+}
+
+impl Schema {
+    /// The schema of a kind.
+    pub fn of(api_version: &str, kind: &str) -> Option<Self> {
+        definition_of(api_version, kind).map(Self::named)
+    }
+
+    /// The schema of the metadata of every kind.
+    pub fn of_metadata() -> Self {
+        Self::named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+    }
+
+    fn named(name: &str) -> Self {
+        Self {
+            value: &TABLE["definitions"][name],
+        }
+    }
+
     /// The schema of a member; none when an object of this schema has no such member.
     pub fn member(self, name: &str) -> Option<Self> {
-        let target = self.target();
-        let found = target
-            .value
-            .get("properties")
-            .and_then(|properties| properties.get(name))
-            .or_else(|| target.value.get("additionalProperties"))?;
-        Some(target.at(found))
+        let value = self.target().value;
+        let named = value.get("properties").and_then(|members| members.get(name));
+        named.or_else(|| value.get("additionalProperties")).map(Self::at)
     }
 
     /// The schema of the items of a list.
     pub fn item(self) -> Option<Self> {
-        let target = self.target();
-        target.value.get("items").map(|items| target.at(items))
+        self.target().value.get("items").map(Self::at)
     }
 
-    /// True where the schema says which members there are.
-    pub fn lists_members(self) -> bool {
-        let value = self.target().value;
-        value.get("properties").is_some() || value.get("additionalProperties").is_some_and(Value::is_object)
+    /// What its values look like.
+    pub fn shape(self) -> Shape {
+        let named = match self.type_name() {
+            "Quantity" => Some(Shape::Quantity),
+            "IntOrString" => Some(Shape::IntOrText),
+            "Time" => Some(Shape::Time),
+            "MicroTime" => Some(Shape::MicroTime),
+            _ => None,
+        };
+        named.unwrap_or_else(|| self.target().own_shape())
+    }
+
+    fn own_shape(self) -> Shape {
+        let text = |field: &str| self.value.get(field).and_then(Value::as_str).unwrap_or_default();
+        let has = |field: &str| self.value.get(field).is_some_and(Value::is_object);
+        match (text("type"), text("format")) {
+            ("object", _) if has("properties") => Shape::Members,
+            ("object", _) if has("additionalProperties") => Shape::Map,
+            ("array", _) => Shape::List,
+            ("string", "byte") => Shape::Bytes,
+            ("string", _) => Shape::Text,
+            ("boolean", _) => Shape::Truth,
+            ("integer", "int32") => Shape::Int32,
+            ("integer", _) => Shape::Int64,
+            ("number", _) => Shape::Number,
+            _ => Shape::Any,
+        }
+    }
+
+    /// The last part of the name under which the schema is defined; empty where it stands in another.
+    pub fn type_name(self) -> &'static str {
+        self.reference()
+            .and_then(|name| name.rsplit('.').next())
+            .unwrap_or_default()
     }
 
     /// By which member a strategic merge patch tells items apart.
-    pub fn merge_key(self) -> Option<&'a str> {
+    pub fn merge_key(self) -> Option<&'static str> {
         self.value.get("x-kubernetes-patch-merge-key")?.as_str()
     }
 
@@ -112,19 +157,18 @@ impl<'a> Schema<'a> {
         text.is_some_and(|text| text.split(',').any(|name| name == strategy))
     }
 
-    fn at(self, value: &'a Value) -> Self {
-        Self { value, ..self }
+    const fn at(value: &'static Value) -> Self {
+        Self { value }
+    }
+
+    /// The name of the schema that this one refers to.
+    fn reference(self) -> Option<&'static str> {
+        let direct = self.value.get("$ref");
+        direct.or_else(|| self.value.pointer("/allOf/0/$ref"))?.as_str()
     }
 
     /// The schema that this one refers to, or this one.
     fn target(self) -> Self {
-        let reference = self
-            .value
-            .get("$ref")
-            .or_else(|| self.value.pointer("/allOf/0/$ref"));
-        match reference.and_then(Value::as_str) {
-            Some(name) => self.all.named(name),
-            None => self,
-        }
+        self.reference().map_or(self, Self::named)
     }
 }

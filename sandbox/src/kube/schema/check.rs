@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use super::format::Format;
 use super::node::{Additional, Bound, Checks, Kind, Node};
 use crate::kube::validation::{FieldError, quote};
 
@@ -57,7 +58,9 @@ fn value(schema: &Node, path: &str, new: &Value, old: Option<&Value>, errors: &m
     if old == Some(new) {
         return;
     }
-    if !type_holds(schema, new) {
+    if schema.kind == Some(Kind::Integer) && new.is_number() && !is_integer(new) {
+        no_integer(schema, path, new, errors);
+    } else if !type_holds(schema, new) {
         errors.push(wrong_type(schema, path, new));
         return;
     }
@@ -91,7 +94,32 @@ fn type_holds(schema: &Node, value: &Value) -> bool {
 }
 
 fn is_integer(value: &Value) -> bool {
-    value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0)
+    const LARGEST_FLOAT: f64 = 9_007_199_254_740_991.0;
+    let is_whole = |number: f64| number.fract() == 0.0 && number.abs() <= LARGEST_FLOAT;
+    value.is_i64() || value.as_f64().is_some_and(is_whole)
+}
+
+/// A number where an integer must be.
+fn no_integer(schema: &Node, path: &str, value: &Value, errors: &mut Vec<FieldError>) {
+    let format = schema
+        .checks
+        .format
+        .filter(|format| matches!(format, Format::Int32 | Format::Int64));
+    let (wanted, found, form) = match format {
+        None => ("integer", "number", "(default format)".to_owned()),
+        Some(format) => (format.name(), "float64", format!("with format {}", format.name())),
+    };
+    let detail = format!("{path} in body must be of type {wanted}: {}", quote(found));
+    errors.push(FieldError::type_invalid(
+        named(path),
+        &Value::from(found),
+        &detail,
+    ));
+    let fits = |number: f64| number.fract() == 0.0 && number.abs() < 9_223_372_036_854_775_807.0;
+    if !value.as_f64().is_some_and(fits) {
+        let detail = format!("Checked value must be of type integer {form} in {path}");
+        errors.push(FieldError::invalid("<nil>", &Value::from(""), &detail));
+    }
 }
 
 fn type_name(value: &Value) -> &'static str {

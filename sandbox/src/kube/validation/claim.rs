@@ -3,14 +3,21 @@
 use serde_json::Value;
 
 use super::quantity::Quantity;
-use super::{FieldError, items, one_of, text};
-use crate::kube::metadata::subdomain_errors;
+use super::{FieldError, items, one_of, sources, text};
+use crate::kube::metadata::{qualified_name_errors, subdomain_errors};
 
 pub(super) const ACCESS_MODES: [&str; 4] = [
     "ReadOnlyMany",
     "ReadWriteMany",
     "ReadWriteOnce",
     "ReadWriteOncePod",
+];
+const RESIZE_STATUSES: [&str; 5] = [
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
 ];
 const IMMUTABLE: &str = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
 
@@ -30,26 +37,17 @@ pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
             errors,
         );
     }
-    for source in ["dataSource", "dataSourceRef"] {
-        for field in ["kind", "name"] {
-            if spec
-                .get(source)
-                .is_some_and(|source| source.is_object() && text(source, field).is_empty())
-            {
-                errors.push(FieldError::required(format!("spec.{source}.{field}"), ""));
+    sources::validate(spec, old.and_then(|old| old.get("spec")), errors);
+    for field in ["storageClassName", "volumeAttributesClassName"] {
+        let class = text(spec, field);
+        if !class.is_empty() {
+            for detail in subdomain_errors(class) {
+                errors.push(FieldError::invalid(
+                    format!("spec.{field}"),
+                    &spec[field],
+                    &detail,
+                ));
             }
-        }
-    }
-    if let Some(class) = spec["storageClassName"]
-        .as_str()
-        .filter(|class| !class.is_empty())
-    {
-        for detail in subdomain_errors(class) {
-            errors.push(FieldError::invalid(
-                "spec.storageClassName",
-                &spec["storageClassName"],
-                &detail,
-            ));
         }
     }
     for (index, expression) in items(&spec["selector"], "matchExpressions").iter().enumerate() {
@@ -93,6 +91,7 @@ pub(super) fn positive(path: &str, size: &Value, errors: &mut Vec<FieldError>) {
 }
 
 fn update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    status(&new["status"], errors);
     let bound = text(&old["status"], "phase") == "Bound";
     if comparable(new, old, bound) != comparable(old, old, bound) {
         errors.push(FieldError::forbidden("spec", IMMUTABLE));
@@ -107,6 +106,56 @@ fn update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
         ));
     }
     attributes_class(new, old, errors);
+}
+
+/// How far an expansion is: names of resources and states that there are, amounts from zero on.
+fn status(status: &Value, errors: &mut Vec<FieldError>) {
+    for (field, checks_key) in [("capacity", false), ("allocatedResources", true)] {
+        for (name, size) in status[field].as_object().into_iter().flatten() {
+            let path = format!("status.{field}");
+            let before = errors.len();
+            if checks_key {
+                resource_name(&path, name, errors);
+            }
+            if errors.len() == before && Quantity::read(size).is_some_and(|size| size.bytes() < 0) {
+                let bytes = Quantity::read(size).map_or(0, |size| size.bytes());
+                let detail = "must be a valid resource quantity";
+                errors.push(FieldError::invalid(
+                    format!("{path}[{name}]"),
+                    &bytes.into(),
+                    detail,
+                ));
+            }
+        }
+    }
+    let path = "status.allocatedResourceStatuses";
+    for (name, state) in status["allocatedResourceStatuses"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
+        resource_name(path, name, errors);
+        if !state
+            .as_str()
+            .is_some_and(|state| RESIZE_STATUSES.contains(&state))
+        {
+            let known = RESIZE_STATUSES.map(str::to_owned);
+            errors.push(FieldError::not_supported(path, &name.as_str().into(), &known));
+        }
+    }
+}
+
+/// `storage` is the only name without a domain.
+fn resource_name(path: &str, name: &str, errors: &mut Vec<FieldError>) {
+    let value = Value::from(name);
+    let details = qualified_name_errors(name);
+    for detail in &details {
+        errors.push(FieldError::invalid(path, &value, detail));
+    }
+    let is_native = !name.contains('/') || name.contains("kubernetes.io/");
+    if details.is_empty() && is_native && name != "storage" {
+        errors.push(FieldError::not_supported(path, &value, &["storage".to_owned()]));
+    }
 }
 
 /// The spec without what may change: the volume name once, a class where there was none, and for bound
@@ -132,7 +181,24 @@ fn comparable(claim: &Value, old: &Value, bound: bool) -> Value {
             requests.remove("storage");
         }
     }
+    for list in ["requests", "limits"] {
+        amounts(spec["resources"].get_mut(list));
+    }
     spec
+}
+
+/// Sizes are the same when they are the same amount, however it is written.
+fn amounts(sizes: Option<&mut Value>) {
+    for size in sizes
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flatten()
+        .map(|(_, size)| size)
+    {
+        if let Some(amount) = Quantity::read(size) {
+            *size = Value::from(amount.plain());
+        }
+    }
 }
 
 /// A smaller request is allowed down to above the recorded capacity, to recover from a failed expansion.
@@ -161,14 +227,18 @@ fn shrink(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
 /// Once a class is in force, the claim must go on naming one.
 fn attributes_class(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
     let name = |claim: &Value| claim["spec"].get("volumeAttributesClassName").cloned();
-    let in_force = !text(&old["status"], "currentVolumeAttributesClassName").is_empty();
-    if !in_force || name(new) == name(old) || name(old).is_none() {
+    let in_force = old["status"]
+        .get("currentVolumeAttributesClassName")
+        .is_some_and(Value::is_string);
+    if !in_force || name(new) == name(old) {
         return;
     }
-    let detail = match name(new) {
-        None => "update from non-nil value to nil is forbidden",
-        Some(class) if class == "" => "update from non-nil value to an empty string is forbidden",
+    let what = match name(new) {
+        None => "nil",
+        Some(class) if class == "" => "empty string",
         Some(_) => return,
     };
-    errors.push(FieldError::forbidden("spec.volumeAttributesClassName", detail));
+    let detail =
+        format!("update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil");
+    errors.push(FieldError::forbidden("spec.volumeAttributesClassName", &detail));
 }

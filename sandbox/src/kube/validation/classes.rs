@@ -22,7 +22,10 @@ pub(super) fn storage_class(new: &Value, old: Option<&Value>, errors: &mut Vec<F
     );
     let Some(old) = old else { return };
     for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
-        unchanged(field, &new[field], &old[field], errors);
+        if new[field] != old[field] {
+            // The API server shows no value here.
+            errors.push(FieldError::invalid(field, &Value::Null, "field is immutable"));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
 use super::quantity::canonicalise;
-use super::text;
+use super::{sources, text};
 
 /// Fills in defaults and brings quantities into canonical form. Harmless when repeated.
 pub fn default(group: &str, kind: &str, object: &mut Value) {
@@ -25,6 +25,7 @@ pub fn default(group: &str, kind: &str, object: &mut Value) {
             "/spec",
             &json!({
                 "attachRequired": true, "fsGroupPolicy": "ReadWriteOnceWithFSType", "podInfoOnMount": false,
+                "preventPodSchedulingIfMissing": false,
                 "requiresRepublish": false, "seLinuxMount": false, "storageCapacity": false,
                 "volumeLifecycleModes": ["Persistent"],
             }),
@@ -45,36 +46,36 @@ pub fn default(group: &str, kind: &str, object: &mut Value) {
 /// What the server sets on a new object whoever made it.
 pub fn begin_life(group: &str, kind: &str, object: &mut Value) {
     match (group, kind) {
-        ("", "PersistentVolumeClaim") => data_sources(object),
-        ("", "Event") => fill(
-            object,
-            "",
-            &json!({
-                "source": {}, "firstTimestamp": null, "lastTimestamp": null, "eventTime": null,
-                "reportingComponent": "", "reportingInstance": "",
-            }),
-        ),
+        ("", "PersistentVolumeClaim") => sources::prepare(object, None),
+        ("", "Event") => event(object),
         ("", "Namespace") => fill(object, "/spec", &json!({"finalizers": ["kubernetes"]})),
         ("storage.k8s.io", "VolumeAttachment") => fill(object, "/status", &json!({"attached": false})),
         _ => {}
     }
 }
 
-/// Either form of a claim's source stands for both.
-fn data_sources(claim: &mut Value) {
-    let Some(Value::Object(spec)) = claim.get_mut("spec") else {
-        return;
-    };
-    for (from, to) in [("dataSource", "dataSourceRef"), ("dataSourceRef", "dataSource")] {
-        let Some(Value::Object(source)) = spec.get_mut(from) else {
-            continue;
-        };
-        source.entry("apiGroup").or_insert(Value::Null);
-        if source.get("namespace").is_none_or(Value::is_null) {
-            let source = Value::Object(source.clone());
-            spec.entry(to).or_insert(source);
+/// What the server sets on a changed object whoever changed it.
+pub fn prepare_update(group: &str, kind: &str, new: &mut Value, old: &Value) {
+    match (group, kind) {
+        ("", "PersistentVolumeClaim") => {
+            sources::prepare(new, old.get("spec"));
+            sources::complete(new);
         }
+        ("", "Event") => event(new),
+        _ => {}
     }
+}
+
+/// What the type of an event always writes.
+fn event(object: &mut Value) {
+    fill(
+        object,
+        "",
+        &json!({
+            "source": {}, "firstTimestamp": null, "lastTimestamp": null, "eventTime": null,
+            "reportingComponent": "", "reportingInstance": "",
+        }),
+    );
 }
 
 /// Adds the members that the object at `pointer` does not have, making the object itself where its
@@ -96,6 +97,7 @@ fn fill(object: &mut Value, pointer: &str, members: &Value) {
 }
 
 fn claim(object: &mut Value) {
+    sources::complete(object);
     fill(object, "/spec", &json!({"volumeMode": "Filesystem"}));
     fill(object, "/status", &json!({"phase": "Pending"}));
     if let Some(Value::Array(conditions)) = object.pointer_mut("/status/conditions") {
@@ -184,6 +186,11 @@ fn pod_spec(spec: Option<&mut Value>) {
 }
 
 fn container(container: &mut Value) {
+    if let Some(Value::Array(ports)) = container.get_mut("ports") {
+        for port in ports {
+            fill(port, "", &json!({"protocol": "TCP"}));
+        }
+    }
     let image = text(container, "image");
     let tag = image
         .rsplit('/')

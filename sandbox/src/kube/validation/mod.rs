@@ -5,7 +5,8 @@
 //! | [`error`] | field errors and their texts |
 //! | [`defaults`] | what the API server fills in at every write |
 //! | [`admission`] | what its admission plugins add or refuse |
-//! | [`claim`], [`volume`], [`classes`], [`other`], [`workload`] | rules of the kinds |
+//! | [`claim`], [`sources`], [`volume`], [`classes`], [`event`], [`other`], [`workload`] | rules of the kinds |
+//! | [`warnings`] | what the writer is told of an object that is taken |
 //! | [`quantity`] | sizes like `5Gi` |
 //!
 //! Sources: spec resize 4.1 and 4.2; `kubernetes/kubernetes: pkg/apis/core/validation`.
@@ -15,18 +16,22 @@ mod claim;
 mod classes;
 mod defaults;
 pub mod error;
+mod event;
 mod other;
 pub mod quantity;
+mod sources;
 mod volume;
+mod warnings;
 mod workload;
 
 use serde_json::Value;
 
 pub use self::admission::admit;
 pub(crate) use self::admission::class_of;
-pub use self::defaults::{begin_life, default};
+pub use self::defaults::{begin_life, default, prepare_update};
 pub(crate) use self::error::quote;
 pub use self::error::{ErrorKind, FieldError};
+pub use self::warnings::warnings;
 
 /// The stored objects that rules and admission plugins look at.
 pub trait Lookup {
@@ -55,7 +60,7 @@ pub fn validate(
         ("storage.k8s.io", "VolumeAttributesClass") => classes::attributes_class(new, old, &mut errors),
         ("", "Secret") => other::secret(new, old, &mut errors),
         ("", "ConfigMap") => other::config_map(new, old, &mut errors),
-        ("", "Event") => other::event(new, old, &mut errors),
+        ("", "Event") => event::validate(new, old, &mut errors),
         ("coordination.k8s.io", "Lease") => other::lease(new, &mut errors),
         ("", "Pod") => workload::pod(new, &mut errors),
         ("apps", "Deployment" | "ReplicaSet") => workload::template(new, old, &mut errors),

@@ -1,8 +1,8 @@
-//! Secret, ConfigMap, Event and Lease.
+//! Secret, ConfigMap and Lease.
 
 use serde_json::Value;
 
-use super::{FieldError, text, unchanged};
+use super::{FieldError, unchanged};
 
 pub(super) fn secret(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     keys(new, "data", errors);
@@ -52,28 +52,6 @@ fn frozen(new: &Value, old: &Value, fields: &[&str], errors: &mut Vec<FieldError
         if new[field] != old[field] {
             errors.push(FieldError::forbidden(*field, detail));
         }
-    }
-}
-
-/// An event lies in the namespace of its object, those of cluster objects in `default`.
-pub(super) fn event(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
-    if old.is_some() {
-        return;
-    }
-    let namespace = text(&new["metadata"], "namespace");
-    let about = text(&new["involvedObject"], "namespace");
-    let matches = if about.is_empty() {
-        namespace == "default"
-    } else {
-        namespace == about
-    };
-    if !matches {
-        let value = Value::from(about);
-        errors.push(FieldError::invalid(
-            "involvedObject.namespace",
-            &value,
-            "does not match event.namespace",
-        ));
     }
 }
 

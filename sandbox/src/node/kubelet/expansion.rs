@@ -102,7 +102,7 @@ impl Kubelet {
         if marks {
             self.mark(namespace, name, "NodeResizeInProgress");
         }
-        let bytes = wanted.map_or(0, Quantity::bytes);
+        let bytes = wanted.as_ref().map_or(0, Quantity::bytes);
         let outcome = if subject.driver.expands {
             self.call_expand(subject, mounted, target, bytes).await
         } else if told {

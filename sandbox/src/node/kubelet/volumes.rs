@@ -370,18 +370,15 @@ impl Kubelet {
                 GO_ON
             }
             Expanded::Done(size) => {
+                // A driver that rounds up: the claim ends below the volume, and so does what is known here.
+                let is_more = size > mounted.size;
                 self.change(name, |mounted| {
-                    mounted.size = size.max(mounted.size);
+                    mounted.size = size.max(mounted.size.take());
                     mounted.patience.succeeded();
                     ready(mounted);
                 });
                 self.tell_pod(look, uid);
-                // A driver that rounds up: the claim ends below the volume, and so does what is known here.
-                if size > mounted.size {
-                    GO_ON
-                } else {
-                    ControlFlow::Break(None)
-                }
+                if is_more { GO_ON } else { ControlFlow::Break(None) }
             }
             Expanded::Refused => {
                 self.change(name, |mounted| mounted.refused = true);

@@ -76,7 +76,18 @@ fn values_are_checked_with_the_texts_of_the_api_server() {
         (
             json!({"type": "integer"}),
             json!(5.5),
-            &["spec.f: Invalid value: \"number\": spec.f in body must be of type integer: \"number\""],
+            &[
+                "spec.f: Invalid value: \"number\": spec.f in body must be of type integer: \"number\"",
+                "<nil>: Invalid value: \"\": Checked value must be of type integer (default format) in spec.f",
+            ],
+        ),
+        (
+            json!({"type": "integer", "format": "int64"}),
+            json!(9_223_372_036_854_775_808_u64),
+            &[
+                "spec.f: Invalid value: \"float64\": spec.f in body must be of type int64: \"float64\"",
+                "<nil>: Invalid value: \"\": Checked value must be of type integer with format int64 in spec.f",
+            ],
         ),
         (
             json!({"type": "string", "enum": ["Delete", "Retain"]}),

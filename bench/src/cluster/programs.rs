@@ -168,7 +168,7 @@ impl Set {
     fn start_one(&self, around: &Surroundings<'_>, driver: bool) -> anyhow::Result<Program> {
         let functions: Vec<Function> = Function::ALL
             .into_iter()
-            .filter(|function| driver || *function != Function::Driver)
+            .filter(|function| driver || *function != Function::DRIVER)
             .collect();
         let mut arguments = vec!["controller".to_owned()];
         arguments.extend(crate::in_process::flags(&functions, around.workers));
@@ -177,10 +177,10 @@ impl Set {
         for function in functions {
             arguments.push(format!("--{function}.http-endpoint=127.0.0.1:{}", free_port()?));
             match function {
-                Function::Driver => {
+                Function::DRIVER => {
                     arguments.push(format!("--{function}.endpoint=unix://{}", socket(around)))
                 }
-                _ if driver || function == Function::SnapshotController => {}
+                _ if driver || function.name() == "snapshot-controller" => {}
                 _ => arguments.push(format!("--{function}.csi-address={}", socket(around))),
             }
         }

@@ -71,7 +71,7 @@ fn binary(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     };
     if !binary.is_file() {
         bail!(
-            "{} is not there; run `cargo build --release -p slackwater`",
+            "{} is not there; run `cargo build --profile dist -p slackwater --features jemalloc`",
             binary.display()
         );
     }

@@ -38,7 +38,7 @@ pub struct Plane {
 
 impl Plane {
     /// Starts the programs of conformance/control-plane with their data in `folder` and installs the snapshot
-    /// definitions, those of group snapshots too: upstream's programs wait for them.
+    /// definitions, those of group snapshots too, for which upstream's programs ask.
     ///
     /// # Errors
     /// When one of them is missing or does not become ready.

@@ -1,6 +1,7 @@
 //! Mixed with upstream: our programs beside theirs (`conformance/peers`), and take-over in the middle, both ways. The
 //! driver is ours.
 
+mod flags;
 mod volumes;
 
 use std::path::PathBuf;
@@ -48,7 +49,7 @@ impl Mixed {
         };
         let plane = shared::control_plane(LAYER).await?;
         let stage = Stage::new(&plane, LAYER, &name.replace(' ', "-"), UPSTREAM).await?;
-        // Upstream's snapshot programs watch the group kinds, and wait for them.
+        // Upstream's snapshot programs watch the group kinds too, and ask again and again where they are not there.
         let definitions = peers.definitions().display().to_string();
         let args = ["apply", "--server-side", "-f", &definitions];
         plane.kubectl().ok(&args).unwrap();

@@ -1,0 +1,60 @@
+//! Every flag of upstream's programs is one of ours.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use conformance::Peers;
+
+use super::LAYER;
+use crate::journey::FUNCTIONS;
+use crate::shared;
+
+/// Those that `docs/deviations.md` lists.
+const LACKING: [(&str, &str); 2] = [
+    ("csi-resizer", "modify-timeout"),
+    ("csi-resizer", "resize-timeout"),
+];
+
+/// Everything that a program prints.
+fn printed(program: &Path, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap();
+    [output.stdout, output.stderr]
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat()
+}
+
+/// The names of the flags in the help of a Go program: lines that begin with one.
+fn flags(help: &str) -> BTreeSet<&str> {
+    let names = help.lines().filter_map(|line| {
+        let name = line.strip_prefix("  -")?.trim_start_matches('-');
+        name.split_whitespace().next()
+    });
+    names.collect()
+}
+
+#[test]
+fn every_flag_of_upstream_is_accepted() {
+    let (peers, ours) = match (Peers::find(), conformance::slackwater()) {
+        (Ok(peers), Ok(ours)) => (peers, ours),
+        (Err(error), _) | (_, Err(error)) => return shared::not_run(LAYER, &error),
+    };
+    let mut lacking = Vec::new();
+    for name in FUNCTIONS {
+        let help = printed(&peers.path(name).unwrap(), &["--help"]);
+        let flags = flags(&help);
+        assert!(flags.contains("leader-election"), "{name}: {help}");
+        for flag in flags {
+            // With --help at the end nothing is started: it is printed, or missing as the value.
+            let answer = printed(&ours, &[name, &format!("--{flag}"), "--help"]);
+            if answer.contains("unexpected argument") {
+                lacking.push((name, flag.to_owned()));
+            }
+        }
+    }
+    let lacking: Vec<(&str, &str)> = lacking
+        .iter()
+        .map(|(name, flag)| (*name, flag.as_str()))
+        .collect();
+    assert_eq!(lacking, LACKING, "flags of upstream that ours lack");
+}

@@ -77,15 +77,8 @@ impl ControlPlane {
         let random = Random::from_entropy();
         let [admin, manager] = furnish(&folder, ports, &random)?;
         let start = |launch: Launch| Process::start(&keeper, &folder, &launch);
-        let mut etcd = start(programs::etcd(&programs, &folder, ports))?;
-        // kube-apiserver would only try again and again.
-        until("etcd listens", PATIENCE, async || {
-            listens(ports.etcd)
-                .then_some(())
-                .or_else(|| etcd.ended().map(drop))
-        })
-        .await?;
-        etcd.check()?;
+        // Without it kube-apiserver would only try again and again.
+        let etcd = start_etcd(&keeper, &folder, &programs, ports).await?;
         let mut apiserver = start(programs::apiserver(
             &programs,
             &folder,
@@ -240,6 +233,46 @@ impl ControlPlane {
         ready(&mut self.apiserver, &self.admin).await
     }
 
+    /// Copies the data of etcd, which is away for a moment, for [`ControlPlane::restore`].
+    ///
+    /// # Errors
+    /// When the data cannot be copied, or etcd does not come back.
+    pub async fn back_up(&mut self) -> Result<PathBuf, Error> {
+        let backup = self.folder.join("etcd-backup");
+        self.etcd.kill();
+        copied(&self.folder.join(programs::ETCD_DATA), &backup)?;
+        self.start_etcd().await?;
+        Ok(backup)
+    }
+
+    /// Puts a backup in the place of etcd's data, as an operator does: the API server is down meanwhile, and
+    /// kube-controller-manager begins anew. Versions go back to those of the backup.
+    ///
+    /// # Errors
+    /// When the data cannot be copied, or a program does not come back.
+    pub async fn restore(&mut self, backup: &Path) -> Result<(), Error> {
+        self.controller_manager.kill();
+        self.kill_apiserver();
+        self.etcd.kill();
+        copied(backup, &self.folder.join(programs::ETCD_DATA))?;
+        self.start_etcd().await?;
+        self.start_apiserver().await?;
+        let kubeconfig = self.user_file(CONTROLLER_MANAGER);
+        let more = &self.options.controller_manager_args;
+        let launch = programs::controller_manager(&self.programs, &self.folder, &kubeconfig, more);
+        self.controller_manager = Process::start(&self.keeper, &self.folder, &launch)?;
+        Ok(())
+    }
+
+    async fn start_etcd(&mut self) -> Result<(), Error> {
+        self.etcd = start_etcd(&self.keeper, &self.folder, &self.programs, self.ports).await?;
+        Ok(())
+    }
+
+    fn user_file(&self, name: &str) -> PathBuf {
+        user_file(&self.folder, name)
+    }
+
     /// Removes all history from etcd, so that what begins at an older version is answered 410. Returns the oldest
     /// version that is left.
     ///
@@ -303,14 +336,53 @@ fn furnish(folder: &Path, ports: Ports, random: &Random) -> Result<[User; 2], Er
 }
 
 fn user(folder: &Path, ports: Ports, name: &str, token: &str) -> Result<User, Error> {
-    let file = format!("{}.kubeconfig", name.replace(':', "_"));
-    let kubeconfig = folder.join(file);
+    let kubeconfig = user_file(folder, name);
     let authority = folder.join("certificates/apiserver.crt");
     files::write(&kubeconfig, &files::kubeconfig(&url(ports), &authority, token))?;
     Ok(User {
         name: name.to_owned(),
         kubeconfig,
     })
+}
+
+fn user_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{}.kubeconfig", name.replace(':', "_")))
+}
+
+/// Makes a folder that is the copy of another, in the place of what was there.
+fn copied(from: &Path, to: &Path) -> Result<(), Error> {
+    let system = || Error::system(format!("copy {} to {}", from.display(), to.display()));
+    if to.exists() {
+        std::fs::remove_dir_all(to).map_err(system())?;
+    }
+    std::fs::create_dir_all(to).map_err(system())?;
+    for entry in std::fs::read_dir(from).map_err(system())? {
+        let entry = entry.map_err(system())?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copied(&from, &to)?;
+        } else {
+            std::fs::copy(&from, &to).map_err(system())?;
+        }
+    }
+    Ok(())
+}
+
+async fn start_etcd(
+    keeper: &Keeper,
+    folder: &Path,
+    programs: &Programs,
+    ports: Ports,
+) -> Result<Process, Error> {
+    let mut etcd = Process::start(keeper, folder, &programs::etcd(programs, folder, ports))?;
+    until("etcd listens", PATIENCE, async || {
+        listens(ports.etcd)
+            .then_some(())
+            .or_else(|| etcd.ended().map(drop))
+    })
+    .await?;
+    etcd.check()?;
+    Ok(etcd)
 }
 
 fn listens(port: u16) -> bool {

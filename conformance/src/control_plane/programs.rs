@@ -15,6 +15,9 @@ const CONTROLLERS: [&str; 7] = [
     "serviceaccount-controller",
 ];
 
+/// The folder of etcd's data.
+pub(super) const ETCD_DATA: &str = "etcd";
+
 /// Ports on loopback.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ports {
@@ -29,7 +32,7 @@ pub(super) fn etcd(programs: &Programs, folder: &Path, ports: Ports) -> Launch {
         format!("http://127.0.0.1:{}", ports.etcd_peer),
     );
     Launch::new("etcd", &programs.path("etcd")).args([
-        format!("--data-dir={}", folder.join("etcd").display()),
+        format!("--data-dir={}", folder.join(ETCD_DATA).display()),
         format!("--listen-client-urls={client}"),
         format!("--advertise-client-urls={client}"),
         format!("--listen-peer-urls={peer}"),

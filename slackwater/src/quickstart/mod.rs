@@ -74,6 +74,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     };
     tokio::select! {
         biased;
+        panicked = scope.failed() => anyhow::bail!(panicked),
         told = played => told?,
         failed = stage.failed() => anyhow::bail!("the controllers ended: {failed}"),
         () = tokio::time::sleep(Duration::from_secs(150)) => anyhow::bail!("the story took too long"),
@@ -84,6 +85,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         // The first signal is enough: nothing here has to be drained.
         tokio::select! {
             biased;
+            panicked = scope.failed() => anyhow::bail!(panicked),
             () = scope.stopping() => {}
             () = signals.relay(&scope) => {}
         }

@@ -87,6 +87,23 @@ pub trait Start: Debug + Send + Sync {
     ) -> Result<Box<dyn Ready>, Error>;
 }
 
+/// Starts a function up; none when the scope of the context began to stop before it was ready.
+///
+/// # Errors
+/// As [`Start::start`].
+pub async fn prepare(
+    start: Box<dyn Start>,
+    context: Context,
+    driver: Option<Channel>,
+) -> Result<Option<Box<dyn Ready>>, Error> {
+    let stopping = context.scope.stopping_token();
+    tokio::select! {
+        biased;
+        () = stopping.cancelled() => Ok(None),
+        ready = start.start(context, driver) => ready.map(Some),
+    }
+}
+
 /// How a function waits for the definitions of custom kinds (decision 4).
 #[derive(Clone, Debug)]
 pub struct Definitions {

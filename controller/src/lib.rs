@@ -26,6 +26,7 @@
 //! | `driver`, `sidecar` | [`Sidecar`]: a function that meets a CSI driver |
 //! | `entry` | [`Entry`]: what the binary knows of a function before it runs |
 //! | `error` | why a function ends |
+//! | `testing` | what the tests of controllers share; a feature |
 
 pub mod args;
 pub mod call;
@@ -43,12 +44,14 @@ mod reconciler;
 pub mod secret;
 mod sidecar;
 pub mod template;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use call::CallFailure;
 pub use controller::{Controller, Failure, Outdated, Run};
 pub use driver::Driver;
 pub use enqueue::{Difference, Enqueue};
-pub use entry::{Command, ConfigError, Definitions, Entry, Start};
+pub use entry::{Command, ConfigError, Definitions, Entry, Start, prepare};
 pub use error::Error;
 pub use function::{Function, FunctionOptions, Ready};
 pub use memory::{Past, Retries};

@@ -3,7 +3,7 @@
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, TestOperation};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The body of a PATCH.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +54,29 @@ pub fn same_object(uid: Option<&str>) -> PatchOperation {
     test(&["metadata", "uid"], uid.unwrap_or_default())
 }
 
+/// Members of a status by name; none removes one.
+pub type Members = Vec<(&'static str, Option<Value>)>;
+
+/// Operations that write these members of the status. They test the UID, so that a new object of the same name is not
+/// told about its predecessor, and where there is no status yet that too: another writer's first one must not be
+/// replaced whole.
+#[must_use]
+pub fn status(metadata: &ObjectMeta, has_status: bool, members: Members) -> Vec<PatchOperation> {
+    let mut operations = vec![same_object(metadata.uid.as_deref())];
+    if has_status {
+        operations.extend(members.into_iter().map(|(name, value)| match value {
+            Some(value) => add(&["status", name], value),
+            None => remove(&["status", name]),
+        }));
+    } else {
+        let present = |(name, value): (&'static str, Option<Value>)| Some((name.to_owned(), value?));
+        let first: Map<String, Value> = members.into_iter().filter_map(present).collect();
+        operations.push(test(&["status"], Value::Null));
+        operations.push(add(&["status"], Value::Object(first)));
+    }
+    operations
+}
+
 /// Operations that add what is missing of `wanted`, nothing when all is there. They test the list that was
 /// seen: another writer may have made it longer, and a repeated write would append twice.
 #[must_use]
@@ -99,7 +122,7 @@ pub fn remove_finalizers(present: &[String], unwanted: &[&str]) -> Vec<PatchOper
 /// refuse another object of the same name.
 #[must_use]
 pub fn annotate(metadata: &ObjectMeta, key: &str, value: &str) -> Change {
-    let mut annotations = serde_json::Map::new();
+    let mut annotations = Map::new();
     annotations.insert(key.to_owned(), json!(value));
     Change::Merge(json!({"metadata": {"uid": metadata.uid, "annotations": annotations}}))
 }

@@ -2,13 +2,13 @@
 //! good or has become another one (`spec/sidecars.md` 1).
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use csi::{Channel, Metrics, State};
 use runtime::Context;
 use runtime::args::CommonConfig;
 
+use crate::args::DriverConfig;
 use crate::driver::{PAUSE, meet};
 use crate::{Driver, Error, Function, FunctionOptions};
 
@@ -26,12 +26,8 @@ pub struct SidecarOptions {
     pub lease: fn(&str) -> String,
     /// The source component of events for a driver's name.
     pub component: fn(&str) -> String,
-    /// Longest time of one CSI call.
-    pub timeout: Duration,
-    /// End when the connection to the driver is lost.
-    pub exit_on_connection_loss: bool,
-    /// Where the reason of an exit goes with `exit_on_connection_loss`.
-    pub termination_log: PathBuf,
+    /// How to reach the driver.
+    pub driver: DriverConfig,
 }
 
 /// A sidecar after it has met its driver.
@@ -46,21 +42,25 @@ impl<D: Driver> Sidecar<D> {
     /// Waits until the driver is ready and asks who it is and what it can do.
     ///
     /// # Errors
-    /// The driver is none that the sidecar can work with; without patience also that it is away.
+    /// There is no driver, or none that the sidecar can work with; without patience also that it is away.
     pub async fn prepare(
         options: SidecarOptions,
         common: &CommonConfig,
         context: Context,
-        channel: Channel,
+        channel: Option<Channel>,
     ) -> Result<Self, Error> {
+        let Some(channel) = channel else {
+            return Err(Error::NoDriver);
+        };
         let metrics = Metrics::new(&context.registry)?;
         let channel = channel.with_metrics(metrics.clone());
-        let patient = !options.exit_on_connection_loss;
+        let timeout = options.driver.timeout;
+        let patient = !options.driver.exit_on_connection_loss;
         if !patient {
             // As upstream: the first connection may take its time. Without one the next call says what is wrong.
             let _ = tokio::time::timeout(FIRST_CONNECTION, channel.connected()).await;
         }
-        let driver: D = meet(&channel, options.timeout, patient).await?;
+        let driver: D = meet(&channel, timeout, patient).await?;
         metrics.set_driver(driver.name());
         tracing::info!(driver = driver.text(), "found the CSI driver");
         let function = FunctionOptions {
@@ -68,7 +68,7 @@ impl<D: Driver> Sidecar<D> {
             lease: (options.lease)(driver.name()),
             component: (options.component)(driver.name()),
             // A running CSI call may use all of its time.
-            drain: Some(options.timeout),
+            drain: Some(timeout),
         };
         Ok(Self {
             function: Function::new(function, common, context)?,
@@ -128,22 +128,24 @@ impl<D: Driver> Sidecar<D> {
             let now = *state.borrow_and_update();
             match now {
                 State::Connected { connection } if connection == seen => {}
-                _ if self.options.exit_on_connection_loss => return self.connection_lost(),
-                State::Connected { connection } => match D::ask(&self.channel, self.options.timeout).await {
-                    Ok(driver) if driver == self.driver => seen = connection,
-                    Ok(driver) => {
-                        return Error::DriverChanged {
-                            before: self.driver.text(),
-                            after: driver.text(),
-                        };
+                _ if self.options.driver.exit_on_connection_loss => return self.connection_lost(),
+                State::Connected { connection } => {
+                    match D::ask(&self.channel, self.options.driver.timeout).await {
+                        Ok(driver) if driver == self.driver => seen = connection,
+                        Ok(driver) => {
+                            return Error::DriverChanged {
+                                before: self.driver.text(),
+                                after: driver.text(),
+                            };
+                        }
+                        Err(error @ Error::Incapable { .. }) => return error,
+                        Err(error) => {
+                            tracing::warn!(%error, "cannot ask the CSI driver who it is after reconnecting");
+                            tokio::time::sleep(PAUSE).await;
+                            continue;
+                        }
                     }
-                    Err(error @ Error::Incapable { .. }) => return error,
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot ask the CSI driver who it is after reconnecting");
-                        tokio::time::sleep(PAUSE).await;
-                        continue;
-                    }
-                },
+                }
                 State::Lost { .. } => {}
             }
             if state.changed().await.is_err() {
@@ -154,7 +156,7 @@ impl<D: Driver> Sidecar<D> {
 
     fn connection_lost(&self) -> Error {
         let error = Error::ConnectionLost;
-        let path = &self.options.termination_log;
+        let path = &self.options.driver.termination_log;
         if let Err(error) = base::process::write_termination_log(path, &error.to_string()) {
             tracing::warn!(%error, "cannot write the termination log");
         }

@@ -1,15 +1,12 @@
 //! Upstream's flags (snapshot.md 5.1, sidecars.md 1.1) and the checked configuration.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
 use controller::Definitions;
-use controller::args::DriverArgs;
-use csi::Address;
-use csi::address::InvalidAddress;
-use runtime::args::{CommonArgs, CommonArgsError, CommonConfig};
+use controller::args::{ArgsError, DriverArgs, DriverConfig, workers};
+use runtime::args::{CommonArgs, CommonConfig};
 use runtime::crds::Patience;
 
 /// The command line of `slackwater csi-snapshotter`. Read it with [`base::args::parse`].
@@ -108,15 +105,9 @@ pub enum ConfigError {
         /// Its value.
         value: i32,
     },
-    /// Nothing would ever be done.
-    #[error("--{0} must be greater than 0")]
-    Zero(&'static str),
-    /// `--csi-address`.
-    #[error("--csi-address: {0}")]
-    Address(#[from] InvalidAddress),
-    /// What every controller has.
+    /// What every sidecar checks.
     #[error(transparent)]
-    Common(#[from] CommonArgsError),
+    Shared(#[from] ArgsError),
 }
 
 /// What `run` is given: flags that were checked.
@@ -124,10 +115,8 @@ pub enum ConfigError {
 pub struct Config {
     /// What every controller has.
     pub common: CommonConfig,
-    /// Where the driver listens, if it is not in this process.
-    pub csi_address: Address,
-    /// Longest time of one CSI call.
-    pub timeout: Duration,
+    /// How to reach the driver.
+    pub driver: DriverConfig,
     /// Beginning of CSI names.
     pub name_prefix: String,
     /// Characters of the UID in CSI names; `None` is all of them.
@@ -140,10 +129,6 @@ pub struct Config {
     pub resync_period: Duration,
     /// Contents at the same time.
     pub workers: usize,
-    /// End when the connection to the driver is lost.
-    pub exit_on_connection_loss: bool,
-    /// Where the reason of an exit goes with `exit_on_connection_loss`.
-    pub termination_log: PathBuf,
     /// How it waits for the definitions of the snapshot kinds.
     pub definitions: Definitions,
 }
@@ -155,7 +140,7 @@ impl Args {
     /// The first contradiction, before anything is called.
     pub fn config(&self, environment: &Environment) -> Result<Config, ConfigError> {
         let own = &self.own;
-        let common = self.common.config(&GATES)?;
+        let common = self.common.config(&GATES).map_err(ArgsError::from)?;
         if own.node_deployment && common.election.is_some() {
             return Err(ConfigError::NodeDeploymentWithElection);
         }
@@ -175,24 +160,15 @@ impl Args {
             "groupsnapshot-name-uuid-length",
             own.groupsnapshot_name_uuid_length,
         )?;
-        if own.worker_threads == 0 {
-            return Err(ConfigError::Zero("worker-threads"));
-        }
-        if own.timeout.0.is_zero() {
-            return Err(ConfigError::Zero("timeout"));
-        }
         Ok(Config {
             common,
-            csi_address: own.driver.csi_address.parse()?,
-            timeout: own.timeout.0,
+            driver: own.driver.config(own.timeout)?,
             name_prefix: own.snapshot_name_prefix.clone(),
             name_uid_length: uid_length("snapshot-name-uuid-length", own.snapshot_name_uuid_length)?,
             extra_create_metadata: own.extra_create_metadata,
             node,
             resync_period: own.resync_period.0,
-            workers: own.worker_threads,
-            exit_on_connection_loss: own.driver.exit_on_connection_loss,
-            termination_log: base::process::TERMINATION_LOG.into(),
+            workers: workers("worker-threads", own.worker_threads)?,
             definitions: Definitions::with(Patience::Endless),
         })
     }

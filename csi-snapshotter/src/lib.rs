@@ -24,7 +24,7 @@
 //! | `triggers` | which changes wake a content |
 //! | [`events`] | reasons of events |
 //! | `driver` | what the driver can do |
-//! | [`run()`] | start-up and work |
+//! | `run` | start-up and work |
 //!
 //! Groups are not handled yet: contents that belong to one are left to their group (snapshot.md 3.3 rows 2, 5, 7).
 //!
@@ -42,6 +42,4 @@ mod run;
 mod triggers;
 
 pub use args::{Args, Config, ConfigError};
-/// Why [`run()`] ends.
-pub use controller::Error;
-pub use run::{ENTRY, Prepared, prepare, run};
+pub use run::ENTRY;

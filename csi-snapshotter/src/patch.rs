@@ -2,11 +2,11 @@
 //! of the status as a test, since the API server drops the metadata of a merge patch of the status (decision 69).
 
 use controller::Part;
-use controller::patch::{self, Change};
+use controller::patch::{self, Change, Members};
 use crds::names;
 use crds::v1::{VolumeSnapshotContent, VolumeSnapshotContentStatus};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::plan::status::Answer;
 use crate::plan::{StatusChange, Step};
@@ -54,41 +54,23 @@ fn without_finalizer(content: &VolumeSnapshotContent, position: usize) -> Change
     ])
 }
 
-/// Members of the status by name; none removes one.
-type Members = Vec<(&'static str, Option<Value>)>;
-
 fn status(content: &VolumeSnapshotContent, change: &StatusChange) -> Change {
     let seen = content.status.as_ref();
-    let mut operations = vec![patch::same_object(content.metadata.uid.as_deref())];
-    let members = match change {
-        StatusChange::Answer(answer) => {
-            if let (Some(_), Some(seen)) = (&answer.handle, seen) {
-                // Whoever wrote a handle meanwhile has won. Nothing else is tested, since the snapshot-controller writes
-                // the content at the same time.
-                let handle = ["status", "snapshotHandle"];
-                operations.push(patch::test(&handle, json!(seen.snapshot_handle)));
-            }
-            answered(seen, answer)
-        }
+    let (members, writes_handle) = match change {
+        StatusChange::Answer(answer) => (answered(seen, answer), answer.handle.is_some()),
         StatusChange::Failed {
             message,
             time,
             not_ready,
-        } => failed(message, *time, *not_ready),
-        StatusChange::Cleared => seen.map(cleared).unwrap_or_default(),
+        } => (failed(message, *time, *not_ready), false),
+        StatusChange::Cleared => (seen.map(cleared).unwrap_or_default(), false),
     };
-    if seen.is_none() {
-        let status: Map<String, Value> = members
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-            .collect();
-        operations.push(patch::test(&["status"], Value::Null));
-        operations.push(patch::add(&["status"], Value::Object(status)));
-    } else {
-        operations.extend(members.into_iter().map(|(name, value)| match value {
-            Some(value) => patch::add(&["status", name], value),
-            None => patch::remove(&["status", name]),
-        }));
+    let mut operations = patch::status(&content.metadata, seen.is_some(), members);
+    if let (true, Some(seen)) = (writes_handle, seen) {
+        // Whoever wrote a handle meanwhile has won. Nothing else is tested, since the snapshot-controller writes the
+        // content at the same time.
+        let handle = ["status", "snapshotHandle"];
+        operations.insert(1, patch::test(&handle, json!(seen.snapshot_handle)));
     }
     Change::json(operations)
 }

@@ -57,72 +57,42 @@ impl Start for Config {
     }
 
     fn driver(&self) -> Option<&Address> {
-        Some(&self.csi_address)
+        Some(&self.driver.address)
     }
 
+    /// Meets the driver, and waits for the definitions. Source: snapshot.md 3.1.
     async fn start(
         self: Box<Self>,
         context: Context,
         driver: Option<Channel>,
     ) -> Result<Box<dyn Ready>, Error> {
-        let Some(driver) = driver else {
-            return Err(Error::NoDriver);
+        let options = SidecarOptions {
+            name: NAME,
+            lease: |driver| format!("external-snapshotter-leader-{driver}"),
+            component: events::component,
+            driver: self.driver.clone(),
         };
-        Ok(Box::new(prepare(*self, context, driver).await?))
+        let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;
+        let kinds = [
+            ApiResource::erase::<VolumeSnapshotContent>(&()),
+            ApiResource::erase::<VolumeSnapshotClass>(&()),
+        ];
+        let function = sidecar.function();
+        function.wait_for_crds(&kinds, &self.definitions).await?;
+        let queue = function.queue(format!("{NAME}-content"), self.workers)?;
+        Ok(Box::new(Prepared {
+            config: *self,
+            sidecar,
+            queue,
+        }))
     }
 }
 
 /// The function after its start-up: the driver is known and ready, the definitions exist.
-pub struct Prepared {
+struct Prepared {
     config: Config,
     sidecar: Sidecar<Driver>,
     queue: Queue<ObjectKey>,
-}
-
-/// Runs the function until `context.scope` is stopping and all is drained.
-///
-/// Metrics, events, caches and tasks belong to `context`; `driver` may be in process or behind a socket. Serving
-/// HTTP is the caller's.
-///
-/// # Errors
-/// See [`Error`]. The failure of one content is no error.
-pub async fn run(config: Config, context: Context, driver: Channel) -> Result<(), Error> {
-    let stopping = context.scope.stopping_token();
-    let prepared = tokio::select! {
-        biased;
-        () = stopping.cancelled() => return Ok(()),
-        prepared = prepare(config, context, driver) => prepared?,
-    };
-    prepared.run().await
-}
-
-/// The first half of [`run`]: asks the driver who it is, waits until it is ready and until the definitions exist.
-/// Source: snapshot.md 3.1.
-///
-/// # Errors
-/// The driver is none that we can work with.
-pub async fn prepare(config: Config, context: Context, driver: Channel) -> Result<Prepared, Error> {
-    let options = SidecarOptions {
-        name: NAME,
-        lease: |driver| format!("external-snapshotter-leader-{driver}"),
-        component: events::component,
-        timeout: config.timeout,
-        exit_on_connection_loss: config.exit_on_connection_loss,
-        termination_log: config.termination_log.clone(),
-    };
-    let sidecar = Sidecar::<Driver>::prepare(options, &config.common, context, driver).await?;
-    let kinds = [
-        ApiResource::erase::<VolumeSnapshotContent>(&()),
-        ApiResource::erase::<VolumeSnapshotClass>(&()),
-    ];
-    let function = sidecar.function();
-    function.wait_for_crds(&kinds, &config.definitions).await?;
-    let queue = function.queue(format!("{NAME}-content"), config.workers)?;
-    Ok(Prepared {
-        config,
-        sidecar,
-        queue,
-    })
 }
 
 #[async_trait]
@@ -179,7 +149,7 @@ impl Prepared {
             classes,
             calls: Calls {
                 channel: self.sidecar.channel().clone(),
-                timeout: self.config.timeout,
+                timeout: self.config.driver.timeout,
             },
             settings: Settings {
                 driver: driver.name().to_owned(),

@@ -1,13 +1,10 @@
 //! Upstream's flags (resize.md 1.2, 1.3) and the checked configuration.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
-use controller::args::DriverArgs;
-use csi::Address;
-use csi::address::InvalidAddress;
-use runtime::args::{CommonArgs, CommonArgsError, CommonConfig};
+use base::args::{Gate, GoDuration, Stage, parse_bool};
+use controller::args::{ArgsError, DriverArgs, DriverConfig, workers};
+use runtime::args::{CommonArgs, CommonConfig};
 
 /// The command line of `slackwater csi-resizer`. Read it with [`base::args::parse`].
 #[derive(Clone, Debug, clap::Parser)]
@@ -87,29 +84,13 @@ const GATES: [Gate; 4] = [
     },
 ];
 
-/// Flags that contradict each other or cannot work. The process ends with exit 1 before any call.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// Nothing would ever be done.
-    #[error("--{0} must be greater than 0")]
-    Zero(&'static str),
-    /// `--csi-address`.
-    #[error("--csi-address: {0}")]
-    Address(#[from] InvalidAddress),
-    /// Flags that every controller has.
-    #[error(transparent)]
-    Common(#[from] CommonArgsError),
-}
-
 /// What `run` is given: flags that were checked.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What every controller has.
     pub common: CommonConfig,
-    /// Where the driver listens, if it is not in this process.
-    pub csi_address: Address,
-    /// Longest time of one CSI call.
-    pub timeout: Duration,
+    /// How to reach the driver.
+    pub driver: DriverConfig,
     /// Zero means never.
     pub resync_period: Duration,
     /// Claims at the same time.
@@ -122,10 +103,6 @@ pub struct Config {
     pub recover: bool,
     /// Gate VolumeAttributesClass was switched on by a flag.
     pub modify_demanded: bool,
-    /// End when the connection to the driver is lost.
-    pub exit_on_connection_loss: bool,
-    /// Where the reason of an exit goes with `exit_on_connection_loss`.
-    pub termination_log: PathBuf,
 }
 
 impl Args {
@@ -133,15 +110,9 @@ impl Args {
     ///
     /// # Errors
     /// The first contradiction, before anything is called.
-    pub fn config(&self, _environment: &Environment) -> Result<Config, ConfigError> {
+    pub fn config(&self) -> Result<Config, ArgsError> {
         let own = &self.own;
         let common = self.common.config(&GATES)?;
-        if own.workers == 0 {
-            return Err(ConfigError::Zero("workers"));
-        }
-        if own.timeout.0.is_zero() {
-            return Err(ConfigError::Zero("timeout"));
-        }
         let named = |item: &str| {
             item.split_once('=')
                 .is_some_and(|(name, _)| name.trim() == ATTRIBUTES)
@@ -149,16 +120,13 @@ impl Args {
         let flags = self.common.gates.feature_gates.iter();
         let modify_named = flags.flat_map(|list| list.split(',')).any(named);
         Ok(Config {
-            csi_address: own.driver.csi_address.parse()?,
-            timeout: own.timeout.0,
+            driver: own.driver.config(own.timeout)?,
             resync_period: own.resync_period.0,
-            workers: own.workers,
+            workers: workers("workers", own.workers)?,
             handle_volume_inuse_error: own.handle_volume_inuse_error,
             annotate: common.gates.enabled(ANNOTATE),
             recover: common.gates.enabled(RECOVER),
             modify_demanded: modify_named && common.gates.enabled(ATTRIBUTES),
-            exit_on_connection_loss: own.driver.exit_on_connection_loss,
-            termination_log: base::process::TERMINATION_LOG.into(),
             common,
         })
     }

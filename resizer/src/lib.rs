@@ -26,7 +26,7 @@
 //! | `usage` | whether a volume is in use |
 //! | [`events`] | reasons of events |
 //! | `driver` | what the driver can do |
-//! | [`run()`] | start-up and work |
+//! | `run` | start-up and work |
 //!
 //! The modify controller (VolumeAttributesClass) is not built yet.
 //!
@@ -44,7 +44,5 @@ mod run;
 mod triggers;
 mod usage;
 
-pub use args::{Args, Config, ConfigError};
-/// Why [`run()`] ends.
-pub use controller::Error;
-pub use run::{ENTRY, Prepared, prepare, run};
+pub use args::{Args, Config};
+pub use run::ENTRY;

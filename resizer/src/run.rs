@@ -40,8 +40,8 @@ impl Command for Args {
         &self.common
     }
 
-    fn check(&self, environment: &Environment) -> Result<Box<dyn Start>, ConfigError> {
-        Ok(Box::new(self.config(environment)?))
+    fn check(&self, _environment: &Environment) -> Result<Box<dyn Start>, ConfigError> {
+        Ok(Box::new(self.config()?))
     }
 }
 
@@ -52,74 +52,46 @@ impl Start for Config {
     }
 
     fn driver(&self) -> Option<&Address> {
-        Some(&self.csi_address)
+        Some(&self.driver.address)
     }
 
+    /// Meets the driver. Source: resize.md 1.1.
     async fn start(
         self: Box<Self>,
         context: Context,
         driver: Option<Channel>,
     ) -> Result<Box<dyn Ready>, Error> {
-        let Some(driver) = driver else {
-            return Err(Error::NoDriver);
+        let options = SidecarOptions {
+            name: NAME,
+            lease: |driver| format!("external-resizer-{driver}"),
+            component: events::component,
+            driver: self.driver.clone(),
         };
-        Ok(Box::new(prepare(*self, context, driver).await?))
+        let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;
+        if self.modify_demanded {
+            tracing::warn!(
+                "feature gate VolumeAttributesClass is switched on, but changing volumes by class is not built yet"
+            );
+        } else if sidecar.driver().modifies {
+            tracing::info!(
+                "the CSI driver can change volumes by VolumeAttributesClass; that is not built yet"
+            );
+        }
+        let name = format!("{}-pvc", sidecar.driver().name());
+        let queue = sidecar.function().queue(name, self.workers)?;
+        Ok(Box::new(Prepared {
+            config: *self,
+            sidecar,
+            queue,
+        }))
     }
 }
 
 /// The function after its start-up: the driver is known and ready.
-pub struct Prepared {
+struct Prepared {
     config: Config,
     sidecar: Sidecar<Driver>,
     queue: Queue<ObjectKey>,
-}
-
-/// Runs the function until `context.scope` is stopping and all is drained.
-///
-/// Metrics, events, caches and tasks belong to `context`; `driver` may be in process or behind a socket. Serving
-/// HTTP is the caller's.
-///
-/// # Errors
-/// See [`Error`]. The failure of one claim is no error.
-pub async fn run(config: Config, context: Context, driver: Channel) -> Result<(), Error> {
-    let stopping = context.scope.stopping_token();
-    let prepared = tokio::select! {
-        biased;
-        () = stopping.cancelled() => return Ok(()),
-        prepared = prepare(config, context, driver) => prepared?,
-    };
-    prepared.run().await
-}
-
-/// The first half of [`run`]: waits until the driver is ready and asks who it is and what it can do.
-/// Source: resize.md 1.1.
-///
-/// # Errors
-/// The driver is none that we can work with.
-pub async fn prepare(config: Config, context: Context, driver: Channel) -> Result<Prepared, Error> {
-    let options = SidecarOptions {
-        name: NAME,
-        lease: |driver| format!("external-resizer-{driver}"),
-        component: events::component,
-        timeout: config.timeout,
-        exit_on_connection_loss: config.exit_on_connection_loss,
-        termination_log: config.termination_log.clone(),
-    };
-    let sidecar = Sidecar::<Driver>::prepare(options, &config.common, context, driver).await?;
-    if config.modify_demanded {
-        tracing::warn!(
-            "feature gate VolumeAttributesClass is switched on, but changing volumes by class is not built yet"
-        );
-    } else if sidecar.driver().modifies {
-        tracing::info!("the CSI driver can change volumes by VolumeAttributesClass; that is not built yet");
-    }
-    let name = format!("{}-pvc", sidecar.driver().name());
-    let queue = sidecar.function().queue(name, config.workers)?;
-    Ok(Prepared {
-        config,
-        sidecar,
-        queue,
-    })
 }
 
 #[async_trait]
@@ -193,7 +165,7 @@ impl Prepared {
             ),
             calls: Calls {
                 channel: self.sidecar.channel().clone(),
-                timeout: self.config.timeout,
+                timeout: self.config.driver.timeout,
             },
             settings: self.settings(),
         }

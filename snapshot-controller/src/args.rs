@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use base::args::{Gate, GoDuration, Stage, parse_bool};
 use controller::Definitions;
-use runtime::args::{CommonArgs, CommonArgsError, CommonConfig};
+use controller::args::{ArgsError, workers};
+use runtime::args::{CommonArgs, CommonConfig};
 use runtime::crds::Patience;
 
 use crate::plan::Options;
@@ -65,17 +66,6 @@ const GATES: [Gate; 2] = [
     },
 ];
 
-/// Flags that contradict each other or cannot work. The process ends with exit 1 before any request.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// Nothing would ever be done.
-    #[error("--{0} must be greater than 0")]
-    Zero(&'static str),
-    /// What every controller has.
-    #[error(transparent)]
-    Common(#[from] CommonArgsError),
-}
-
 /// What `run` is given: flags that were checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -96,16 +86,13 @@ impl Args {
     ///
     /// # Errors
     /// The first contradiction, before anything is sent.
-    pub fn config(&self) -> Result<Config, ConfigError> {
+    pub fn config(&self) -> Result<Config, ArgsError> {
         let own = &self.own;
         let common = self.common.config(&GATES)?;
-        if own.worker_threads == 0 {
-            return Err(ConfigError::Zero("worker-threads"));
-        }
         Ok(Config {
             common,
             resync_period: own.resync_period.0,
-            workers: own.worker_threads,
+            workers: workers("worker-threads", own.worker_threads)?,
             definitions: Definitions::with(Patience::AtMost(own.retry_crd_interval_max.0)),
             options: Options {
                 record_volume_mode: own.prevent_volume_mode_conversion,
@@ -119,7 +106,7 @@ impl Args {
 mod tests {
     use super::*;
 
-    fn config(flags: &[&str]) -> Result<Config, ConfigError> {
+    fn config(flags: &[&str]) -> Result<Config, ArgsError> {
         let line = ["snapshot-controller"].iter().chain(flags).map(Into::into);
         base::args::parse::<Args>(line).unwrap().config()
     }

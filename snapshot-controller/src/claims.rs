@@ -39,8 +39,8 @@ impl ClaimWriter {
 
     /// Sends the change: PATCH, or PUT with at most one GET before it.
     pub(crate) async fn change(&self, change: &ClaimChange) -> Result<(), Failure> {
-        let key = ObjectKey::new(change.namespace.as_str(), change.name.as_str());
-        let known = self.claims.cache().get(&key).map(|claim| Known::of(&*claim));
+        let key = &change.key;
+        let known = self.claims.cache().get(key).map(|claim| Known::of(&*claim));
         let known = known.unwrap_or_else(|| Known {
             key: key.clone(),
             uid: change.uid.clone(),
@@ -48,7 +48,7 @@ impl ClaimWriter {
         });
         match self.verb {
             ClaimVerb::Patch => self.claims.patch(&known, Part::Main, &change.change).await,
-            ClaimVerb::Put => self.claims.settle(&known, self.put(&key, change).await),
+            ClaimVerb::Put => self.claims.settle(&known, self.put(key, change).await),
         }
     }
 

@@ -146,18 +146,18 @@ impl Controller for Claims {
     }
 
     fn uid<'a>(&self, seen: &'a ObservedClaim) -> &'a str {
-        &seen.claim.uid
+        uid(&*seen.claim)
     }
 
     fn reference(&self, seen: &ObservedClaim) -> ObjectReference {
-        let claim = &seen.claim;
+        let claim = &*seen.claim;
         ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("PersistentVolumeClaim".to_owned()),
-            namespace: Some(claim.namespace.clone()),
-            name: Some(claim.name.clone()),
-            uid: Some(claim.uid.clone()),
-            resource_version: Some(claim.resource_version.clone()),
+            namespace: claim.metadata.namespace.clone(),
+            name: claim.metadata.name.clone(),
+            uid: claim.metadata.uid.clone(),
+            resource_version: claim.metadata.resource_version.clone(),
             ..ObjectReference::default()
         }
     }

@@ -31,7 +31,5 @@ pub mod plan;
 mod run;
 mod triggers;
 
-pub use args::{Args, Config, ConfigError, OwnArgs};
-/// Why [`run()`] ends.
-pub use controller::Error;
-pub use run::{ENTRY, Prepared, prepare, run};
+pub use args::{Args, Config, OwnArgs};
+pub use run::ENTRY;

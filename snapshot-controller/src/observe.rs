@@ -9,12 +9,12 @@ use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use runtime::cache::IndexTaken;
-use runtime::objects::{Claim, ClaimPhase, DataSource, Volume, VolumeMode};
+use runtime::objects::{Claim, ClaimPhase, DataSource, Volume};
 use runtime::{Cache, ObjectKey, Selection, Watches};
 
 use crate::plan::content::ObservedContent;
-use crate::plan::facts::{ClaimFacts, ClaimReference, CsiVolume, NodeFacts, VolumeFacts};
 use crate::plan::protect::ObservedClaim;
+use crate::plan::topology::NodeFacts;
 use crate::plan::{Lookup, Observed, Options, Source, class, content_name, is_ready};
 
 /// Nodes with their metadata only.
@@ -149,16 +149,12 @@ impl Caches {
         let claim = match Source::of(&snapshot) {
             Source::Dynamic(name) => {
                 let key = ObjectKey::new(snapshot.namespace().unwrap_or_default(), name);
-                look(self.claims.get(&key).map(|claim| claim_facts(&claim)))
+                look(self.claims.get(&key))
             }
             Source::PreProvisioned(_) | Source::Member | Source::Invalid => Lookup::NotReferenced,
         };
         let volume = match claim.found().and_then(|claim| claim.volume_name.as_deref()) {
-            Some(name) => look(
-                self.volumes
-                    .get(&ObjectKey::cluster(name))
-                    .map(|volume| volume_facts(&volume)),
-            ),
+            Some(name) => look(self.volumes.get(&ObjectKey::cluster(name))),
             None => Lookup::NotReferenced,
         };
         let class = match snapshot.spec.volume_snapshot_class_name.as_deref() {
@@ -244,10 +240,9 @@ impl Caches {
 
     /// What is known about a claim and of the snapshots that may need it; none if it is gone.
     pub(crate) fn claim(&self, key: &ObjectKey) -> Option<ObservedClaim> {
-        let claim = self.claims.get(key)?;
         let snapshots = self.snapshots.indexed(WAITING_BY_CLAIM, &key.to_string());
         Some(ObservedClaim {
-            claim: claim_facts(&claim),
+            claim: self.claims.get(key)?,
             snapshots: snapshots
                 .into_iter()
                 .map(|snapshot| self.around(snapshot))
@@ -260,14 +255,6 @@ impl Caches {
 /// content can be gone.
 pub(crate) fn is_waiting(snapshot: &VolumeSnapshot) -> bool {
     !is_ready(snapshot) && snapshot.metadata.deletion_timestamp.is_none()
-}
-
-/// True when our finalizer is on the claim.
-pub(crate) fn is_protected(claim: &Claim) -> bool {
-    claim
-        .finalizers()
-        .iter()
-        .any(|name| name == names::CLAIM_FINALIZER)
 }
 
 /// The key of the snapshot that a content refers to.
@@ -307,39 +294,6 @@ fn joined(namespace: Option<&str>, name: &str) -> String {
 
 fn look<T>(found: Option<T>) -> Lookup<T> {
     found.map_or(Lookup::Absent, Lookup::Found)
-}
-
-fn claim_facts(claim: &Claim) -> ClaimFacts {
-    ClaimFacts {
-        namespace: claim.namespace().unwrap_or_default(),
-        name: claim.name_any(),
-        uid: claim.uid().unwrap_or_default(),
-        resource_version: claim.resource_version().unwrap_or_default(),
-        finalizers: claim.finalizers().to_vec(),
-        deleting: claim.metadata.deletion_timestamp.is_some(),
-        bound: claim.phase == ClaimPhase::Bound,
-        volume_name: claim.volume_name.clone(),
-    }
-}
-
-fn volume_facts(volume: &Volume) -> VolumeFacts {
-    VolumeFacts {
-        name: volume.name_any(),
-        csi: volume.csi.as_ref().map(|csi| CsiVolume {
-            driver: csi.driver.clone(),
-            handle: csi.volume_handle.clone(),
-        }),
-        claim: volume.claim.as_ref().map(|claim| ClaimReference {
-            namespace: claim.namespace.clone(),
-            name: claim.name.clone(),
-            uid: claim.uid.clone(),
-        }),
-        mode: volume.mode.map(VolumeMode::as_str).map(str::to_owned),
-        affinity: volume
-            .node_affinity
-            .as_ref()
-            .and_then(|affinity| affinity.required.clone()),
-    }
 }
 
 #[cfg(test)]

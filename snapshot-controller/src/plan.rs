@@ -20,7 +20,6 @@ pub mod class;
 pub mod content;
 pub mod create;
 pub mod delete;
-pub mod facts;
 pub mod protect;
 pub mod refusal;
 pub mod status;
@@ -34,9 +33,11 @@ use crds::names;
 use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use jiff::Timestamp;
 use kube::ResourceExt;
+use runtime::ObjectKey;
+use runtime::objects::{Claim, Volume};
 
-use facts::{ClaimFacts, NodeFacts, VolumeFacts};
 use refusal::Refusal;
+use topology::NodeFacts;
 
 /// API group of the group kinds.
 const GROUP_SNAPSHOT_GROUP: &str = "groupsnapshot.storage.k8s.io";
@@ -95,9 +96,9 @@ pub struct Observed {
     /// Every class marked as default, for any driver, in the order of names.
     pub default_classes: Vec<Arc<VolumeSnapshotClass>>,
     /// The source claim.
-    pub claim: Lookup<ClaimFacts>,
+    pub claim: Lookup<Arc<Claim>>,
     /// The volume that the source claim names.
-    pub volume: Lookup<VolumeFacts>,
+    pub volume: Lookup<Arc<Volume>>,
     /// Pending claims that are to be filled from this snapshot, as `namespace/name`, in order.
     pub restores: Vec<String>,
     /// Nodes in the order of names; empty unless [`Options::distributed`].
@@ -151,10 +152,8 @@ pub enum Step {
 /// A change of our finalizer on a claim.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimChange {
-    /// Namespace of the claim.
-    pub namespace: String,
-    /// Name of the claim.
-    pub name: String,
+    /// The claim.
+    pub key: ObjectKey,
     /// UID of the claim that was observed.
     pub uid: String,
     /// What is to become of the finalizer.

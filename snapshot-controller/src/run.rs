@@ -59,73 +59,50 @@ impl Start for Config {
         Some(&mut self.definitions)
     }
 
+    /// Waits for the definitions. Source: spec snapshot 2.1.
     async fn start(
         self: Box<Self>,
         context: Context,
         _driver: Option<Channel>,
     ) -> Result<Box<dyn Ready>, Error> {
-        Ok(Box::new(prepare(*self, context).await?))
+        let metrics = Arc::new(Metrics::new(&context.registry, &context.clock)?);
+        let options = FunctionOptions {
+            name: NAME,
+            lease: LEASE.to_owned(),
+            component: COMPONENT.to_owned(),
+            drain: None,
+        };
+        let function = Function::new(options, &self.common, context)?;
+        let kinds = [
+            ApiResource::erase::<VolumeSnapshot>(&()),
+            ApiResource::erase::<VolumeSnapshotClass>(&()),
+            ApiResource::erase::<VolumeSnapshotContent>(&()),
+        ];
+        function.wait_for_crds(&kinds, &self.definitions).await?;
+        let queue = |of: &str| function.queue(format!("{NAME}-{of}"), self.workers);
+        let queues = Queues {
+            snapshots: queue("snapshot")?,
+            contents: queue("content")?,
+            claims: queue("claim")?,
+        };
+        Ok(Box::new(Prepared {
+            config: *self,
+            function,
+            metrics,
+            queues,
+            claim_verb: OnceCell::new(),
+        }))
     }
 }
 
 /// The function after its start-up: the definitions exist.
-pub struct Prepared {
+struct Prepared {
     config: Config,
     function: Function,
     metrics: Arc<Metrics>,
     queues: Queues,
     /// Asked once, by the first term of leadership.
     claim_verb: OnceCell<ClaimVerb>,
-}
-
-/// Runs the function until `context.scope` is stopping and all is drained.
-///
-/// Metrics, events, caches and tasks belong to `context`. Serving HTTP is the caller's.
-///
-/// # Errors
-/// See [`Error`]. The failure of one object is no error.
-pub async fn run(config: Config, context: Context) -> Result<(), Error> {
-    let stopping = context.scope.stopping_token();
-    let prepared = tokio::select! {
-        biased;
-        () = stopping.cancelled() => return Ok(()),
-        prepared = prepare(config, context) => prepared?,
-    };
-    prepared.run().await
-}
-
-/// The first half of [`run`]: waits until the definitions exist. Source: spec snapshot 2.1.
-///
-/// # Errors
-/// They did not appear in time.
-pub async fn prepare(config: Config, context: Context) -> Result<Prepared, Error> {
-    let metrics = Arc::new(Metrics::new(&context.registry, &context.clock)?);
-    let options = FunctionOptions {
-        name: NAME,
-        lease: LEASE.to_owned(),
-        component: COMPONENT.to_owned(),
-        drain: None,
-    };
-    let function = Function::new(options, &config.common, context)?;
-    let kinds = [
-        ApiResource::erase::<VolumeSnapshot>(&()),
-        ApiResource::erase::<VolumeSnapshotClass>(&()),
-        ApiResource::erase::<VolumeSnapshotContent>(&()),
-    ];
-    function.wait_for_crds(&kinds, &config.definitions).await?;
-    let queue = |of: &str| function.queue(format!("{NAME}-{of}"), config.workers);
-    let queues = Queues {
-        snapshots: queue("snapshot")?,
-        contents: queue("content")?,
-        claims: queue("claim")?,
-    };
-    Ok(Prepared {
-        config,
-        function,
-        metrics,
-        queues,
-        claim_verb: OnceCell::new(),
-    })
 }
 
 #[async_trait]

@@ -12,9 +12,9 @@ use runtime::{Cache, ObjectKey};
 
 use crate::metrics::Metrics;
 use crate::observe::{
-    BY_PARTNER, Caches, NodeMeta, WAITING_BY_CLAIM, WAITING_BY_CLASS, is_protected, is_waiting, origins,
-    reference_key,
+    BY_PARTNER, Caches, NodeMeta, WAITING_BY_CLAIM, WAITING_BY_CLASS, is_waiting, origins, reference_key,
 };
+use crate::plan::protect::is_protected;
 use crate::plan::{Source, class};
 
 /// The queues of the function.

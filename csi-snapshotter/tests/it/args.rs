@@ -18,8 +18,8 @@ fn config(line: &str) -> Result<Config, ConfigError> {
 #[test]
 fn defaults_are_those_of_upstream() {
     let config = config("").unwrap();
-    assert_eq!(config.csi_address.to_string(), "unix:///run/csi/socket");
-    assert_eq!(config.timeout, Duration::from_secs(60));
+    assert_eq!(config.driver.address.to_string(), "unix:///run/csi/socket");
+    assert_eq!(config.driver.timeout, Duration::from_secs(60));
     assert_eq!(config.name_prefix, "snapshot");
     assert_eq!(config.name_uid_length, None);
     assert_eq!(config.resync_period, Duration::from_secs(900));
@@ -29,7 +29,7 @@ fn defaults_are_those_of_upstream() {
         (Duration::from_secs(1), Duration::from_secs(300))
     );
     assert!(!config.extra_create_metadata && config.node.is_none() && config.common.http.is_none());
-    assert!(config.common.election.is_none() && !config.exit_on_connection_loss);
+    assert!(config.common.election.is_none() && !config.driver.exit_on_connection_loss);
     assert!(config.common.gates.enabled("CSIVolumeGroupSnapshot"));
 }
 
@@ -41,13 +41,13 @@ fn the_flags_of_the_ebs_chart_are_read() {
                 --snapshot-name-prefix=snap --snapshot-name-uuid-length=8 --logtostderr";
     let config = config(line).unwrap();
     assert_eq!(
-        config.csi_address.to_string(),
+        config.driver.address.to_string(),
         "unix:///var/lib/csi/sockets/pluginproxy/csi.sock"
     );
     assert!(config.extra_create_metadata && config.common.election.is_some());
     assert_eq!((config.workers, config.name_uid_length), (100, Some(8)));
     assert_eq!(config.common.retry_intervals.1, Duration::from_secs(1800));
-    assert_eq!(config.timeout, Duration::from_secs(30));
+    assert_eq!(config.driver.timeout, Duration::from_secs(30));
     assert!(!config.common.gates.enabled("CSIVolumeGroupSnapshot"));
 }
 

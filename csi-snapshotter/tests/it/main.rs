@@ -3,7 +3,6 @@
 
 mod args;
 mod build;
-mod driver;
 mod plan;
 mod simulation;
 mod world;

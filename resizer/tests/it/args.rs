@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use base::args::Environment;
-use resizer::{Args, Config, ConfigError};
+use controller::args::ArgsError;
+use resizer::{Args, Config};
 
-fn config(line: &str) -> Result<Config, ConfigError> {
+fn config(line: &str) -> Result<Config, ArgsError> {
     let words = std::iter::once("csi-resizer").chain(line.split_whitespace());
     let args: Args = base::args::parse(words.map(Into::into)).unwrap();
-    args.config(&Environment::default())
+    args.config()
 }
 
 #[test]
 fn defaults_are_those_of_upstream() {
     let config = config("").unwrap();
-    assert_eq!(config.csi_address.to_string(), "unix:///run/csi/socket");
-    assert_eq!(config.timeout, Duration::from_secs(10));
+    assert_eq!(config.driver.address.to_string(), "unix:///run/csi/socket");
+    assert_eq!(config.driver.timeout, Duration::from_secs(10));
     assert_eq!(config.resync_period, Duration::from_secs(600));
     assert_eq!(config.workers, 10);
     assert!(config.handle_volume_inuse_error && config.annotate && config.recover);
-    assert!(!config.modify_demanded && !config.exit_on_connection_loss);
+    assert!(!config.modify_demanded && !config.driver.exit_on_connection_loss);
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn the_flags_of_the_ebs_chart_are_read() {
          --feature-gates=AnnotateFsResize=false,VolumeAttributesClass=true,AllBeta=true",
     )
     .unwrap();
-    assert_eq!(config.timeout, Duration::from_secs(60));
+    assert_eq!(config.driver.timeout, Duration::from_secs(60));
     assert_eq!(config.workers, 100);
     assert!(!config.handle_volume_inuse_error && !config.annotate && config.modify_demanded);
     assert!(config.common.election.is_some() && config.common.http.is_some());

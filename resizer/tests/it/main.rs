@@ -2,7 +2,6 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod args;
-mod driver;
 mod plan;
 mod simulation;
 mod world;

@@ -14,7 +14,6 @@ use prometheus::Registry;
 use runtime::args::CommonConfig;
 use runtime::client::Clients;
 use runtime::{Context, Watches};
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::registry::Function;
@@ -264,8 +263,7 @@ impl Builder {
             self.elections.insert(function, elections.clone());
         }
         let driver = start.driver().map(|address| self.channel_to(address, &context));
-        let stopping = context.scope.stopping_token();
-        self.lead(function, stopping, elections, start.start(context, driver));
+        self.lead(function, elections, controller::prepare(start, context, driver));
         Ok(())
     }
 
@@ -286,16 +284,13 @@ impl Builder {
     fn lead(
         &mut self,
         function: Function,
-        stopping: CancellationToken,
         elections: Elections,
-        prepared: impl Future<Output = Result<Box<dyn Ready>, controller::Error>> + Send + 'static,
+        prepared: impl Future<Output = Result<Option<Box<dyn Ready>>, controller::Error>> + Send + 'static,
     ) {
         let when_lost = self.when_lost;
         self.running.push(Box::pin(async move {
-            let prepared = tokio::select! {
-                biased;
-                () = stopping.cancelled() => return Ok(()),
-                prepared = prepared => prepared.map_err(Error::of(function))?,
+            let Some(prepared) = prepared.await.map_err(Error::of(function))? else {
+                return Ok(());
             };
             if let Some(health) = prepared.leader_health() {
                 elections.join(health);

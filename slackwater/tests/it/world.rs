@@ -4,22 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::{Clock, Random, Scope};
+pub use controller::testing::resources::{CLAIMS, CLASSES, CONTENTS, SNAPSHOTS, VOLUMES};
+use controller::testing::resources::{DEFINITIONS, STORAGE_CLASSES};
 use jiff::Timestamp;
 use sandbox::ec2::{Ec2, Ec2Options, SnapshotView};
 use sandbox::kube::{ApiServer, GroupResource, Store};
 use serde_json::{Value, json};
 
 use crate::driver_socket::DriverSocket;
-
-pub const SNAPSHOTS: GroupResource<'_> = GroupResource::new("snapshot.storage.k8s.io", "volumesnapshots");
-pub const CONTENTS: GroupResource<'_> =
-    GroupResource::new("snapshot.storage.k8s.io", "volumesnapshotcontents");
-pub const CLASSES: GroupResource<'_> = GroupResource::new("snapshot.storage.k8s.io", "volumesnapshotclasses");
-pub const CLAIMS: GroupResource<'_> = GroupResource::new("", "persistentvolumeclaims");
-pub const VOLUMES: GroupResource<'_> = GroupResource::new("", "persistentvolumes");
-const STORAGE_CLASSES: GroupResource<'_> = GroupResource::new("storage.k8s.io", "storageclasses");
-const DEFINITIONS: GroupResource<'_> =
-    GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions");
 
 /// How often a test looks at the world.
 pub const LOOK: Duration = Duration::from_millis(50);

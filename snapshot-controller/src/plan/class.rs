@@ -73,7 +73,7 @@ fn default(observed: &Observed) -> Result<&Arc<VolumeSnapshotClass>, Refusal> {
     let mut candidates = observed
         .default_classes
         .iter()
-        .filter(|class| is_default(class) && class.driver == source.volume.driver);
+        .filter(|class| is_default(class) && class.driver == source.csi.driver);
     match (candidates.next(), candidates.count()) {
         (Some(class), 0) => Ok(class),
         (None, _) => Err(refuse("cannot find default snapshot class".to_owned())),

@@ -13,14 +13,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use runtime::objects::SecretName;
+use runtime::objects::{Claim, ClaimPhase, CsiSource, SecretName, Volume, VolumeMode};
 
 use super::class::{self, Choice};
-use super::facts::{ClaimFacts, CsiVolume, VolumeFacts};
 use super::refusal::{self, Refusal};
 use super::{
-    Lookup, Observed, Plan, Source, Step, bind, may_be_created, protect, status, then_again, then_await,
-    topology,
+    Lookup, Observed, Plan, Source, Step, bind, is_deleting, may_be_created, protect, status, then_again,
+    then_await, topology,
 };
 use crate::events::{self, SNAPSHOT_CONTENT_CREATION_FAILED, SNAPSHOT_CONTENT_MISSING};
 
@@ -66,7 +65,7 @@ pub struct Inputs<'a> {
     /// The class.
     pub choice: Choice<'a>,
     /// The source claim.
-    pub claim: &'a ClaimFacts,
+    pub claim: &'a Claim,
     /// The content to be posted.
     pub content: VolumeSnapshotContent,
 }
@@ -75,11 +74,11 @@ pub struct Inputs<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SourceVolume<'a> {
     /// The claim.
-    pub claim: &'a ClaimFacts,
+    pub claim: &'a Claim,
     /// Its volume.
-    pub facts: &'a VolumeFacts,
+    pub volume: &'a Volume,
     /// The volume as its driver knows it.
-    pub volume: &'a CsiVolume,
+    pub csi: &'a CsiSource,
 }
 
 /// Follows claim and volume to the CSI volume.
@@ -97,39 +96,43 @@ pub fn source(observed: &Observed) -> Result<SourceVolume<'_>, String> {
             observed.snapshot.namespace().unwrap_or_default()
         ));
     };
-    let Some(volume_name) = claim.volume_name.as_deref().filter(|_| claim.bound) else {
+    let Some(volume_name) = claim
+        .volume_name
+        .as_deref()
+        .filter(|_| claim.phase == ClaimPhase::Bound)
+    else {
         return Err(format!(
             "the PVC {} is not yet bound to a PV, will not attempt to take a snapshot",
-            claim.name
+            claim.name_any()
         ));
     };
-    let Some(facts) = observed.volume.found() else {
+    let Some(volume) = observed.volume.found() else {
         return Err(format!(
             "the PersistentVolume {volume_name:?} of claim {:?} does not exist",
-            claim.name
+            claim.name_any()
         ));
     };
-    if !binds(facts, claim) {
+    if !binds(volume, claim) {
         return Err(format!(
             "claim in dataSource not bound or invalid: PersistentVolume {} is not bound to claim {}",
-            facts.name, claim.name
+            volume.name_any(),
+            claim.name_any()
         ));
     }
-    let volume = facts
+    let name = || volume.name_any();
+    let csi = volume
         .csi
         .as_ref()
-        .ok_or_else(|| format!("cannot find CSI PersistentVolumeSource for volume {}", facts.name))?;
-    Ok(SourceVolume { claim, facts, volume })
+        .ok_or_else(|| format!("cannot find CSI PersistentVolumeSource for volume {}", name()))?;
+    Ok(SourceVolume { claim, volume, csi })
 }
 
-fn binds(volume: &VolumeFacts, claim: &ClaimFacts) -> bool {
+fn binds(volume: &Volume, claim: &Claim) -> bool {
     volume.claim.as_ref().is_some_and(|reference| {
-        reference.namespace == claim.namespace
-            && reference.name == claim.name
-            && reference
-                .uid
-                .as_deref()
-                .is_none_or(|uid| uid.is_empty() || uid == claim.uid)
+        let uid = reference.uid.as_deref().filter(|uid| !uid.is_empty());
+        Some(&reference.namespace) == claim.metadata.namespace.as_ref()
+            && Some(&reference.name) == claim.metadata.name.as_ref()
+            && uid.is_none_or(|uid| Some(uid) == claim.metadata.uid.as_deref())
     })
 }
 
@@ -147,19 +150,19 @@ pub fn inputs(observed: &Observed) -> Result<Inputs<'_>, Refusal> {
     let choice = class::choose(observed)?;
     let class = choice.class();
     let source = source(observed).map_err(refuse)?;
-    if class.driver != source.volume.driver {
+    if class.driver != source.csi.driver {
         return Err(refuse(format!(
             "VolumeSnapshotClass {} is of driver {}, but the volume of claim {} is of driver {}",
             class.name_any(),
             class.driver,
-            source.claim.name,
-            source.volume.driver
+            source.claim.name_any(),
+            source.csi.driver
         )));
     }
-    if source.claim.deleting && !protect::is_protected(source.claim) {
+    if is_deleting(source.claim) && !protect::is_protected(source.claim) {
         return Err(refuse(format!(
             "cannot add finalizer on claim {} because it is being deleted",
-            source.claim.name
+            source.claim.name_any()
         )));
     }
     let metadata = content_metadata(observed, &choice, source).map_err(refuse)?;
@@ -233,15 +236,16 @@ fn managed_by(
     source: SourceVolume<'_>,
 ) -> Result<Option<BTreeMap<String, String>>, topology::TopologyError> {
     let Some(affinity) = source
-        .facts
-        .affinity
+        .volume
+        .node_affinity
         .as_ref()
+        .and_then(|affinity| affinity.required.as_ref())
         .filter(|_| observed.options.distributed)
     else {
         return Ok(None);
     };
     let nodes = observed.nodes.iter().map(AsRef::as_ref);
-    let node = topology::managing_node(&source.facts.name, affinity, nodes)?;
+    let node = topology::managing_node(&source.volume.name_any(), affinity, nodes)?;
     Ok(Some(BTreeMap::from([(names::MANAGED_BY_LABEL.to_owned(), node)])))
 }
 
@@ -254,15 +258,15 @@ fn content_spec(
     let class = choice.class();
     VolumeSnapshotContentSpec {
         deletion_policy: class.deletion_policy,
-        driver: source.volume.driver.clone(),
+        driver: source.csi.driver.clone(),
         source: VolumeSnapshotContentSource {
-            volume_handle: Some(source.volume.handle.clone()),
+            volume_handle: Some(source.csi.volume_handle.clone()),
             snapshot_handle: None,
         },
         source_volume_mode: source
-            .facts
+            .volume
             .mode
-            .clone()
+            .map(|mode: VolumeMode| mode.as_str().to_owned())
             .filter(|_| observed.options.record_volume_mode),
         volume_snapshot_class_name: Some(class.name_any()),
         volume_snapshot_ref: ObjectReference {

@@ -1,11 +1,15 @@
 //! When a claim may lose the finalizer that keeps it while it is being cut (spec snapshot 2.9, Q17).
 
+use std::sync::Arc;
+
 use controller::patch::{self, Change};
 use crds::names;
+use json_patch::PatchOperation;
+use runtime::ObjectKey;
+use runtime::objects::Claim;
 
 use super::bind::owned_content;
 use super::create::inputs;
-use super::facts::ClaimFacts;
 use super::{
     ClaimChange, ClaimIntent, Lookup, Observed, Plan, Source, Step, is_deleting, is_ready, may_be_created,
     settled, then_await,
@@ -15,7 +19,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct ObservedClaim {
     /// The claim.
-    pub claim: ClaimFacts,
+    pub claim: Arc<Claim>,
     /// The snapshots whose source is the claim, at least those that are neither ready nor being deleted.
     pub snapshots: Vec<Observed>,
 }
@@ -29,19 +33,9 @@ pub fn plan(observed: &ObservedClaim) -> Plan {
         return settled();
     }
     let claim = &observed.claim;
-    let mut operations = vec![patch::same_object(Some(&claim.uid))];
-    operations.extend(patch::remove_finalizers(
-        &claim.finalizers,
-        &[names::CLAIM_FINALIZER],
-    ));
-    let release = Step::ChangeClaim(ClaimChange {
-        namespace: claim.namespace.clone(),
-        name: claim.name.clone(),
-        uid: claim.uid.clone(),
-        intent: ClaimIntent::Release,
-        change: Change::json(operations),
-    });
-    then_await(vec![release.into()])
+    let finalizers = patch::finalizers(&claim.metadata);
+    let operations = patch::remove_finalizers(finalizers, &[names::CLAIM_FINALIZER]);
+    then_await(vec![change(claim, ClaimIntent::Release, operations).into()])
 }
 
 /// True for a snapshot that is not ready, not being deleted, and has a content or is about to get one. One
@@ -63,7 +57,7 @@ pub fn needs_claim(observed: &Observed) -> bool {
 #[must_use]
 pub fn again(observed: &Observed) -> Option<Step> {
     let claim = observed.claim.found()?;
-    if claim.deleting || !needs_claim(observed) {
+    if is_deleting(&**claim) || !needs_claim(observed) {
         return None;
     }
     protect(claim)
@@ -71,25 +65,33 @@ pub fn again(observed: &Observed) -> Option<Step> {
 
 /// True when our finalizer is on the claim.
 #[must_use]
-pub fn is_protected(claim: &ClaimFacts) -> bool {
-    claim.finalizers.iter().any(|name| name == names::CLAIM_FINALIZER)
+pub fn is_protected(claim: &Claim) -> bool {
+    patch::has_finalizer(&claim.metadata, names::CLAIM_FINALIZER)
 }
 
 /// The PATCH that puts our finalizer on the claim; nothing when it is there. It tests the list, so that two
 /// snapshots of one claim do not both append it.
 #[must_use]
-pub fn protect(claim: &ClaimFacts) -> Option<Step> {
+pub fn protect(claim: &Claim) -> Option<Step> {
     if is_protected(claim) {
         return None;
     }
-    let mut operations = vec![patch::same_object(Some(&claim.uid))];
-    let present = Some(claim.finalizers.as_slice()).filter(|present| !present.is_empty());
-    operations.extend(patch::add_finalizers(present, &[names::CLAIM_FINALIZER]));
-    Some(Step::ChangeClaim(ClaimChange {
-        namespace: claim.namespace.clone(),
-        name: claim.name.clone(),
-        uid: claim.uid.clone(),
-        intent: ClaimIntent::Protect,
-        change: Change::json(operations),
-    }))
+    let present = claim.metadata.finalizers.as_deref();
+    let operations = patch::add_finalizers(
+        present.filter(|present| !present.is_empty()),
+        &[names::CLAIM_FINALIZER],
+    );
+    Some(change(claim, ClaimIntent::Protect, operations))
+}
+
+fn change(claim: &Claim, intent: ClaimIntent, operations: Vec<PatchOperation>) -> Step {
+    let uid = claim.metadata.uid.clone().unwrap_or_default();
+    let mut all = vec![patch::same_object(Some(&uid))];
+    all.extend(operations);
+    Step::ChangeClaim(ClaimChange {
+        key: ObjectKey::of(claim),
+        uid,
+        intent,
+        change: Change::json(all),
+    })
 }

@@ -1,6 +1,6 @@
 //! What a snapshot's status takes from its content (spec snapshot 2.7.1).
 
-use controller::patch::{self, Change};
+use controller::patch::{self, Change, Members};
 use controller::{Action, Event};
 use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
 use jiff::Timestamp;
@@ -30,12 +30,10 @@ pub fn follow(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Vec
     actions
 }
 
-type Fields = Vec<(&'static str, Option<Value>)>;
-
 fn bound_name(
     snapshot: &VolumeSnapshot,
     content: &VolumeSnapshotContent,
-    fields: &mut Fields,
+    fields: &mut Members,
     told: &mut Vec<Event>,
 ) {
     let bound = snapshot
@@ -57,7 +55,7 @@ fn bound_name(
 fn creation_time(
     snapshot: &VolumeSnapshot,
     content: &VolumeSnapshotContent,
-    fields: &mut Fields,
+    fields: &mut Members,
     told: &mut Vec<Event>,
 ) {
     let known = snapshot
@@ -78,7 +76,7 @@ fn creation_time(
 fn readiness(
     snapshot: &VolumeSnapshot,
     content: &VolumeSnapshotContent,
-    fields: &mut Fields,
+    fields: &mut Members,
     told: &mut Vec<Event>,
 ) {
     let known = snapshot.status.as_ref().and_then(|status| status.ready_to_use);
@@ -95,7 +93,7 @@ fn becomes_ready(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> 
     super::is_ready(snapshot) || content.status.as_ref().and_then(|status| status.ready_to_use) == Some(true)
 }
 
-fn restore_size(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent, fields: &mut Fields) {
+fn restore_size(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent, fields: &mut Members) {
     let known = snapshot
         .status
         .as_ref()
@@ -109,7 +107,7 @@ fn restore_size(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent, fiel
     }
 }
 
-fn error(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent, fields: &mut Fields) {
+fn error(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent, fields: &mut Members) {
     let known = snapshot.status.as_ref().and_then(|status| status.error.as_ref());
     let wanted = content
         .status
@@ -134,29 +132,11 @@ fn error(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent, fields: &mu
     }
 }
 
-/// One PATCH of these members of the status, `None` removing one; nothing for no members. It tests the UID,
-/// so that a new snapshot of the same name is not told about its predecessor.
+/// One PATCH of these members of the status, `None` removing one; nothing for no members.
 #[must_use]
-pub fn status_patch(snapshot: &VolumeSnapshot, fields: Vec<(&'static str, Option<Value>)>) -> Option<Change> {
-    if fields.is_empty() {
-        return None;
-    }
-    let mut operations = vec![patch::same_object(snapshot.metadata.uid.as_deref())];
-    if snapshot.status.is_none() {
-        let status: Map<String, Value> = fields
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-            .collect();
-        // Another writer's first status must not be replaced whole.
-        operations.push(patch::test(&["status"], Value::Null));
-        operations.push(patch::add(&["status"], Value::Object(status)));
-    } else {
-        operations.extend(fields.into_iter().map(|(name, value)| match value {
-            Some(value) => patch::add(&["status", name], value),
-            None => patch::remove(&["status", name]),
-        }));
-    }
-    Some(Change::json(operations))
+pub fn status_patch(snapshot: &VolumeSnapshot, fields: Members) -> Option<Change> {
+    let patch = |fields| patch::status(&snapshot.metadata, snapshot.status.is_some(), fields);
+    (!fields.is_empty()).then(|| Change::json(patch(fields)))
 }
 
 /// A moment as Kubernetes writes it: UTC, whole seconds.

@@ -1,11 +1,20 @@
 //! The node whose sidecar is to take a snapshot, with distributed snapshotting (spec snapshot 2.11, Q19).
 
-use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm};
+use std::collections::BTreeMap;
 
-use super::facts::NodeFacts;
+use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm};
 
 /// The longest value of a label.
 const LABEL_VALUE_LIMIT: usize = 63;
+
+/// What is read of a Node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
 
 /// Why no node can be named.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use snapshot_controller::plan::facts::NodeFacts;
+use snapshot_controller::plan::topology::NodeFacts;
 
 use crate::plan_create::body;
 use crate::scene::{AS_SOURCE, CLAIM_SOURCE, NOW, Scene, class_of};

@@ -10,11 +10,12 @@ use controller::patch::Change;
 use controller::{Action, Next};
 use jiff::Timestamp;
 use json_patch::merge;
+use runtime::objects::Claim;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use snapshot_controller::plan::content::ObservedContent;
-use snapshot_controller::plan::facts::{ClaimFacts, ClaimReference, CsiVolume, NodeFacts, VolumeFacts};
 use snapshot_controller::plan::protect::ObservedClaim;
+use snapshot_controller::plan::topology::NodeFacts;
 use snapshot_controller::plan::{
     ClaimChange, Lookup, Observed, Options, Plan, Step, class, content, content_name, plan, protect,
 };
@@ -150,55 +151,13 @@ impl Scene {
         }
     }
 
-    fn claim(&self, name: &str) -> Option<ClaimFacts> {
-        let object = self.get("pvc", name)?;
-        let metadata = &object["metadata"];
-        Some(ClaimFacts {
-            namespace: "ns".to_owned(),
-            name: name.to_owned(),
-            uid: text(&metadata["uid"]).unwrap_or_default(),
-            resource_version: text(&metadata["resourceVersion"]).unwrap_or_default(),
-            finalizers: serde_json::from_value(metadata["finalizers"].clone()).unwrap_or_default(),
-            deleting: !metadata["deletionTimestamp"].is_null(),
-            bound: object["status"]["phase"] == "Bound",
-            volume_name: text(&object["spec"]["volumeName"]),
-        })
-    }
-
-    fn volume(&self, name: &str) -> Option<VolumeFacts> {
-        let spec = &self.get("pv", name)?["spec"];
-        Some(VolumeFacts {
-            name: name.to_owned(),
-            csi: text(&spec["csi"]["driver"]).map(|driver| CsiVolume {
-                driver,
-                handle: text(&spec["csi"]["volumeHandle"]).unwrap(),
-            }),
-            claim: text(&spec["claimRef"]["name"]).map(|name| ClaimReference {
-                namespace: text(&spec["claimRef"]["namespace"]).unwrap(),
-                name,
-                uid: text(&spec["claimRef"]["uid"]),
-            }),
-            mode: text(&spec["volumeMode"]),
-            affinity: serde_json::from_value(spec["nodeAffinity"]["required"].clone()).ok(),
-        })
-    }
-
     pub fn observe(&self, name: &str) -> Observed {
         let snapshot: Arc<crds::v1::VolumeSnapshot> = self.typed("vs", name).unwrap();
-        let claim = snapshot
-            .spec
-            .source
-            .persistent_volume_claim_name
-            .as_deref()
-            .map_or(Lookup::NotReferenced, |name| {
-                self.claim(name).map_or(Lookup::Absent, Lookup::Found)
-            });
-        let volume = claim
-            .found()
-            .and_then(|claim| claim.volume_name.clone())
-            .map_or(Lookup::NotReferenced, |name| {
-                self.volume(&name).map_or(Lookup::Absent, Lookup::Found)
-            });
+        let claim = self.look::<Claim>(
+            "pvc",
+            snapshot.spec.source.persistent_volume_claim_name.as_deref(),
+        );
+        let volume = self.look("pv", claim.found().and_then(|claim| claim.volume_name.as_deref()));
         let content = match self.look("vsc", content_name(&snapshot).as_deref()) {
             Lookup::Absent if self.content_unknown => Lookup::Unknown,
             content => content,
@@ -242,7 +201,7 @@ impl Scene {
             .map(|snapshot| self.observe(&snapshot))
             .collect();
         protect::plan(&ObservedClaim {
-            claim: self.claim(name).unwrap(),
+            claim: self.typed("pvc", name).unwrap(),
             snapshots,
         })
     }
@@ -285,7 +244,7 @@ impl Scene {
             Step::PatchSnapshot(change) => self.patch("vs", name, change),
             Step::PatchSnapshotStatus(change) => self.patch("vs", name, change),
             Step::PatchContent { name, change } => self.patch("vsc", name, change),
-            Step::ChangeClaim(ClaimChange { name, change, .. }) => self.patch("pvc", name, change),
+            Step::ChangeClaim(ClaimChange { key, change, .. }) => self.patch("pvc", &key.name, change),
             Step::CreateContent(content) => {
                 if self
                     .get("vsc", content.metadata.name.as_deref().unwrap())
@@ -460,7 +419,12 @@ pub fn show(action: &Action<Step>) -> String {
         Step::PatchSnapshot(change) => format!("PATCH vs {}", body(change)),
         Step::PatchSnapshotStatus(change) => format!("PATCH vs/status {}", body(change)),
         Step::ChangeClaim(change) => {
-            format!("{:?} pvc {} {}", change.intent, change.name, body(&change.change))
+            format!(
+                "{:?} pvc {} {}",
+                change.intent,
+                change.key.name,
+                body(&change.change)
+            )
         }
         Step::CreateContent(content) => format!("POST vsc {}", serde_json::to_string(content).unwrap()),
         Step::PatchContent { name, change } => format!("PATCH vsc {name} {}", body(change)),
@@ -468,10 +432,6 @@ pub fn show(action: &Action<Step>) -> String {
         Step::ReadContent { name } => format!("GET vsc {name}"),
         Step::ReadSnapshot { namespace, name } => format!("GET vs {namespace}/{name}"),
     }
-}
-
-fn text(value: &Value) -> Option<String> {
-    value.as_str().map(ToOwned::to_owned)
 }
 
 /// A test for null of a member that is not there passes, as in the API server.

@@ -1,41 +1,38 @@
 //! A Kubernetes API with the actors around it, a stand-in for the csi-snapshotter, and the controller between
 //! them, on paused time.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base::{Clock, Random, Scope};
-use prometheus::Registry;
-use runtime::{Context, Watches};
-use sandbox::faults::{Faults, transports};
-use sandbox::kube::{ApiServer, AuditRecord, GroupResource, Store};
+pub use controller::testing::resources::{CLAIMS, CLASSES, CONTENTS, SNAPSHOTS, VOLUMES};
+pub use controller::testing::seconds;
+use controller::testing::{self, Driver};
+use sandbox::kube::Store;
 use serde_json::{Value, json};
-use snapshot_controller::{Args, Config, Error};
+use snapshot_controller::ENTRY;
 
 use crate::scene::{BEING_DELETED, CONTENT_BOUND};
 
 pub const USER: &str = "snapshot-controller";
-pub const SNAPSHOTS: GroupResource<'static> =
-    GroupResource::new("snapshot.storage.k8s.io", "volumesnapshots");
-pub const CONTENTS: GroupResource<'static> =
-    GroupResource::new("snapshot.storage.k8s.io", "volumesnapshotcontents");
-pub const CLASSES: GroupResource<'static> =
-    GroupResource::new("snapshot.storage.k8s.io", "volumesnapshotclasses");
-pub const CLAIMS: GroupResource<'static> = GroupResource::new("", "persistentvolumeclaims");
-pub const VOLUMES: GroupResource<'static> = GroupResource::new("", "persistentvolumes");
-const EVENTS: GroupResource<'static> = GroupResource::new("", "events");
-const DEFINITIONS: GroupResource<'static> =
-    GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions");
 
 pub struct World {
-    pub api: ApiServer,
-    pub person: Store,
-    pub clock: Clock,
-    pub flags: String,
+    cluster: testing::World,
     pub sidecar: Sidecar,
-    started: AtomicU32,
-    scope: Scope,
+}
+
+impl Deref for World {
+    type Target = testing::World;
+
+    fn deref(&self) -> &testing::World {
+        &self.cluster
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut testing::World {
+        &mut self.cluster
+    }
 }
 
 /// What the stand-in for the csi-snapshotter has done.
@@ -44,14 +41,6 @@ pub struct Sidecar {
     /// Until ready after the cut; none cuts and is ready at once.
     pub ready_after: Option<Duration>,
     pub deleted: Arc<Mutex<Vec<String>>>,
-}
-
-/// A running process.
-pub struct Process {
-    pub scope: Scope,
-    pub registry: Registry,
-    pub ended: Arc<Mutex<Option<Result<(), Error>>>>,
-    pub faults: Faults,
 }
 
 impl World {
@@ -77,29 +66,10 @@ impl World {
     }
 
     pub fn without_definitions(sidecar: Sidecar) -> Self {
-        let scope = Scope::new();
-        let clock = Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
-        let api = ApiServer::new(clock.clone(), Random::seeded(1), &scope);
-        sandbox::actors::run(&api, &scope, clock.clone());
-        Self {
-            person: api.store("person"),
-            api,
-            clock,
-            flags: String::new(),
-            sidecar,
-            started: AtomicU32::new(0),
-            scope,
-        }
-    }
-
-    pub fn define(&self) {
-        for definition in crds::definitions::all() {
-            self.create(DEFINITIONS, definition);
-        }
-    }
-
-    pub fn create(&self, resource: GroupResource<'_>, object: Value) {
-        self.person.create(resource, object).unwrap();
+        // There is a driver, but only sidecars call it.
+        let cluster = testing::World::new(ENTRY, Driver::new("d", &[]));
+        sandbox::actors::run(&cluster.api, &cluster.scope, cluster.clock.clone());
+        Self { cluster, sidecar }
     }
 
     /// A CSI volume of driver `d` with handle `vol-<volume>`, bound to a claim of `default`.
@@ -129,171 +99,24 @@ impl World {
         self.create(SNAPSHOTS, snapshot(name, "p", Some("k")));
     }
 
-    pub fn get(&self, resource: GroupResource<'_>, namespace: &str, name: &str) -> Option<Value> {
-        self.person
-            .get(resource, namespace, name)
-            .map(|object| object.value().clone())
-    }
-
     pub fn snapshot(&self, name: &str) -> Value {
         self.get(SNAPSHOTS, "default", name).unwrap_or_default()
     }
 
     pub fn contents(&self) -> Vec<Value> {
-        let all = self.person.list(CONTENTS, None);
-        all.iter().map(|object| object.value().clone()).collect()
+        self.list(CONTENTS)
     }
 
     pub fn claim_finalizers(&self) -> Value {
         self.get(CLAIMS, "default", "p").unwrap()["metadata"]["finalizers"].clone()
     }
 
-    pub fn delete(&self, resource: GroupResource<'_>, namespace: &str, name: &str) {
-        self.person.delete(resource, namespace, name, None).unwrap();
-    }
-
-    pub fn change(
-        &self,
-        resource: GroupResource<'_>,
-        namespace: &str,
-        name: &str,
-        change: impl FnOnce(&mut Value),
-    ) {
-        self.person.update(resource, namespace, name, change).unwrap();
-    }
-
-    /// Takes an object away whatever its finalizers say.
-    pub fn remove_by_force(&self, resource: GroupResource<'_>, namespace: &str, name: &str) {
-        self.change(resource, namespace, name, |object| {
-            object["metadata"]["finalizers"] = json!([]);
-        });
-        self.delete(resource, namespace, name);
-    }
-
-    /// Reason of every event of the controller, by the order of their names.
+    /// Reason and count of every event of the controller, in the order in which they were last written.
     pub fn reasons(&self) -> Vec<String> {
-        let mut events: Vec<_> = self
-            .person
-            .list(EVENTS, None)
-            .iter()
-            .map(|event| event.value().clone())
-            .filter(|event| event["source"]["component"] == "snapshot-controller")
-            .collect();
-        events.sort_by_key(|event| {
-            event["metadata"]["resourceVersion"]
-                .as_str()
-                .unwrap()
-                .parse::<u64>()
-                .unwrap()
-        });
-        events
-            .iter()
-            .map(|event| format!("{} x{}", event["reason"].as_str().unwrap(), event["count"]))
+        let events = self.events().into_iter();
+        let own = events.filter(|event| event.component == USER);
+        own.map(|event| format!("{} x{}", event.reason, event.count))
             .collect()
-    }
-
-    fn config(&self) -> Config {
-        let words = std::iter::once("snapshot-controller").chain(self.flags.split_whitespace());
-        let args: Args = base::args::parse(words.map(Into::into)).unwrap();
-        args.config().unwrap()
-    }
-
-    pub fn start(&self) -> Process {
-        self.start_with(Faults::none())
-    }
-
-    /// Starts the controller; its requests meet `faults`.
-    pub fn start_with(&self, faults: Faults) -> Process {
-        let (scope, registry) = (Scope::new(), Registry::new());
-        let (random, clock) = (Random::seeded(2), self.clock.clone());
-        let client = kube::Client::new(transports::kubernetes(&self.api, USER, &faults), "default");
-        let context = Context {
-            client: client.clone(),
-            lease_client: client.clone(),
-            clock: clock.clone(),
-            random: random.clone(),
-            registry: registry.clone(),
-            scope: scope.child(),
-            watches: Watches::new(client, clock, random, &scope, &registry),
-            identity: format!("pod-{}", self.started.fetch_add(1, Ordering::Relaxed)),
-            namespace: "kube-system".into(),
-        };
-        let ended = Arc::new(Mutex::new(None));
-        let (config, result) = (self.config(), ended.clone());
-        let inner = context.scope.clone();
-        scope.spawn(async move {
-            let outcome = snapshot_controller::run(config, context).await;
-            *result.lock().unwrap() = Some(outcome);
-            drop(inner);
-        });
-        Process {
-            scope,
-            registry,
-            ended,
-            faults,
-        }
-    }
-
-    /// Requests of the controller after record `number`, without watches, lists, events, leases and reviews.
-    pub fn requests_since(&self, number: u64) -> Vec<String> {
-        let worth = |record: &AuditRecord| {
-            record.user == USER
-                && !["list", "watch"].contains(&record.verb)
-                && !["events", "leases", "selfsubjectaccessreviews"].contains(&record.resource.as_str())
-        };
-        let shown = |record: AuditRecord| {
-            let slash = if record.subresource.is_empty() { "" } else { "/" };
-            format!(
-                "{} {}{slash}{} {}",
-                record.verb, record.resource, record.subresource, record.code
-            )
-        };
-        self.api
-            .audit_since(number)
-            .into_iter()
-            .filter(worth)
-            .map(shown)
-            .collect()
-    }
-
-    pub fn mark(&self) -> u64 {
-        self.api.audit().last().map_or(0, |record| record.number)
-    }
-}
-
-impl Process {
-    /// Kills it: nothing that runs goes on.
-    pub async fn kill(self) {
-        self.scope.abort();
-        self.scope.finished().await;
-    }
-
-    pub async fn stop(self) -> Option<Result<(), Error>> {
-        self.scope.stop();
-        self.scope.finished().await;
-        self.ended.lock().unwrap().take()
-    }
-
-    /// Value of a metric with these labels; 0 if it is not there. Of a histogram its count.
-    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let families = self.registry.gather();
-        let of_family = families.iter().find(|family| family.name() == name);
-        let metrics = of_family.map(|family| family.get_metric()).unwrap_or_default();
-        let found = metrics.iter().find(|metric| {
-            labels.iter().all(|(name, value)| {
-                metric
-                    .get_label()
-                    .iter()
-                    .any(|label| label.name() == *name && label.value() == *value)
-            })
-        });
-        found.map_or(0.0, |metric| {
-            if metric.get_histogram().get_sample_count() > 0 {
-                metric.get_histogram().get_sample_count() as f64
-            } else {
-                metric.get_gauge().get_value()
-            }
-        })
     }
 }
 
@@ -313,10 +136,6 @@ pub fn snapshot(name: &str, claim: &str, class: Option<&str>) -> Value {
         "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
         "metadata": {"name": name, "namespace": "default"}, "spec": spec,
     })
-}
-
-pub async fn seconds(seconds: u64) {
-    tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
 /// Cuts contents and lets go of those that are being deleted, as the csi-snapshotter would.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use base::{Random, Scope};
+use controller::testing::{Driver, Process};
 use csi::{Address, Channel, ConnectOptions, Listener};
 use sandbox::faults::Faults;
 use tempfile::TempDir;
 
 use crate::build::dynamic;
-use crate::driver::Driver;
-use crate::world::{Process, World};
+use crate::world::World;
 
 /// The socket, and the scope that owns our end of it.
 struct Socket {
@@ -55,41 +55,33 @@ async fn until<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
     panic!("never: {what}");
 }
 
-async fn is_ready(world: &World) -> bool {
-    let content = world.content().await;
-    content.and_then(|content| content.status?.ready_to_use) == Some(true)
-}
-
 #[tokio::test]
 async fn snapshot_case_18_the_process_survives_the_loss_of_its_driver() {
-    let (world, socket) = (World::new().await, Socket::new());
-    world.create(&dynamic()).await;
+    let (world, socket) = (World::new(), Socket::new());
+    world.create(&dynamic());
     // Not even there at the start.
     let process = socket.start(&world);
     tokio::time::sleep(Duration::from_millis(200)).await;
     let server = socket.serve(&world.driver).await;
-    until("ready", || is_ready(&world)).await;
+    until("ready", || async { world.is_ready() }).await;
 
     server.stop();
     server.finished().await;
-    world.delete().await;
-    until("told", || async {
-        world.reasons().await == ["SnapshotDeleteError"]
-    })
-    .await;
+    world.delete();
+    until("told", || async { world.reasons() == ["SnapshotDeleteError"] }).await;
     let _server = socket.serve(&world.driver).await;
-    until("deleted", || async { world.content().await.is_none() }).await;
+    until("deleted", || async { world.content().is_none() }).await;
     assert!(process.failure().is_none());
 }
 
 #[tokio::test]
 async fn snapshot_case_18_exit_on_connection_loss_is_kept_for_those_who_want_it() {
-    let (mut world, socket) = (World::new().await, Socket::new());
+    let (mut world, socket) = (World::new(), Socket::new());
     world.flags = "--exit-on-connection-loss".into();
-    world.create(&dynamic()).await;
+    world.create(&dynamic());
     let server = socket.serve(&world.driver).await;
     let process = socket.start(&world);
-    until("ready", || is_ready(&world)).await;
+    until("ready", || async { world.is_ready() }).await;
     server.stop();
     until("ended", || async { process.failure().is_some() }).await;
     assert_eq!(
@@ -100,11 +92,11 @@ async fn snapshot_case_18_exit_on_connection_loss_is_kept_for_those_who_want_it(
 
 #[tokio::test]
 async fn another_driver_behind_the_socket_ends_the_process() {
-    let (world, socket) = (World::new().await, Socket::new());
-    world.create(&dynamic()).await;
+    let (world, socket) = (World::new(), Socket::new());
+    world.create(&dynamic());
     let server = socket.serve(&world.driver).await;
     let process = socket.start(&world);
-    until("ready", || is_ready(&world)).await;
+    until("ready", || async { world.is_ready() }).await;
     server.stop();
     server.finished().await;
     world.driver.state().name = "other".into();

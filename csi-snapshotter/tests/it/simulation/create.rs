@@ -2,30 +2,31 @@
 
 use std::time::Duration;
 
+use controller::testing::{Answer, seconds};
+use serde_json::json;
 use tonic::Status;
 
 use super::{MARK, STATUS};
 use crate::build::{SECRET_NAME, SECRET_NAMESPACE, class, dynamic};
-use crate::driver::Answer;
-use crate::world::{World, seconds};
+use crate::world::World;
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_20_a_snapshot_ready_at_once_costs_three_requests() {
-    let world = World::new().await;
+    let world = World::new();
     let process = world.start();
     seconds(5).await;
-    world.create(&dynamic()).await;
+    world.create(&dynamic());
     seconds(5).await;
     assert_eq!(world.requests(), [MARK, STATUS, MARK]);
-    let status = world.status().await;
+    let status = world.status();
     assert_eq!(status.snapshot_handle.as_deref(), Some("snap-1"));
     assert_eq!(
         (status.ready_to_use, status.restore_size),
         (Some(true), Some(5 << 30))
     );
     assert_eq!(status.creation_time, Some(100_000_000_000));
-    assert!(!world.is_marked().await);
-    assert!(world.events().await.is_empty(), "the events are the controller's");
+    assert!(!world.is_marked());
+    assert!(world.events().is_empty(), "the events are the controller's");
     assert_eq!(world.driver.count("CreateSnapshot"), 1);
     let metrics = prometheus::TextEncoder::new()
         .encode_to_string(&process.registry.gather())
@@ -48,13 +49,13 @@ async fn snapshot_case_20_a_snapshot_ready_at_once_costs_three_requests() {
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_26_polls_write_nothing_until_ready() {
-    let world = World::new().await;
+    let world = World::new();
     world.driver.state().ready_after = Duration::from_secs(150);
     let _process = world.start();
-    world.create(&dynamic()).await;
+    world.create(&dynamic());
     seconds(140).await;
     assert_eq!(world.requests(), [MARK, STATUS, MARK]);
-    let first = world.status().await;
+    let first = world.status();
     assert!(
         first.creation_time.is_some() && first.ready_to_use == Some(false),
         "bound before ready"
@@ -73,20 +74,20 @@ async fn snapshot_case_26_polls_write_nothing_until_ready() {
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_27_a_second_snapshot_does_not_leak() {
-    let world = World::new().await;
+    let world = World::new();
     world.driver.state().ready_after = Duration::from_secs(3);
     world.driver.state().create = [None, Some(Answer::Other("snap-2".into()))].into();
     let _process = world.start();
-    world.create(&dynamic()).await;
+    world.create(&dynamic());
     seconds(2).await;
-    let error = world.error().await.unwrap();
+    let error = world.error().unwrap();
     assert!(error.contains("snap-1") && error.contains("snap-2"), "{error}");
     assert_eq!(
         world.driver.state().snapshots.keys().collect::<Vec<_>>(),
         ["snap-1"]
     );
     seconds(30).await;
-    let status = world.status().await;
+    let status = world.status();
     assert_eq!(
         (status.snapshot_handle.as_deref(), status.ready_to_use),
         (Some("snap-1"), Some(true))
@@ -100,17 +101,17 @@ async fn snapshot_case_25_and_29_an_unclear_outcome_gives_one_snapshot() {
         Answer::TakeAndFail(Status::deadline_exceeded("late")),
         Answer::Empty,
     ] {
-        let world = World::new().await;
+        let world = World::new();
         world.driver.state().create = [Some(answer)].into();
         let process = world.start();
-        world.create(&dynamic()).await;
+        world.create(&dynamic());
         tokio::time::sleep(Duration::from_millis(500)).await;
-        assert!(world.is_marked().await, "the call may be running");
-        assert!(world.error().await.is_some());
+        assert!(world.is_marked(), "the call may be running");
+        assert!(world.error().is_some());
         seconds(10).await;
-        assert!(!world.is_marked().await);
-        assert_eq!(world.status().await.ready_to_use, Some(true));
-        assert!(world.error().await.is_none());
+        assert!(!world.is_marked());
+        assert_eq!(world.status().ready_to_use, Some(true));
+        assert!(world.error().is_none());
         assert_eq!(world.driver.state().snapshots.len(), 1);
         assert!(process.failure().is_none());
     }
@@ -118,24 +119,24 @@ async fn snapshot_case_25_and_29_an_unclear_outcome_gives_one_snapshot() {
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_30_and_31_final_errors_back_off_and_are_cleared() {
-    let world = World::new().await;
+    let world = World::new();
     let refuse = || Some(Answer::Refuse(Status::invalid_argument("bad")));
     world.driver.state().create = std::iter::repeat_with(refuse).take(4).collect();
     let _process = world.start();
-    world.create(&dynamic()).await;
+    world.create(&dynamic());
     seconds(9).await;
-    assert!(!world.is_marked().await);
+    assert!(!world.is_marked());
     assert_eq!(
-        world.error().await.as_deref(),
+        world.error().as_deref(),
         Some(
             "Failed to create snapshot: failed to take snapshot of the volume vol: \
              \"rpc error: code = InvalidArgument desc = bad\""
         )
     );
-    assert_eq!(world.reasons().await, ["SnapshotCreationFailed"]);
+    assert_eq!(world.reasons(), ["SnapshotCreationFailed"]);
     seconds(10).await;
-    assert_eq!(world.status().await.ready_to_use, Some(true));
-    assert!(world.error().await.is_none());
+    assert_eq!(world.status().ready_to_use, Some(true));
+    assert!(world.error().is_none());
     let calls = world.driver.times("CreateSnapshot");
     assert_eq!(calls.len(), 5);
     assert!(calls[1] - calls[0] <= 2 && calls[4] - calls[3] >= 8, "{calls:?}");
@@ -143,14 +144,14 @@ async fn snapshot_case_30_and_31_final_errors_back_off_and_are_cleared() {
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_32_ten_failures_with_request_ids_are_one_status_and_one_event() {
-    let world = World::new().await;
+    let world = World::new();
     let refusals = (0..10).map(|number| {
         let id = format!("request id: 7a62c49f-347e-4fc4-9331-6e8e0000000{number}");
         Some(Answer::Refuse(Status::internal(id)))
     });
     world.driver.state().create = refusals.collect();
     let _process = world.start();
-    world.create(&dynamic()).await;
+    world.create(&dynamic());
     seconds(1000).await;
     assert!(world.driver.count("CreateSnapshot") >= 10);
     let statuses = world
@@ -162,65 +163,63 @@ async fn snapshot_case_32_ten_failures_with_request_ids_are_one_status_and_one_e
         statuses <= 2,
         "one for the error, one for the good answer: {statuses}"
     );
-    assert_eq!(world.events().await.len(), 1, "{:?}", world.events().await);
+    assert_eq!(world.events().len(), 1, "{:?}", world.events());
 }
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_34_a_class_that_comes_later_wakes_its_contents() {
-    let world = World::new().await;
-    world.delete_class().await;
+    let world = World::new();
+    world.delete_class();
     let _process = world.start();
-    world.create(&dynamic()).await;
+    world.create(&dynamic());
     seconds(200).await;
-    assert!(world.error().await.unwrap().contains("snapshot class k"));
-    assert!(!world.is_marked().await);
-    world.create_class(class(&[])).await;
+    assert!(world.error().unwrap().contains("snapshot class k"));
+    assert!(!world.is_marked());
+    world.create_class(&class(&[]));
     seconds(2).await;
-    assert_eq!(world.status().await.ready_to_use, Some(true));
+    assert_eq!(world.status().ready_to_use, Some(true));
 }
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_44_secrets_reach_the_driver_and_nothing_else() {
-    let world = World::new().await;
-    world.create_secret(&[("password", "hunter2")]).await;
+    let world = World::new();
+    world.create_secret(&json!({"password": "hunter2"}));
     world.driver.state().create = [Some(Answer::Refuse(Status::internal("bad password hunter2")))].into();
     let _process = world.start();
     let content = dynamic()
         .annotated(SECRET_NAME, "sec")
         .annotated(SECRET_NAMESPACE, "default");
-    world.create(&content).await;
+    world.create(&content);
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let error = world.error().await.unwrap();
+    let error = world.error().unwrap();
     assert!(error.contains("bad password ***stripped***"), "{error}");
     seconds(10).await;
-    let secrets = world.driver.state().last_create.clone().unwrap().secrets;
+    let secrets = world.driver.state().created.last().unwrap().secrets.clone();
     assert_eq!(secrets["password"], "hunter2");
-    world.delete_class().await;
-    world.delete().await;
+    world.delete_class();
+    world.delete();
     seconds(5).await;
     assert_eq!(
-        world.driver.state().last_delete.clone().unwrap().secrets["password"],
+        world.driver.state().deleted.last().unwrap().secrets["password"],
         "hunter2"
     );
-    assert!(world.content().await.is_none());
-    assert!(!format!("{:?}", world.events().await).contains("hunter2"));
+    assert!(world.content().is_none());
+    assert!(!format!("{:?}", world.events()).contains("hunter2"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_45_a_reserved_parameter_can_be_deleted() {
-    let world = World::new().await;
-    world.delete_class().await;
-    world
-        .create_class(class(&[("csi.storage.k8s.io/foo", "x")]))
-        .await;
+    let world = World::new();
+    world.delete_class();
+    world.create_class(&class(&[("csi.storage.k8s.io/foo", "x")]));
     let _process = world.start();
-    world.create(&dynamic()).await;
+    world.create(&dynamic());
     seconds(10).await;
-    assert!(world.error().await.unwrap().contains("csi.storage.k8s.io/foo"));
-    assert!(!world.is_marked().await);
-    world.delete().await;
+    assert!(world.error().unwrap().contains("csi.storage.k8s.io/foo"));
+    assert!(!world.is_marked());
+    world.delete();
     seconds(2).await;
-    assert!(world.content().await.is_none());
+    assert!(world.content().is_none());
     assert_eq!(
         world.driver.count("CreateSnapshot") + world.driver.count("DeleteSnapshot"),
         0
@@ -230,16 +229,16 @@ async fn snapshot_case_45_a_reserved_parameter_can_be_deleted() {
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_55_and_56_deleted_while_create_is_unclear() {
     for (answer, deletes) in [(None, 1), (Some(Answer::Refuse(Status::internal("no"))), 0)] {
-        let world = World::new().await;
+        let world = World::new();
         world.driver.state().ready_after = Duration::from_secs(600);
         let late = Answer::Refuse(Status::deadline_exceeded("late"));
         world.driver.state().create = [Some(late), answer].into();
         let _process = world.start();
-        world.create(&dynamic()).await;
+        world.create(&dynamic());
         tokio::time::sleep(Duration::from_millis(200)).await;
-        world.delete().await;
+        world.delete();
         seconds(10).await;
-        assert!(world.content().await.is_none());
+        assert!(world.content().is_none());
         assert_eq!(world.driver.count("DeleteSnapshot"), deletes);
         assert!(world.driver.state().snapshots.is_empty(), "no leak");
     }
@@ -247,17 +246,17 @@ async fn snapshot_case_55_and_56_deleted_while_create_is_unclear() {
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_57_deleted_while_unclear_with_class_and_secret_gone() {
-    let world = World::new().await;
+    let world = World::new();
     let content = dynamic()
         .annotated(SECRET_NAME, "sec")
         .annotated(SECRET_NAMESPACE, "default")
         .marked();
-    world.delete_class().await;
-    world.create(&content).await;
-    world.delete().await;
+    world.delete_class();
+    world.create(&content);
+    world.delete();
     let _process = world.start();
     seconds(10).await;
-    assert!(world.content().await.is_none());
+    assert!(world.content().is_none());
     assert_eq!(
         (
             world.driver.count("CreateSnapshot"),
@@ -266,6 +265,6 @@ async fn snapshot_case_57_deleted_while_unclear_with_class_and_secret_gone() {
         (1, 1)
     );
     assert!(world.driver.state().snapshots.is_empty());
-    let told = format!("{:?}", world.events().await);
+    let told = format!("{:?}", world.events());
     assert!(told.contains("snapshot class k"), "{told}");
 }

@@ -1,22 +1,23 @@
 //! Snapshots that go.
 
+use controller::testing::seconds;
 use serde_json::json;
 use tonic::Status;
 
 use super::MARK;
 use crate::build::{BEING_DELETED, FINALIZER, dynamic};
-use crate::world::{World, seconds};
+use crate::world::World;
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_58_deletion_costs_one_request() {
-    let world = World::new().await;
+    let world = World::new();
     let _process = world.start();
-    world.create(&dynamic()).await;
+    world.create(&dynamic());
     seconds(5).await;
     let before = world.requests().len();
-    world.delete().await;
+    world.delete();
     seconds(5).await;
-    assert!(world.content().await.is_none());
+    assert!(world.content().is_none());
     assert_eq!(world.requests()[before..], [MARK]);
     assert_eq!(world.driver.count("DeleteSnapshot"), 1);
     assert!(world.driver.state().snapshots.is_empty());
@@ -25,24 +26,19 @@ async fn snapshot_case_58_deletion_costs_one_request() {
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_59_and_60_retain_and_flip() {
     for flip in [false, true] {
-        let world = World::new().await;
+        let world = World::new();
         let _process = world.start();
-        world.create(&dynamic().retain()).await;
+        world.create(&dynamic().retain());
         seconds(5).await;
-        world
-            .patch(json!({"metadata": {"annotations": {(BEING_DELETED): "yes"}}}))
-            .await;
+        world.patch(&json!({"metadata": {"annotations": {(BEING_DELETED): "yes"}}}));
         seconds(5).await;
-        assert!(
-            world.content().await.is_some(),
-            "it stays until somebody deletes it"
-        );
+        assert!(world.content().is_some(), "it stays until somebody deletes it");
         if flip {
-            world.patch(json!({"spec": {"deletionPolicy": "Delete"}})).await;
+            world.patch(&json!({"spec": {"deletionPolicy": "Delete"}}));
         }
-        world.delete().await;
+        world.delete();
         seconds(5).await;
-        assert!(world.content().await.is_none());
+        assert!(world.content().is_none());
         assert_eq!(world.driver.count("DeleteSnapshot"), usize::from(flip));
         assert_eq!(world.driver.state().snapshots.len(), usize::from(!flip));
     }
@@ -50,30 +46,28 @@ async fn snapshot_case_59_and_60_retain_and_flip() {
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_62_a_failing_delete_backs_off() {
-    let world = World::new().await;
+    let world = World::new();
     let refused = || Some(Status::internal("no"));
     world.driver.state().delete = [refused(), refused()].into();
     let _process = world.start();
-    world.create(&dynamic()).await;
+    world.create(&dynamic());
     seconds(5).await;
-    world.delete().await;
+    world.delete();
     seconds(10).await;
-    assert!(world.content().await.is_none());
+    assert!(world.content().is_none());
     assert_eq!(world.driver.count("DeleteSnapshot"), 3);
-    assert_eq!(world.reasons().await, ["SnapshotDeleteError"]);
+    assert_eq!(world.reasons(), ["SnapshotDeleteError"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_64_a_foreign_finalizer_survives() {
-    let world = World::new().await;
+    let world = World::new();
     let _process = world.start();
-    world
-        .create(&dynamic().finalizers(&["velero.io/keep", FINALIZER]))
-        .await;
+    world.create(&dynamic().finalizers(&["velero.io/keep", FINALIZER]));
     seconds(5).await;
-    world.delete().await;
+    world.delete();
     seconds(5).await;
-    let content = world.content().await.unwrap();
+    let content = world.content().unwrap();
     assert_eq!(content.metadata.finalizers.unwrap(), ["velero.io/keep"]);
     assert_eq!(
         content.status.unwrap_or_default().snapshot_handle,

@@ -2,22 +2,24 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use controller::testing::resources::{CLAIMS, VOLUMES};
+use controller::testing::seconds;
 use sandbox::faults::{At, Call, Fault, Faults, Refusal, Schedule};
 
-use crate::world::{World, seconds};
+use crate::world::World;
 
 const DONE: &str = "20Gi 20Gi - []";
 
 /// The calls of a healthy expansion, without those that follow kinds.
 async fn healthy() -> Vec<Call> {
-    let world = World::bound().await;
+    let world = World::bound();
     let process = world.start();
     seconds(1).await;
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(5).await;
-    world.node_finishes().await;
+    world.node_finishes();
     seconds(5).await;
-    assert_eq!(world.shown().await, DONE);
+    assert_eq!(world.shown(), DONE);
     process.faults.calls().into_iter().map(|(call, _)| call).collect()
 }
 
@@ -27,22 +29,22 @@ async fn resize_case_39_100_a_crash_at_any_call_ends_as_without() {
     assert!(calls.len() >= 6, "{calls:?}");
     for call in &calls {
         for fault in [Fault::CrashBefore, Fault::CrashAfter] {
-            let world = World::bound().await;
+            let world = World::bound();
             let faults = Faults::new(At {
                 number: call.number,
                 fault: fault.clone(),
             });
             let process = world.start_with(faults);
             seconds(1).await;
-            world.ask("20Gi").await;
+            world.ask("20Gi");
             seconds(5).await;
             process.kill().await;
             let _process = world.start();
             seconds(10).await;
-            world.node_finishes().await;
+            world.node_finishes();
             seconds(10).await;
-            assert_eq!(world.shown().await, DONE, "{fault:?} at {:?}", call);
-            assert_eq!(world.grown().await, "20Gi -", "{fault:?} at {:?}", call);
+            assert_eq!(world.shown(), DONE, "{fault:?} at {:?}", call);
+            assert_eq!(world.grown(), "20Gi -", "{fault:?} at {:?}", call);
             assert!(world.driver.asked().len() <= 2, "{fault:?} at {:?}", call);
         }
     }
@@ -76,7 +78,7 @@ async fn resize_case_44_45_and_46_a_refused_write_repeats_no_call() {
         ("/persistentvolumes/", 1..=3, Refusal::ServerError),
         ("persistentvolumeclaims", 2..=3, Refusal::ServerError),
     ] {
-        let world = World::bound().await;
+        let world = World::bound();
         let case = format!("{resource} {numbers:?} {refusal:?}");
         let process = world.start_with(Faults::new(Refusals {
             resource,
@@ -85,13 +87,13 @@ async fn resize_case_44_45_and_46_a_refused_write_repeats_no_call() {
             seen: AtomicU64::new(0),
         }));
         seconds(1).await;
-        world.ask("20Gi").await;
+        world.ask("20Gi");
         seconds(30).await;
-        assert!(world.shown().await.contains("NodeResizePending"), "{case}");
+        assert!(world.shown().contains("NodeResizePending"), "{case}");
         assert_eq!(world.driver.asked(), [20], "{case}");
         assert_eq!(
-            world.reasons().await,
-            ["FileSystemResizeRequired", "Resizing"],
+            world.reasons(),
+            ["Resizing", "FileSystemResizeRequired"],
             "{case}"
         );
         let gets = process.faults.calls().into_iter();
@@ -102,29 +104,29 @@ async fn resize_case_44_45_and_46_a_refused_write_repeats_no_call() {
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_47_a_claim_that_is_gone_is_dropped_silently() {
-    let world = World::bound().await;
+    let world = World::bound();
     world.driver.state().takes = std::time::Duration::from_secs(5);
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(1).await;
-    world.delete_claim().await;
+    world.remove_by_force(CLAIMS, "default", "c");
     seconds(60).await;
     assert_eq!(world.driver.asked(), [20]);
-    assert_eq!(world.reasons().await, ["Resizing"]);
+    assert_eq!(world.reasons(), ["Resizing"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_105_a_new_claim_of_that_name_starts_afresh() {
-    let world = World::bound().await;
+    let world = World::bound();
     world.driver.refuse(&tonic::Status::invalid_argument("no"), 1);
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(5).await;
-    world.delete_claim().await;
-    world.delete_volume().await;
+    world.remove_by_force(CLAIMS, "default", "c");
+    world.remove_by_force(VOLUMES, "", "v");
     seconds(1).await;
-    world.bind("c", crate::world::volume()).await;
-    world.ask("20Gi").await;
+    world.bind("c", crate::world::volume());
+    world.ask("20Gi");
     seconds(2).await;
     assert_eq!(world.driver.asked(), [20, 20]);
 }

@@ -1,36 +1,38 @@
 //! Expansions that succeed.
 
+use controller::testing::Answer;
+use controller::testing::resources::VOLUMES;
+use controller::testing::seconds;
 use serde_json::json;
 
-use crate::driver::{Answer, DRIVER};
-use crate::world::{MARK, VOLUME, World, seconds, volume};
+use crate::world::{MARK, VOLUME, World, volume};
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_1_and_2_a_stage_on_the_node_costs_four_requests_two_events_and_one_call() {
-    let world = World::bound().await;
+    let world = World::bound();
     let _process = world.start();
     seconds(5).await;
     assert!(world.requests().is_empty());
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(5).await;
     assert_eq!(world.requests(), [MARK, VOLUME, MARK]);
     assert_eq!(
-        world.shown().await,
+        world.shown(),
         "10Gi 20Gi NodeResizePending [Resizing FileSystemResizePending]"
     );
-    assert_eq!(world.grown().await, "20Gi 10Gi");
-    assert_eq!(world.reasons().await, ["FileSystemResizeRequired", "Resizing"]);
+    assert_eq!(world.grown(), "20Gi 10Gi");
+    assert_eq!(world.reasons(), ["Resizing", "FileSystemResizeRequired"]);
     assert!(world.driver.state().single_change);
 
-    world.node_finishes().await;
+    world.node_finishes();
     seconds(5).await;
     assert_eq!(world.requests(), [MARK, VOLUME, MARK, VOLUME]);
-    assert_eq!(world.grown().await, "20Gi -");
-    assert_eq!(world.shown().await, "20Gi 20Gi - []");
+    assert_eq!(world.grown(), "20Gi -");
+    assert_eq!(world.shown(), "20Gi 20Gi - []");
     assert_eq!(world.driver.asked(), [20]);
     seconds(3600).await;
     assert_eq!(world.requests().len(), 4, "a resync costs nothing");
-    assert_eq!(world.driver.state().capability_calls, 1);
+    assert_eq!(world.driver.count("ControllerGetCapabilities"), 1);
     for kind in ["pods", "volumeattachments", "volumeattributesclasses"] {
         assert!(!world.followed(kind), "{kind}");
     }
@@ -38,103 +40,103 @@ async fn resize_case_1_and_2_a_stage_on_the_node_costs_four_requests_two_events_
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_3_and_4_without_a_stage_on_the_node_it_costs_three_requests() {
-    let world = World::bound().await;
+    let world = World::bound();
     world.driver.state().node_stage = false;
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(5).await;
     assert_eq!(world.requests(), [MARK, VOLUME, MARK]);
-    assert_eq!(world.shown().await, "20Gi 20Gi - []");
-    assert_eq!(world.grown().await, "20Gi -");
-    assert_eq!(world.reasons().await, ["Resizing", "VolumeResizeSuccessful"]);
+    assert_eq!(world.shown(), "20Gi 20Gi - []");
+    assert_eq!(world.grown(), "20Gi -");
+    assert_eq!(world.reasons(), ["Resizing", "VolumeResizeSuccessful"]);
     let annotation = "/metadata/annotations/volume.kubernetes.io~1node-expansion-not-required";
-    assert_eq!(world.claim().await.pointer(annotation), Some(&json!("true")));
+    assert_eq!(world.claim().pointer(annotation), Some(&json!("true")));
 
     world.driver.state().node_stage = true;
-    world.ask("30Gi").await;
+    world.ask("30Gi");
     seconds(5).await;
-    assert_eq!(world.claim().await.pointer(annotation), None);
+    assert_eq!(world.claim().pointer(annotation), None);
     assert_eq!(world.driver.asked(), [20, 30]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_5_without_the_annotation_it_costs_three_requests() {
-    let mut world = World::bound().await;
+    let mut world = World::bound();
     world.flags = "--feature-gates=AnnotateFsResize=false".into();
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(5).await;
-    world.node_finishes().await;
+    world.node_finishes();
     seconds(5).await;
     assert_eq!(world.requests(), [MARK, VOLUME, MARK]);
-    assert_eq!(world.grown().await, "20Gi -");
+    assert_eq!(world.grown(), "20Gi -");
 }
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_7_9_10_and_65_what_is_not_ours_costs_nothing() {
-    let world = World::new().await;
-    let uid = world.claim_of("c", "v").await;
+    let world = World::new();
+    let uid = world.claim_of("c", "v");
     let mut foreign = volume();
     foreign["spec"]["csi"]["driver"] = json!("other");
     foreign["spec"]["claimRef"] = json!({"namespace": "default", "name": "c", "uid": uid});
-    world.create_volume(foreign).await;
-    world.claim_of("d", "w").await;
+    world.create(VOLUMES, foreign);
+    world.claim_of("d", "w");
     let mut reserved = volume();
     reserved["metadata"]["name"] = json!("w");
     reserved["spec"]["claimRef"] = json!({"namespace": "default", "name": "d", "uid": "another"});
-    world.create_volume(reserved).await;
+    world.create(VOLUMES, reserved);
     let _process = world.start();
-    world.ask("20Gi").await;
-    world.ask_of("d", "20Gi").await;
+    world.ask("20Gi");
+    world.ask_of("d", "20Gi");
     seconds(1000).await;
     assert!(world.requests().is_empty() && world.driver.asked().is_empty());
-    assert!(world.events().await.is_empty());
+    assert!(world.events().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_11_a_volume_that_comes_wakes_its_claim() {
-    let world = World::new().await;
-    let uid = world.claim_of("c", "v").await;
+    let world = World::new();
+    let uid = world.claim_of("c", "v");
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(3).await;
     assert!(world.driver.asked().is_empty());
     let mut late = volume();
     late["spec"]["claimRef"] = json!({"namespace": "default", "name": "c", "uid": uid});
-    world.create_volume(late).await;
+    world.create(VOLUMES, late);
     seconds(1).await;
     assert_eq!(world.driver.asked(), [20]);
-    assert_eq!(world.reasons().await, ["FileSystemResizeRequired", "Resizing"]);
+    assert_eq!(world.reasons(), ["Resizing", "FileSystemResizeRequired"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_15_a_driver_that_rounds_up_is_taken_at_its_word() {
-    let world = World::bound().await;
-    world.driver.state().answers = [Some(Answer::Capacity(21 << 30))].into();
+    let world = World::bound();
+    world.driver.state().expand = [Some(Answer::Capacity(21 << 30))].into();
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(5).await;
-    assert_eq!(world.grown().await, "21Gi 10Gi");
-    assert!(world.shown().await.starts_with("10Gi 21Gi NodeResizePending"));
-    world.node_finishes().await;
+    assert_eq!(world.grown(), "21Gi 10Gi");
+    assert!(world.shown().starts_with("10Gi 21Gi NodeResizePending"));
+    world.node_finishes();
     seconds(5).await;
-    assert_eq!(world.grown().await, "21Gi -");
+    assert_eq!(world.grown(), "21Gi -");
     assert_eq!(world.driver.asked(), [20]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_30_and_31_growth_waits_for_the_node() {
-    let world = World::bound().await;
+    let world = World::bound();
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(5).await;
-    world.ask("30Gi").await;
+    world.ask("30Gi");
     seconds(1000).await;
     assert_eq!(world.requests().len(), 3);
-    world.node_finishes().await;
+    world.node_finishes();
     seconds(5).await;
     assert_eq!(world.driver.asked(), [20, 30]);
-    assert!(world.shown().await.starts_with("20Gi 30Gi NodeResizePending"));
+    assert!(world.shown().starts_with("20Gi 30Gi NodeResizePending"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,39 +150,37 @@ async fn resize_case_48_and_49_edits_while_the_call_runs() {
         ),
         ("30Gi", false, vec![20, 30], "30Gi 30Gi - []"),
     ] {
-        let world = World::bound().await;
+        let world = World::bound();
         world.driver.state().node_stage = node_stage;
         world.driver.state().takes = std::time::Duration::from_secs(5);
         let _process = world.start();
-        world.ask("20Gi").await;
+        world.ask("20Gi");
         seconds(2).await;
-        world.ask(edited).await;
+        world.ask(edited);
         seconds(30).await;
         assert_eq!(world.driver.asked(), asked);
-        assert_eq!(world.shown().await, shown);
-        assert!(!world.reasons().await.contains(&"VolumeResizeFailed".to_owned()));
+        assert_eq!(world.shown(), shown);
+        assert!(!world.reasons().contains(&"VolumeResizeFailed".to_owned()));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_53_and_54_what_is_foreign_stays() {
-    let world = World::bound().await;
+    let world = World::bound();
     world.driver.state().node_stage = false;
-    world
-        .status(json!({
-            "allocatedResources": {"storage": "10Gi", "example.com/r": "1"},
-            "allocatedResourceStatuses": {"example.com/r": "NodeResizePending"},
-            "conditions": [
-                {"type": "Unused", "status": "True", "reason": "R"},
-                {"type": "example.com/x", "status": "False", "message": "m"},
-            ],
-        }))
-        .await;
-    let before = world.claim().await["status"]["conditions"].clone();
+    world.status(&json!({
+        "allocatedResources": {"storage": "10Gi", "example.com/r": "1"},
+        "allocatedResourceStatuses": {"example.com/r": "NodeResizePending"},
+        "conditions": [
+            {"type": "Unused", "status": "True", "reason": "R"},
+            {"type": "example.com/x", "status": "False", "message": "m"},
+        ],
+    }));
+    let before = world.claim()["status"]["conditions"].clone();
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(5).await;
-    let status = world.claim().await["status"].clone();
+    let status = world.claim()["status"].clone();
     assert_eq!(status["conditions"], before);
     assert_eq!(
         status["allocatedResourceStatuses"],
@@ -191,13 +191,13 @@ async fn resize_case_53_and_54_what_is_foreign_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_101_a_stop_lets_the_call_end() {
-    let world = World::bound().await;
+    let world = World::bound();
     world.driver.state().takes = std::time::Duration::from_secs(5);
     let process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(1).await;
     assert!(process.stop().await.unwrap().is_ok());
-    assert!(world.shown().await.contains("NodeResizePending"));
+    assert!(world.shown().contains("NodeResizePending"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,7 +211,7 @@ async fn resize_case_76_77_and_78_drivers_that_cannot_expand() {
         ),
         (vec![], false, "CONTROLLER_SERVICE"),
     ] {
-        let world = World::new().await;
+        let world = World::new();
         world.driver.state().capabilities = capabilities;
         world.driver.state().serves_controller = serves;
         let process = world.start();
@@ -223,21 +223,21 @@ async fn resize_case_76_77_and_78_drivers_that_cannot_expand() {
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_62_and_108_a_thousand_claims_are_a_thousand_calls_ten_at_a_time() {
-    let world = World::new().await;
+    let world = World::new();
     world.driver.state().takes = std::time::Duration::from_secs(1);
     for number in 0..1000 {
         let mut volume = volume();
         volume["metadata"]["name"] = json!(format!("v-{number}"));
-        world.bind(&format!("c-{number}"), volume).await;
+        world.bind(&format!("c-{number}"), volume);
     }
     let _process = world.start();
     for number in 0..1000 {
-        world.ask_of(&format!("c-{number}"), "20Gi").await;
+        world.ask_of(&format!("c-{number}"), "20Gi");
     }
     seconds(200).await;
     assert_eq!(world.driver.asked().len(), 1000);
     assert_eq!(world.driver.state().most_running, 10);
-    assert_eq!(world.driver.state().capability_calls, 1);
+    assert_eq!(world.driver.count("ControllerGetCapabilities"), 1);
     assert_eq!(world.requests().len(), 3000);
     assert!(
         world
@@ -245,5 +245,4 @@ async fn resize_case_62_and_108_a_thousand_claims_are_a_thousand_calls_ten_at_a_
             .iter()
             .all(|request| request == MARK || request == VOLUME)
     );
-    assert_eq!(DRIVER, "d.csi");
 }

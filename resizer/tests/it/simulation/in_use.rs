@@ -1,38 +1,36 @@
 //! Drivers that refuse volumes in use.
 
-use sandbox::kube::{Denial, GroupResource};
+use controller::testing::resources::{ATTACHMENTS, PODS};
+use controller::testing::{Told, seconds};
+use sandbox::kube::Denial;
 use serde_json::json;
 use tonic::Status;
 
-use crate::world::{MARK, USER, World, seconds};
-
-const ATTACHMENTS: &str = "/apis/storage.k8s.io/v1/volumeattachments";
-const PODS: &str = "/api/v1/namespaces/default/pods";
+use crate::world::{MARK, USER, World};
 
 async fn attach(world: &World) {
     let attachment = json!({
         "apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttachment", "metadata": {"name": "a"},
         "spec": {"attacher": "d.csi", "nodeName": "n", "source": {"persistentVolumeName": "v"}},
     });
-    world.post(ATTACHMENTS, attachment).await;
+    world.create(ATTACHMENTS, attachment);
 }
 
 async fn run_pod(world: &World, node: Option<&str>) {
     let pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "default"},
         "spec": {
             "nodeName": node,
             "containers": [{"name": "c", "image": "i"}],
             "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}],
         },
     });
-    world.post(PODS, pod).await;
+    world.create(PODS, pod);
 }
 
 fn deny_attachments(world: &World) {
     for verb in ["list", "watch"] {
-        let kind = GroupResource::new("storage.k8s.io", "volumeattachments");
-        world.api.deny(USER, Denial::of(verb, kind));
+        world.api.deny(USER, Denial::of(verb, ATTACHMENTS));
     }
 }
 
@@ -43,22 +41,21 @@ fn refused(world: &World) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_66_and_67_no_call_while_attached_and_one_after() {
-    let world = World::bound().await;
+    let world = World::bound();
     attach(&world).await;
     world.driver.refuse(&Status::failed_precondition("in use"), 1);
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(250).await;
     assert_eq!(world.driver.asked(), [20]);
     assert!(
         world
             .shown()
-            .await
             .contains("ControllerResizeInProgress [Resizing ControllerResizeError]")
     );
-    let gate = |event: &(String, String)| event.1.contains("only supports offline expansion");
-    assert_eq!(world.events().await.into_iter().filter(gate).count(), 1);
-    world.delete(&format!("{ATTACHMENTS}/a")).await;
+    let gate = |event: &Told| event.message.contains("only supports offline expansion");
+    assert_eq!(world.events().into_iter().filter(gate).count(), 1);
+    world.delete(ATTACHMENTS, "", "a");
     seconds(2).await;
     assert_eq!(world.driver.asked(), [20, 20]);
     assert!(!world.followed("pods"));
@@ -66,15 +63,15 @@ async fn resize_case_66_and_67_no_call_while_attached_and_one_after() {
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_68_where_attachments_are_hidden_pods_count() {
-    let world = World::bound().await;
+    let world = World::bound();
     deny_attachments(&world);
     run_pod(&world, Some("n")).await;
     world.driver.refuse(&Status::failed_precondition("in use"), 1);
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(250).await;
     assert_eq!(world.driver.asked(), [20]);
-    world.delete(&format!("{PODS}/p?gracePeriodSeconds=0")).await;
+    world.delete(PODS, "default", "p");
     seconds(2).await;
     assert_eq!(world.driver.asked(), [20, 20]);
     assert!(!world.followed("volumeattachments"));
@@ -83,24 +80,24 @@ async fn resize_case_68_where_attachments_are_hidden_pods_count() {
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_69_a_pod_without_a_node_uses_nothing() {
-    let world = World::bound().await;
+    let world = World::bound();
     deny_attachments(&world);
     run_pod(&world, None).await;
     world.driver.refuse(&Status::failed_precondition("in use"), 1);
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(5).await;
     assert_eq!(world.driver.asked(), [20, 20]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_71_switched_off_nothing_is_watched() {
-    let mut world = World::bound().await;
+    let mut world = World::bound();
     world.flags = "--handle-volume-inuse-error=false".into();
     attach(&world).await;
     world.driver.refuse(&Status::failed_precondition("in use"), 2);
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(10).await;
     assert_eq!(world.driver.asked(), [20, 20, 20]);
     assert!(!world.followed("pods") && !world.followed("volumeattachments"));
@@ -112,11 +109,11 @@ async fn resize_case_71_switched_off_nothing_is_watched() {
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_73_a_stuck_attachment_does_not_hold_for_ever() {
-    let world = World::bound().await;
+    let world = World::bound();
     attach(&world).await;
     world.driver.refuse(&Status::failed_precondition("in use"), 1);
     let _process = world.start();
-    world.ask("20Gi").await;
+    world.ask("20Gi");
     seconds(400).await;
     assert_eq!(world.driver.asked(), [20, 20]);
 }

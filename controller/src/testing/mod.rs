@@ -1,0 +1,26 @@
+//! What the tests of controllers share: a cluster and a scriptable CSI driver on paused time, and a function between
+//! them that is started, killed and started again under faults. Behind the feature `testing`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
+
+mod driver;
+mod process;
+pub mod resources;
+mod rpc;
+mod world;
+
+use std::time::Duration;
+
+pub use driver::{Answer, Driver, DriverState};
+pub use process::Process;
+pub use world::{Told, World};
+
+/// Lets so much time pass.
+pub async fn seconds(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}

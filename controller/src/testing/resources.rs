@@ -1,0 +1,29 @@
+//! Kinds that tests write and read.
+
+use sandbox::kube::GroupResource;
+
+const SNAPSHOT_GROUP: &str = "snapshot.storage.k8s.io";
+
+/// VolumeSnapshot.
+pub const SNAPSHOTS: GroupResource<'_> = GroupResource::new(SNAPSHOT_GROUP, "volumesnapshots");
+/// VolumeSnapshotContent.
+pub const CONTENTS: GroupResource<'_> = GroupResource::new(SNAPSHOT_GROUP, "volumesnapshotcontents");
+/// VolumeSnapshotClass.
+pub const CLASSES: GroupResource<'_> = GroupResource::new(SNAPSHOT_GROUP, "volumesnapshotclasses");
+/// PersistentVolumeClaim.
+pub const CLAIMS: GroupResource<'_> = GroupResource::new("", "persistentvolumeclaims");
+/// PersistentVolume.
+pub const VOLUMES: GroupResource<'_> = GroupResource::new("", "persistentvolumes");
+/// StorageClass.
+pub const STORAGE_CLASSES: GroupResource<'_> = GroupResource::new("storage.k8s.io", "storageclasses");
+/// VolumeAttachment.
+pub const ATTACHMENTS: GroupResource<'_> = GroupResource::new("storage.k8s.io", "volumeattachments");
+/// Pod.
+pub const PODS: GroupResource<'_> = GroupResource::new("", "pods");
+/// Secret.
+pub const SECRETS: GroupResource<'_> = GroupResource::new("", "secrets");
+/// Event.
+pub const EVENTS: GroupResource<'_> = GroupResource::new("", "events");
+/// CustomResourceDefinition.
+pub const DEFINITIONS: GroupResource<'_> =
+    GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions");

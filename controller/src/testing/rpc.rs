@@ -1,0 +1,207 @@
+//! The services of the scripted driver.
+
+use csi::v1::controller_server::Controller;
+use csi::v1::controller_service_capability::{Rpc, Type as ControllerType};
+use csi::v1::identity_server::Identity;
+use csi::v1::plugin_capability::service::Type as ServiceType;
+use csi::v1::plugin_capability::{Service, Type as PluginType};
+use csi::v1::*;
+use tonic::{Request, Response, Status};
+
+use super::driver::{Answer, Driver, bytes_of};
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Identity for Driver {
+    async fn get_plugin_info(&self, _: Request<GetPluginInfoRequest>) -> Reply<GetPluginInfoResponse> {
+        Ok(Response::new(GetPluginInfoResponse {
+            name: self.state().name.clone(),
+            ..Default::default()
+        }))
+    }
+
+    async fn get_plugin_capabilities(
+        &self,
+        _: Request<GetPluginCapabilitiesRequest>,
+    ) -> Reply<GetPluginCapabilitiesResponse> {
+        let controller = PluginCapability {
+            r#type: Some(PluginType::Service(Service {
+                r#type: ServiceType::ControllerService.into(),
+            })),
+        };
+        let serves = self.state().serves_controller;
+        Ok(Response::new(GetPluginCapabilitiesResponse {
+            capabilities: serves.then_some(controller).into_iter().collect(),
+        }))
+    }
+
+    async fn probe(&self, _: Request<ProbeRequest>) -> Reply<ProbeResponse> {
+        let ready = self.state().probe.pop_front().unwrap_or(Ok(true))?;
+        Ok(Response::new(ProbeResponse { ready: Some(ready) }))
+    }
+}
+
+#[tonic::async_trait]
+impl Controller for Driver {
+    async fn controller_get_capabilities(
+        &self,
+        _: Request<ControllerGetCapabilitiesRequest>,
+    ) -> Reply<ControllerGetCapabilitiesResponse> {
+        let mut state = self.state();
+        state.note("ControllerGetCapabilities".to_owned());
+        let capability = |capability: &controller_service_capability::rpc::Type| {
+            let r#type = (*capability).into();
+            ControllerServiceCapability {
+                r#type: Some(ControllerType::Rpc(Rpc { r#type })),
+            }
+        };
+        Ok(Response::new(ControllerGetCapabilitiesResponse {
+            capabilities: state.capabilities.iter().map(capability).collect(),
+        }))
+    }
+
+    async fn create_snapshot(
+        &self,
+        request: Request<CreateSnapshotRequest>,
+    ) -> Reply<CreateSnapshotResponse> {
+        let request = request.into_inner();
+        let answer = {
+            let mut state = self.state();
+            state.note(format!("CreateSnapshot {}", request.name));
+            state.created.push(request.clone());
+            state.create.pop_front().flatten()
+        };
+        if let Some(Answer::After(delay)) = answer {
+            tokio::time::sleep(delay).await;
+        }
+        let mut state = self.state();
+        let snapshot = match answer {
+            Some(Answer::Refuse(status)) => return Err(status),
+            Some(Answer::TakeAndFail(status)) => {
+                state.take(&request);
+                return Err(status);
+            }
+            Some(Answer::Empty) => None,
+            Some(Answer::Other(handle)) => {
+                state.add(&handle, &request.source_volume_id, 5 << 30);
+                state.described(&handle)
+            }
+            Some(Answer::After(_) | Answer::Capacity(_)) | None => state.take(&request),
+        };
+        Ok(Response::new(CreateSnapshotResponse { snapshot }))
+    }
+
+    async fn delete_snapshot(
+        &self,
+        request: Request<DeleteSnapshotRequest>,
+    ) -> Reply<DeleteSnapshotResponse> {
+        let request = request.into_inner();
+        let mut state = self.state();
+        state.note(format!("DeleteSnapshot {}", request.snapshot_id));
+        state.deleted.push(request.clone());
+        if let Some(Some(status)) = state.delete.pop_front() {
+            return Err(status);
+        }
+        state.snapshots.remove(&request.snapshot_id);
+        Ok(Response::new(DeleteSnapshotResponse {}))
+    }
+
+    async fn list_snapshots(&self, request: Request<ListSnapshotsRequest>) -> Reply<ListSnapshotsResponse> {
+        let handle = request.into_inner().snapshot_id;
+        let mut state = self.state();
+        state.note(format!("ListSnapshots {handle}"));
+        let entry = |snapshot| list_snapshots_response::Entry {
+            snapshot: Some(snapshot),
+        };
+        Ok(Response::new(ListSnapshotsResponse {
+            entries: state.described(&handle).map(entry).into_iter().collect(),
+            ..Default::default()
+        }))
+    }
+
+    async fn controller_expand_volume(
+        &self,
+        request: Request<ControllerExpandVolumeRequest>,
+    ) -> Reply<ControllerExpandVolumeResponse> {
+        let single_change = csi::hints::is_single_change(request.metadata());
+        let request = request.into_inner();
+        let bytes = bytes_of(&request);
+        let (takes, answer) = {
+            let mut state = self.state();
+            state.note(format!("ControllerExpandVolume {}", request.volume_id));
+            state.expanded.push(request);
+            state.single_change = single_change;
+            state.running += 1;
+            state.most_running = state.most_running.max(state.running);
+            (state.takes, state.expand.pop_front().flatten())
+        };
+        tokio::time::sleep(takes).await;
+        let mut state = self.state();
+        state.running -= 1;
+        let capacity_bytes = match answer {
+            Some(Answer::Refuse(status)) => return Err(status),
+            Some(Answer::Capacity(capacity)) => capacity,
+            _ => bytes,
+        };
+        Ok(Response::new(ControllerExpandVolumeResponse {
+            capacity_bytes,
+            node_expansion_required: state.node_stage,
+        }))
+    }
+
+    async fn create_volume(&self, _: Request<CreateVolumeRequest>) -> Reply<CreateVolumeResponse> {
+        Err(Status::unimplemented("CreateVolume"))
+    }
+
+    async fn delete_volume(&self, _: Request<DeleteVolumeRequest>) -> Reply<DeleteVolumeResponse> {
+        Err(Status::unimplemented("DeleteVolume"))
+    }
+
+    async fn controller_publish_volume(
+        &self,
+        _: Request<ControllerPublishVolumeRequest>,
+    ) -> Reply<ControllerPublishVolumeResponse> {
+        Err(Status::unimplemented("ControllerPublishVolume"))
+    }
+
+    async fn controller_unpublish_volume(
+        &self,
+        _: Request<ControllerUnpublishVolumeRequest>,
+    ) -> Reply<ControllerUnpublishVolumeResponse> {
+        Err(Status::unimplemented("ControllerUnpublishVolume"))
+    }
+
+    async fn validate_volume_capabilities(
+        &self,
+        _: Request<ValidateVolumeCapabilitiesRequest>,
+    ) -> Reply<ValidateVolumeCapabilitiesResponse> {
+        Err(Status::unimplemented("ValidateVolumeCapabilities"))
+    }
+
+    async fn list_volumes(&self, _: Request<ListVolumesRequest>) -> Reply<ListVolumesResponse> {
+        Err(Status::unimplemented("ListVolumes"))
+    }
+
+    async fn get_capacity(&self, _: Request<GetCapacityRequest>) -> Reply<GetCapacityResponse> {
+        Err(Status::unimplemented("GetCapacity"))
+    }
+
+    async fn get_snapshot(&self, _: Request<GetSnapshotRequest>) -> Reply<GetSnapshotResponse> {
+        Err(Status::unimplemented("GetSnapshot"))
+    }
+
+    async fn controller_get_volume(
+        &self,
+        _: Request<ControllerGetVolumeRequest>,
+    ) -> Reply<ControllerGetVolumeResponse> {
+        Err(Status::unimplemented("ControllerGetVolume"))
+    }
+
+    async fn controller_modify_volume(
+        &self,
+        _: Request<ControllerModifyVolumeRequest>,
+    ) -> Reply<ControllerModifyVolumeResponse> {
+        Err(Status::unimplemented("ControllerModifyVolume"))
+    }
+}

@@ -30,7 +30,7 @@ pub struct Entry {
     /// Whether `slackwater controller` runs it without being told to (decision 1).
     pub by_default: bool,
     /// Reads its command line; the first item is the name of the program.
-    pub parse: fn(Vec<OsString>) -> Result<Box<dyn Command>, clap::Error>,
+    pub parse: fn(Vec<OsString>) -> Parsed,
 }
 
 impl Entry {
@@ -38,12 +38,13 @@ impl Entry {
     ///
     /// # Errors
     /// A flag is wrong, or help was asked for.
-    pub fn parsed<A: Parser + Command + 'static>(
-        line: Vec<OsString>,
-    ) -> Result<Box<dyn Command>, clap::Error> {
+    pub fn parsed<A: Parser + Command + 'static>(line: Vec<OsString>) -> Parsed {
         Ok(Box::new(base::args::parse::<A>(line)?))
     }
 }
+
+/// A command line that was read, or what is wrong with it.
+pub type Parsed = Result<Box<dyn Command>, clap::Error>;
 
 /// Flags that contradict each other or cannot work.
 pub type ConfigError = Box<dyn StdError + Send + Sync>;

@@ -51,7 +51,7 @@ pub use call::CallFailure;
 pub use controller::{Controller, Failure, Outdated, Run};
 pub use driver::Driver;
 pub use enqueue::{Difference, Enqueue};
-pub use entry::{Command, ConfigError, Definitions, Entry, Start, prepare};
+pub use entry::{Command, ConfigError, Definitions, Entry, Parsed, Start, prepare};
 pub use error::Error;
 pub use function::{Function, FunctionOptions, Ready};
 pub use memory::{Past, Retries};

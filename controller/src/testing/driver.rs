@@ -115,7 +115,6 @@ impl Driver {
     }
 
     /// All of it, to script and to look at.
-    #[must_use]
     pub fn state(&self) -> MutexGuard<'_, DriverState> {
         self.state.lock().unwrap()
     }

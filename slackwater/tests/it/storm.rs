@@ -105,7 +105,7 @@ async fn weather(seed: u64, form: Form) {
         ledger.act(&world, &random);
         fleet.revive(storm).await;
     }
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         fleet.calm().await;
     } else {
         // A process that starts anew looks at everything; one that goes on must have lost nothing.

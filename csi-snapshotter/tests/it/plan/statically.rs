@@ -131,7 +131,7 @@ fn snapshot_case_43_list_secrets_are_named_by_the_class() {
         namespace: "ns".into(),
         name: "s".into(),
     };
-    assert_eq!(plan.reads, [secret.clone()]);
+    assert_eq!(plan.reads, std::slice::from_ref(&secret));
     let mut read = with(&[(&name, "s"), (&namespace, "ns")]);
     read.secret = Some(SecretRead {
         secret,

@@ -166,7 +166,7 @@ fn binary(whole: &str, part: &str, power: u32) -> (Decimal, Style, bool) {
         return (
             Decimal::binary(whole, part, power),
             Style::Binary,
-            number % 8 != 0,
+            !number.is_multiple_of(8),
         );
     }
     let limit = Decimal::new(BINARY_LIMIT, "", 0);

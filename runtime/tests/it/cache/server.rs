@@ -62,6 +62,25 @@ struct State {
     requests: Vec<(Instant, String)>,
 }
 
+impl State {
+    /// What a watch begins with.
+    fn first_lines(&self, is_stream: bool, asked: u64) -> Vec<Value> {
+        if is_stream {
+            let added = self
+                .items
+                .values()
+                .map(|item| json!({"type": "ADDED", "object": item}));
+            let mut end = bookmark(self.version);
+            end["object"]["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+            return added.chain([end]).collect();
+        }
+        if asked < self.oldest {
+            return vec![json!({"type": "ERROR", "object": status(410, "Expired")})];
+        }
+        Vec::new()
+    }
+}
+
 impl Server {
     /// With claims `a-0` and so on, one a version.
     pub fn new(claims: usize) -> Self {
@@ -178,22 +197,9 @@ impl Server {
             let items: Vec<Value> = state.items.values().cloned().collect();
             return Ok(whole(200, &list(state.version, &items)));
         }
-        let mut lines = Vec::new();
         // Empty for a streaming list.
         let asked: u64 = query["resourceVersion"].parse().unwrap_or(0);
-        if is_stream {
-            lines.extend(
-                state
-                    .items
-                    .values()
-                    .map(|item| json!({"type": "ADDED", "object": item})),
-            );
-            let mut end = bookmark(state.version);
-            end["object"]["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
-            lines.push(end);
-        } else if asked < state.oldest {
-            lines.push(json!({"type": "ERROR", "object": status(410, "Expired")}));
-        }
+        let lines = state.first_lines(is_stream, asked);
         let seconds = query["timeoutSeconds"].parse().unwrap();
         let watching = Watching {
             server: self.clone(),

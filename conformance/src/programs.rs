@@ -56,36 +56,37 @@ impl Peers {
     /// The folder that `SLACKWATER_PEERS` names, else `peers` in the target folder in which the running program lies.
     ///
     /// # Errors
-    /// [`Error::Missing`] when it is not there.
+    /// [`Error::Missing`] when one of the programs is not there.
     pub fn find() -> Result<Self, Error> {
-        let found = folder(PEERS, "peers").filter(|folder| folder.is_dir());
-        let folder = found.ok_or_else(|| missing_peer("the folder of upstream's programs"))?;
+        let missing = |name: &str| Error::Missing {
+            name: name.to_owned(),
+            command: "conformance/peers/build".to_owned(),
+        };
+        let folder = folder(PEERS, "peers").ok_or_else(|| missing("the folder of upstream's programs"))?;
+        for name in [
+            "snapshot-controller",
+            "csi-snapshotter",
+            "csi-resizer",
+            "csi-provisioner",
+            "csi-attacher",
+        ] {
+            if !folder.join(name).is_file() {
+                return Err(missing(&folder.join(name).display().to_string()));
+            }
+        }
         Ok(Self { folder })
     }
 
     /// The path of one of the programs.
-    ///
-    /// # Errors
-    /// [`Error::Missing`] when it is not there.
-    pub fn path(&self, name: &str) -> Result<PathBuf, Error> {
-        let path = self.folder.join(name);
-        match path.is_file() {
-            true => Ok(path),
-            false => Err(missing_peer(&path.display().to_string())),
-        }
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
 
     /// The folder of the definitions of group snapshots.
     #[must_use]
     pub fn definitions(&self) -> PathBuf {
         self.folder.join("crds")
-    }
-}
-
-fn missing_peer(name: &str) -> Error {
-    Error::Missing {
-        name: name.to_owned(),
-        command: "conformance/peers/build".to_owned(),
     }
 }
 

@@ -69,7 +69,7 @@ impl Source {
         match self {
             Self::Ours => found(crate::binary(None)?, true),
             Self::Upstream if name == DRIVER => Ok(None),
-            Self::Upstream => found(Peers::find()?.path(name)?, false),
+            Self::Upstream => found(Peers::find()?.path(name), false),
             Self::Path(folder) if folder.is_dir() => {
                 let path = folder.join(name);
                 match path.is_file() || name != DRIVER {

@@ -75,7 +75,7 @@ impl Mixed {
         let log = format!("{name}-{side:?}");
         match side {
             Ours => suite.launch(&log, &self.stage.program, &[name]),
-            Upstream => suite.launch(&log, &self.peers.path(name).unwrap(), &[]),
+            Upstream => suite.launch(&log, &self.peers.path(name), &[]),
         }
     }
 

@@ -109,6 +109,7 @@ impl Ready for Prepared {
 impl Prepared {
     /// Works until the scope is stopping and running contents are done.
     async fn work(&self, scope: Scope) -> Result<(), Error> {
+        let _term = self.queue.term();
         let watches = &self.sidecar.function().context().watches;
         let selection = match &self.config.node {
             Some(node) => Selection::labels(format!("{}={node}", names::MANAGED_BY_LABEL)),

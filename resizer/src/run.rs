@@ -108,6 +108,7 @@ impl Ready for Prepared {
 impl Prepared {
     /// Works until the scope is stopping and running claims are done.
     async fn work(&self, scope: Scope) -> Result<(), Error> {
+        let _term = self.queue.term();
         let watches = &self.sidecar.function().context().watches;
         let claims: Cache<Claim> = watches.cache(Selection::default());
         let volumes: Cache<Volume> = watches.cache(Selection::default());

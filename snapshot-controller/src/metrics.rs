@@ -130,9 +130,13 @@ impl Metrics {
         lock(&self.census).set(key, standing);
     }
 
-    /// Counts none any more: this term of leadership is over.
-    pub(crate) fn forget_all(&self) {
-        *lock(&self.census) = Census::default();
+    /// Counts for one term of leadership: dropping it, however the term ends, forgets what is counted and what had begun.
+    /// The next term sees every snapshot anew.
+    pub(crate) fn term(&self) -> Term {
+        Term {
+            table: self.table.clone(),
+            census: self.census.clone(),
+        }
     }
 
     /// Starts and ends what the snapshot's state says.
@@ -199,6 +203,19 @@ impl Metrics {
         self.operations
             .with_label_values(&[labels.driver.as_str(), operation.as_str(), labels.kind, status])
             .observe(to.duration_since(from).as_secs_f64().max(0.0));
+    }
+}
+
+/// See [`Metrics::term`].
+pub(crate) struct Term {
+    table: Arc<Mutex<Table>>,
+    census: Arc<Mutex<Census>>,
+}
+
+impl Drop for Term {
+    fn drop(&mut self) {
+        lock(&self.table).clear();
+        *lock(&self.census) = Census::default();
     }
 }
 

@@ -124,6 +124,13 @@ impl Ready for Prepared {
 impl Prepared {
     /// Works until the scope is stopping and running objects are done.
     async fn work(&self, scope: Scope) -> Result<(), Error> {
+        let queues = &self.queues;
+        let _terms = (
+            queues.snapshots.term(),
+            queues.contents.term(),
+            queues.claims.term(),
+        );
+        let _counted = self.metrics.term();
         // Watches are started by leaders only.
         let caches = Caches::start(&self.function.context().watches, self.config.options)?;
         let verb = tokio::select! {
@@ -140,7 +147,7 @@ impl Prepared {
             clock: self.function.context().clock.clone(),
         };
         let contents = Contents(shared.clone());
-        let (queues, function) = (&self.queues, &self.function);
+        let function = &self.function;
         tokio::join!(
             queues
                 .snapshots
@@ -153,7 +160,6 @@ impl Prepared {
                 .run(&scope, Arc::new(function.reconciler(Claims(shared)))),
         );
         drop(enqueue);
-        self.metrics.forget_all();
         Ok(())
     }
 

@@ -13,12 +13,12 @@ impl Call<'_> {
     /// # Errors
     /// BadRequest for a value of another type, and for unknown fields where the client wants them to be refused.
     pub fn take_body(&self, value: &mut Value) -> Result<Vec<String>, ApiError> {
-        self.take(value).map_err(|why| {
+        self.take(value, |why| {
             let (kind, version) = (&self.resource.kind, &self.path.version);
             ApiError::bad_request(format!(
                 "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"
             ))
-        })?
+        })
     }
 
     /// Takes what a patch made of the stored object. Answers warnings.
@@ -26,26 +26,23 @@ impl Call<'_> {
     /// # Errors
     /// Invalid, where [`Call::take_body`] says BadRequest.
     pub fn take_patched(&self, value: &mut Value) -> Result<Vec<String>, ApiError> {
-        self.take(value).map_err(|why| {
+        self.take(value, |why| {
             let patch = Value::from(String::from_utf8_lossy(&self.request.body));
-            let cause = Cause::invalid("patch", &patch, &why);
+            let cause = Cause::invalid("patch", &patch, why);
             ApiError::invalid("", "", "", vec![cause])
-        })?
+        })
     }
 
-    /// Reads a value; the inner result is an error of the request itself.
-    fn take(&self, value: &mut Value) -> Result<Result<Vec<String>, ApiError>, String> {
-        let directive = match Directive::parse(&self.query.field_validation) {
-            Ok(directive) => directive,
-            Err(error) => return Ok(Err(error)),
-        };
-        let texts = fields::texts(&fields::read(&self.target(""), value)?);
+    fn take(&self, value: &mut Value, refusal: impl Fn(&str) -> ApiError) -> Result<Vec<String>, ApiError> {
+        let directive = Directive::parse(&self.query.field_validation)?;
+        let unknown = fields::read(&self.target(""), value).map_err(|why| refusal(&why))?;
+        let texts = fields::texts(&unknown);
         match directive {
-            Directive::Ignore => Ok(Ok(Vec::new())),
+            Directive::Ignore => Ok(Vec::new()),
             Directive::Strict if !texts.is_empty() => {
-                Err(format!("strict decoding error: {}", texts.join(", ")))
+                Err(refusal(&format!("strict decoding error: {}", texts.join(", "))))
             }
-            Directive::Warn | Directive::Strict => Ok(Ok(texts)),
+            Directive::Warn | Directive::Strict => Ok(texts),
         }
     }
 

@@ -17,11 +17,12 @@ pub mod size;
 
 use std::time::Duration;
 
-use controller::Next;
+use controller::{Event, Next};
 use csi::v1::VolumeCapability;
 use jiff::{SignedDuration, Timestamp};
 use runtime::objects::{Claim, ClaimPhase, Quantity, ResizeStatus, Volume};
 
+use crate::events;
 use crate::observe::{Hold, Memory, Observed, Settings};
 use conditions::FILE_SYSTEM_RESIZE_PENDING;
 
@@ -127,6 +128,9 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
         // Another volume of that name: the answer says nothing of it (Q25).
         return nothing();
     }
+    if claim.request.is_some_and(Quantity::exceeds_int64) {
+        return too_large();
+    }
     if wants_more(claim) {
         // A former annotation stays until the claim has what it wants.
         return attempt::plan(observed, volume, now);
@@ -137,6 +141,13 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
             .then(Next::Again);
     }
     nothing()
+}
+
+/// CSI carries sizes as int64: nobody can be asked for more, and the claim must change first.
+fn too_large() -> Plan {
+    let message = "the size that the claim asks for is more than 9223372036854775807 bytes, the most that a CSI driver \
+                   can be asked for; lower spec.resources.requests.storage";
+    nothing().event(Event::warning(events::FAILED, message.to_owned()))
 }
 
 /// Whether the claim may need something of us: cheap, for the triggers.

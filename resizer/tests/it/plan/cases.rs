@@ -1,6 +1,6 @@
 //! Cases of resize.md 12 that are decided by what is observed alone.
 
-use controller::Next;
+use controller::{Action, Next};
 use resizer::observe::{Attempt, Grown, Hold};
 use resizer::plan::{Step, VolumeChange, capability};
 use runtime::objects::Volume;
@@ -323,4 +323,23 @@ fn resize_case_58_to_61_capabilities() {
     );
     scene.volume["spec"]["volumeMode"] = json!("Block");
     assert!(matches!(kind(&scene), AccessType::Block(_)));
+}
+
+#[test]
+fn a_size_that_no_int64_holds_is_told_and_asked_of_nobody() {
+    for size in ["1e19", "9223372036854775808", "10000P"] {
+        let plan = scene().wanted(size).plan();
+        assert_eq!(plan.next, Next::Await, "{size}");
+        let [Action::Event(event)] = plan.actions.as_slice() else {
+            panic!("{size}: {:?}", plan.actions);
+        };
+        assert!(
+            event.message.contains("9223372036854775807 bytes"),
+            "{size}: {event:?}"
+        );
+    }
+    assert_eq!(
+        asked(scene().wanted("3.304046335356e12")),
+        [3_304_046_335_356 / (1 << 20)]
+    );
 }

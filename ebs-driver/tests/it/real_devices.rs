@@ -61,7 +61,12 @@ struct Used {
 /// None, with a line that says so, where it cannot be had.
 fn bench(test: &str) -> Option<Bench> {
     let folder = tempfile::tempdir().unwrap();
-    let storage = match Storage::new(folder.path().join("ebs")) {
+    let storage = if has_tools() {
+        Storage::new(folder.path().join("ebs")).map_err(|error| error.to_string())
+    } else {
+        Err("needs e2fsprogs and xfsprogs".to_owned())
+    };
+    let storage = match storage {
         Ok(storage) => storage,
         Err(error) => {
             let is_required = std::env::var(REQUIRED).as_deref() == Ok("required");
@@ -81,6 +86,13 @@ fn bench(test: &str) -> Option<Bench> {
         machine,
         folder,
     })
+}
+
+fn has_tools() -> bool {
+    let has = |tool: &str| std::process::Command::new(tool).arg("-V").output().is_ok();
+    ["mkfs.ext4", "resize2fs", "mkfs.xfs", "xfs_growfs"]
+        .into_iter()
+        .all(has)
 }
 
 fn serve(machine: &Machine, host: LinuxHost) -> Channel {

@@ -24,15 +24,23 @@ fn run(tool: &str, arguments: &[&str]) -> Option<String> {
 
 /// A blank device of this size; none, with a line that says so, where this cannot be had.
 pub fn machine(test: &str, mebibytes: u64) -> Option<Machine> {
-    let made = (run("id", &["-u"]).as_deref() == Some("0"))
+    let made = (has_tools() && run("id", &["-u"]).as_deref() == Some("0"))
         .then(|| with_device(mebibytes))
         .flatten();
     if made.is_none() {
+        let needs = "needs root, loop devices, e2fsprogs and xfsprogs";
         let is_required = std::env::var(REQUIRED).as_deref() == Ok("required");
-        assert!(!is_required, "{test} needs root and loop devices");
-        eprintln!("not run: {test} needs root and loop devices");
+        assert!(!is_required, "{test} {needs}");
+        eprintln!("not run: {test} {needs}");
     }
     made
+}
+
+fn has_tools() -> bool {
+    let has = |tool: &str| Command::new(tool).arg("-V").output().is_ok();
+    ["mkfs.ext4", "resize2fs", "mkfs.xfs", "xfs_growfs"]
+        .into_iter()
+        .all(has)
 }
 
 fn with_device(mebibytes: u64) -> Option<Machine> {

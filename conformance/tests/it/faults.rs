@@ -2,12 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use base::Scope;
-use conformance::{Mark, Patch, Process, Record, until};
+use conformance::{Patch, Process, Record, until};
 use serde_json::json;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 use crate::expansion::{self, Growable};
 use crate::journey::{self, CONTENTS, FUNCTIONS, LEASES, OURS, SNAPSHOTS, Stage};
@@ -39,10 +35,6 @@ struct Scene {
 impl Scene {
     async fn new(plane: &Guard, name: &str) -> Option<Self> {
         let stage = Stage::new(plane, LAYER, name, OURS).await?;
-        Some(Self::on(stage).await)
-    }
-
-    async fn on(stage: Stage) -> Self {
         stage.class().await;
         let mut growable = stage.growable(COUNT).await;
         growable.truncate(EXPANSIONS);
@@ -55,11 +47,11 @@ impl Scene {
         for lease in LEASES {
             stage.has_leader(lease).await;
         }
-        Self {
+        Some(Self {
             stage,
             processes,
             growable,
-        }
+        })
     }
 
     /// Snapshots and expansions, of which some have reached EC2.
@@ -83,20 +75,6 @@ impl Scene {
         plane.kill_apiserver();
         plane.start_apiserver().await.unwrap();
         self.stage.begun = plane.audit().mark();
-    }
-
-    /// The lists of each function since then, each as its user and resource; as streams, which they all are on this API
-    /// server.
-    fn lists_since(&self, mark: Mark) -> Vec<(String, String)> {
-        let users = FUNCTIONS.map(|name| self.stage.users[name].name.clone());
-        let requests = self.stage.audit.since(mark).unwrap();
-        let lists = requests
-            .into_iter()
-            .filter(|record| users.contains(&record.user) && record.code == 200)
-            .filter(|record| record.verb == "list" || record.uri.contains("sendInitialEvents=true"));
-        let mut lists: Vec<_> = lists.map(|record| (record.user, record.resource)).collect();
-        lists.sort();
-        lists
     }
 
     /// All is done, once, by the processes that were there from the beginning; then all goes away.
@@ -163,140 +141,6 @@ async fn etcd_is_compacted_under_the_watches() {
     stage.grow(&scene.growable, GIB).await;
     scene.ends_well(&plane).await;
     plane.kubectl().ok(&["delete", "configmaps", "--all"]).unwrap();
-}
-
-/// Versions go back, and watches from before begin at one that is ahead: kube-apiserver lets them in and never says a
-/// word (decision 70).
-#[tokio::test]
-async fn etcd_is_restored_from_a_backup() {
-    let Some(mut plane) = shared::control_plane(LAYER).await else {
-        return;
-    };
-    let begun = plane.audit().mark();
-    let Some(mut scene) = Scene::new(&plane, "restored").await else {
-        return;
-    };
-    scene.stage.snapshots(0..COUNT / 2).await;
-    scene.stage.all_ready(COUNT / 2).await;
-    let followed = scene.lists_since(begun);
-    let backup = plane.back_up().await.unwrap();
-    // So much is lost that the versions of the backup do not come there again in the time of this test.
-    let hand = &scene.stage.hand;
-    let path = "/api/v1/namespaces/default/configmaps";
-    let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "lost" } });
-    until("the API server writes again", PATIENCE, async || {
-        hand.create(path, &map).await.ok()?.ok(path).ok()
-    })
-    .await
-    .unwrap();
-    for number in 0..3_000 {
-        let path = format!("{path}/lost");
-        let patch = json!({ "data": { "number": number.to_string() } });
-        let answer = hand.patch(&path, Patch::Merge, &patch).await.unwrap();
-        answer.ok(&path).unwrap();
-    }
-    // Bookmarks take every watch there.
-    tokio::time::sleep(Duration::from_secs(75)).await;
-    scene.stage.nothing_denied();
-    let before = plane.audit().mark();
-    plane.restore(&backup).await.unwrap();
-    scene.stage.begun = plane.audit().mark();
-    let restored = Instant::now();
-    scene.stage.snapshots(COUNT / 2..COUNT).await;
-    scene.stage.grow(&scene.growable, GIB).await;
-    until("all kinds are listed again", 2 * PATIENCE, async || {
-        (scene.lists_since(before).len() >= followed.len()).then_some(())
-    })
-    .await
-    .unwrap();
-    let waited = restored.elapsed().as_secs();
-    shared::say(&format!("the last silent watch was given up after {waited} s"));
-    scene.stage.all_ready(COUNT).await;
-    assert_eq!(scene.lists_since(before), followed, "each kind once");
-    scene.ends_well(&plane).await;
-}
-
-/// Between the processes and the API server. When it goes mute, connections that are open then stay open and carry
-/// nothing any more, as behind a load balancer that has forgotten them.
-struct Proxy {
-    url: String,
-    mute: watch::Sender<()>,
-    _scope: Scope,
-}
-
-impl Proxy {
-    async fn new(to: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://{}", listener.local_addr().unwrap());
-        let to = to.trim_start_matches("https://").to_owned();
-        let (scope, connections, mute) = (Scope::new(), Scope::new(), watch::Sender::new(()));
-        let muted = mute.clone();
-        scope.spawn_named("proxy", async move {
-            loop {
-                let (mut client, _) = listener.accept().await.unwrap();
-                let (to, mut muted) = (to.clone(), muted.subscribe());
-                connections.spawn_named("proxied connection", async move {
-                    // One that cannot be had is refused, as by a load balancer.
-                    let Ok(mut server) = TcpStream::connect(&to).await else {
-                        return;
-                    };
-                    let is_mute = tokio::select! {
-                        _ = copy_bidirectional(&mut client, &mut server) => false,
-                        _ = muted.changed() => true,
-                    };
-                    if is_mute {
-                        std::future::pending::<()>().await;
-                    }
-                });
-            }
-        });
-        Self {
-            url,
-            mute,
-            _scope: scope,
-        }
-    }
-}
-
-#[tokio::test]
-async fn every_connection_goes_mute() {
-    let Some(plane) = shared::control_plane(LAYER).await else {
-        return;
-    };
-    let Some(mut stage) = Stage::new(&plane, LAYER, "mute", OURS).await else {
-        return;
-    };
-    let proxy = Proxy::new(&plane.url()).await;
-    for user in stage.users.values_mut() {
-        let text = std::fs::read_to_string(&user.kubeconfig).unwrap();
-        user.kubeconfig = stage
-            .suite
-            .folder()
-            .join(format!("{}.proxied", user.name.replace(':', "_")));
-        std::fs::write(&user.kubeconfig, text.replace(&plane.url(), &proxy.url)).unwrap();
-    }
-    let scene = Scene::on(stage).await;
-    scene.stage.snapshots(0..COUNT / 2).await;
-    scene.stage.all_ready(COUNT / 2).await;
-    let before = plane.audit().mark();
-    proxy.mute.send_replace(());
-    let muted = Instant::now();
-    scene.stage.snapshots(COUNT / 2..COUNT).await;
-    scene.stage.grow(&scene.growable, GIB).await;
-    // A ping after 30 s without a word, and 15 s for its answer.
-    scene.stage.all_ready(COUNT).await;
-    let waited = muted.elapsed();
-    shared::say(&format!(
-        "all was ready {:.0} s after the last word",
-        waited.as_secs_f64()
-    ));
-    assert!(waited > Duration::from_secs(15), "the proxy is not in the way");
-    assert_eq!(
-        scene.lists_since(before),
-        [],
-        "watches are resumed where they were"
-    );
-    scene.ends_well(&plane).await;
 }
 
 #[tokio::test]

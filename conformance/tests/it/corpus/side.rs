@@ -160,6 +160,7 @@ impl Stage {
                 if fields.get("kind").is_some_and(|kind| kind == "Status") {
                     sort_causes(&mut fields);
                 }
+                sort_managers(&mut fields);
                 fields
                     .into_iter()
                     .map(|(key, value)| {
@@ -266,6 +267,16 @@ fn sort_causes(status: &mut Map<String, Value>) {
     }
 }
 
+/// The API server orders managers by the second of their write first: whether two writes share one differs by chance.
+fn sort_managers(metadata: &mut Map<String, Value>) {
+    let Some(Value::Array(managers)) = metadata.get_mut("managedFields") else {
+        return;
+    };
+    managers.sort_by_key(|entry| {
+        ["operation", "manager", "subresource", "apiVersion"].map(|key| entry[key].to_string())
+    });
+}
+
 /// A text without the difference of two values that the API server appends to some.
 fn without_difference(text: &str) -> String {
     if !text.contains("\n@@") {
@@ -310,6 +321,19 @@ fn without_times(text: &str) -> String {
     }
     plain.push_str(rest);
     plain
+}
+
+#[test]
+fn managers_are_compared_whatever_second_they_wrote_in() {
+    let entry = |manager: &str, subresource: &str, time: &str| json!({"operation": "Update", "manager": manager, "subresource": subresource, "time": time});
+    let mut one =
+        json!({"managedFields": [entry("b", "", "1"), entry("a", "status", "2"), entry("a", "", "3")]});
+    let mut other =
+        json!({"managedFields": [entry("a", "", "3"), entry("a", "status", "2"), entry("b", "", "1")]});
+    for metadata in [&mut one, &mut other] {
+        sort_managers(metadata.as_object_mut().unwrap());
+    }
+    assert_eq!(one, other);
 }
 
 #[test]

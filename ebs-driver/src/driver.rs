@@ -15,9 +15,9 @@ use crate::args::Config;
 use crate::attachments::Attachments;
 use crate::coalesce::Coalescer;
 use crate::ec2::Ec2;
+use crate::ec2::client::{Ec2Transport, QueryEc2};
 use crate::ec2::lookups::Lookups;
 use crate::ec2::retry::Caller;
-use crate::ec2::sdk::{Ec2Transport, SdkEc2};
 use crate::in_flight::InFlight;
 use crate::iops::Ceilings;
 use crate::memory::SnapshotMemory;
@@ -83,9 +83,9 @@ impl Driver {
         let metrics = Metrics::new(registry, config.deprecated_names)?;
         let caller = Caller::new(random, metrics.clone());
         let endpoint = config.ec2.clone();
-        let sdk = SdkEc2::new(ec2, endpoint, clock.clone(), caller);
+        let client = QueryEc2::new(ec2, endpoint, clock.clone(), caller);
         let panics = Panics::new(registry)?;
-        let core = Core::new(config, Arc::new(sdk), clock, scope, &metrics);
+        let core = Core::new(config, Arc::new(client), clock, scope, &metrics);
         registry.register(Box::new(pending_detachments(core.attachments.clone())?))?;
         registry.register(Box::new(core.waiting.gauge()?))?;
         Ok(Self {

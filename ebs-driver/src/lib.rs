@@ -1,12 +1,12 @@
 //! The EBS CSI driver: Identity, Controller and Node services over EC2.
 //!
 //! Replaces `aws-ebs-csi-driver`, its modes `controller`, `node`, `all` and `pre-stop-hook`. The same services are served on a Unix socket ([`run`]) or called
-//! in process ([`Driver::routes`]); EC2 is the real one over the official SDK, or a service in the same process
+//! in process ([`Driver::routes`]); EC2 is the real one over its Query protocol, or a service in the same process
 //! ([`Ec2Transport`]).
 //!
 //! ```text
 //! CSI request -> rpc/<name>: parse, in-flight key -> decision (volume, snapshot, expand: pure)
-//!                                                 -> ec2: retries, limit, batches -> SDK -> EC2
+//!                                                 -> ec2: retries, limit, batches -> client -> EC2
 //! ```
 //!
 //! | Module | Subject |
@@ -19,7 +19,7 @@
 //! | [`volume`], [`snapshot`], [`expand`], [`attach`] | decisions without I/O |
 //! | [`coalesce`], [`polls`], [`memory`], [`attachments`] | merged changes, merged readiness polls, recent names |
 //! | [`iops`], [`size`], [`topology`], [`token`] | rules of single values |
-//! | [`ec2`] | the port, its SDK form, batches, retries, error classes |
+//! | [`ec2`] | the port, its client, batches, retries, error classes |
 //! | [`in_flight`], [`deadline`], [`metrics`], [`scraped`], [`waiting`], [`names`] | around all of them |
 //!
 //! Behaviour is specified in `docs/spec/ebs-driver.md`; where it deviates from upstream on purpose,
@@ -58,7 +58,7 @@ use thiserror::Error;
 
 pub use args::{Args, ArgsError, Config, NodeOptions, Role};
 pub use driver::Driver;
-pub use ec2::sdk::Ec2Transport;
+pub use ec2::client::Ec2Transport;
 pub use node::{NodeConfig, NodeService};
 
 /// Why the driver ended.

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::Args;
 use super::node::Role;
 use crate::ec2::batch::Batching;
-use crate::ec2::sdk::Endpoint;
+use crate::ec2::client::Endpoint;
 use crate::metrics::DeprecatedNames;
 use crate::names::VERSION;
 use crate::tags::{self, InvalidTags, TagError, TagPolicy};

@@ -2,9 +2,9 @@
 //!
 //! | Module | Subject |
 //! |---|---|
-//! | [`types`] | requests and answers, free of the SDK |
+//! | [`types`] | requests and answers, free of their form on the wire |
 //! | [`errors`] | the codes of EC2 and their classes |
-//! | [`sdk`] | the port over the official SDK, and its transports |
+//! | [`client`] | the port over the Query protocol, and its transports |
 //! | [`retry`] | our own retries and the adaptive limit per action |
 //! | [`batch`] | many lookups in one Describe call |
 //! | [`lookups`] | the batches that the driver keeps |
@@ -12,13 +12,11 @@
 //! Nowhere else in this crate is EC2 called. Source: spec 3.
 
 pub mod batch;
-mod connector;
-mod convert;
+pub mod client;
 pub mod errors;
 pub mod limit;
 pub mod lookups;
 pub mod retry;
-pub mod sdk;
 pub mod types;
 
 use async_trait::async_trait;

@@ -1,4 +1,4 @@
-//! Our own retries, in place of the SDK's: seeded, on tokio's time, ended by the caller's deadline.
+//! Our own retries, in place of those of Amazon's crates: seeded, on tokio's time, ended by the caller's deadline.
 //! Source: spec 3.8.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Requests and answers of EC2, free of the SDK. Source: spec 3.1.
+//! Requests and answers of EC2, free of their form on the wire. Source: spec 3.1.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The driver over the simulated EC2, on a paused clock; and the simulated EC2 through the SDK.
+//! The driver over the simulated EC2, on a paused clock, and as a process that reaches it over HTTP.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -9,7 +9,6 @@
 
 mod attaching;
 mod cluster;
-mod ec2_protocol;
 mod expansion;
 mod identity;
 mod instance;

@@ -26,7 +26,7 @@ async fn ebs_case_7_a_stale_socket_is_replaced() {
         let (clock, random) = (Clock::system(), Random::seeded(1));
         run(
             config,
-            Ec2Transport::Sdk,
+            Ec2Transport::Network,
             clock,
             random,
             &served,

@@ -1,6 +1,6 @@
 //! An in-memory EC2: volumes, snapshots and what belongs to them, over the Query protocol.
 //!
-//! The unmodified AWS SDK talks to it, in process ([`Ec2`] is a tower service) or over HTTP on loopback
+//! An unmodified AWS SDK talks to it, in process ([`Ec2`] is a tower service) or over HTTP on loopback
 //! ([`Ec2::serve`]). Time is that of its [`Clock`], IDs come from its [`Random`]: equal seeds and equal requests give
 //! equal answers. A request takes effect as a whole when its future is first polled; a future dropped before that has
 //! no effect, one dropped after it has all of it.

@@ -234,7 +234,7 @@ impl Builder {
         let endpoint = config.endpoint.clone();
         let scope = self.scope.child();
         let (clock, random) = (self.outside.clock.clone(), self.outside.random.fork());
-        let ec2 = std::mem::replace(&mut self.outside.ec2, Ec2Transport::Sdk);
+        let ec2 = std::mem::replace(&mut self.outside.ec2, Ec2Transport::Network);
         let registry = self.registry(Function::DRIVER);
         let driver = Driver::new(config, ec2, clock, random, &scope, &registry)?;
         let in_process: Box<dyn FnOnce(Routes) -> Channel + Send> = Box::new(Channel::in_process);

@@ -134,7 +134,7 @@ async fn outside(
         kubernetes,
         watches,
         registries,
-        ec2: Ec2Transport::Sdk,
+        ec2: Ec2Transport::Network,
         channel: Box::new(Channel::in_process),
         serves_socket: true,
         clock: Clock::system(),

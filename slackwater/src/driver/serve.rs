@@ -100,7 +100,7 @@ impl Process {
         }
         let driver = Driver::new(
             self.config.clone(),
-            Ec2Transport::Sdk,
+            Ec2Transport::Network,
             Clock::system(),
             self.random.fork(),
             &self.working,

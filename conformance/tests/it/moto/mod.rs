@@ -1,8 +1,9 @@
-//! Layer 4: the driver, and its requests, on moto as on the sandbox.
+//! Layer 4: the driver, and its requests, on moto as on the sandbox; and Amazon's SDK on the sandbox.
 
 mod cloud;
 mod requests;
 mod scenarios;
+mod sdk;
 mod server;
 mod xml;
 
@@ -44,6 +45,14 @@ async fn moto_the_same_requests_to_two_ec2s() {
     let ours = requests::play(&Cloud::sandbox(&scope).await, &lines).await;
     let theirs = requests::play(&Cloud::at(&moto.url), &lines).await;
     agree("moto: requests", &ours, &theirs);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn moto_the_sdk_of_amazon_reads_what_the_sandbox_writes() {
+    match server::python() {
+        Some(python) => sdk::play(&python).await,
+        None => crate::shared::not_run("4 moto", &"run conformance/moto/setup first"),
+    }
 }
 
 /// Where two answers differ. When only one is a refusal, that is the one difference; of two refusals the codes count.

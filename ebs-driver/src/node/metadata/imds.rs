@@ -1,4 +1,4 @@
-//! The instance metadata service, version 2, through the SDK's client: token, hop, retries, endpoint from
+//! The instance metadata service, version 2, through Amazon's client: token, hop, retries, endpoint from
 //! `AWS_EC2_METADATA_SERVICE_ENDPOINT` or the profile. Source: spec 4.8.
 
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! The SDK's HTTP connector over a tower service in the same process, and the SDK's clock over ours.
+//! Amazon's HTTP connector over a tower service in the same process, and its clock over ours.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -15,11 +15,7 @@ use base::Clock;
 use bytes::Bytes;
 use tower::ServiceExt;
 
-use super::sdk::InProcessService;
-
-/// Headers that differ from call to call and mean nothing to the other side: without them the same seed
-/// gives the same requests.
-const UNREPEATABLE: [&str; 2] = ["amz-sdk-invocation-id", "amz-sdk-request"];
+use super::InProcessService;
 
 /// Calls a service instead of the network.
 #[derive(Clone)]
@@ -54,10 +50,7 @@ fn plain_request(request: HttpRequest) -> Result<http::Request<Bytes>, Connector
     let request = request
         .try_into_http1x()
         .map_err(|error| ConnectorError::user(error.into()))?;
-    let (mut parts, body) = request.into_parts();
-    for header in UNREPEATABLE {
-        parts.headers.remove(header);
-    }
+    let (parts, body) = request.into_parts();
     let body = body
         .bytes()
         .map(Bytes::copy_from_slice)
@@ -65,7 +58,7 @@ fn plain_request(request: HttpRequest) -> Result<http::Request<Bytes>, Connector
     Ok(http::Request::from_parts(parts, body))
 }
 
-/// The clock by which the SDK signs.
+/// The clock by which requests are signed.
 #[derive(Clone, Debug)]
 pub(super) struct ClockSource(pub(super) Clock);
 

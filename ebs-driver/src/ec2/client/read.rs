@@ -1,0 +1,164 @@
+//! Reads the body of an answer. Only what was read to its last end tag counts: an answer that was cut off says neither
+//! that something was done nor that something is not there.
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+use serde::de::DeserializeOwned;
+
+use super::super::errors::{Action, Ec2Error, Failure, Lost, stable_message};
+use super::answers::Refusal;
+
+/// What EC2 says, or why it says nothing.
+pub(super) fn answer<A: DeserializeOwned>(action: Action, status: u16, body: &[u8]) -> Result<A, Ec2Error> {
+    let unreadable = |why: &dyn ToString| {
+        let detail = format!("HTTP status {status}: {}", why.to_string());
+        Ec2Error::lost(action, Lost::Malformed, detail)
+    };
+    let body = std::str::from_utf8(body).map_err(|error| unreadable(&error))?;
+    if (200..300).contains(&status) {
+        let expected = format!("{}Response", action.name());
+        check(body, &expected).map_err(|why| unreadable(&why))?;
+        return quick_xml::de::from_str(body).map_err(|error| unreadable(&error));
+    }
+    let refusal: Option<Refusal> = check(body, "Response")
+        .ok()
+        .and_then(|()| quick_xml::de::from_str(body).ok());
+    match refusal.and_then(|refusal| refusal.errors.error.into_iter().next()) {
+        Some(cause) => Err(Ec2Error {
+            action,
+            failure: Failure::Answer {
+                status,
+                code: cause.code,
+                message: stable_message(&cause.message),
+            },
+        }),
+        None => Err(unreadable(&"no error code")),
+    }
+}
+
+/// Whether the body is one whole element of this name.
+fn check(body: &str, expected: &str) -> Result<(), String> {
+    let mut reader = Reader::from_str(body);
+    let mut depth = 0_usize;
+    let mut is_begun = false;
+    loop {
+        match reader.read_event().map_err(|error| error.to_string())? {
+            Event::Start(element) | Event::Empty(element)
+                if !is_begun && element.local_name().as_ref() != expected =>
+            {
+                return Err(format!(
+                    "{} in place of {expected}",
+                    element.local_name().as_ref()
+                ));
+            }
+            Event::Start(_) => {
+                is_begun = true;
+                depth += 1;
+            }
+            Event::Empty(_) => is_begun = true,
+            Event::End(_) => depth = depth.saturating_sub(1),
+            Event::Eof if is_begun && depth == 0 => return Ok(()),
+            Event::Eof => return Err(format!("it ends before {expected} does")),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::answers::{SnapshotElement, Snapshots};
+    use super::*;
+    use crate::ec2::types::Snapshot;
+
+    const MADE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<CreateSnapshotResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">
+    <requestId>59dbff89-35bd-4eac-99ed-be587EXAMPLE</requestId>
+    <snapshotId>snap-0123456789abcdef0</snapshotId>
+    <volumeId>vol-01</volumeId>
+    <status>pending</status>
+    <startTime>2026-01-01T00:00:00.000Z</startTime>
+    <progress></progress>
+    <volumeSize>30</volumeSize>
+    <description/>
+    <tagSet><item><key>a &lt;b&gt;</key><value>&amp; 'c' ü</value></item><item><key>d</key><value/></item></tagSet>
+</CreateSnapshotResponse>"#;
+
+    #[test]
+    fn an_answer_is_read() {
+        let made: SnapshotElement = answer(Action::CreateSnapshot, 200, MADE.as_bytes()).unwrap();
+        let made = Snapshot::from(made);
+        assert_eq!(made.id, "snap-0123456789abcdef0");
+        assert_eq!(made.size_gib, 30);
+        assert_eq!(made.started, "2026-01-01T00:00:00Z".parse().ok());
+        assert_eq!(made.tags["a <b>"], "& 'c' ü");
+        assert_eq!(made.tags["d"], "");
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_anywhere_is_unclear() {
+        for end in 0..MADE.len() {
+            if !MADE.is_char_boundary(end) {
+                continue;
+            }
+            let cut = answer::<SnapshotElement>(Action::CreateSnapshot, 200, &MADE.as_bytes()[..end]);
+            let error = cut.expect_err(&MADE[..end]);
+            assert!(
+                matches!(
+                    error.failure,
+                    Failure::Lost {
+                        why: Lost::Malformed,
+                        ..
+                    }
+                ),
+                "{error}"
+            );
+        }
+        let cut = "<DescribeSnapshotsResponse><snapshotSet>";
+        answer::<Snapshots>(Action::DescribeSnapshots, 200, cut.as_bytes()).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_not_an_answer_of_the_action_is_unclear() {
+        let rows = [
+            (
+                "<html><body>Please log in.</body></html>",
+                "html in place of DescribeSnapshotsResponse",
+            ),
+            (
+                "<DescribeVolumesResponse/>",
+                "DescribeVolumesResponse in place of",
+            ),
+            ("no XML", "it ends before"),
+            ("", "it ends before"),
+            (
+                "<DescribeSnapshotsResponse><snapshotSet><item/></snapshotSet></DescribeSnapshotsResponse>",
+                "snapshotId",
+            ),
+        ];
+        for (body, why) in rows {
+            let error = answer::<Snapshots>(Action::DescribeSnapshots, 200, body.as_bytes()).unwrap_err();
+            assert!(error.to_string().contains(why), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_has_code_and_text() {
+        let body = "<?xml version=\"1.0\"?><Response><Errors><Error><Code>InvalidVolume.NotFound</Code>\
+                    <Message>The volume 'vol-1' does not exist.</Message></Error></Errors>\
+                    <RequestID>ea966190-f9aa-478e-9ede-example</RequestID></Response>";
+        let error = answer::<Snapshots>(Action::DescribeSnapshots, 400, body.as_bytes()).unwrap_err();
+        assert_eq!(
+            error.failure,
+            Failure::Answer {
+                status: 400,
+                code: "InvalidVolume.NotFound".into(),
+                message: "The volume 'vol-1' does not exist.".into()
+            }
+        );
+        let error = answer::<Snapshots>(Action::DescribeSnapshots, 502, b"<html>Bad gateway").unwrap_err();
+        assert!(
+            error.to_string().ends_with("HTTP status 502: no error code"),
+            "{error}"
+        );
+    }
+}

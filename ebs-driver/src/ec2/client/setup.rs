@@ -1,0 +1,298 @@
+//! How a request gets to EC2: credentials, signature, address, connection. All of it is Amazon's.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_runtime::auth::SigV4OperationSigningConfig;
+use aws_runtime::auth::sigv4::{SCHEME_ID, SigV4AuthScheme};
+use aws_runtime::service_clock_skew::ServiceClockSkewInterceptor;
+use aws_runtime::user_agent::{ApiMetadata, UserAgentInterceptor};
+use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime::client::identity::IdentityCache;
+use aws_smithy_runtime::client::orchestrator::operation;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
+use aws_smithy_runtime_api::client::auth::{
+    AuthSchemeOptionResolverParams, SharedAuthScheme, SharedAuthSchemeOptionResolver,
+};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::identity::{SharedIdentityCache, SharedIdentityResolver};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::Layer;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SigningName;
+use aws_types::region::SigningRegion;
+use aws_types::service_config::ServiceConfigKey;
+use base::Clock;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use thiserror::Error;
+
+use super::connector::{ClockSource, InProcess};
+use super::{Endpoint, InProcessService};
+use crate::names::VERSION;
+
+/// Connections to EC2 that nobody used for so long are closed: each has some 60 kB of buffers.
+const IDLE_CONNECTION: Duration = Duration::from_secs(15);
+
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(4);
+
+/// What EC2 answered, whatever it means.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// HTTP status.
+    pub(super) status: u16,
+    /// All of it.
+    pub(super) body: Bytes,
+}
+
+/// Sends an encoded form, once.
+pub(super) type Operation = operation::Operation<String, Answer, Infallible>;
+
+/// Why nothing can be sent.
+#[derive(Debug, Error)]
+pub(super) enum SetupError {
+    /// No flag, variable, profile and instance names one.
+    #[error("no AWS region is known: set AWS_REGION")]
+    NoRegion,
+    /// There is no such region.
+    #[error("EC2 has no address in the region {region:?}: {source}; check AWS_REGION")]
+    Address {
+        /// The region.
+        region: String,
+        /// Why.
+        source: BoxError,
+    },
+}
+
+/// What differs from transport to transport.
+struct Way {
+    region: Region,
+    url: String,
+    http: SharedHttpClient,
+    credentials: Option<SharedCredentialsProvider>,
+    identities: Option<SharedIdentityCache>,
+    time: Option<SharedTimeSource>,
+    name: Option<AppName>,
+}
+
+/// Over the network, as the environment says.
+pub(super) async fn over_network(endpoint: &Endpoint) -> Result<Operation, SetupError> {
+    let http = aws_smithy_http_client::Builder::new()
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .build_https();
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone());
+    if let Some(region) = &endpoint.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Ok(name) = AppName::new(endpoint.user_agent.clone()) {
+        loader = loader.app_name(name);
+    }
+    let config = loader.load().await;
+    let region = config.region().cloned().ok_or(SetupError::NoRegion)?;
+    let url = match endpoint.url.clone().or_else(|| configured_url(&config)) {
+        Some(url) => url,
+        None => {
+            own_url(
+                &region,
+                config.use_fips().unwrap_or_default(),
+                config.use_dual_stack().unwrap_or_default(),
+            )
+            .await?
+        }
+    };
+    Ok(operation(Way {
+        region,
+        url,
+        http: SharedHttpClient::new(http),
+        credentials: config.credentials_provider(),
+        identities: config.identity_cache(),
+        time: config.time_source(),
+        name: config.app_name().cloned(),
+    }))
+}
+
+/// To a service in this process.
+pub(super) fn in_process(endpoint: &Endpoint, service: &InProcessService, clock: &Clock) -> Operation {
+    let region = endpoint.region.clone().unwrap_or_else(|| "us-east-1".to_owned());
+    let credentials = Credentials::from_keys("sandbox", "sandbox", None);
+    operation(Way {
+        region: Region::new(region),
+        url: "http://ec2.sandbox".to_owned(),
+        http: SharedHttpClient::new(InProcess(service.clone())),
+        credentials: Some(SharedCredentialsProvider::new(credentials)),
+        identities: Some(IdentityCache::no_cache()),
+        time: Some(SharedTimeSource::new(ClockSource(clock.clone()))),
+        name: None,
+    })
+}
+
+/// `AWS_ENDPOINT_URL_EC2` or its like in the profile, then `AWS_ENDPOINT_URL`: as every SDK of Amazon does.
+fn configured_url(config: &SdkConfig) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id("EC2")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    let of_ec2 = config.service_config().and_then(|of| of.load_config(key));
+    of_ec2.or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// EC2's own address in a region. It is named as that of STS, whose rules come with the credentials: so partitions, FIPS
+/// and dual stack are kept by Amazon and not here.
+async fn own_url(region: &Region, is_fips: bool, is_dual_stack: bool) -> Result<String, SetupError> {
+    let no_address = |source: BoxError| SetupError::Address {
+        region: region.to_string(),
+        source,
+    };
+    let params = Params::builder()
+        .region(region.as_ref())
+        .use_fips(is_fips)
+        .use_dual_stack(is_dual_stack)
+        .use_global_endpoint(false)
+        .build()
+        .map_err(|error| no_address(error.into()))?;
+    let sts = DefaultResolver::new()
+        .resolve_endpoint(&params)
+        .await
+        .map_err(no_address)?;
+    Ok(sts.url().replacen("://sts", "://ec2", 1))
+}
+
+fn operation(way: Way) -> Operation {
+    let mut config = Layer::new("EC2");
+    config.store_put(AuthSchemeOptionResolverParams::new(()));
+    config.store_put(SigV4OperationSigningConfig {
+        region: Some(SigningRegion::from(way.region)),
+        name: Some(SigningName::from_static("ec2")),
+        ..SigV4OperationSigningConfig::default()
+    });
+    config.store_put(ApiMetadata::new("ec2", VERSION));
+    config.store_or_unset(way.name);
+    let mut components = RuntimeComponentsBuilder::new("EC2")
+        .with_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(
+            StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID]),
+        )))
+        .with_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()))
+        .with_http_client(Some(way.http))
+        .with_identity_cache(way.identities)
+        .with_time_source(way.time);
+    if let Some(credentials) = way.credentials {
+        components.set_identity_resolver(SCHEME_ID, SharedIdentityResolver::new(credentials));
+    }
+    let plugin = StaticRuntimePlugin::new()
+        .with_config(config.freeze())
+        .with_runtime_components(components);
+    operation::Operation::builder()
+        .service_name("EC2")
+        .operation_name("Query")
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .endpoint_url(&way.url)
+        .no_retry()
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .sleep_impl(TokioSleep::new())
+        .interceptor(UserAgentInterceptor::new())
+        .interceptor(ServiceClockSkewInterceptor::new())
+        .with_connection_poisoning()
+        .runtime_plugin(plugin)
+        .serializer(request)
+        .deserializer(|answer: &HttpResponse| {
+            Ok(Answer {
+                status: answer.status().as_u16(),
+                body: answer
+                    .body()
+                    .bytes()
+                    .map(Bytes::copy_from_slice)
+                    .unwrap_or_default(),
+            })
+        })
+        .build()
+}
+
+/// The request that carries a form.
+fn request(form: String) -> Result<HttpRequest, BoxError> {
+    let request = http::Request::post("/")
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(CONTENT_LENGTH, form.len())
+        .body(SdkBody::from(form))?;
+    Ok(HttpRequest::try_from(request)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Amazon's reference of EC2 and of its partitions says.
+    #[tokio::test]
+    async fn ec2_has_an_address_in_each_partition() {
+        let rows = [
+            ("us-east-1", false, false, "https://ec2.us-east-1.amazonaws.com"),
+            ("eu-central-1", false, true, "https://ec2.eu-central-1.api.aws"),
+            (
+                "us-west-2",
+                true,
+                false,
+                "https://ec2-fips.us-west-2.amazonaws.com",
+            ),
+            ("us-west-2", true, true, "https://ec2-fips.us-west-2.api.aws"),
+            (
+                "us-gov-west-1",
+                false,
+                false,
+                "https://ec2.us-gov-west-1.amazonaws.com",
+            ),
+            (
+                "us-gov-west-1",
+                true,
+                false,
+                "https://ec2.us-gov-west-1.amazonaws.com",
+            ),
+            (
+                "cn-north-1",
+                false,
+                false,
+                "https://ec2.cn-north-1.amazonaws.com.cn",
+            ),
+            (
+                "cn-north-1",
+                false,
+                true,
+                "https://ec2.cn-north-1.api.amazonwebservices.com.cn",
+            ),
+            (
+                "us-iso-east-1",
+                false,
+                false,
+                "https://ec2.us-iso-east-1.c2s.ic.gov",
+            ),
+            (
+                "eusc-de-east-1",
+                false,
+                false,
+                "https://ec2.eusc-de-east-1.amazonaws.eu",
+            ),
+        ];
+        for (region, is_fips, is_dual_stack, url) in rows {
+            let found = own_url(&Region::new(region), is_fips, is_dual_stack).await;
+            assert_eq!(found.unwrap(), url, "{region} {is_fips} {is_dual_stack}");
+        }
+        let error = own_url(&Region::new("no region"), false, false)
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("check AWS_REGION"), "{error}");
+    }
+}

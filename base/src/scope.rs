@@ -129,12 +129,6 @@ impl Scope {
         self.inner.stop.clone()
     }
 
-    /// True once a graceful end was asked for.
-    #[must_use]
-    pub fn is_stopping(&self) -> bool {
-        self.inner.stop.is_cancelled()
-    }
-
     /// Waits until every task of this scope (not of its children) has ended.
     pub async fn finished(&self) {
         self.inner.tasks.close();

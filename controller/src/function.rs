@@ -190,9 +190,7 @@ impl Function {
                 () = stopping.cancelled() => return Ok(()),
                 () = may_lead() => {}
             }
-            let ended = elector
-                .run_leading_until(&self.context.scope, &work, step_down())
-                .await;
+            let ended = elector.run_leading(&self.context.scope, &work, step_down()).await;
             match ended {
                 Ended::Stopped => return Ok(()),
                 Ended::Finished(ended) => return ended,

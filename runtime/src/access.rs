@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::client::explain;
+use crate::error::{ApiError, ApiErrorClass};
 
 const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,8 +45,8 @@ struct ReviewStatus {
     allowed: bool,
 }
 
-/// Asks with one SelfSubjectAccessReview. While the API server does not answer, it is asked again with
-/// growing pauses up to 10 s; a server that refuses the question counts as no.
+/// Asks with one SelfSubjectAccessReview. While the API server gives no verdict, it is asked again with
+/// growing pauses up to 10 s; one that refuses the question counts as no.
 pub async fn may(client: &kube::Client, random: &Random, permission: Permission) -> bool {
     let mut pause = Duration::from_millis(200);
     let mut logged = false;
@@ -89,10 +90,13 @@ async fn ask(client: &kube::Client, permission: Permission) -> Result<bool, Refu
         .map_err(|error| Refusal::Final(error.to_string()))?;
     match tokio::time::timeout(REQUEST_TIMEOUT, client.request::<Review>(request)).await {
         Ok(Ok(review)) => Ok(review.status.allowed),
-        Ok(Err(kube::Error::Api(status))) if (400..500).contains(&status.code) && status.code != 429 => {
-            Err(Refusal::Final(explain(&kube::Error::Api(status))))
+        Ok(Err(error)) => {
+            let reason = explain(&error);
+            Err(match ApiError::from(error).class() {
+                ApiErrorClass::Transient => Refusal::Passing(reason),
+                _ => Refusal::Final(reason),
+            })
         }
-        Ok(Err(error)) => Err(Refusal::Passing(explain(&error))),
         Err(_) => Err(Refusal::Passing("no answer within 10 s".to_owned())),
     }
 }

@@ -182,19 +182,6 @@ async fn probe_all(
     CrdsMissing { missing }
 }
 
-/// Asks once whether all kinds can be listed, for functions that can do without them.
-///
-/// # Errors
-/// What is missing.
-pub async fn probe_crds(client: &kube::Client, kinds: &[ApiResource]) -> Result<(), CrdsMissing> {
-    let missing = probe_all(client, &mut kinds.iter().collect(), None).await;
-    if missing.missing.is_empty() {
-        Ok(())
-    } else {
-        Err(missing)
-    }
-}
-
 /// `Err(None)` when the API server does not know the kind.
 async fn probe(client: &kube::Client, kind: &ApiResource) -> Result<(), Option<String>> {
     let path = format!("/apis/{}/{}/{}", kind.group, kind.version, kind.plural);
@@ -203,6 +190,7 @@ async fn probe(client: &kube::Client, kind: &ApiResource) -> Result<(), Option<S
         .map_err(|error| Some(error.to_string()))?;
     match tokio::time::timeout(PROBE_TIMEOUT, client.request::<IgnoredAny>(request)).await {
         Ok(Ok(_)) => Ok(()),
+        // Of a group that nobody serves the API server says so in plain text, which is no NotFound of an object.
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(None),
         Ok(Err(error)) => Err(Some(explain(&error))),
         Err(_) => Err(Some("the API server does not answer".to_owned())),

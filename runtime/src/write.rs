@@ -154,18 +154,6 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Writer<K> {
         self.put(&ObjectKey::of(object), Part::Main, body).await
     }
 
-    /// PUT of the status subresource.
-    ///
-    /// # Errors
-    /// See [`Writer`].
-    pub async fn replace_status(&self, object: &K) -> Result<K, ApiError>
-    where
-        K: Serialize,
-    {
-        let body = serde_json::to_vec(object).map_err(unsendable)?;
-        self.put(&ObjectKey::of(object), Part::Status, body).await
-    }
-
     /// PUT of what [`Writer::get_raw`] returned, changed: for trimmed types, under roles without `patch`
     /// (decision 7).
     ///

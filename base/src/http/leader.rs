@@ -40,12 +40,6 @@ impl LeaderHealth {
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
-    /// Whether this process holds the lease at the moment.
-    #[must_use]
-    pub fn is_leading(&self) -> bool {
-        self.last_renewal().is_some()
-    }
-
     /// Fails when the lease of this leader expired more than 20 s ago.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::metrics::{Metrics, QueueCollector};
 use super::options::QueueOptions;
 use super::outcome::{Outcome, QueueKey, Reconcile};
-use super::state::{State, Timer};
+use super::state::State;
 use crate::error::chain;
 use crate::panics::text_of;
 use crate::{Clock, Random, Scope};
@@ -97,17 +97,6 @@ impl<T: QueueKey> Queue<T> {
         self.inner.added.notify_one();
     }
 
-    /// Runs the key after this time. Of several times the earliest counts; a run before does not void it.
-    pub fn add_after(&self, key: T, delay: Duration) {
-        self.inner.shared.metrics.retries.inc();
-        if delay.is_zero() {
-            self.add(key);
-            return;
-        }
-        self.inner.set_timer(key, Timer::Outside, delay);
-        self.inner.added.notify_one();
-    }
-
     /// Forgets every key that waits, all timers and all failures. A key that runs ends its run.
     pub fn clear(&self) {
         self.inner.shared.lock().clear();
@@ -119,12 +108,6 @@ impl<T: QueueKey> Queue<T> {
     #[must_use = "dropping it ends the term"]
     pub fn term(&self) -> QueueTerm<T> {
         QueueTerm { queue: self.clone() }
-    }
-
-    /// True if no key runs or could run now; timers do not count.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        !self.inner.shared.lock().is_busy()
     }
 
     /// When the next timer is due.
@@ -189,10 +172,10 @@ impl<T: QueueKey> Inner<T> {
         }
     }
 
-    fn set_timer(&self, key: T, timer: Timer, delay: Duration) {
+    fn set_timer(&self, key: T, delay: Duration) {
         // A time beyond the clock's range is never.
         if let Some(at) = Instant::now().checked_add(delay) {
-            self.shared.lock().set_timer(key, timer, at);
+            self.shared.lock().set_timer(key, at);
         }
     }
 
@@ -249,7 +232,7 @@ impl<T: QueueKey> Inner<T> {
         if wait.is_zero() {
             self.add(key.clone());
         } else {
-            self.set_timer(key.clone(), Timer::Outcome, wait);
+            self.set_timer(key.clone(), wait);
         }
     }
 

@@ -7,15 +7,6 @@ use tokio::time::Instant;
 
 use super::outcome::QueueKey;
 
-/// Who set a timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Timer {
-    /// The last outcome of the key: void when the key runs again.
-    Outcome,
-    /// `add_after`: stays until due; the earliest wins.
-    Outside,
-}
-
 type Due = (Instant, u64);
 
 pub(super) struct State<T> {
@@ -27,8 +18,9 @@ pub(super) struct State<T> {
     waiting: BTreeMap<T, Instant>,
     /// Keys that run, and since when.
     running: BTreeMap<T, Instant>,
-    timers: BTreeMap<Due, (T, Timer)>,
-    timer_of: BTreeMap<(T, Timer), Due>,
+    /// Set by the last outcome of the key: void when it runs again.
+    timers: BTreeMap<Due, T>,
+    timer_of: BTreeMap<T, Due>,
     /// Failures in a row.
     failures: BTreeMap<T, u32>,
     /// Conflicts in a row.
@@ -75,7 +67,7 @@ impl<T: QueueKey> State<T> {
         }
         let since = self.waiting.remove(&key).unwrap_or(now);
         self.running.insert(key.clone(), now);
-        self.clear_timer(&key, Timer::Outcome);
+        self.clear_timer(&key);
         Some((key, now.saturating_duration_since(since)))
     }
 
@@ -88,20 +80,13 @@ impl<T: QueueKey> State<T> {
         now.saturating_duration_since(since)
     }
 
-    /// An outcome's timer replaces the one before; of outside ones the earliest stays.
-    pub(super) fn set_timer(&mut self, key: T, timer: Timer, at: Instant) {
-        let place = (key.clone(), timer);
-        if let Some((present, _)) = self.timer_of.get(&place)
-            && timer == Timer::Outside
-            && *present <= at
-        {
-            return;
-        }
-        self.clear_timer(&key, timer);
+    /// Replaces the timer of the outcome before.
+    pub(super) fn set_timer(&mut self, key: T, at: Instant) {
+        self.clear_timer(&key);
         self.sequence += 1;
         let due = (at, self.sequence);
-        self.timers.insert(due, (key, timer));
-        self.timer_of.insert(place, due);
+        self.timers.insert(due, key.clone());
+        self.timer_of.insert(key, due);
     }
 
     /// The keys whose timers are due, in the order of their times.
@@ -112,10 +97,10 @@ impl<T: QueueKey> State<T> {
             .first_key_value()
             .is_some_and(|((at, _), _)| *at <= now)
         {
-            let Some((_, (key, timer))) = self.timers.pop_first() else {
+            let Some((_, key)) = self.timers.pop_first() else {
                 break;
             };
-            self.timer_of.remove(&(key.clone(), timer));
+            self.timer_of.remove(&key);
             keys.push(key);
         }
         keys
@@ -159,11 +144,6 @@ impl<T: QueueKey> State<T> {
         self.waiting.len()
     }
 
-    /// True if keys could run now or run already.
-    pub(super) fn is_busy(&self) -> bool {
-        !self.waiting.is_empty() || !self.running.is_empty()
-    }
-
     /// How long the running keys have been running: sum and maximum.
     pub(super) fn running_for(&self, now: Instant) -> (Duration, Duration) {
         self.running
@@ -184,8 +164,8 @@ impl<T: QueueKey> State<T> {
         lane.push_back(key);
     }
 
-    fn clear_timer(&mut self, key: &T, timer: Timer) {
-        if let Some(due) = self.timer_of.remove(&(key.clone(), timer)) {
+    fn clear_timer(&mut self, key: &T) {
+        if let Some(due) = self.timer_of.remove(key) {
             self.timers.remove(&due);
         }
     }

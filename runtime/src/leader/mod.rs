@@ -201,18 +201,9 @@ impl LeaderElector {
     ///
     /// `lead` should return when its scope is stopping and its work has drained; it is dropped, and its
     /// scope aborted, when the lease is lost or draining takes longer than [`ElectionOptions::drain`].
-    /// When `scope` stops before the lease is taken, `lead` is never called.
+    /// When `scope` stops before the lease is taken, `lead` is never called. The leader steps down when `step_down`
+    /// resolves, for example when its driver has been away for 30 s (decision 3); it is polled only while leading.
     pub async fn run_leading<F: Future>(
-        &self,
-        scope: &Scope,
-        lead: impl FnOnce(Scope) -> F,
-    ) -> Ended<F::Output> {
-        self.run_leading_until(scope, lead, std::future::pending()).await
-    }
-
-    /// The same; the leader steps down when `step_down` resolves, for example when its driver has been away
-    /// for 30 s (decision 3). `step_down` is polled only while leading.
-    pub async fn run_leading_until<F: Future>(
         &self,
         scope: &Scope,
         lead: impl FnOnce(Scope) -> F,

@@ -116,7 +116,8 @@ async fn sidecars_case_10_a_hung_leader_answers_500() {
     let address = bound.addresses()[0];
     bound.serve(&scope);
     let term = Scope::new();
-    let mut leading = std::pin::pin!(elector.run_leading(&term, |_| std::future::pending::<()>()));
+    let mut leading =
+        std::pin::pin!(elector.run_leading(&term, |_| std::future::pending::<()>(), std::future::pending()));
     tokio::select! {
         biased;
         ended = &mut leading => panic!("{ended:?}"),

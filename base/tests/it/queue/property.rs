@@ -15,7 +15,6 @@ use super::Key;
 #[derive(Clone, Debug)]
 enum Step {
     Add(u8),
-    AddAfter(u8, u16),
     Wait(u16),
     /// The term of leadership ends at once, and another begins.
     Cut,
@@ -32,7 +31,6 @@ struct Plan {
 fn plans() -> impl Strategy<Value = Plan> {
     let step = prop_oneof![
         6 => (0..12_u8).prop_map(Step::Add),
-        2 => (0..12_u8, 0..3000_u16).prop_map(|(key, after)| Step::AddAfter(key, after)),
         4 => (0..500_u16).prop_map(Step::Wait),
         1 => Just(Step::Cut),
     ];
@@ -115,10 +113,6 @@ async fn take(step: &Step, queue: &Queue<Key>, wanted: &mut BTreeMap<Key, Instan
             queue.add(key(*number));
             wanted.insert(key(*number), now);
         }
-        Step::AddAfter(number, after) => {
-            queue.add_after(key(*number), Duration::from_millis((*after).into()));
-            wanted.entry(key(*number)).or_insert(now);
-        }
         Step::Wait(time) => tokio::time::sleep(Duration::from_millis((*time).into())).await,
         Step::Cut => {}
     }
@@ -162,10 +156,7 @@ async fn run(plan: &Plan) -> Vec<(u128, Key)> {
     tokio::time::sleep(Duration::from_secs(3600)).await;
     scope.stop();
     scope.finished().await;
-    assert!(
-        queue.is_idle() && queue.next_due().is_none(),
-        "everything has run"
-    );
+    assert!(queue.next_due().is_none(), "everything has run");
     let seen = seen.lock().unwrap();
     assert!(seen.running.is_empty() && seen.most <= plan.workers);
     for (key, at) in wanted {

@@ -48,7 +48,7 @@ async fn replica(store: Store, name: String, random: Random, leaders: Leaders, t
         let crash = random.chance(0.3);
         let stop = random.chance(0.5);
         let life = Duration::from_secs(20 + random.below(100));
-        let run = elector.run_leading_until(&scope, lead, away);
+        let run = elector.run_leading(&scope, lead, away);
         let end = async {
             tokio::time::sleep(life).await;
             if stop {

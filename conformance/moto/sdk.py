@@ -153,6 +153,36 @@ def attachments():
 
 
 @part
+def snapshot_sets():
+    one = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, VolumeType="gp3")["VolumeId"]
+    two = ec2.create_volume(AvailabilityZone="us-east-1a", Size=2, VolumeType="gp3")["VolumeId"]
+    for volume, device in [(one, "/dev/xvdba"), (two, "/dev/xvdbb")]:
+        ec2.attach_volume(VolumeId=volume, InstanceId=given["instance"], Device=device)
+    at_it = {"InstanceId": given["instance"], "ExcludeBootVolume": True}
+    (made,) = ec2.create_snapshots(
+        InstanceSpecification={**at_it, "ExcludeDataVolumeIds": [one]},
+        Description="Created by the test",
+        TagSpecifications=[{"ResourceType": "snapshot", "Tags": [{"Key": "set", "Value": "1"}]}],
+    )["Snapshots"]
+    equal((made["VolumeId"], made["VolumeSize"], made["State"]), (two, 2, "completed"))
+    equal((made["Progress"], made["OwnerId"]), ("100%", "111122223333"))
+    equal((made["Description"], made["Tags"]), ("Created by the test", [{"Key": "set", "Value": "1"}]))
+    (listed,) = ec2.describe_snapshots(SnapshotIds=[made["SnapshotId"]])["Snapshots"]
+    equal(listed["State"], "completed")
+    excluded, _ = refusal(
+        ec2.create_snapshots,
+        InstanceSpecification={**at_it, "ExcludeDataVolumeIds": ["vol-0123456789abcdef0"]},
+    )
+    equal(excluded["Code"], "InvalidParameterValue")
+    nothing, _ = refusal(
+        ec2.create_snapshots, InstanceSpecification={**at_it, "ExcludeDataVolumeIds": [one, two]}
+    )
+    equal(nothing["Code"], "InvalidParameterCombination")
+    for volume in (one, two):
+        ec2.detach_volume(VolumeId=volume, InstanceId=given["instance"])
+
+
+@part
 def instance_types():
     (kind,) = ec2.describe_instance_types(InstanceTypes=["m5.large"])["InstanceTypes"]
     equal(kind["EbsInfo"]["MaximumEbsCards"], 1)

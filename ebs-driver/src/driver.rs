@@ -6,6 +6,7 @@ use std::time::Duration;
 use base::{Clock, Random, Scope};
 use csi::panics::Panics;
 use csi::v1::controller_server::ControllerServer;
+use csi::v1::group_controller_server::GroupControllerServer;
 use csi::v1::identity_server::IdentityServer;
 use prometheus::Registry;
 use tokio::time::Instant;
@@ -20,12 +21,12 @@ use crate::ec2::lookups::Lookups;
 use crate::ec2::retry::Caller;
 use crate::in_flight::InFlight;
 use crate::iops::Ceilings;
-use crate::memory::SnapshotMemory;
+use crate::memory::{GroupMemory, SnapshotMemory};
 use crate::metrics::Metrics;
 use crate::node::NodeService;
 use crate::polls::Polls;
 use crate::rpc::expand_volume::{Expander, Expansion};
-use crate::rpc::{ControllerService, IdentityService};
+use crate::rpc::{ControllerService, GroupControllerService, IdentityService};
 use crate::scraped::{Kind, Scraped};
 use crate::token::Tokens;
 use crate::waiting::Waiting;
@@ -49,6 +50,7 @@ pub(crate) struct Core {
     pub tokens: Tokens,
     pub ceilings: Arc<Ceilings>,
     pub snapshots: SnapshotMemory,
+    pub groups: GroupMemory,
     pub in_flight: InFlight,
     pub changes: Coalescer<Expansion>,
     /// Volumes whose next change EC2 does not allow yet.
@@ -99,7 +101,9 @@ impl Driver {
     pub fn routes(&self) -> Routes {
         let identity = IdentityServer::new(IdentityService::new(self.core.clone()));
         let controller = ControllerServer::new(ControllerService::new(self.core.clone()));
-        self.panics.catch(Routes::new(identity).add_service(controller))
+        let groups = GroupControllerServer::new(GroupControllerService::new(self.core.clone()));
+        let routes = Routes::new(identity).add_service(controller).add_service(groups);
+        self.panics.catch(routes)
     }
 
     /// The services of mode `all`: the controller's, and this node's.
@@ -146,6 +150,7 @@ impl Core {
             polls: Polls::new(ec2.clone(), metrics.clone()),
             tokens: Tokens::default(),
             snapshots: SnapshotMemory::default(),
+            groups: GroupMemory::default(),
             in_flight: InFlight::default(),
             changes: Coalescer::new(config.modify_window, expander.execute(waiting.clone())),
             waiting,

@@ -24,6 +24,8 @@ pub enum Key {
     SnapshotName(String),
     /// DeleteSnapshot, by EC2 ID.
     Snapshot(String),
+    /// Creation and deletion of a group, by CSI name.
+    GroupName(String),
 }
 
 impl fmt::Display for Key {
@@ -33,6 +35,7 @@ impl fmt::Display for Key {
             Self::Volume(id) | Self::Attachment { volume_id: id, .. } => write!(f, "volume {id}"),
             Self::SnapshotName(name) => write!(f, "snapshot {name}"),
             Self::Snapshot(id) => write!(f, "snapshot {id}"),
+            Self::GroupName(name) => write!(f, "group snapshot {name}"),
         }
     }
 }
@@ -76,7 +79,7 @@ pub struct Busy(Key);
 fn text(key: &Key) -> String {
     match key {
         Key::VolumeName(_) | Key::SnapshotName(_) => format!("{key} is already being created"),
-        Key::Volume(_) | Key::Attachment { .. } | Key::Snapshot(_) => {
+        Key::Volume(_) | Key::Attachment { .. } | Key::Snapshot(_) | Key::GroupName(_) => {
             format!("another operation of {key} is running")
         }
     }

@@ -16,7 +16,7 @@
 //! | `rpc` | one file a CSI call: parse, call, map |
 //! | [`node`] | the node service |
 //! | [`parameters`], [`tags`] | classes; tags and their templates |
-//! | [`volume`], [`snapshot`], [`expand`], [`attach`] | decisions without I/O |
+//! | [`volume`], [`snapshot`], [`group`], [`expand`], [`attach`] | decisions without I/O |
 //! | [`coalesce`], [`polls`], [`memory`], [`attachments`] | merged changes, merged readiness polls, recent names |
 //! | [`iops`], [`size`], [`topology`], [`token`] | rules of single values |
 //! | [`ec2`] | the port, its client, batches, retries, error classes |
@@ -33,6 +33,7 @@ pub mod deadline;
 pub mod driver;
 pub mod ec2;
 pub mod expand;
+pub mod group;
 pub mod in_flight;
 pub mod iops;
 pub mod memory;

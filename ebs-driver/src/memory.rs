@@ -1,4 +1,4 @@
-//! What this process remembers of recent snapshot names. Losing it costs lookups, never a snapshot.
+//! What this process remembers of recent names of snapshots and groups. Losing it costs lookups, never a snapshot.
 //! Source: spec 1.7, 3.11, Q13, Q14.
 
 use std::collections::BTreeMap;
@@ -15,11 +15,49 @@ const MEMORY: Duration = Duration::from_secs(3600);
 /// How often the names are looked through for forgotten ones.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// What is known of a snapshot that was answered before.
+/// What a name stands for: a snapshot, or the snapshots of a group.
+pub trait Made: Clone {
+    /// The IDs in EC2.
+    fn ids(&self) -> Vec<&str>;
+
+    /// Nobody asks for the tags of what is remembered, and they are most of its bytes.
+    #[must_use]
+    fn without_tags(&self) -> Self;
+}
+
+impl Made for Snapshot {
+    fn ids(&self) -> Vec<&str> {
+        vec![&self.id]
+    }
+
+    fn without_tags(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            volume_id: self.volume_id.clone(),
+            state: self.state.clone(),
+            message: self.message.clone(),
+            started: self.started,
+            size_gib: self.size_gib,
+            tags: BTreeMap::new(),
+        }
+    }
+}
+
+impl Made for Vec<Snapshot> {
+    fn ids(&self) -> Vec<&str> {
+        self.iter().map(|snapshot| snapshot.id.as_str()).collect()
+    }
+
+    fn without_tags(&self) -> Self {
+        self.iter().map(Made::without_tags).collect()
+    }
+}
+
+/// What is known of what was answered before.
 #[derive(Clone, Debug)]
-pub struct KnownSnapshot {
+pub struct Known<T> {
     /// As it was last seen, without its tags.
-    pub snapshot: Snapshot,
+    pub made: T,
     /// When it was created here or first found.
     pub since: Instant,
     /// Fast restores and lock are done.
@@ -28,31 +66,36 @@ pub struct KnownSnapshot {
 
 /// What is known of a name.
 #[derive(Clone, Debug)]
-pub struct Name {
+pub struct Name<T> {
     used: Instant,
-    /// The snapshot that was answered.
-    pub known: Option<KnownSnapshot>,
+    /// What was answered.
+    pub known: Option<Known<T>>,
     /// The end of the last attempt whose outcome is unclear.
     pub unclear_since: Option<Instant>,
-    /// Later ones of this name and volume, and when each was seen first.
+    /// What else bears this name, and when each was seen first.
     pub duplicates: BTreeMap<String, Instant>,
 }
 
 /// The recent names. Clones share them.
 #[derive(Clone, Debug)]
-pub struct SnapshotMemory {
+pub struct Memory<T> {
     /// When this process began.
     pub process_started: Instant,
-    names: Arc<Mutex<Names>>,
+    names: Arc<Mutex<Names<T>>>,
 }
 
+/// Names of snapshots.
+pub type SnapshotMemory = Memory<Snapshot>;
+/// Names of groups.
+pub type GroupMemory = Memory<Vec<Snapshot>>;
+
 #[derive(Debug)]
-struct Names {
-    by_name: BTreeMap<String, Name>,
+struct Names<T> {
+    by_name: BTreeMap<String, Name<T>>,
     sweep: Every,
 }
 
-impl Default for Names {
+impl<T> Default for Names<T> {
     fn default() -> Self {
         Self {
             by_name: BTreeMap::new(),
@@ -61,10 +104,10 @@ impl Default for Names {
     }
 }
 
-impl Names {
+impl<T> Names<T> {
     /// The name, if it is remembered still.
-    fn get(&mut self, name: &str, now: Instant) -> Option<&mut Name> {
-        let fresh = |name: &Name| now.duration_since(name.used) < MEMORY;
+    fn get(&mut self, name: &str, now: Instant) -> Option<&mut Name<T>> {
+        let fresh = |name: &Name<T>| now.duration_since(name.used) < MEMORY;
         if self.sweep.is_due(now) {
             self.by_name.retain(|_, name| fresh(name));
         }
@@ -72,7 +115,7 @@ impl Names {
     }
 }
 
-impl Default for SnapshotMemory {
+impl<T> Default for Memory<T> {
     fn default() -> Self {
         Self {
             process_started: Instant::now(),
@@ -81,10 +124,10 @@ impl Default for SnapshotMemory {
     }
 }
 
-impl SnapshotMemory {
+impl<T: Made> Memory<T> {
     /// What is known of this name.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<Name> {
+    pub fn get(&self, name: &str) -> Option<Name<T>> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let name = names.get(name, now)?;
@@ -92,7 +135,7 @@ impl SnapshotMemory {
         Some(name.clone())
     }
 
-    fn change(&self, name: &str, change: impl FnOnce(&mut Name)) {
+    fn change(&self, name: &str, change: impl FnOnce(&mut Name<T>)) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let entry = names.by_name.entry(name.to_owned()).or_insert(Name {
@@ -105,14 +148,14 @@ impl SnapshotMemory {
         change(entry);
     }
 
-    /// This snapshot bears the name.
-    pub fn remember(&self, name: &str, snapshot: &Snapshot) {
-        let snapshot = without_tags(snapshot);
+    /// This bears the name.
+    pub fn remember(&self, name: &str, made: &T) {
+        let made = made.without_tags();
         self.change(name, |entry| match &mut entry.known {
-            Some(known) if known.snapshot.id == snapshot.id => known.snapshot = snapshot,
+            Some(known) if known.made.ids() == made.ids() => known.made = made,
             known => {
-                *known = Some(KnownSnapshot {
-                    snapshot,
+                *known = Some(Known {
+                    made,
                     since: Instant::now(),
                     is_complete: false,
                 });
@@ -120,7 +163,7 @@ impl SnapshotMemory {
         });
     }
 
-    /// Fast restores and lock of the name's snapshot are done.
+    /// Fast restores and locks of what bears the name are done.
     pub fn complete(&self, name: &str) {
         self.change(name, |entry| {
             if let Some(known) = &mut entry.known {
@@ -129,7 +172,7 @@ impl SnapshotMemory {
         });
     }
 
-    /// Whatever came of unclear attempts has been seen: from now on the name's snapshot is asked for by ID.
+    /// Whatever came of unclear attempts has been seen: from now on what bears the name is asked for by ID.
     pub fn settle(&self, name: &str) {
         self.change(name, |entry| {
             entry.unclear_since = None;
@@ -151,15 +194,17 @@ impl SnapshotMemory {
     /// A snapshot is gone by our own hand; its names mean nothing any more.
     pub fn forget_snapshot(&self, id: &str) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names
-            .by_name
-            .retain(|_, name| name.known.as_ref().is_none_or(|known| known.snapshot.id != id));
+        names.by_name.retain(|_, name| {
+            name.known
+                .as_ref()
+                .is_none_or(|known| !known.made.ids().contains(&id))
+        });
     }
 
     /// Begins an attempt to create. Unless it is said to be resolved, its outcome is unclear from the moment at
     /// which the guard is dropped, also when that is because the call was cancelled.
     #[must_use]
-    pub fn attempt(&self, name: &str) -> Attempt {
+    pub fn attempt(&self, name: &str) -> Attempt<T> {
         Attempt {
             memory: self.clone(),
             name: name.to_owned(),
@@ -168,35 +213,22 @@ impl SnapshotMemory {
     }
 }
 
-/// Nobody asks for the tags of a remembered snapshot, and they are most of its bytes.
-fn without_tags(snapshot: &Snapshot) -> Snapshot {
-    Snapshot {
-        id: snapshot.id.clone(),
-        volume_id: snapshot.volume_id.clone(),
-        state: snapshot.state.clone(),
-        message: snapshot.message.clone(),
-        started: snapshot.started,
-        size_gib: snapshot.size_gib,
-        tags: BTreeMap::new(),
-    }
-}
-
-/// An attempt to create a snapshot whose outcome is not known yet.
+/// An attempt to create whose outcome is not known yet.
 #[derive(Debug)]
-pub struct Attempt {
-    memory: SnapshotMemory,
+pub struct Attempt<T: Made> {
+    memory: Memory<T>,
     name: String,
     is_resolved: bool,
 }
 
-impl Attempt {
+impl<T: Made> Attempt<T> {
     /// The outcome is known: nothing can come of this attempt that was not seen.
     pub fn resolve(mut self) {
         self.is_resolved = true;
     }
 }
 
-impl Drop for Attempt {
+impl<T: Made> Drop for Attempt<T> {
     fn drop(&mut self) {
         if !self.is_resolved {
             let now = Instant::now();

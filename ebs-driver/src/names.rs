@@ -27,6 +27,10 @@ pub const TOPOLOGY_OUTPOST: &str = "topology.ebs.csi.aws.com/outpost-id";
 pub const TAG_VOLUME_NAME: &str = "CSIVolumeName";
 /// Tag that holds the CSI name of a snapshot; the lookup before a creation goes by it.
 pub const TAG_SNAPSHOT_NAME: &str = "CSIVolumeSnapshotName";
+/// Tag that holds the CSI name of a group, which is also its ID, on each of its snapshots.
+pub const TAG_GROUP_NAME: &str = "CSIVolumeGroupSnapshotName";
+/// Tag that tells the snapshots of one CreateSnapshots from those of another one of the same group: when it was sent.
+pub const TAG_GROUP_ATTEMPT: &str = "ebs.csi.aws.com/group-snapshot-attempt";
 /// Tag that marks what the driver made.
 pub const TAG_MANAGED: &str = "ebs.csi.aws.com/cluster";
 /// Tag that holds the cluster ID of `--k8s-tag-cluster-id`.

@@ -21,6 +21,8 @@ pub enum Action {
     DescribeVolumesModifications,
     /// CreateSnapshot
     CreateSnapshot,
+    /// CreateSnapshots
+    CreateSnapshots,
     /// DeleteSnapshot
     DeleteSnapshot,
     /// DescribeSnapshots
@@ -55,6 +57,7 @@ impl Action {
             Self::ModifyVolume => "ModifyVolume",
             Self::DescribeVolumesModifications => "DescribeVolumesModifications",
             Self::CreateSnapshot => "CreateSnapshot",
+            Self::CreateSnapshots => "CreateSnapshots",
             Self::DeleteSnapshot => "DeleteSnapshot",
             Self::DescribeSnapshots => "DescribeSnapshots",
             Self::EnableFastSnapshotRestores => "EnableFastSnapshotRestores",
@@ -71,7 +74,10 @@ impl Action {
     /// Whether a second request does no harm when the first one may have taken effect.
     #[must_use]
     pub fn is_repeatable(self) -> bool {
-        !matches!(self, Self::CreateSnapshot | Self::ModifyVolume)
+        !matches!(
+            self,
+            Self::CreateSnapshot | Self::CreateSnapshots | Self::ModifyVolume
+        )
     }
 }
 
@@ -93,6 +99,19 @@ pub enum Lost {
 }
 
 impl Lost {
+    /// For people.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Timeout => "no answer in time",
+            Self::Connection => "no connection to EC2",
+            Self::Dns => "the EC2 endpoint has no address",
+            Self::Credentials => "no AWS credentials",
+            Self::NotSent => "nothing was sent",
+            Self::Malformed => "EC2's answer cannot be read",
+        }
+    }
+
     /// Value of the label `kind` of `slackwater_ec2_errors_total`.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -139,26 +158,7 @@ pub struct Ec2Error {
 
 impl fmt::Display for Ec2Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let action = self.action.name();
-        match &self.failure {
-            Failure::Answer { code, message, .. } if message.is_empty() => write!(f, "{action}: {code}"),
-            Failure::Answer { code, message, .. } => write!(f, "{action}: {code}: {message}"),
-            Failure::Lost { why, detail } => {
-                let why = match why {
-                    Lost::Timeout => "no answer in time",
-                    Lost::Connection => "no connection to EC2",
-                    Lost::Dns => "the EC2 endpoint has no address",
-                    Lost::Credentials => "no AWS credentials",
-                    Lost::NotSent => "nothing was sent",
-                    Lost::Malformed => "EC2's answer cannot be read",
-                };
-                if detail.is_empty() {
-                    write!(f, "{action}: {why}")
-                } else {
-                    write!(f, "{action}: {why}: {detail}")
-                }
-            }
-        }
+        write!(f, "{}: {}", self.action.name(), self.cause())
     }
 }
 
@@ -239,6 +239,17 @@ impl Ec2Error {
         match &self.failure {
             Failure::Answer { code, .. } => Some(code),
             Failure::Lost { .. } => None,
+        }
+    }
+
+    /// The text without the action.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match &self.failure {
+            Failure::Answer { code, message, .. } if message.is_empty() => code.clone(),
+            Failure::Answer { code, message, .. } => format!("{code}: {message}"),
+            Failure::Lost { why, detail } if detail.is_empty() => why.text().to_owned(),
+            Failure::Lost { why, detail } => format!("{}: {detail}", why.text()),
         }
     }
 

@@ -12,7 +12,7 @@ use super::errors::{Action, Class, Ec2Error};
 use super::types::{Initialization, Instance, Modification, Selection, Snapshot, Volume};
 use crate::deadline::Deadline;
 use crate::metrics::Metrics;
-use crate::names::TAG_SNAPSHOT_NAME;
+use crate::names::{TAG_GROUP_NAME, TAG_SNAPSHOT_NAME};
 
 /// EC2 allows so many values in one filter.
 pub const MAX_FILTER_VALUES: usize = 200;
@@ -35,6 +35,8 @@ pub struct Lookups {
     pub snapshots: Batcher<Snapshot>,
     /// Snapshots by CSI name; several may bear one name.
     pub snapshots_by_name: Batcher<Vec<Snapshot>>,
+    /// Snapshots by the CSI name of their group.
+    pub snapshots_by_group: Batcher<Vec<Snapshot>>,
     /// The latest modification by volume ID.
     pub modifications: Batcher<Modification>,
     /// Instances by ID.
@@ -50,7 +52,18 @@ impl Lookups {
         Self {
             volumes: volumes(ec2.clone(), batching, metrics.clone()),
             snapshots: snapshots(ec2.clone(), batching, metrics.clone()),
-            snapshots_by_name: snapshots_by_name(ec2.clone(), batching, metrics.clone()),
+            snapshots_by_name: snapshots_by_tag(
+                ("snapshots_by_name", TAG_SNAPSHOT_NAME),
+                ec2.clone(),
+                batching,
+                metrics.clone(),
+            ),
+            snapshots_by_group: snapshots_by_tag(
+                ("snapshots_by_group", TAG_GROUP_NAME),
+                ec2.clone(),
+                batching,
+                metrics.clone(),
+            ),
             modifications: modifications(ec2.clone(), batching, metrics.clone()),
             instances: instances(ec2.clone(), batching, metrics.clone()),
             initialization: initialization(ec2.clone(), batching, metrics.clone()),
@@ -109,11 +122,15 @@ fn snapshots(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher
     Batcher::new("snapshots", action, batching, MAX_SNAPSHOT_IDS, lookup, metrics)
 }
 
-fn snapshots_by_name(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Vec<Snapshot>> {
+fn snapshots_by_tag(
+    (name, key): (&'static str, &'static str),
+    ec2: Arc<dyn Ec2>,
+    batching: Batching,
+    metrics: Metrics,
+) -> Batcher<Vec<Snapshot>> {
     let lookup = Arc::new(move |values, deadline| {
         let ec2 = ec2.clone();
         async move {
-            let key = TAG_SNAPSHOT_NAME;
             let found = ec2
                 .describe_snapshots(&Selection::Tag { key, values }, deadline)
                 .await?;
@@ -128,14 +145,7 @@ fn snapshots_by_name(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) ->
         .boxed()
     });
     let action = Action::DescribeSnapshots;
-    Batcher::new(
-        "snapshots_by_name",
-        action,
-        batching,
-        MAX_FILTER_VALUES,
-        lookup,
-        metrics,
-    )
+    Batcher::new(name, action, batching, MAX_FILTER_VALUES, lookup, metrics)
 }
 
 fn modifications(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Modification> {

@@ -24,8 +24,8 @@ use async_trait::async_trait;
 use crate::deadline::Deadline;
 use errors::Ec2Error;
 use types::{
-    Attachment, Initialization, Instance, Modification, NewAttachment, NewSnapshot, NewVolume, Selection,
-    Snapshot, SnapshotList, SnapshotPage, Volume, VolumeChange, VolumeCopy,
+    Attachment, Initialization, Instance, Modification, NewAttachment, NewSnapshot, NewSnapshotSet,
+    NewVolume, Selection, Snapshot, SnapshotList, SnapshotPage, Volume, VolumeChange, VolumeCopy,
 };
 
 use crate::parameters::snapshot::Lock;
@@ -107,6 +107,14 @@ pub trait Ec2: Instances {
     /// `CreateSnapshot`. There is no client token, so it is not repeated after an unclear outcome.
     async fn create_snapshot(&self, snapshot: &NewSnapshot, deadline: Deadline)
     -> Result<Snapshot, Ec2Error>;
+
+    /// `CreateSnapshots` of volumes of one instance: all of them or none. There is no client token, so it is not repeated
+    /// after an unclear outcome.
+    async fn create_snapshots(
+        &self,
+        set: &NewSnapshotSet,
+        deadline: Deadline,
+    ) -> Result<Vec<Snapshot>, Ec2Error>;
 
     /// `DeleteSnapshot`.
     async fn delete_snapshot(&self, id: &str, deadline: Deadline) -> Result<(), Ec2Error>;

@@ -59,7 +59,7 @@ impl Caller {
                 Err(error) => error,
             };
             let gives_up = number >= ATTEMPTS || !error.is_worth_repeating();
-            last = Some(error);
+            last = Some(explained(error, last));
             if gives_up {
                 break;
             }
@@ -100,6 +100,20 @@ impl Caller {
         let ceiling = Duration::from_secs(1 << (number - 1).min(5)).min(CEILING);
         let millis = u64::try_from(ceiling.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(self.random.below(millis))
+    }
+}
+
+/// An attempt that the deadline cut short says nothing; the one before may have said why.
+fn explained(error: Ec2Error, before: Option<Ec2Error>) -> Ec2Error {
+    match (&error.failure, before) {
+        (Failure::Lost { why, detail }, Some(before)) if *why == Lost::Timeout && detail.is_empty() => {
+            Ec2Error::lost(
+                error.action,
+                Lost::Timeout,
+                format!("the attempt before: {}", before.cause()),
+            )
+        }
+        _ => error,
     }
 }
 
@@ -175,6 +189,27 @@ mod tests {
             .unwrap_err();
         assert_eq!(error.class(), Class::Throttled);
         assert!(begun.elapsed() < Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_the_deadline_cuts_tells_what_was_known_before() {
+        let count = AtomicU32::new(0);
+        let deadline = Deadline::within(Duration::from_secs(25));
+        let error = caller()
+            .call(Action::DescribeVolumes, deadline, || async {
+                if count.fetch_add(1, Ordering::SeqCst) == 0 {
+                    let refused = "Connection refused";
+                    return Err(Ec2Error::lost(Action::DescribeVolumes, Lost::Connection, refused));
+                }
+                std::future::pending::<Result<(), Ec2Error>>().await
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(error.class(), Class::Unclear);
+        assert_eq!(
+            error.to_string(),
+            "DescribeVolumes: no answer in time: the attempt before: no connection to EC2: Connection refused"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -281,6 +281,23 @@ pub struct NewSnapshot {
     pub tags: BTreeMap<String, String>,
 }
 
+/// Snapshots to be made of volumes of one instance, at one moment.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct NewSnapshotSet {
+    /// The instance to which the volumes are attached.
+    pub instance_id: String,
+    /// Whether its boot volume is left out.
+    pub excludes_boot_volume: bool,
+    /// Its other volumes that are left out.
+    pub excluded_volume_ids: Vec<String>,
+    /// Shown in the console, on each.
+    pub description: String,
+    /// Outpost on which they are kept.
+    pub outpost_arn: Option<String>,
+    /// All tags of each.
+    pub tags: BTreeMap<String, String>,
+}
+
 /// State of a snapshot.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SnapshotState {

@@ -21,6 +21,12 @@ pub struct SnapshotParameters {
     pub snapshot_namespace: String,
     /// Name of the VolumeSnapshotContent, for templates.
     pub content_name: String,
+    /// Name of the VolumeGroupSnapshot, for templates.
+    pub group_name: String,
+    /// Namespace of the VolumeGroupSnapshot, for templates.
+    pub group_namespace: String,
+    /// Name of the VolumeGroupSnapshotContent, for templates.
+    pub group_content_name: String,
     /// `key=value` tags in the order of their parameters.
     pub tag_specifications: Vec<String>,
 }
@@ -59,6 +65,13 @@ impl SnapshotParameters {
                     value.clone_into(&mut parsed.snapshot_namespace)
                 }
                 "csi.storage.k8s.io/volumesnapshotcontent/name" => value.clone_into(&mut parsed.content_name),
+                "csi.storage.k8s.io/volumegroupsnapshot/name" => value.clone_into(&mut parsed.group_name),
+                "csi.storage.k8s.io/volumegroupsnapshot/namespace" => {
+                    value.clone_into(&mut parsed.group_namespace)
+                }
+                "csi.storage.k8s.io/volumegroupsnapshotcontent/name" => {
+                    value.clone_into(&mut parsed.group_content_name)
+                }
                 _ if lower.starts_with(TAG_PREFIX) => parsed.tag_specifications.push(value.to_owned()),
                 _ => return Err(ParameterError::Unknown { key: key.to_owned() }),
             }

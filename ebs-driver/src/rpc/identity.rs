@@ -35,6 +35,7 @@ pub(crate) fn plugin_capabilities() -> GetPluginCapabilitiesResponse {
         capabilities: vec![
             capability(ServiceType::ControllerService),
             capability(ServiceType::VolumeAccessibilityConstraints),
+            capability(ServiceType::GroupControllerService),
         ],
     }
 }

@@ -8,6 +8,7 @@ use super::{Call, status};
 use crate::driver::Core;
 use crate::ec2::errors::Class;
 use crate::ec2::types::{Snapshot, SnapshotList, SnapshotState};
+use crate::names::TAG_GROUP_NAME;
 use crate::size;
 
 /// EC2 allows at most so many results in a page.
@@ -90,6 +91,7 @@ pub(super) fn message(snapshot: &Snapshot) -> CsiSnapshot {
             nanos: started.subsec_nanosecond(),
         }),
         ready_to_use: snapshot.state == SnapshotState::Completed,
+        group_snapshot_id: snapshot.tags.get(TAG_GROUP_NAME).cloned().unwrap_or_default(),
         ..CsiSnapshot::default()
     }
 }

@@ -7,6 +7,7 @@ mod create_volume;
 mod delete_snapshot;
 mod delete_volume;
 pub(crate) mod expand_volume;
+mod group_snapshot;
 pub(crate) mod identity;
 mod initialization;
 mod list_snapshots;
@@ -22,7 +23,9 @@ use tonic::{Request, Status};
 
 use crate::deadline::Deadline;
 
-pub(crate) use services::{Answer, ControllerService, IdentityService, answer, unimplemented};
+pub(crate) use services::{
+    Answer, ControllerService, GroupControllerService, IdentityService, answer, unimplemented,
+};
 
 /// What a caller says beside the message.
 #[derive(Clone, Copy, Debug)]

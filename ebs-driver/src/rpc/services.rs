@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use csi::CreateSnapshotHint;
 use csi::v1::controller_server::Controller;
+use csi::v1::group_controller_server::GroupController;
 use csi::v1::identity_server::Identity;
 use csi::v1::{
     ControllerExpandVolumeRequest, ControllerExpandVolumeResponse, ControllerGetCapabilitiesRequest,
@@ -11,11 +12,14 @@ use csi::v1::{
     ControllerGetVolumeRequest, ControllerGetVolumeResponse, ControllerListVolumeHealthRequest,
     ControllerListVolumeHealthResponse, ControllerModifyVolumeRequest, ControllerModifyVolumeResponse,
     ControllerPublishVolumeRequest, ControllerPublishVolumeResponse, ControllerUnpublishVolumeRequest,
-    ControllerUnpublishVolumeResponse, CreateSnapshotRequest, CreateSnapshotResponse, CreateVolumeRequest,
-    CreateVolumeResponse, DeleteSnapshotRequest, DeleteSnapshotResponse, DeleteVolumeRequest,
-    DeleteVolumeResponse, GetCapacityRequest, GetCapacityResponse, GetPluginCapabilitiesRequest,
-    GetPluginCapabilitiesResponse, GetPluginInfoRequest, GetPluginInfoResponse, GetSnapshotRequest,
-    GetSnapshotResponse, ListSnapshotsRequest, ListSnapshotsResponse, ListVolumesRequest,
+    ControllerUnpublishVolumeResponse, CreateSnapshotRequest, CreateSnapshotResponse,
+    CreateVolumeGroupSnapshotRequest, CreateVolumeGroupSnapshotResponse, CreateVolumeRequest,
+    CreateVolumeResponse, DeleteSnapshotRequest, DeleteSnapshotResponse, DeleteVolumeGroupSnapshotRequest,
+    DeleteVolumeGroupSnapshotResponse, DeleteVolumeRequest, DeleteVolumeResponse, GetCapacityRequest,
+    GetCapacityResponse, GetPluginCapabilitiesRequest, GetPluginCapabilitiesResponse, GetPluginInfoRequest,
+    GetPluginInfoResponse, GetSnapshotRequest, GetSnapshotResponse, GetVolumeGroupSnapshotRequest,
+    GetVolumeGroupSnapshotResponse, GroupControllerGetCapabilitiesRequest,
+    GroupControllerGetCapabilitiesResponse, ListSnapshotsRequest, ListSnapshotsResponse, ListVolumesRequest,
     ListVolumesResponse, ProbeRequest, ProbeResponse, ValidateVolumeCapabilitiesRequest,
     ValidateVolumeCapabilitiesResponse,
 };
@@ -23,7 +27,8 @@ use tonic::{Request, Response, Status};
 
 use super::{
     controller_capabilities, create_snapshot, create_volume, delete_snapshot, delete_volume, expand_volume,
-    identity, list_snapshots, opened, publish_volume, unpublish_volume, validate_capabilities,
+    group_snapshot, identity, list_snapshots, opened, publish_volume, unpublish_volume,
+    validate_capabilities,
 };
 use crate::driver::Core;
 
@@ -37,6 +42,18 @@ pub(crate) struct IdentityService {
 #[derive(Debug)]
 pub(crate) struct ControllerService {
     core: Arc<Core>,
+}
+
+/// `csi.v1.GroupController`.
+#[derive(Debug)]
+pub(crate) struct GroupControllerService {
+    core: Arc<Core>,
+}
+
+impl GroupControllerService {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
 }
 
 impl IdentityService {
@@ -85,6 +102,48 @@ impl Identity for IdentityService {
     async fn probe(&self, request: Request<ProbeRequest>) -> Answer<ProbeResponse> {
         let (_, call) = opened(request);
         answer("Probe", identity::probe(&self.core, call).await)
+    }
+}
+
+#[tonic::async_trait]
+impl GroupController for GroupControllerService {
+    async fn group_controller_get_capabilities(
+        &self,
+        _: Request<GroupControllerGetCapabilitiesRequest>,
+    ) -> Answer<GroupControllerGetCapabilitiesResponse> {
+        answer(
+            "GroupControllerGetCapabilities",
+            Ok(group_snapshot::capabilities()),
+        )
+    }
+
+    async fn create_volume_group_snapshot(
+        &self,
+        request: Request<CreateVolumeGroupSnapshotRequest>,
+    ) -> Answer<CreateVolumeGroupSnapshotResponse> {
+        let metadata = request.metadata().clone();
+        let (message, call) = opened(request);
+        let hint = CreateSnapshotHint::read(&metadata);
+        let result = group_snapshot::create(&self.core, &message, call, hint).await;
+        answer("CreateVolumeGroupSnapshot", result)
+    }
+
+    async fn delete_volume_group_snapshot(
+        &self,
+        request: Request<DeleteVolumeGroupSnapshotRequest>,
+    ) -> Answer<DeleteVolumeGroupSnapshotResponse> {
+        let (message, call) = opened(request);
+        let result = group_snapshot::delete(&self.core, &message, call).await;
+        answer("DeleteVolumeGroupSnapshot", result)
+    }
+
+    async fn get_volume_group_snapshot(
+        &self,
+        request: Request<GetVolumeGroupSnapshotRequest>,
+    ) -> Answer<GetVolumeGroupSnapshotResponse> {
+        let (message, call) = opened(request);
+        let result = group_snapshot::get(&self.core, &message, call).await;
+        answer("GetVolumeGroupSnapshot", result)
     }
 }
 

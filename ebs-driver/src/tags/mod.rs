@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::names::{
-    TAG_AUTO_IOPS, TAG_CLAIM_NAME, TAG_CLAIM_NAMESPACE, TAG_CLUSTER_NAME, TAG_IOPS_PER_GIB, TAG_MANAGED,
-    TAG_SNAPSHOT_NAME, TAG_VOLUME_NAME, TAG_VOLUME_OBJECT,
+    TAG_AUTO_IOPS, TAG_CLAIM_NAME, TAG_CLAIM_NAMESPACE, TAG_CLUSTER_NAME, TAG_GROUP_ATTEMPT, TAG_GROUP_NAME,
+    TAG_IOPS_PER_GIB, TAG_MANAGED, TAG_SNAPSHOT_NAME, TAG_VOLUME_NAME, TAG_VOLUME_OBJECT,
 };
 use crate::parameters::{SnapshotParameters, VolumeParameters};
 use template::TemplateError;
@@ -96,7 +96,13 @@ impl Tags {
 /// Whether the driver or Kubernetes owns a key.
 #[must_use]
 pub fn is_reserved(key: &str) -> bool {
-    [TAG_VOLUME_NAME, TAG_SNAPSHOT_NAME, TAG_CLUSTER_NAME].contains(&key)
+    [
+        TAG_VOLUME_NAME,
+        TAG_SNAPSHOT_NAME,
+        TAG_GROUP_NAME,
+        TAG_CLUSTER_NAME,
+    ]
+    .contains(&key)
         || key.starts_with("kubernetes.io")
         || key.starts_with("ebs.csi.aws.com/")
 }
@@ -195,6 +201,31 @@ pub fn of_snapshot(
 ) -> Result<Tags, TagError> {
     let mut tags = Tags::default();
     tags.set(TAG_SNAPSHOT_NAME, csi_name);
+    of_class(tags, policy, csi_name, parameters)
+}
+
+/// The tags of each snapshot of a new group, by the same rules. `attempt` tells one CreateSnapshots from another.
+///
+/// # Errors
+/// The first tag that is refused.
+pub fn of_group(
+    policy: &TagPolicy,
+    csi_name: &str,
+    attempt: &str,
+    parameters: &SnapshotParameters,
+) -> Result<Tags, TagError> {
+    let mut tags = Tags::default();
+    tags.set(TAG_GROUP_NAME, csi_name);
+    tags.set(TAG_GROUP_ATTEMPT, attempt);
+    of_class(tags, policy, csi_name, parameters)
+}
+
+fn of_class(
+    mut tags: Tags,
+    policy: &TagPolicy,
+    csi_name: &str,
+    parameters: &SnapshotParameters,
+) -> Result<Tags, TagError> {
     tags.set(TAG_MANAGED, "true");
     if let Some(id) = &policy.cluster_id {
         tags.set_cluster(id, csi_name);
@@ -206,6 +237,15 @@ pub fn of_snapshot(
         ("VolumeSnapshotName", parameters.snapshot_name.as_str()),
         ("VolumeSnapshotNamespace", parameters.snapshot_namespace.as_str()),
         ("VolumeSnapshotContentName", parameters.content_name.as_str()),
+        ("VolumeGroupSnapshotName", parameters.group_name.as_str()),
+        (
+            "VolumeGroupSnapshotNamespace",
+            parameters.group_namespace.as_str(),
+        ),
+        (
+            "VolumeGroupSnapshotContentName",
+            parameters.group_content_name.as_str(),
+        ),
     ]);
     for specification in &parameters.tag_specifications {
         let tag = split(specification).and_then(|(key, value)| evaluated(key, value, &fields));

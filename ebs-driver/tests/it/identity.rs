@@ -39,7 +39,8 @@ async fn ebs_case_1_name_and_capabilities() {
         services,
         [
             ServiceType::ControllerService,
-            ServiceType::VolumeAccessibilityConstraints
+            ServiceType::VolumeAccessibilityConstraints,
+            ServiceType::GroupControllerService,
         ]
     );
     assert_eq!(world.calls(), 0);

@@ -10,6 +10,7 @@
 mod attaching;
 mod cluster;
 mod expansion;
+mod groups;
 mod identity;
 mod instance;
 mod network;

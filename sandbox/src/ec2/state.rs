@@ -70,6 +70,7 @@ impl State {
             "AttachVolume" => actions::attachments::attach,
             "CopyVolumes" => actions::create_volume::copy,
             "CreateSnapshot" => actions::snapshots::create,
+            "CreateSnapshots" => actions::snapshot_sets::create,
             "CreateTags" => actions::tags::create,
             "CreateVolume" => actions::create_volume::create,
             "DeleteSnapshot" => actions::snapshots::delete,

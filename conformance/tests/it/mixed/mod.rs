@@ -2,6 +2,7 @@
 //! driver is ours.
 
 mod flags;
+mod groups;
 mod volumes;
 
 use std::path::PathBuf;

@@ -12,13 +12,13 @@ use crate::shared::{self, PATIENCE, repository};
 const ROLES: &str = "conformance/roles/upstream-volumes.yaml";
 const SIDECARS: [&str; 2] = ["csi-provisioner", "csi-attacher"];
 const ZONE: &str = "topology.ebs.csi.aws.com/zone";
-const NODE: &str = "mixed-node";
-const CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
-const ATTACHMENTS: &str = "/apis/storage.k8s.io/v1/volumeattachments";
+pub(super) const NODE: &str = "mixed-node";
+pub(super) const CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
+pub(super) const ATTACHMENTS: &str = "/apis/storage.k8s.io/v1/volumeattachments";
 
 impl Mixed {
     /// Adds the two sidecars' users and rights, and starts them.
-    async fn start_sidecars(&mut self) -> Vec<Process> {
+    pub(super) async fn start_sidecars(&mut self) -> Vec<Process> {
         for name in SIDECARS {
             let user = self
                 .plane
@@ -37,7 +37,7 @@ impl Mixed {
     }
 
     /// A node as the kubelet and the registrar describe it: an EC2 instance with our driver.
-    async fn node(&self) {
+    pub(super) async fn node(&self) {
         let instance = self.stage.ec2.instance("us-east-1a", "m5.large").unwrap();
         let node = json!({
             "apiVersion": "v1",
@@ -58,13 +58,13 @@ impl Mixed {
         self.make("/apis/storage.k8s.io/v1/csinodes", &csi_node).await;
     }
 
-    async fn make(&self, path: &str, object: &Value) {
+    pub(super) async fn make(&self, path: &str, object: &Value) {
         let made = self.stage.hand.create(path, object).await.unwrap();
         made.ok(path).unwrap();
     }
 
     /// Waits until the claim is bound; the EBS volume behind it and the PersistentVolume.
-    async fn bound(&self, claim: &str) -> (String, String) {
+    pub(super) async fn bound(&self, claim: &str) -> (String, String) {
         let name = until(&format!("{claim} is bound"), PATIENCE, async || {
             let object = self.find(&format!("{CLAIMS}/{claim}")).await?;
             let name = object["spec"]["volumeName"].as_str()?.to_owned();
@@ -77,11 +77,11 @@ impl Mixed {
         (handle.to_owned(), name)
     }
 
-    async fn find(&self, path: &str) -> Option<Value> {
+    pub(super) async fn find(&self, path: &str) -> Option<Value> {
         self.stage.hand.find(path).await.ok()?
     }
 
-    async fn until_ec2(&self, what: &str, volume: &str, status: &str) {
+    pub(super) async fn until_ec2(&self, what: &str, volume: &str, status: &str) {
         until(what, PATIENCE, async || {
             let state = self.stage.ec2.state().unwrap();
             let found = state.volumes.iter().find(|one| one.id == volume);
@@ -98,11 +98,12 @@ impl Mixed {
         made.map(|one| one.id).collect()
     }
 
-    async fn attach_and_detach(&self, volume: &str, persistent_volume: &str) {
+    /// Attaches the volume to the node by a VolumeAttachment, whose path this is.
+    pub(super) async fn attach(&self, name: &str, persistent_volume: &str) -> String {
         let attachment = json!({
             "apiVersion": "storage.k8s.io/v1",
             "kind": "VolumeAttachment",
-            "metadata": { "name": "mixed" },
+            "metadata": { "name": name },
             "spec": {
                 "attacher": "ebs.csi.aws.com",
                 "nodeName": NODE,
@@ -110,20 +111,25 @@ impl Mixed {
             },
         });
         self.make(ATTACHMENTS, &attachment).await;
-        let path = format!("{ATTACHMENTS}/mixed");
+        let path = format!("{ATTACHMENTS}/{name}");
         until("the volume is attached", PATIENCE, async || {
             let object = self.find(&path).await?;
             (object["status"]["attached"] == true).then_some(object)
         })
         .await
         .unwrap();
+        path
+    }
+
+    async fn attach_and_detach(&self, volume: &str, persistent_volume: &str) {
+        let path = self.attach("mixed", persistent_volume).await;
         self.until_ec2("EC2 has attached it", volume, "in-use").await;
         self.stage.hand.delete(&path).await.unwrap().ok(&path).unwrap();
         self.until_ec2("EC2 has detached it", volume, "available").await;
     }
 }
 
-fn claim(name: &str, source: Option<&str>) -> Value {
+pub(super) fn claim(name: &str, source: Option<&str>) -> Value {
     let source = source.map(|snapshot| {
         json!({ "apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot })
     });

@@ -252,14 +252,15 @@ pub(super) struct Snapshots {
     pub(super) next_token: Option<String>,
 }
 
-/// A snapshot, also as the answer of CreateSnapshot.
+/// A snapshot, also as the answer of CreateSnapshot, and in that of CreateSnapshots.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SnapshotElement {
     snapshot_id: String,
     #[serde(default)]
     volume_id: String,
-    #[serde(default)]
+    /// CreateSnapshots calls it `state`.
+    #[serde(default, alias = "state")]
     status: String,
     status_message: Option<String>,
     #[serde(default, deserialize_with = "time")]
@@ -288,6 +289,14 @@ impl From<SnapshotElement> for Snapshot {
             tags: tags(snapshot.tag_set),
         }
     }
+}
+
+/// CreateSnapshots.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SnapshotSet {
+    #[serde(default)]
+    pub(super) snapshot_set: Items<SnapshotElement>,
 }
 
 /// EnableFastSnapshotRestores.

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use super::super::Ec2;
 use super::super::errors::{Action, Ec2Error, Failure, Lost, stable_message};
 use super::super::types::{
-    Modification, NewSnapshot, NewVolume, Selection, Snapshot, SnapshotList, SnapshotPage, Volume,
-    VolumeChange, VolumeCopy,
+    Modification, NewSnapshot, NewSnapshotSet, NewVolume, Selection, Snapshot, SnapshotList, SnapshotPage,
+    Volume, VolumeChange, VolumeCopy,
 };
 use super::QueryEc2;
 use super::answers::{
-    Done, FastRestores, Modifications, Modified, NotRestored, SnapshotElement, Snapshots, VolumeElement,
-    Volumes, Zones,
+    Done, FastRestores, Modifications, Modified, NotRestored, SnapshotElement, SnapshotSet, Snapshots,
+    VolumeElement, Volumes, Zones,
 };
 use super::form::Form;
 use crate::deadline::Deadline;
@@ -130,6 +130,28 @@ impl Ec2 for QueryEc2 {
             .with_tags("snapshot", &snapshot.tags);
         let made: SnapshotElement = self.call(&form, deadline).await?;
         Ok(made.into())
+    }
+
+    async fn create_snapshots(
+        &self,
+        set: &NewSnapshotSet,
+        deadline: Deadline,
+    ) -> Result<Vec<Snapshot>, Ec2Error> {
+        let form = Form::new(Action::CreateSnapshots)
+            .with("InstanceSpecification.InstanceId", &set.instance_id)
+            .with(
+                "InstanceSpecification.ExcludeBootVolume",
+                set.excludes_boot_volume,
+            )
+            .with_list(
+                "InstanceSpecification.ExcludeDataVolumeId",
+                &set.excluded_volume_ids,
+            )
+            .with("Description", &set.description)
+            .with_set("OutpostArn", set.outpost_arn.as_deref())
+            .with_tags("snapshot", &set.tags);
+        let made: SnapshotSet = self.call(&form, deadline).await?;
+        Ok(made.snapshot_set.into())
     }
 
     async fn delete_snapshot(&self, id: &str, deadline: Deadline) -> Result<(), Ec2Error> {

@@ -10,7 +10,7 @@ use super::ask::Ask;
 use crate::driver::Core;
 use crate::ec2::errors::Class;
 use crate::ec2::types::Snapshot;
-use crate::memory::KnownSnapshot;
+use crate::memory::Known;
 use crate::rpc::{Call, status};
 use crate::snapshot::{self, Memory, Plan};
 use crate::waits::Interrupted;
@@ -30,7 +30,7 @@ pub(super) async fn find(
     let memory = core.snapshots.get(&ask.name);
     if let CreateSnapshotHint::Stored(id) = hint {
         let known = memory.and_then(|memory| memory.known);
-        let known = known.filter(|known| known.snapshot.id == id);
+        let known = known.filter(|known| known.made.id == id);
         return stored(core, ask, id, known, call).await.map(Found::Snapshot);
     }
     let is_settled = memory
@@ -48,7 +48,7 @@ async fn stored(
     core: &Core,
     ask: &Ask,
     id: &str,
-    known: Option<KnownSnapshot>,
+    known: Option<Known<Snapshot>>,
     call: Call,
 ) -> Result<Snapshot, Status> {
     if let Some(known) = known {
@@ -66,8 +66,12 @@ async fn stored(
 }
 
 /// The state of a snapshot that was answered before, merged with the polls of all others.
-async fn poll(core: &Core, ask: &Ask, known: KnownSnapshot, call: Call) -> Result<Snapshot, Status> {
-    let KnownSnapshot { snapshot, since, .. } = known;
+async fn poll(core: &Core, ask: &Ask, known: Known<Snapshot>, call: Call) -> Result<Snapshot, Status> {
+    let Known {
+        made: snapshot,
+        since,
+        ..
+    } = known;
     if snapshot.volume_id != ask.source_volume_id {
         return Err(conflict(ask, &snapshot));
     }

@@ -7,6 +7,7 @@ pub(super) mod instances;
 pub(super) mod locks;
 pub(super) mod modifications;
 pub(super) mod placement;
+pub(super) mod snapshot_sets;
 pub(super) mod snapshots;
 pub(super) mod tags;
 pub(super) mod volume_status;

@@ -48,13 +48,7 @@ pub(in crate::ec2) fn created<'a>(
     let tags = take_specification(&mut form, "snapshot")?;
     let dry_run = form.dry_run()?;
     form.finish()?;
-    if description.chars().count() > LONGEST_DESCRIPTION {
-        return Err(Ec2Error::invalid_value(
-            "description",
-            &description,
-            &format!("It must have at most {LONGEST_DESCRIPTION} characters."),
-        ));
-    }
+    check_description(&description)?;
     let volume = state.volume_mut(&volume_id)?.clone();
     check_source(&volume, outpost_arn.as_deref(), call)?;
     check_quotas(state, &volume, call)?;
@@ -65,7 +59,22 @@ pub(in crate::ec2) fn created<'a>(
     Ok(entry.insert_entry(snapshot).into_mut())
 }
 
-fn check_source(volume: &Volume, outpost_arn: Option<&str>, call: &Call<'_>) -> Result<(), Ec2Error> {
+pub(super) fn check_description(description: &str) -> Result<(), Ec2Error> {
+    if description.chars().count() > LONGEST_DESCRIPTION {
+        return Err(Ec2Error::invalid_value(
+            "description",
+            description,
+            &format!("It must have at most {LONGEST_DESCRIPTION} characters."),
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn check_source(
+    volume: &Volume,
+    outpost_arn: Option<&str>,
+    call: &Call<'_>,
+) -> Result<(), Ec2Error> {
     if !volume.usable(call.now) {
         return Err(Ec2Error::state(format!(
             "The volume '{}' is in the state '{}' and cannot be snapshotted.",
@@ -83,7 +92,7 @@ fn check_source(volume: &Volume, outpost_arn: Option<&str>, call: &Call<'_>) -> 
     }
 }
 
-fn check_quotas(state: &State, volume: &Volume, call: &Call<'_>) -> Result<(), Ec2Error> {
+pub(super) fn check_quotas(state: &State, volume: &Volume, call: &Call<'_>) -> Result<(), Ec2Error> {
     let (rules, now) = (&call.options.rules, call.now);
     let own = || {
         state
@@ -119,7 +128,7 @@ fn check_quotas(state: &State, volume: &Volume, call: &Call<'_>) -> Result<(), E
     Ok(())
 }
 
-fn new_snapshot(
+pub(super) fn new_snapshot(
     call: &Call<'_>,
     volume: &Volume,
     description: String,

@@ -150,6 +150,21 @@ impl Snapshot {
             .is_some_and(|lock| lock.state(now) != "expired")
     }
 
+    /// The fields of a snapshot in the answer of CreateSnapshots, whose state has another name.
+    pub(in crate::ec2) fn write_of_set(&self, xml: &mut Xml, now: Timestamp) {
+        xml.field("snapshotId", &self.id);
+        xml.field("volumeId", &self.volume_id);
+        xml.field("state", self.status(now));
+        xml.time("startTime", self.started_at);
+        xml.field("progress", format_args!("{}%", self.percent(now)));
+        xml.field("ownerId", &self.owner_id);
+        xml.field("volumeSize", self.size_gib);
+        xml.field("description", &self.description);
+        xml.field("encrypted", self.encrypted);
+        xml.optional("outpostArn", self.outpost_arn.as_ref());
+        self.tags.write(xml, now);
+    }
+
     /// The fields of a snapshot.
     pub(in crate::ec2) fn write(&self, xml: &mut Xml, now: Timestamp) {
         let status = self.status(now);

@@ -1,0 +1,189 @@
+//! CreateVolumeGroupSnapshot: creation, and the readiness polls that repeat it.
+
+use std::time::Duration;
+
+use csi::CreateSnapshotHint;
+use csi::v1::{CreateVolumeGroupSnapshotRequest, CreateVolumeGroupSnapshotResponse};
+use futures::future::try_join_all;
+use tonic::Status;
+
+use super::ask::Ask;
+use super::find::find;
+use super::message;
+use crate::deadline::Deadline;
+use crate::driver::Core;
+use crate::ec2::errors::{Class, Ec2Error};
+use crate::ec2::types::{Snapshot, Volume};
+use crate::group;
+use crate::in_flight::Key;
+use crate::rpc::{Call, status};
+use crate::snapshot;
+
+/// When a caller has surely stored what it was answered.
+const STORED_BY_NOW: Duration = Duration::from_secs(60);
+
+pub(in crate::rpc) async fn call(
+    core: &Core,
+    request: &CreateVolumeGroupSnapshotRequest,
+    call: Call,
+    hint: CreateSnapshotHint<'_>,
+) -> Result<CreateVolumeGroupSnapshotResponse, Status> {
+    let ask = Ask::parse(core, request)?;
+    let _guard = core.in_flight.begin(Key::GroupName(ask.name.clone()))?;
+    let (snapshots, is_new) = match find(core, &ask, call, hint).await? {
+        Some(snapshots) => (snapshots, false),
+        None => (create(core, &ask, call.deadline).await?, true),
+    };
+    core.groups.remember(&ask.name, &snapshots);
+    for snapshot in &snapshots {
+        core.polls.watch(snapshot);
+    }
+    match snapshots.iter().find_map(snapshot::failure) {
+        Some(failure) if is_stored(core, &ask) => return Err(Status::internal(failure)),
+        Some(failure) => tracing::warn!(group = ask.name, "{failure}; the IDs are answered first"),
+        None => complete(core, &ask, &snapshots, is_new, call.deadline).await?,
+    }
+    Ok(CreateVolumeGroupSnapshotResponse {
+        group_snapshot: Some(message(&ask.name, &snapshots)),
+    })
+}
+
+/// Internal is final: a caller that has not stored the IDs yet would forget the snapshots.
+fn is_stored(core: &Core, ask: &Ask) -> bool {
+    let known = core.groups.get(&ask.name).and_then(|name| name.known);
+    known.is_some_and(|known| known.since.elapsed() >= STORED_BY_NOW)
+}
+
+async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Snapshot>, Status> {
+    let volumes = volumes(core, ask, deadline).await?;
+    let instance_id = group::common_instance(&volumes).map_err(|places| {
+        Status::failed_precondition(format!(
+            "EC2 takes a group of volumes that are attached to one instance: {places}"
+        ))
+    })?;
+    let instance = core.lookups.instances.get(&instance_id, deadline).await;
+    let instance = instance
+        .map_err(|error| status::snapshot_lookup(&error))?
+        .ok_or_else(|| Status::unavailable(format!("EC2 does not show the instance {instance_id}")))?;
+    let mut set = group::excluding(&instance, &ask.sources);
+    set.description = format!("Created by AWS EBS CSI driver for group {}", ask.name);
+    set.outpost_arn.clone_from(&ask.parameters.outpost_arn);
+    set.tags = ask.tags(core)?;
+    // From here on the outcome is unclear until EC2 answers, also when this call is cancelled.
+    let attempt = core.groups.attempt(&ask.name);
+    let answer = core.ec2.create_snapshots(&set, deadline).await;
+    if !matches!(&answer, Err(error) if error.class() == Class::Unclear) {
+        attempt.resolve();
+    }
+    let made = answer.map_err(|error| status::create_snapshot(&error))?;
+    checked(core, ask, made, deadline).await
+}
+
+async fn volumes(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Volume>, Status> {
+    let lookups = ask.sources.iter().map(async |id| {
+        let found = core.lookups.volumes.get(id, deadline).await;
+        found
+            .map_err(|error| status::snapshot_lookup(&error))?
+            .ok_or_else(|| Status::not_found(format!("there is no volume {id}")))
+    });
+    try_join_all(lookups).await
+}
+
+/// What was attached or detached while the instance was looked at is in the answer or is not: a part too many goes, and
+/// without a part nothing stays.
+async fn checked(
+    core: &Core,
+    ask: &Ask,
+    made: Vec<Snapshot>,
+    deadline: Deadline,
+) -> Result<Vec<Snapshot>, Status> {
+    let (wanted, others): (Vec<&Snapshot>, Vec<&Snapshot>) = made
+        .iter()
+        .partition(|snapshot| ask.sources.contains(&snapshot.volume_id));
+    let missing = group::missing(&wanted, &ask.sources);
+    if missing.is_empty() {
+        remove(core, &others, deadline)
+            .await
+            .map_err(|error| Status::aborted(format!("a snapshot too many could not be deleted: {error}")))?;
+        return Ok(group::in_order(&wanted, &ask.sources));
+    }
+    let all: Vec<&Snapshot> = made.iter().collect();
+    let lack = format!("EC2 made no snapshot of {}", missing.join(" and "));
+    match remove(core, &all, deadline).await {
+        Ok(()) => Err(Status::aborted(format!(
+            "{lack}; the others of the group were deleted"
+        ))),
+        Err(error) => Err(Status::aborted(format!(
+            "{lack}; the others could not be deleted: {error}"
+        ))),
+    }
+}
+
+/// Deletes snapshots that nobody has heard of.
+async fn remove(core: &Core, snapshots: &[&Snapshot], deadline: Deadline) -> Result<(), Ec2Error> {
+    for snapshot in snapshots {
+        tracing::warn!(
+            snapshot = snapshot.id,
+            volume = snapshot.volume_id,
+            "deleting a part of a group"
+        );
+        match core.ec2.delete_snapshot(&snapshot.id, deadline).await {
+            Err(error) if error.class() != Class::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Does what the class asks for beside the snapshots, once a process. New ones that cannot be made so are deleted; those
+/// that were found may be in use.
+async fn complete(
+    core: &Core,
+    ask: &Ask,
+    snapshots: &[Snapshot],
+    is_new: bool,
+    deadline: Deadline,
+) -> Result<(), Status> {
+    let known = core.groups.get(&ask.name).and_then(|name| name.known);
+    if known.is_some_and(|known| known.is_complete) {
+        return Ok(());
+    }
+    let Err(error) = steps(core, ask, snapshots, deadline).await else {
+        core.groups.complete(&ask.name);
+        return Ok(());
+    };
+    if !is_new {
+        return Err(Status::aborted(format!(
+            "the group {} exists, but: {error}",
+            ask.name
+        )));
+    }
+    let all: Vec<&Snapshot> = snapshots.iter().collect();
+    match remove(core, &all, deadline).await {
+        Ok(()) => {
+            core.groups.forget_snapshot(&snapshots[0].id);
+            Err(Status::internal(format!(
+                "{error}; the snapshots of the group were deleted"
+            )))
+        }
+        Err(second) => Err(Status::aborted(format!(
+            "group {}: {error}; its snapshots could not be deleted: {second}",
+            ask.name
+        ))),
+    }
+}
+
+async fn steps(core: &Core, ask: &Ask, snapshots: &[Snapshot], deadline: Deadline) -> Result<(), Ec2Error> {
+    let zones = &ask.parameters.fast_restore_zones;
+    for snapshot in snapshots {
+        if !zones.is_empty() {
+            core.ec2
+                .enable_fast_restores(&snapshot.id, zones, deadline)
+                .await?;
+        }
+        if let Some(lock) = &ask.parameters.lock {
+            core.ec2.lock_snapshot(&snapshot.id, lock, deadline).await?;
+        }
+    }
+    Ok(())
+}

@@ -201,6 +201,26 @@ pub(crate) fn label_value_error(value: &str) -> Option<&'static str> {
     (!value.is_empty() && !is_name_part(value)).then_some(LABEL_VALUE)
 }
 
+/// The same as a list.
+pub(crate) fn label_value_errors(value: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    if value.len() > 63 {
+        errors.push("must be no more than 63 bytes".to_owned());
+    }
+    errors.extend(label_value_error(value).map(str::to_owned));
+    errors
+}
+
+/// What is wrong with a name that must be a label.
+pub(crate) fn label_errors(name: &str) -> Vec<String> {
+    bounded(name, 63, is_label(name), LABEL)
+}
+
+/// What is wrong with a name that must be a label which begins with a letter.
+pub(crate) fn service_label_errors(name: &str) -> Vec<String> {
+    bounded(name, 63, is_service_label(name), SERVICE)
+}
+
 /// What is wrong with a name that must be a subdomain.
 pub(crate) fn subdomain_errors(name: &str) -> Vec<String> {
     name_errors(NameStyle::Subdomain, name)
@@ -211,21 +231,20 @@ fn name_errors(style: NameStyle, name: &str) -> Vec<String> {
     if style == NameStyle::Label && name.contains('.') {
         return vec!["must not contain dots".to_owned()];
     }
-    let (limit, good, detail) = match style {
-        NameStyle::Subdomain => (253, name.split('.').all(is_label), SUBDOMAIN),
-        NameStyle::Label => (63, is_label(name), LABEL),
-        NameStyle::ServiceLabel => (
-            63,
-            is_label(name) && name.starts_with(|c: char| c.is_ascii_lowercase()),
-            SERVICE,
-        ),
-        NameStyle::PathSegment => return path_segment_errors(name),
-    };
+    match style {
+        NameStyle::Subdomain => bounded(name, 253, name.split('.').all(is_label), SUBDOMAIN),
+        NameStyle::Label => label_errors(name),
+        NameStyle::ServiceLabel => service_label_errors(name),
+        NameStyle::PathSegment => path_segment_errors(name),
+    }
+}
+
+fn bounded(name: &str, limit: usize, is_good: bool, detail: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if name.len() > limit {
         errors.push(format!("must be no more than {limit} bytes"));
     }
-    if !good {
+    if !is_good {
         errors.push(detail.to_owned());
     }
     errors
@@ -247,6 +266,10 @@ fn path_segment_errors(name: &str) -> Vec<String> {
 fn is_label(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     !text.is_empty() && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+fn is_service_label(text: &str) -> bool {
+    is_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 fn is_name_part(text: &str) -> bool {

@@ -5,6 +5,7 @@ pub mod listed;
 mod protobuf;
 mod quantities;
 mod random;
+mod rules;
 mod script;
 mod side;
 
@@ -17,6 +18,7 @@ use serde_json::Value;
 use crate::shared;
 use diff::differences;
 use listed::Listed;
+use rules::Table;
 use script::{Scene, Step};
 use side::Side;
 
@@ -42,7 +44,7 @@ async fn corpus_the_sandbox_answers_as_the_real_one() {
         client: kube::Client::new(server.service("kubernetes-admin"), "default"),
     };
     for side in [&ours, &real] {
-        furnish(side).await;
+        furnish(side, custom()).await;
     }
     let mut scenes = script::scenes();
     scenes.extend(random::scenes(SEED));
@@ -59,6 +61,7 @@ async fn corpus_the_sandbox_answers_as_the_real_one() {
         report.add(scene, &ours, &real);
         quantities::check(scene, &real);
     }
+    let number = number + judge_rules(&ours, &real, &mut report).await;
     report.end();
     let read = protobuf::check(&real.client).await;
     let seconds = begun.elapsed().as_secs_f64();
@@ -67,34 +70,59 @@ async fn corpus_the_sandbox_answers_as_the_real_one() {
     ));
 }
 
-/// Makes the custom kinds and waits until they are served.
-async fn furnish(side: &Side) {
+/// The definitions of the custom kinds.
+fn custom() -> Vec<Value> {
     let mut definitions: Vec<Value> = crds::definitions::all().into();
     let widgets = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/widgets.json"));
     definitions.push(serde_json::from_str(widgets).unwrap());
-    let mut steps = Vec::new();
+    definitions
+}
+
+/// Asks both for each rule alone, and then for objects of the rules that both take. Returns how many requests that were.
+async fn judge_rules(ours: &Side, real: &Side, report: &mut Report) -> usize {
+    let table = Table::read();
+    let alone = table.definitions();
+    let (our_answers, real_answers) = (ours.play(&alone).await, real.play(&alone).await);
+    report.add(&alone, &our_answers, &real_answers);
+    let taken: Vec<bool> = our_answers
+        .iter()
+        .zip(&real_answers)
+        .map(|(ours, real)| ours["status"] == 201 && real["status"] == 201)
+        .collect();
+    let (definitions, objects) = table.objects(&taken);
+    for side in [ours, real] {
+        furnish(side, definitions.clone()).await;
+    }
+    let (our_answers, real_objects) = (ours.play(&objects).await, real.play(&objects).await);
+    report.add(&objects, &our_answers, &real_objects);
+    table.check(&real_answers, &objects, &real_objects);
+    alone.steps.len() + objects.steps.len()
+}
+
+/// Makes custom kinds and waits until they are served.
+async fn furnish(side: &Side, definitions: Vec<Value>) {
+    let (mut steps, mut served) = (Vec::new(), Vec::new());
     for definition in definitions {
+        let spec = &definition["spec"];
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let [group, plural] = [&spec["group"], &spec["names"]["plural"]].map(text);
+        for version in spec["versions"].as_array().unwrap() {
+            if version["served"] == true {
+                let ask = format!("GET /apis/{group}/{}/{plural}", text(&version["name"]));
+                served.push(Step::new(String::new(), ask, None));
+            }
+        }
         let ask = "POST /apis/apiextensions.k8s.io/v1/customresourcedefinitions".to_owned();
         steps.push(Step::new(String::new(), ask, Some(definition)));
     }
-    let scene = Scene {
+    let scene = |steps| Scene {
         scene: "furnish".to_owned(),
         steps,
     };
-    for answer in side.play(&scene).await {
+    for answer in side.play(&scene(steps)).await {
         assert_eq!(answer["status"], 201, "{answer}");
     }
-    let served = Scene {
-        scene: "furnish".to_owned(),
-        steps: [
-            "GET /apis/corpus.example/v1/widgets",
-            "GET /apis/snapshot.storage.k8s.io/v1/volumesnapshots",
-            "GET /apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses",
-            "GET /apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents",
-        ]
-        .map(|ask| Step::new(String::new(), ask.to_owned(), None))
-        .into(),
-    };
+    let served = scene(served);
     for _ in 0..600 {
         let answers = side.play(&served).await;
         if answers.iter().all(|answer| answer["status"] == 200) {

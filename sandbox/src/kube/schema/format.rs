@@ -51,7 +51,7 @@ impl Format {
     pub(super) fn holds(self, value: &Value) -> bool {
         match (self, value) {
             (Self::Int32, Value::Number(number)) => number.as_i64().is_none_or(|n| i32::try_from(n).is_ok()),
-            (Self::DateTime, Value::String(text)) => chrono::DateTime::parse_from_rfc3339(text).is_ok(),
+            (Self::DateTime, Value::String(text)) => time(text).is_some(),
             (Self::Date, Value::String(text)) => {
                 text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
             }
@@ -65,20 +65,33 @@ impl Format {
     }
 }
 
+/// A moment as RFC 3339 writes it.
+pub(super) fn time(text: &str) -> Option<chrono::DateTime<chrono::FixedOffset>> {
+    chrono::DateTime::parse_from_rfc3339(text).ok()
+}
+
 /// The bytes of a base64 text.
 pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
     base64::engine::general_purpose::STANDARD.decode(text).ok()
 }
 
+/// Dashes between the parts may be missing, each for itself.
 fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.char_indices().all(|(index, c)| {
-            if matches!(index, 8 | 13 | 18 | 23) {
-                c == '-'
-            } else {
-                c.is_ascii_hexdigit()
-            }
-        })
+    let mut rest = text;
+    for (index, length) in [8, 4, 4, 4, 12].into_iter().enumerate() {
+        rest = match (index, rest.strip_prefix('-')) {
+            (1.., Some(rest)) => rest,
+            _ => rest,
+        };
+        let part = rest
+            .get(..length)
+            .filter(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let (Some(_), Some(after)) = (part, rest.get(length..)) else {
+            return false;
+        };
+        rest = after;
+    }
+    rest.is_empty()
 }
 
 /// A duration like `1h30m` or `250ms`, in nanoseconds.

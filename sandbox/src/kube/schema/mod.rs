@@ -7,17 +7,21 @@
 //! | [`node`], [`parse`] | the compiled schema tree and how it is read |
 //! | [`prepare`], [`unknown`] | pruning, the fields that it removes, defaults |
 //! | [`check`] | types, bounds, formats, lists |
-//! | [`rules`], [`scope`], [`value`] | CEL rules, the names they may use, the values they see |
+//! | [`compile`], [`types`], [`literals`] | CEL rules, the types of their expressions, and what they cannot mean |
+//! | [`rules`], [`value`], [`library`] | how they are evaluated, the values they see, the functions they may call |
 
 mod check;
+mod compile;
 mod definition;
 mod format;
+mod library;
 mod lists;
+mod literals;
 mod node;
 mod parse;
 mod prepare;
 mod rules;
-mod scope;
+mod types;
 mod unknown;
 mod value;
 
@@ -25,8 +29,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use self::compile::Environment;
 use self::node::Node;
-use self::rules::Environment;
+
 use super::validation::FieldError;
 
 /// A custom resource definition, ready for use.
@@ -42,7 +47,7 @@ impl CompiledCrd {
     /// # Errors
     /// One text `field: message` for each fault, as the API server lists them.
     pub fn compile(definition: &Value) -> Result<Self, Vec<String>> {
-        let environment = Environment::new();
+        let environment = Environment::new().map_err(|error| vec![error])?;
         let mut errors = definition::faults(definition);
         let mut versions = BTreeMap::new();
         let listed = definition["spec"]["versions"]
@@ -50,12 +55,18 @@ impl CompiledCrd {
             .map(Vec::as_slice)
             .unwrap_or_default();
         for (index, version) in listed.iter().enumerate() {
-            let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
+            // What all versions have in common is shown as it is stored there: once.
+            let path = if listed.iter().all(|other| other["schema"] == version["schema"]) {
+                "spec.validation.openAPIV3Schema".to_owned()
+            } else {
+                format!("spec.versions[{index}].schema.openAPIV3Schema")
+            };
             let Some(schema) = version["schema"].get("openAPIV3Schema").filter(|s| s.is_object()) else {
+                let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
                 errors.push(format!("{path}: Required value: schemas are required"));
                 continue;
             };
-            let node = parse::root(schema, &path, &mut errors);
+            let node = parse::root(schema, &path, &environment, &mut errors);
             if errors.is_empty() {
                 check::defaults(&node, &path, &mut errors);
             }

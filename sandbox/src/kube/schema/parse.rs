@@ -3,9 +3,11 @@
 use regex::Regex;
 use serde_json::Value;
 
+use super::compile::Environment;
 use super::format::Format;
 use super::node::{Additional, Bound, Checks, Combined, Kind, ListType, Node};
 use super::rules::Rule;
+use super::types::Type;
 use crate::kube::validation::quote;
 
 /// Deeper schemas are refused, so that no walk can exhaust the stack.
@@ -23,13 +25,19 @@ enum Place {
 }
 
 struct Parser<'a> {
+    environment: &'a Environment,
     errors: &'a mut Vec<String>,
     depth: usize,
 }
 
 /// The schema of a version.
-pub(super) fn root(schema: &Value, path: &str, errors: &mut Vec<String>) -> Node {
-    let node = Parser { errors, depth: 0 }.node(schema, path, Place::Root);
+pub(super) fn root(schema: &Value, path: &str, environment: &Environment, errors: &mut Vec<String>) -> Node {
+    let mut parser = Parser {
+        environment,
+        errors,
+        depth: 0,
+    };
+    let node = parser.node(schema, path, Place::Root);
     match node.kind {
         Some(Kind::Object) => {}
         Some(_) => errors.push(format!(
@@ -75,7 +83,7 @@ impl Parser<'_> {
             // `x-kubernetes-validations` and defaults are refused there.
             node.default = None;
         } else {
-            self.rules(schema, path, &mut node);
+            self.rules(schema, path, place, &mut node);
         }
         node.has_rules = !node.rules.is_empty()
             || node.properties.values().any(|child| child.has_rules)
@@ -320,14 +328,18 @@ impl Parser<'_> {
         Combined { all, any, one, not }
     }
 
-    fn rules(&mut self, schema: &Value, path: &str, node: &mut Node) {
+    fn rules(&mut self, schema: &Value, path: &str, place: Place, node: &mut Node) {
         let listed = schema["x-kubernetes-validations"]
             .as_array()
             .map(Vec::as_slice)
             .unwrap_or_default();
+        if listed.is_empty() {
+            return;
+        }
+        let subject = Type::of(node, place == Place::Root);
         for (index, rule) in listed.iter().enumerate() {
             let path = format!("{path}.x-kubernetes-validations[{index}]");
-            match Rule::compile(rule, &path) {
+            match Rule::compile(rule, schema, &subject, &path, self.environment) {
                 Ok(rule) => node.rules.push(rule),
                 Err(error) => self.errors.push(error),
             }

@@ -1,29 +1,29 @@
-//! CEL rules (`x-kubernetes-validations`): compiled with the definition, evaluated at each write.
+//! CEL rules (`x-kubernetes-validations`), evaluated at each write.
 
 use std::fmt;
 use std::sync::Arc;
 
-use kube_cel::KubeCelExt as _;
-use kube_cel::cel::objects::OptionalValue;
-use kube_cel::cel::{Context, ExecutionError, Program, Value as Cel};
+use cel::common::types::CelOptional;
+use cel::{Context, ExecutionError, Program, Value as Answer};
 use serde_json::Value;
 
+use super::compile::Environment;
 use super::node::{Additional, Kind, Node};
-use super::{scope, value};
-use crate::kube::validation::{ErrorKind, FieldError, quote};
+use super::value::{self, Cel};
+use crate::kube::validation::{ErrorKind, FieldError};
 
 /// One rule of a schema.
 pub(super) struct Rule {
-    text: String,
-    program: Program,
-    message: Option<String>,
-    message_program: Option<Program>,
-    reason: ErrorKind,
+    pub(super) text: String,
+    pub(super) program: Program,
+    pub(super) message: Option<String>,
+    pub(super) message_program: Option<Program>,
+    pub(super) reason: ErrorKind,
     /// Suffix of the path, starting with `.` or `[`.
-    field_path: String,
+    pub(super) field_path: String,
     /// Mentions `oldSelf`: evaluated only where there is an old value.
-    transition: bool,
-    optional_old: bool,
+    pub(super) transition: bool,
+    pub(super) optional_old: bool,
 }
 
 impl fmt::Debug for Rule {
@@ -35,43 +35,6 @@ impl fmt::Debug for Rule {
 }
 
 impl Rule {
-    /// Compiles the rule and its message expression; `path` is where it stands in the definition.
-    pub(super) fn compile(rule: &Value, path: &str) -> Result<Self, String> {
-        let text = member(rule, "rule").map(str::trim).unwrap_or_default();
-        if text.is_empty() {
-            return Err(format!("{path}.rule: Required value: rule is not specified"));
-        }
-        let program = program(text, &format!("{path}.rule"))?;
-        let transition = program.references().has_variable("oldSelf");
-        let optional_old = rule.get("optionalOldSelf") == Some(&Value::Bool(true));
-        if optional_old && !transition {
-            return Err(format!(
-                "{path}.optionalOldSelf: Invalid value: true: must not be set if oldSelf is not used in rule"
-            ));
-        }
-        let message = member(rule, "message")
-            .map(str::trim)
-            .filter(|message| !message.is_empty());
-        if message.is_some_and(|message| message.contains('\n')) {
-            return Err(format!(
-                "{path}.message: Invalid value: message must not contain line breaks"
-            ));
-        }
-        let message_program = member(rule, "messageExpression")
-            .map(|expression| program_of(expression, &format!("{path}.messageExpression")))
-            .transpose()?;
-        Ok(Self {
-            text: text.to_owned(),
-            program,
-            message: message.map(str::to_owned),
-            message_program,
-            reason: reason(rule, path)?,
-            field_path: field_path(rule, path)?,
-            transition,
-            optional_old,
-        })
-    }
-
     fn shown(&self) -> String {
         self.message
             .clone()
@@ -79,12 +42,12 @@ impl Rule {
     }
 
     /// The message of a broken rule: the expression where it gives a text of one line.
-    fn explain(&self, scope: &Context<'_>) -> String {
+    fn explain(&self, scope: &Context<'_, '_>) -> String {
         let computed = self
             .message_program
             .as_ref()
             .and_then(|program| match program.execute(scope) {
-                Ok(Cel::String(text)) => Some(text.trim().to_owned()),
+                Ok(Answer::String(text)) => Some(text.trim().to_owned()),
                 _ => None,
             });
         computed
@@ -93,83 +56,27 @@ impl Rule {
     }
 
     /// Objects and lists are not shown.
-    fn fault(&self, schema: &Node, path: &str, value: &Value, detail: &str) -> FieldError {
+    fn fault(&self, path: &str, value: &Value, detail: &str) -> FieldError {
         let field = format!("{path}{}", self.field_path);
-        let field = field.trim_start_matches('.');
-        let field = if field.is_empty() { "<nil>" } else { field };
-        let kind = Value::from(schema.kind.map_or("", Kind::name));
+        let field = shown(&field);
         match self.reason {
             ErrorKind::Required => FieldError::required(field, detail),
             ErrorKind::Forbidden => FieldError::forbidden(field, detail),
-            ErrorKind::Duplicate => FieldError::duplicate(field, &kind),
+            ErrorKind::Duplicate if value.is_object() || value.is_array() => {
+                FieldError::duplicate_unshown(field)
+            }
+            ErrorKind::Duplicate => FieldError::duplicate(field, value),
             _ if value.is_object() || value.is_array() => FieldError::invalid_unshown(field, detail),
             _ => FieldError::invalid(field, value, detail),
         }
     }
 }
 
-fn member<'a>(rule: &'a Value, field: &str) -> Option<&'a str> {
-    rule.get(field).and_then(Value::as_str)
-}
-
-fn program(text: &str, path: &str) -> Result<Program, String> {
-    let program = program_of(text, path)?;
-    if let Some(name) = scope::undeclared(&program) {
-        return Err(format!(
-            "{path}: Invalid value: {}: compilation failed: undeclared reference to '{name}' (in container '')",
-            quote(text)
-        ));
-    }
-    Ok(program)
-}
-
-fn program_of(text: &str, path: &str) -> Result<Program, String> {
-    Program::compile(text).map_err(|error| {
-        format!(
-            "{path}: Invalid value: {}: compilation failed: {error}",
-            quote(text)
-        )
-    })
-}
-
-fn reason(rule: &Value, path: &str) -> Result<ErrorKind, String> {
-    Ok(match member(rule, "reason").unwrap_or("FieldValueInvalid") {
-        "FieldValueInvalid" => ErrorKind::Invalid,
-        "FieldValueForbidden" => ErrorKind::Forbidden,
-        "FieldValueRequired" => ErrorKind::Required,
-        "FieldValueDuplicate" => ErrorKind::Duplicate,
-        other => {
-            return Err(format!(
-                "{path}.reason: Unsupported value: {}: supported values: \"FieldValueRequired\", \
-                 \"FieldValueForbidden\", \"FieldValueInvalid\", \"FieldValueDuplicate\"",
-                quote(other)
-            ));
-        }
-    })
-}
-
-fn field_path(rule: &Value, path: &str) -> Result<String, String> {
-    let Some(suffix) = member(rule, "fieldPath") else {
-        return Ok(String::new());
-    };
-    if suffix.starts_with(['.', '[']) && !suffix.contains('\n') {
-        Ok(suffix.replace("['", "[").replace("']", "]"))
-    } else {
-        Err(format!(
-            "{path}.fieldPath: Invalid value: {}: fieldPath must be a valid path",
-            quote(suffix)
-        ))
-    }
-}
-
-/// The functions that rules may call; built once for a definition.
-pub(super) struct Environment {
-    context: Context<'static>,
-}
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Environment")
+/// A path as errors show it.
+fn shown(path: &str) -> &str {
+    match path.trim_start_matches('.') {
+        "" => "<nil>",
+        path => path,
     }
 }
 
@@ -183,12 +90,6 @@ struct Site<'a> {
 }
 
 impl Environment {
-    pub(super) fn new() -> Self {
-        Self {
-            context: Context::default().with_all(),
-        }
-    }
-
     /// Evaluates all rules of a whole object.
     pub(super) fn root(&self, schema: &Node, new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
         let site = Site {
@@ -265,11 +166,12 @@ impl Environment {
             }
         };
         let (new_value, old_value) = (convert(site.new), old.map(convert));
+        let root = Context::with_env(Arc::clone(self.env()));
         for rule in due {
-            let mut scope = self.context.new_inner_scope();
-            scope.add_variable_from_value("self", new_value.clone());
+            let mut scope = root.new_inner_scope();
+            scope.add_variable_as_val("self", new_value.clone());
             if let Some(former) = former(rule, old_value.as_ref()) {
-                scope.add_variable_from_value("oldSelf", former);
+                scope.add_variable_as_val("oldSelf", former);
             }
             errors.extend(judge(rule, site, &scope));
         }
@@ -281,25 +183,57 @@ fn former(rule: &Rule, old: Option<&Cel>) -> Option<Cel> {
     if !rule.optional_old {
         return old.cloned();
     }
-    let optional = old.map_or_else(OptionalValue::none, |old| OptionalValue::of(old.clone()));
-    Some(Cel::Opaque(Arc::new(optional)))
+    Some(Box::new(CelOptional::from(old.cloned())))
 }
 
-fn judge(rule: &Rule, site: Site<'_>, scope: &Context<'_>) -> Option<FieldError> {
+fn judge(rule: &Rule, site: Site<'_>, scope: &Context<'_, '_>) -> Option<FieldError> {
     let problem = match rule.program.execute(scope) {
-        Ok(Cel::Bool(true)) => return None,
-        Ok(Cel::Bool(false)) => {
-            return Some(rule.fault(site.schema, site.path, site.new, &rule.explain(scope)));
+        Ok(Answer::Bool(true)) => return None,
+        Ok(Answer::Bool(false)) => {
+            return Some(rule.fault(site.path, site.new, &rule.explain(scope)));
         }
         Ok(_) => "the rule gives no boolean".to_owned(),
-        Err(ExecutionError::NoSuchKey(key)) => format!("no such key: {key}"),
-        Err(other) => other.to_string(),
+        Err(error) => problem(error),
     };
-    let shown = rule.message.as_deref().unwrap_or(&rule.text);
-    Some(rule.fault(
-        site.schema,
-        site.path,
-        site.new,
-        &format!("{problem} evaluating rule: {shown}"),
-    ))
+    let text = rule.message.as_deref().unwrap_or(&rule.text);
+    // In place of the value stands its type, and neither reason nor field path of the rule count.
+    let kind = Value::from(site.schema.kind.map_or("", Kind::name));
+    let detail = format!("{problem} evaluating rule: {text}");
+    Some(FieldError::invalid(shown(site.path), &kind, &detail))
+}
+
+/// An error of evaluation in the words of the API server.
+fn problem(error: ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
+        ExecutionError::FunctionError { function, message } => conversion(&function, message),
+        ExecutionError::IndexOutOfBounds(index) => format!("index out of bounds: {}", number(&index)),
+        ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
+        ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
+        ExecutionError::Overflow(..) => "integer overflow".to_owned(),
+        ExecutionError::NoSuchOverload(_) => "no such overload".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Whatever keeps a text from being converted, the API server has one sentence for it.
+fn conversion(function: &str, message: String) -> String {
+    let to = match function {
+        "bool" | "double" | "int" | "uint" => function,
+        "duration" => "google.protobuf.Duration",
+        "timestamp" => "google.protobuf.Timestamp",
+        _ => return message,
+    };
+    if message.contains("overflow") {
+        return message;
+    }
+    format!("type conversion error from 'string' to '{to}'")
+}
+
+fn number(value: &Answer) -> String {
+    match value {
+        Answer::Int(number) => number.to_string(),
+        Answer::UInt(number) => number.to_string(),
+        other => format!("{other:?}"),
+    }
 }

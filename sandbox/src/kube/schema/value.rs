@@ -1,14 +1,20 @@
 //! JSON values as CEL sees them through a schema.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use kube_cel::cel::Value as Cel;
-use kube_cel::cel::objects::{Key, Map};
+use cel::common::types::{
+    CelBool, CelBytes, CelDouble, CelDuration, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString,
+    CelTimestamp,
+};
+use cel::common::value::Val;
 use serde_json::Value;
 
 use super::format::{self, Format};
-use super::node::{Kind, Node};
+use super::library::keyed::Keyed;
+use super::node::{Kind, ListType, Node};
+
+/// A value as CEL has it.
+pub(super) type Cel = Box<dyn Val>;
 
 const RESERVED: [&str; 21] = [
     "true",
@@ -37,43 +43,44 @@ const RESERVED: [&str; 21] = [
 /// The whole object: of its metadata rules see the name only.
 pub(super) fn root(schema: &Node, object: &Value) -> Cel {
     let mut members = members(schema, object);
-    let text = |value: &Value| Cel::String(Arc::new(value.as_str().unwrap_or_default().to_owned()));
+    let text = |value: &Value| boxed(CelString::from(value.as_str().unwrap_or_default().to_owned()));
     for name in ["apiVersion", "kind"] {
         members.insert(key(name), text(&object[name]));
     }
-    let metadata: HashMap<Key, Cel> = ["name", "generateName"]
+    let metadata: HashMap<CelMapKey<'static>, Cel> = ["name", "generateName"]
         .into_iter()
         .filter(|name| object["metadata"].get(name).is_some())
         .map(|name| (key(name), text(&object["metadata"][name])))
         .collect();
-    members.insert(key("metadata"), map(metadata));
-    map(members)
+    members.insert(key("metadata"), boxed(CelMap::from(metadata)));
+    boxed(CelMap::from(members))
 }
 
 /// A value below the root.
 pub(super) fn convert(schema: Option<&Node>, value: &Value) -> Cel {
     match value {
-        Value::Null => Cel::Null,
-        Value::Bool(flag) => Cel::Bool(*flag),
+        Value::Null => boxed(CelNull),
+        Value::Bool(flag) => boxed(CelBool::from(*flag)),
         Value::Number(number) => convert_number(schema, number),
         Value::String(text) => convert_text(schema, text),
-        Value::Array(items) => {
-            let item_schema = schema.and_then(|schema| schema.items.as_deref());
-            Cel::List(Arc::new(
-                items.iter().map(|item| convert(item_schema, item)).collect(),
-            ))
-        }
+        Value::Array(items) => convert_list(schema, items),
         Value::Object(object) => match schema {
-            Some(schema) => map(members(schema, value)),
-            None => map(object
-                .iter()
-                .map(|(name, child)| (key(&escape(name)), convert(None, child)))
-                .collect()),
+            Some(schema) => boxed(CelMap::from(members(schema, value))),
+            None => {
+                let members = object
+                    .iter()
+                    .map(|(name, child)| (key(&escape(name)), convert(None, child)));
+                boxed(CelMap::from(members.collect::<HashMap<_, _>>()))
+            }
         },
     }
 }
 
-fn members(schema: &Node, object: &Value) -> HashMap<Key, Cel> {
+fn boxed(value: impl Val + 'static) -> Cel {
+    Box::new(value)
+}
+
+fn members(schema: &Node, object: &Value) -> HashMap<CelMapKey<'static>, Cel> {
     let Value::Object(object) = object else {
         return HashMap::new();
     };
@@ -89,44 +96,52 @@ fn members(schema: &Node, object: &Value) -> HashMap<Key, Cel> {
     converted.collect()
 }
 
-fn key(name: &str) -> Key {
-    Key::String(Arc::new(name.to_owned()))
+fn key(name: &str) -> CelMapKey<'static> {
+    CelMapKey::from(name.to_owned())
 }
 
-fn map(members: HashMap<Key, Cel>) -> Cel {
-    Cel::Map(Map {
-        map: Arc::new(members),
-    })
+fn convert_list(schema: Option<&Node>, items: &[Value]) -> Cel {
+    let item_schema = schema.and_then(|schema| schema.items.as_deref());
+    let items = items.iter().map(|item| convert(item_schema, item)).collect();
+    match schema.map_or(&ListType::Atomic, |schema| &schema.list) {
+        ListType::Atomic => boxed(CelList::from(items)),
+        ListType::Set => boxed(Keyed::new(items, Vec::new())),
+        ListType::Map(keys) => boxed(Keyed::new(items, keys.iter().map(|key| escape(key)).collect())),
+    }
 }
 
 fn convert_number(schema: Option<&Node>, number: &serde_json::Number) -> Cel {
-    let real = Cel::Float(number.as_f64().unwrap_or(f64::NAN));
+    let real = || boxed(CelDouble::from(number.as_f64().unwrap_or(f64::NAN)));
     if schema.is_some_and(|schema| schema.kind == Some(Kind::Number)) {
-        return real;
+        return real();
     }
-    number.as_i64().map_or(real, Cel::Int)
+    number
+        .as_i64()
+        .map_or_else(real, |integer| boxed(CelInt::from(integer)))
 }
 
 fn convert_text(schema: Option<&Node>, text: &str) -> Cel {
-    let plain = || Cel::String(Arc::new(text.to_owned()));
-    match schema
+    let format = schema
         .filter(|schema| !schema.int_or_string)
-        .and_then(|schema| schema.checks.format)
-    {
-        Some(Format::DateTime) => {
-            chrono::DateTime::parse_from_rfc3339(text).map_or_else(|_| plain(), Cel::Timestamp)
-        }
-        Some(Format::Duration) => format::duration(text).map_or_else(plain, |nanoseconds| {
-            Cel::Duration(chrono::Duration::nanoseconds(nanoseconds))
-        }),
-        Some(Format::Byte) => format::bytes(text).map_or_else(plain, |bytes| Cel::Bytes(Arc::new(bytes))),
-        _ => plain(),
-    }
+        .and_then(|schema| schema.checks.format);
+    let converted = match format {
+        Some(Format::DateTime) => convert_time(text),
+        Some(Format::Date) => convert_time(&format!("{text}T00:00:00Z")),
+        Some(Format::Duration) => format::duration(text)
+            .map(|nanoseconds| boxed(CelDuration::from(chrono::Duration::nanoseconds(nanoseconds)))),
+        Some(Format::Byte) => format::bytes(text).map(|bytes| boxed(CelBytes::from(bytes))),
+        _ => None,
+    };
+    converted.unwrap_or_else(|| boxed(CelString::from(text.to_owned())))
+}
+
+fn convert_time(text: &str) -> Option<Cel> {
+    format::time(text).map(|time| boxed(CelTimestamp::from(time)))
 }
 
 /// The name of a field within an expression: reserved words and the characters that an identifier
 /// cannot have are written out.
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     if RESERVED.contains(&name) {
         return format!("__{name}__");
     }

@@ -151,6 +151,12 @@ impl FieldError {
         Self::valued(field, ErrorKind::Duplicate, value, "")
     }
 
+    /// `Duplicate value`, for values that are too large to be shown.
+    #[must_use]
+    pub fn duplicate_unshown(field: impl Into<String>) -> Self {
+        Self::bare(field, ErrorKind::Duplicate, "")
+    }
+
     fn bare(field: impl Into<String>, kind: ErrorKind, detail: &str) -> Self {
         let message = if detail.is_empty() {
             kind.to_string()

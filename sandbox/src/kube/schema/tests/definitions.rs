@@ -9,7 +9,7 @@ fn faults(definition: &Value) -> Vec<String> {
 #[test]
 #[allow(clippy::too_many_lines, reason = "one table")]
 fn schemas_that_are_not_structural_are_refused() {
-    let at = "spec.versions[0].schema.openAPIV3Schema.properties[spec]";
+    let at = "spec.validation.openAPIV3Schema.properties[spec]";
     let cases = [
         (
             json!({}),
@@ -57,11 +57,11 @@ fn schemas_that_are_not_structural_are_refused() {
         ),
         (
             json!({"type": "string", "x-kubernetes-validations": [{"rule": "self >="}]}),
-            "x-kubernetes-validations[0].rule: Invalid value: \"self >=\": compilation failed: ",
+            "x-kubernetes-validations[0].rule: Invalid value: {\"Rule\":\"self \\u003e=\",\"Message\":\"\",\"MessageExpression\":\"\",\"Reason\":null,\"FieldPath\":\"\",\"OptionalOldSelf\":null}: compilation failed: ERROR: <input>:1:8: Syntax error: ",
         ),
         (
             json!({"type": "string", "x-kubernetes-validations": [{"rule": "selv == ''"}]}),
-            "x-kubernetes-validations[0].rule: Invalid value: \"selv == ''\": compilation failed: undeclared reference to 'selv' (in container '')",
+            "x-kubernetes-validations[0].rule: Invalid value: {\"Rule\":\"selv == ''\",\"Message\":\"\",\"MessageExpression\":\"\",\"Reason\":null,\"FieldPath\":\"\",\"OptionalOldSelf\":null}: compilation failed: ERROR: <input>:1:1: undeclared reference to 'selv' (in container '')\n | selv == ''\n | ^",
         ),
         (
             json!({"type": "string", "x-kubernetes-validations": [{"rule": "true", "reason": "Nope"}]}),
@@ -145,7 +145,7 @@ fn what_stands_around_the_schemas_is_checked() {
         (
             "/spec/versions/0/schema/openAPIV3Schema/type",
             json!("array"),
-            "spec.versions[0].schema.openAPIV3Schema.type: Invalid value: \"array\": must be object at the root",
+            "spec.validation.openAPIV3Schema.type: Invalid value: \"array\": must be object at the root",
         ),
     ];
     for (pointer, value, fault) in cases {

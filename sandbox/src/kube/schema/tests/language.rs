@@ -282,7 +282,10 @@ fn items_have_old_values_only_by_their_keys() {
 
 #[test]
 fn rules_choose_message_reason_and_path() {
-    let with = |rule: Value| json!({"type": "object", "properties": {"a": {"type": "integer"}}, "x-kubernetes-validations": [rule]});
+    let with = |rule: Value| {
+        json!({"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}, "c": {"type": "string"}},
+        "x-kubernetes-validations": [rule]})
+    };
     let cases = [
         (
             json!({"rule": "self.a > 5"}),
@@ -297,7 +300,7 @@ fn rules_choose_message_reason_and_path() {
             "spec.f: Invalid value: is 1",
         ),
         (
-            json!({"rule": "self.a > 5", "message": "m", "messageExpression": "self.b"}),
+            json!({"rule": "self.a > 5", "message": "m", "messageExpression": "self.c"}),
             "spec.f: Invalid value: m",
         ),
         (
@@ -310,7 +313,7 @@ fn rules_choose_message_reason_and_path() {
         ),
         (
             json!({"rule": "self.b > 5", "message": "m"}),
-            "spec.f: Invalid value: no such key: b evaluating rule: m",
+            "spec.f: Invalid value: \"object\": no such key: b evaluating rule: m",
         ),
     ];
     for (rule, expected) in cases {
@@ -367,7 +370,7 @@ fn rules_know_formats_names_and_functions() {
 #[test]
 fn the_whole_object_may_be_judged() {
     let mut definition = super::definition(json!({"type": "object"}));
-    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = json!([{"rule": "self.metadata.name == 'a' && self.kind == 'Thing' && !has(self.metadata.labels)", "message": "m"}]);
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = json!([{"rule": "self.metadata.name == 'a' && self.kind == 'Thing' && !has(self.metadata.generateName)", "message": "m"}]);
     let crd = super::CompiledCrd::compile(&definition).unwrap();
     let mut object = thing(json!({}));
     object["metadata"]["labels"] = json!({"x": "y"});

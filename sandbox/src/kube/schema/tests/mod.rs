@@ -1,6 +1,7 @@
 mod definitions;
 mod language;
 mod properties;
+mod rules;
 mod snapshots;
 
 use serde_json::{Value, json};

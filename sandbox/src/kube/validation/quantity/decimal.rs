@@ -2,6 +2,9 @@
 
 use std::cmp::Ordering;
 
+/// How far apart two amounts may begin of which the smaller counts in a sum.
+const REACH: i64 = 1_000;
+
 /// `0.d1d2d3...` times ten to the power: digits without zeros at either end; none for zero. Never negative.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Decimal {
@@ -83,6 +86,61 @@ impl Decimal {
             return None;
         }
         self.text(0).parse().ok()
+    }
+
+    /// The sum. An amount that begins more than [`REACH`] digits after the other one's is too small to change it.
+    pub fn plus(&self, other: &Self) -> Self {
+        self.combined(other, |one, other, carry| {
+            let sum = one + other + carry;
+            (sum % 10, sum / 10)
+        })
+    }
+
+    /// The difference to another one that is not larger.
+    pub fn minus(&self, other: &Self) -> Self {
+        self.combined(other, |one, other, borrow| {
+            let taken = other + borrow;
+            if taken > one {
+                (one + 10 - taken, 1)
+            } else {
+                (one - taken, 0)
+            }
+        })
+    }
+
+    /// Digit by digit from the end, with what is carried to the next.
+    fn combined(&self, other: &Self, combine: fn(u8, u8, u8) -> (u8, u8)) -> Self {
+        if other.is_zero() || self.point.saturating_sub(other.point) > REACH && !self.is_zero() {
+            return self.clone();
+        }
+        if self.is_zero() || other.point.saturating_sub(self.point) > REACH {
+            return other.clone();
+        }
+        let (top, end) = (self.point.max(other.point), self.power().min(other.power()));
+        let mut digits = Vec::new();
+        let mut carry = 0;
+        for place in end..top {
+            let (digit, next) = combine(self.digit(place), other.digit(place), carry);
+            digits.push(digit);
+            carry = next;
+        }
+        digits.push(carry);
+        digits.reverse();
+        Self {
+            digits,
+            point: top + 1,
+        }
+        .trimmed()
+    }
+
+    /// The digit that counts ten to the power.
+    fn digit(&self, power: i64) -> u8 {
+        let index = usize::try_from(self.point - 1 - power);
+        index
+            .ok()
+            .and_then(|index| self.digits.get(index))
+            .copied()
+            .unwrap_or(0)
     }
 
     fn double(&mut self) {

@@ -119,6 +119,54 @@ impl Quantity {
         if self.negative { -bytes } else { bytes }
     }
 
+    /// A whole number.
+    pub(crate) fn whole(number: i64) -> Self {
+        Self {
+            negative: number < 0,
+            amount: Decimal::new(&number.unsigned_abs().to_string(), "", 0),
+            style: Style::Decimal,
+            text: None,
+        }
+    }
+
+    /// As a whole number; none where it is none, or an int64 does not hold it.
+    pub(crate) fn integer(&self) -> Option<i64> {
+        let amount = self.amount.integer()?;
+        Some(if self.negative { -amount } else { amount })
+    }
+
+    /// The closest number of double precision.
+    pub(crate) fn approximate(&self) -> f64 {
+        self.plain().parse().unwrap_or(f64::NAN)
+    }
+
+    /// The same amount with the other sign.
+    pub(crate) fn negated(&self) -> Self {
+        Self {
+            negative: !self.negative && !self.amount.is_zero(),
+            amount: self.amount.clone(),
+            style: self.style,
+            text: None,
+        }
+    }
+
+    /// The sum, which is written as this one is.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        let (negative, amount) = if self.negative == other.negative {
+            (self.negative, self.amount.plus(&other.amount))
+        } else if self.amount >= other.amount {
+            (self.negative, self.amount.minus(&other.amount))
+        } else {
+            (other.negative, other.amount.minus(&self.amount))
+        };
+        Self {
+            negative: negative && !amount.is_zero(),
+            amount,
+            style: self.style,
+            text: None,
+        }
+    }
+
     /// True for more than zero.
     #[must_use]
     pub fn is_positive(&self) -> bool {
@@ -350,6 +398,29 @@ mod tests {
         for value in [json!(null), json!(true), json!([]), json!({})] {
             assert!(Quantity::read(&value).is_none(), "{value}");
         }
+    }
+
+    #[test]
+    fn quantities_add_up() {
+        let read = |text: &str| Quantity::read(&json!(text)).unwrap();
+        for (one, other, sum) in [
+            ("1Gi", "1Mi", "1025Mi"),
+            ("1", "-1", "0"),
+            ("100m", "-1", "-900m"),
+            ("-1", "100m", "-900m"),
+            ("999", "1m", "999001m"),
+            ("-5", "-5", "-10"),
+            ("1e2000", "1", "1e2000"),
+        ] {
+            assert_eq!(read(one).plus(&read(other)), read(sum), "{one} {other}");
+        }
+        assert_eq!(Quantity::whole(-1024), read("-1Ki"));
+        assert_eq!(
+            (read("-1Ki").integer(), read("1m").integer()),
+            (Some(-1024), None)
+        );
+        assert!((read("-500m").approximate() + 0.5).abs() < 1e-9);
+        assert_eq!(read("1Gi").negated(), read("-1Gi"));
     }
 
     #[test]

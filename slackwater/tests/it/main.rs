@@ -16,5 +16,6 @@ mod node_mode;
 mod panics;
 mod process;
 mod replay;
+mod same_name;
 mod storm;
 mod world;

@@ -1,10 +1,16 @@
 //! Parameters of a VolumeSnapshotClass. Source: spec 2.3.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
 use super::{ParameterError, TAG_PREFIX, integer, lower_cased, refused, text};
+
+const MODE: &str = "lockMode";
+const DURATION: &str = "lockDuration";
+const EXPIRATION: &str = "lockExpirationDate";
+const COOL_OFF: &str = "lockCoolOffPeriod";
 
 /// What a class says of the snapshots made from it. Unset fields were not given.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -34,7 +40,7 @@ pub struct SnapshotParameters {
 /// How a snapshot is locked. Exactly the given fields are sent.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Lock {
-    /// `governance` or `compliance`, unchecked.
+    /// `governance` or `compliance`; see [`Lock::check`].
     pub mode: Option<String>,
     /// Days.
     pub duration_days: Option<i32>,
@@ -54,7 +60,7 @@ impl SnapshotParameters {
         let mut lock = Lock::default();
         for (lower, (key, value)) in lower_cased(parameters)? {
             match lower.as_str() {
-                "fastsnapshotrestoreavailabilityzones" => parsed.fast_restore_zones = zones(value),
+                "fastsnapshotrestoreavailabilityzones" => parsed.fast_restore_zones = zones(key, value)?,
                 "outpostarn" => parsed.outpost_arn = outpost(key, value)?,
                 "lockmode" => lock.mode = text(value),
                 "lockduration" => lock.duration_days = Some(integer(key, value)?),
@@ -84,13 +90,67 @@ impl SnapshotParameters {
     }
 }
 
-fn zones(value: &str) -> Vec<String> {
-    value
+impl Lock {
+    /// Checks what EC2 would refuse, at a time when there is nothing yet to be locked: a snapshot that cannot be locked
+    /// would be made and deleted again with each try. Source: EC2 LockSnapshot.
+    ///
+    /// # Errors
+    /// The parameter that EC2 refuses, or that is missing.
+    pub fn check(&self, now: Timestamp) -> Result<(), ParameterError> {
+        let needs = |key, needs| Err(ParameterError::Needs { key, needs });
+        let mode = self.mode.as_deref();
+        match mode {
+            None => return needs(self.first_key(), MODE),
+            Some("governance" | "compliance") => {}
+            Some(other) => return Err(refused(MODE, other, "governance or compliance")),
+        }
+        check_range(DURATION, self.duration_days, 1..=36_500, "1 to 36500 days")?;
+        check_range(COOL_OFF, self.cool_off_hours, 1..=72, "1 to 72 hours")?;
+        if let Some(end) = self.expiration.filter(|end| *end <= now) {
+            return Err(refused(EXPIRATION, &end.to_string(), "a moment in the future"));
+        }
+        if self.duration_days.is_none() && self.expiration.is_none() {
+            return needs(MODE, "lockDuration or lockExpirationDate");
+        }
+        if self.cool_off_hours.is_some() && mode != Some("compliance") {
+            return needs(COOL_OFF, "lockMode compliance");
+        }
+        Ok(())
+    }
+
+    /// A parameter that is given beside the mode.
+    fn first_key(&self) -> &'static str {
+        match (self.duration_days, self.expiration) {
+            (Some(_), _) => DURATION,
+            (None, Some(_)) => EXPIRATION,
+            (None, None) => COOL_OFF,
+        }
+    }
+}
+
+fn check_range(
+    key: &str,
+    value: Option<i32>,
+    range: RangeInclusive<i32>,
+    expected: &'static str,
+) -> Result<(), ParameterError> {
+    match value.filter(|value| !range.contains(value)) {
+        Some(value) => Err(refused(key, &value.to_string(), expected)),
+        None => Ok(()),
+    }
+}
+
+fn zones(key: &str, value: &str) -> Result<Vec<String>, ParameterError> {
+    let zones: Vec<String> = value
         .replace(' ', "")
         .split(',')
         .filter(|zone| !zone.is_empty())
         .map(str::to_owned)
-        .collect()
+        .collect();
+    if zones.is_empty() {
+        return Err(refused(key, value, "at least one zone, such as us-east-1a"));
+    }
+    Ok(zones)
 }
 
 fn outpost(key: &str, value: &str) -> Result<Option<String>, ParameterError> {
@@ -141,6 +201,8 @@ mod tests {
             ("lockExpirationDate", "2030-01-01"),
             ("lockExpirationDate", "2030-01-01T00:00:00+00:00[UTC]"),
             ("lockCoolOffPeriod", ""),
+            ("fastSnapshotRestoreAvailabilityZones", ""),
+            ("fastSnapshotRestoreAvailabilityZones", " , "),
             ("colour", "red"),
         ];
         for (key, value) in rows {
@@ -153,6 +215,95 @@ mod tests {
             ])
             .is_err()
         );
+    }
+
+    #[test]
+    fn ebs_case_65_locks_that_ec2_refuses_are_refused_by_their_key() {
+        let rows: [(&[(&str, &str)], &str); 14] = [
+            (
+                &[("lockMode", "governance")],
+                "\"lockMode\" needs lockDuration or lockExpirationDate",
+            ),
+            (
+                &[("lockMode", "nonsense"), ("lockDuration", "1")],
+                "\"lockMode\" has the value \"nonsense\"",
+            ),
+            (
+                &[("lockMode", "Governance"), ("lockDuration", "1")],
+                "expected governance or compliance",
+            ),
+            (&[("lockDuration", "1")], "\"lockDuration\" needs lockMode"),
+            (
+                &[("lockExpirationDate", "2030-01-01T00:00:00Z")],
+                "\"lockExpirationDate\" needs lockMode",
+            ),
+            (
+                &[("lockCoolOffPeriod", "1")],
+                "\"lockCoolOffPeriod\" needs lockMode",
+            ),
+            (
+                &[("lockMode", "governance"), ("lockDuration", "-1")],
+                "\"lockDuration\" has the value \"-1\"",
+            ),
+            (
+                &[("lockMode", "governance"), ("lockDuration", "0")],
+                "expected 1 to 36500 days",
+            ),
+            (
+                &[("lockMode", "governance"), ("lockDuration", "36501")],
+                "expected 1 to 36500 days",
+            ),
+            (
+                &[
+                    ("lockMode", "governance"),
+                    ("lockExpirationDate", "2020-01-01T00:00:00Z"),
+                ],
+                "a moment in the future",
+            ),
+            (
+                &[
+                    ("lockMode", "compliance"),
+                    ("lockDuration", "1"),
+                    ("lockCoolOffPeriod", "0"),
+                ],
+                "1 to 72 hours",
+            ),
+            (
+                &[
+                    ("lockMode", "compliance"),
+                    ("lockDuration", "1"),
+                    ("lockCoolOffPeriod", "73"),
+                ],
+                "1 to 72 hours",
+            ),
+            (
+                &[("lockMode", "compliance"), ("lockCoolOffPeriod", "1")],
+                "\"lockMode\" needs lockDuration",
+            ),
+            (
+                &[
+                    ("lockMode", "governance"),
+                    ("lockDuration", "1"),
+                    ("lockCoolOffPeriod", "1"),
+                ],
+                "\"lockCoolOffPeriod\" needs lockMode compliance",
+            ),
+        ];
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let check = |pairs: &[(&str, &str)]| parse(pairs).unwrap().lock.unwrap().check(now);
+        for (pairs, text) in rows {
+            let error = check(pairs).unwrap_err().to_string();
+            assert!(error.contains(text), "{pairs:?}: {error}");
+        }
+        for pairs in [
+            [("lockMode", "governance"), ("lockDuration", "36500")],
+            [
+                ("lockMode", "compliance"),
+                ("lockExpirationDate", "2026-01-01T00:00:01Z"),
+            ],
+        ] {
+            assert_eq!(check(&pairs), Ok(()));
+        }
     }
 
     #[test]

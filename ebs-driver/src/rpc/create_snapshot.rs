@@ -59,7 +59,7 @@ fn is_stored(core: &Core, ask: &Ask, snapshot: &Snapshot, hint: CreateSnapshotHi
 }
 
 async fn create(core: &Core, ask: &Ask, call: Call) -> Result<Snapshot, Status> {
-    complete::check_zones(core, ask, call.deadline).await?;
+    complete::check(core, ask, call.deadline).await?;
     let new = NewSnapshot {
         volume_id: ask.source_volume_id.clone(),
         description: format!(

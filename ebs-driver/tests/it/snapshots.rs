@@ -74,6 +74,23 @@ async fn ebs_case_65_bad_parameters_are_refused_before_a_creation() {
             .await;
         assert_eq!(code(answer), Code::InvalidArgument, "{parameter:?}");
     }
+    for parameters in [
+        &[("lockMode", "governance")][..],
+        &[("lockMode", "nonsense"), ("lockDuration", "1")],
+        &[("lockDuration", "-1"), ("lockMode", "governance")],
+        &[("lockDuration", "1")],
+        &[("fastSnapshotRestoreAvailabilityZones", "")],
+    ] {
+        let answer = world
+            .create_snapshot(snapshot("snapshot-1", &id, parameters))
+            .await;
+        let status = answer.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{parameters:?}");
+        assert!(
+            status.message().contains(parameters[0].0),
+            "{status:?} names the key"
+        );
+    }
     for (name, volume) in [
         ("", id.as_str()),
         ("snapshot-1", ""),

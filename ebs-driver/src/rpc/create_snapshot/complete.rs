@@ -7,6 +7,7 @@ use crate::deadline::Deadline;
 use crate::driver::Core;
 use crate::ec2::errors::{Class, Ec2Error};
 use crate::ec2::types::Snapshot;
+use crate::rpc::status;
 
 /// Where a snapshot comes from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,8 +18,17 @@ pub(super) enum Origin {
     Found,
 }
 
+/// Refuses what cannot be done once the snapshot is made. A snapshot that is there already is not refused for it: its class
+/// may have changed meanwhile.
+pub(super) async fn check(core: &Core, ask: &Ask, deadline: Deadline) -> Result<(), Status> {
+    if let Some(lock) = &ask.parameters.lock {
+        lock.check(core.clock.now()).map_err(status::bad)?;
+    }
+    check_zones(core, ask, deadline).await
+}
+
 /// Refuses zones that the region does not have. When EC2 cannot be asked, it will refuse them itself.
-pub(super) async fn check_zones(core: &Core, ask: &Ask, deadline: Deadline) -> Result<(), Status> {
+async fn check_zones(core: &Core, ask: &Ask, deadline: Deadline) -> Result<(), Status> {
     let wanted = &ask.parameters.fast_restore_zones;
     if wanted.is_empty() {
         return Ok(());

@@ -11,6 +11,9 @@ pub const SNAPSHOT_BOUND_FINALIZER: &str = "snapshot.storage.kubernetes.io/volum
 /// On a `VolumeSnapshot` that is a member of a group, until the group is gone.
 pub const SNAPSHOT_IN_GROUP_FINALIZER: &str =
     "snapshot.storage.kubernetes.io/volumesnapshot-in-group-protection";
+/// On a `VolumeSnapshot` while the external-provisioner fills a claim from it. Foreign: only looked at.
+pub const PROVISIONER_FINALIZER: &str =
+    "provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection";
 /// On a `VolumeSnapshotContent`; the controller sets it, the sidecar removes it.
 pub const CONTENT_FINALIZER: &str = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection";
 /// On a claim while a snapshot of it is not ready.
@@ -31,6 +34,9 @@ pub const DELETION_SECRET_NAMESPACE_ANNOTATION: &str =
     "snapshot.storage.kubernetes.io/deletion-secret-namespace";
 /// On a content that is a member of a group: CreateSnapshot must not be called for it.
 pub const GROUP_HANDLE_ANNOTATION: &str = "groupsnapshot.storage.k8s.io/volumeGroupSnapshotHandle";
+/// On a content, from its creation by our snapshot-controller until its snapshot is cut: a `VolumeSnapshot` asked for it.
+/// A copy that is applied later does not bear it.
+pub const FRESH_ANNOTATION: &str = "slackwater.io/fresh";
 /// On a content: progress of the snapshot in percent, at 25, 50 and 75.
 pub const PROGRESS_ANNOTATION: &str = "slackwater.io/progress";
 

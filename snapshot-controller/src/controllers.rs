@@ -10,12 +10,12 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use runtime::ObjectKey;
 
-use crate::execute::{Around, Executor, SnapshotIsGone, refusal_reason};
+use crate::execute::{Around, Executor, SnapshotRead, refusal_reason};
 use crate::metrics::Metrics;
 use crate::observe::Caches;
 use crate::plan::content::ObservedContent;
 use crate::plan::protect::ObservedClaim;
-use crate::plan::{self, Observed, Plan, Step};
+use crate::plan::{self, Lookup, Observed, Plan, Step};
 
 /// What the three share.
 #[derive(Clone)]
@@ -42,7 +42,7 @@ impl Controller for Snapshots {
     type Seen = Observed;
     type Memory = ();
     type Step = Step;
-    type Answer = SnapshotIsGone;
+    type Answer = SnapshotRead;
 
     fn observe(&self, key: &ObjectKey) -> Option<Observed> {
         let observed = self.shared.caches.snapshot(key)?;
@@ -58,7 +58,7 @@ impl Controller for Snapshots {
         seen.snapshot.object_ref(&())
     }
 
-    fn plan(&self, seen: &Observed, _past: &Past<()>, _run: &Run<SnapshotIsGone>, now: Timestamp) -> Plan {
+    fn plan(&self, seen: &Observed, _past: &Past<()>, _run: &Run<SnapshotRead>, now: Timestamp) -> Plan {
         plan::plan(seen, now)
     }
 
@@ -66,8 +66,8 @@ impl Controller for Snapshots {
         &self,
         seen: &Observed,
         step: &Step,
-        _run: &Run<SnapshotIsGone>,
-    ) -> Result<Option<SnapshotIsGone>, Failure> {
+        _run: &Run<SnapshotRead>,
+    ) -> Result<Option<SnapshotRead>, Failure> {
         let around = Around {
             snapshot: Some(&seen.snapshot),
             content: seen.content.found().map(AsRef::as_ref),
@@ -85,7 +85,7 @@ impl Controller for Contents {
     type Seen = ObservedContent;
     type Memory = ();
     type Step = Step;
-    type Answer = SnapshotIsGone;
+    type Answer = SnapshotRead;
 
     fn observe(&self, key: &ObjectKey) -> Option<ObservedContent> {
         self.0.caches.content(key)
@@ -103,12 +103,16 @@ impl Controller for Contents {
         &self,
         seen: &ObservedContent,
         _past: &Past<()>,
-        run: &Run<SnapshotIsGone>,
+        run: &Run<SnapshotRead>,
         _now: Timestamp,
     ) -> Plan {
+        let Some(SnapshotRead(read)) = run.answers.last() else {
+            return plan::content::plan(seen);
+        };
         plan::content::plan(&ObservedContent {
-            confirmed_gone: !run.answers.is_empty(),
-            ..seen.clone()
+            snapshot: read.clone().map_or(Lookup::Absent, Lookup::Found),
+            is_read: true,
+            content: seen.content.clone(),
         })
     }
 
@@ -116,8 +120,8 @@ impl Controller for Contents {
         &self,
         seen: &ObservedContent,
         step: &Step,
-        _run: &Run<SnapshotIsGone>,
-    ) -> Result<Option<SnapshotIsGone>, Failure> {
+        _run: &Run<SnapshotRead>,
+    ) -> Result<Option<SnapshotRead>, Failure> {
         let around = Around {
             content: Some(&seen.content),
             ..Around::default()
@@ -135,7 +139,7 @@ impl Controller for Claims {
     type Seen = ObservedClaim;
     type Memory = ();
     type Step = Step;
-    type Answer = SnapshotIsGone;
+    type Answer = SnapshotRead;
 
     fn observe(&self, key: &ObjectKey) -> Option<ObservedClaim> {
         let observed = self.0.caches.claim(key);
@@ -166,7 +170,7 @@ impl Controller for Claims {
         &self,
         seen: &ObservedClaim,
         _past: &Past<()>,
-        _run: &Run<SnapshotIsGone>,
+        _run: &Run<SnapshotRead>,
         _now: Timestamp,
     ) -> Plan {
         plan::protect::plan(seen)
@@ -176,8 +180,8 @@ impl Controller for Claims {
         &self,
         _seen: &ObservedClaim,
         step: &Step,
-        _run: &Run<SnapshotIsGone>,
-    ) -> Result<Option<SnapshotIsGone>, Failure> {
+        _run: &Run<SnapshotRead>,
+    ) -> Result<Option<SnapshotRead>, Failure> {
         self.0.executor.take(&Around::default(), step).await
     }
 

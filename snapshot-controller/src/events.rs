@@ -1,7 +1,7 @@
 //! The events that users and tools look for: reasons and texts (spec snapshot 2.3 to 2.10).
 
 use controller::Event;
-use crds::v1::VolumeSnapshot;
+use crds::v1::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotContent};
 
 /// Component name in the events.
 pub const COMPONENT: &str = "snapshot-controller";
@@ -30,6 +30,10 @@ pub const SNAPSHOT_CONTENT_MISMATCH: &str = "SnapshotContentMismatch";
 pub const SNAPSHOT_CONTENT_MISBOUND: &str = "SnapshotContentMisbound";
 /// The content refers to another snapshot now.
 pub const SNAPSHOT_MISBOUND: &str = "SnapshotMisbound";
+/// The content was deleted while its snapshot is there.
+pub const SNAPSHOT_CONTENT_BEING_DELETED: &str = "SnapshotContentBeingDeleted";
+/// The content had lost the UID of its snapshot and has it back.
+pub const SNAPSHOT_CONTENT_REBOUND: &str = "SnapshotContentRebound";
 /// The content cannot be bound.
 pub const SNAPSHOT_BIND_FAILED: &str = "SnapshotBindFailed";
 /// The API server refused a change of the snapshot's finalizers.
@@ -75,6 +79,50 @@ pub fn ready(snapshot: &VolumeSnapshot) -> Event {
     Event::normal(
         SNAPSHOT_READY,
         format!("Snapshot {} is ready to use.", key(snapshot)),
+    )
+}
+
+/// On a snapshot: its content was deleted first.
+#[must_use]
+pub fn content_was_deleted(content: &VolumeSnapshotContent) -> Event {
+    let then = match content.spec.deletion_policy {
+        DeletionPolicy::Delete => {
+            "the snapshot in the storage system is kept until this VolumeSnapshot is deleted, and goes with it"
+        }
+        DeletionPolicy::Retain => {
+            "it goes once this VolumeSnapshot is deleted; the snapshot in the storage system stays"
+        }
+    };
+    let name = content.metadata.name.as_deref().unwrap_or_default();
+    Event::warning(
+        SNAPSHOT_CONTENT_BEING_DELETED,
+        format!("VolumeSnapshotContent {name} was deleted before its VolumeSnapshot: {then}"),
+    )
+}
+
+/// On a bound snapshot: somebody took its UID out of the content's reference.
+#[must_use]
+pub fn rebound(content: &VolumeSnapshotContent) -> Event {
+    let name = content.metadata.name.as_deref().unwrap_or_default();
+    Event::normal(
+        SNAPSHOT_CONTENT_REBOUND,
+        format!(
+            "spec.volumeSnapshotRef of VolumeSnapshotContent {name} had lost the UID and has it again. Applying the \
+             content's first manifest takes it away, since the reference can only be replaced whole; leave that field out \
+             of what is applied again (Argo CD: ignoreDifferences with RespectIgnoreDifferences, Flux: ssa IfNotPresent)"
+        ),
+    )
+}
+
+/// On a content that was deleted: what it waits for.
+#[must_use]
+pub fn waits_for(snapshot: &VolumeSnapshot) -> Event {
+    Event::warning(
+        SNAPSHOT_CONTENT_BEING_DELETED,
+        format!(
+            "VolumeSnapshot {} uses it; it goes once that is deleted",
+            key(snapshot)
+        ),
     )
 }
 

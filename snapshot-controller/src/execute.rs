@@ -1,6 +1,7 @@
 //! Steps to requests. This is the only file with clients, and it knows no rule.
 
-use controller::patch::Change;
+use std::sync::Arc;
+
 use controller::{Failure, Known, Objects, Part};
 use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
 use kube::ResourceExt;
@@ -9,21 +10,21 @@ use runtime::{ApiErrorClass, ObjectKey};
 use crate::claims::ClaimWriter;
 use crate::events;
 use crate::observe::Unclear;
-use crate::plan::Step;
+use crate::plan::{ContentIntent, Step};
 
 /// The function's name.
 pub(crate) const NAME: &str = "snapshot-controller";
 
-/// The API server knows no snapshot of the UID that a content refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SnapshotIsGone;
+/// What the API server has under the name of a content's snapshot; none if nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotRead(pub(crate) Option<Arc<VolumeSnapshot>>);
 
 /// The clients.
 pub(crate) struct Executor {
     pub(crate) snapshots: Objects<VolumeSnapshot>,
     pub(crate) contents: Objects<VolumeSnapshotContent>,
     pub(crate) claims: ClaimWriter,
-    pub(crate) unclear: std::sync::Arc<Unclear>,
+    pub(crate) unclear: Arc<Unclear>,
 }
 
 /// What a plan was made from, as far as its steps write it.
@@ -39,7 +40,7 @@ impl Executor {
         &self,
         around: &Around<'_>,
         step: &Step,
-    ) -> Result<Option<SnapshotIsGone>, Failure> {
+    ) -> Result<Option<SnapshotRead>, Failure> {
         let snapshot = around.snapshot.map(Known::of);
         let content = around.content.map(Known::of);
         match (step, snapshot, content) {
@@ -58,7 +59,8 @@ impl Executor {
             (Step::ReadContent { name }, _, _) => self.read_content(name).await?,
             (Step::ReadSnapshot { namespace, name }, _, _) => {
                 let key = ObjectKey::new(namespace.as_str(), name.as_str());
-                return self.read_snapshot(&key, around.content).await;
+                let read = self.snapshots.read(&key).await.map_err(Failure::Refused)?;
+                return Ok(Some(SnapshotRead(read)));
             }
             (
                 Step::PatchSnapshot(_)
@@ -98,17 +100,6 @@ impl Executor {
         self.unclear.clear(name);
         Ok(())
     }
-
-    async fn read_snapshot(
-        &self,
-        key: &ObjectKey,
-        content: Option<&VolumeSnapshotContent>,
-    ) -> Result<Option<SnapshotIsGone>, Failure> {
-        let found = self.snapshots.read(key).await.map_err(Failure::Refused)?;
-        let wanted = content.and_then(|content| content.spec.volume_snapshot_ref.uid.as_deref());
-        let is_there = found.is_some_and(|snapshot| snapshot.metadata.uid.as_deref() == wanted);
-        Ok((!is_there).then_some(SnapshotIsGone))
-    }
 }
 
 /// Under which reason a refusal of a step is told.
@@ -118,15 +109,10 @@ pub(crate) fn refusal_reason(step: &Step) -> &'static str {
         Step::PatchSnapshotStatus(_) => events::SNAPSHOT_STATUS_UPDATE_FAILED,
         Step::ChangeClaim(_) => events::ERROR_PVC_FINALIZER,
         Step::CreateContent(_) | Step::ReadContent { .. } => events::CREATE_SNAPSHOT_CONTENT_FAILED,
-        Step::PatchContent {
-            change: Change::Json(_),
-            ..
-        } => events::SNAPSHOT_BIND_FAILED,
-        // The only merge patch of a content is the mark of its deletion.
-        Step::PatchContent {
-            change: Change::Merge(_),
-            ..
-        }
-        | Step::DeleteContent { .. } => events::SNAPSHOT_CONTENT_OBJECT_DELETE_ERROR,
+        Step::PatchContent { intent, .. } => match intent {
+            ContentIntent::Bind | ContentIntent::Protect => events::SNAPSHOT_BIND_FAILED,
+            ContentIntent::Mark | ContentIntent::Release => events::SNAPSHOT_CONTENT_OBJECT_DELETE_ERROR,
+        },
+        Step::DeleteContent { .. } => events::SNAPSHOT_CONTENT_OBJECT_DELETE_ERROR,
     }
 }

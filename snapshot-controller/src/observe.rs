@@ -169,6 +169,7 @@ impl Caches {
             volume,
             restores: self.restores(&snapshot),
             nodes: self.nodes(),
+            is_live: self.are_followed(),
             options: self.options,
             snapshot,
         }
@@ -185,8 +186,17 @@ impl Caches {
         }
     }
 
+    fn are_followed(&self) -> bool {
+        self.snapshots.is_followed()
+            && self.contents.is_followed()
+            && self.classes.is_followed()
+            && self.claims.is_followed()
+            && self.volumes.is_followed()
+            && self.nodes.as_ref().is_none_or(Cache::is_followed)
+    }
+
     /// Only a snapshot that is being deleted asks for them.
-    fn restores(&self, snapshot: &VolumeSnapshot) -> Vec<String> {
+    fn restores(&self, snapshot: &VolumeSnapshot) -> Vec<ObjectKey> {
         if snapshot.metadata.deletion_timestamp.is_none() {
             return Vec::new();
         }
@@ -196,7 +206,7 @@ impl Caches {
         claims
             .iter()
             .filter(|claim| claim.phase == ClaimPhase::Pending)
-            .map(|claim| ObjectKey::of(&**claim).to_string())
+            .map(|claim| ObjectKey::of(&**claim))
             .collect()
     }
 
@@ -234,7 +244,7 @@ impl Caches {
         Some(ObservedContent {
             content,
             snapshot,
-            confirmed_gone: false,
+            is_read: false,
         })
     }
 

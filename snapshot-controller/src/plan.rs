@@ -99,10 +99,12 @@ pub struct Observed {
     pub claim: Lookup<Arc<Claim>>,
     /// The volume that the source claim names.
     pub volume: Lookup<Arc<Volume>>,
-    /// Pending claims that are to be filled from this snapshot, as `namespace/name`, in order.
-    pub restores: Vec<String>,
+    /// Pending claims that are to be filled from this snapshot, in order.
+    pub restores: Vec<ObjectKey>,
     /// Nodes in the order of names; empty unless [`Options::distributed`].
     pub nodes: Vec<Arc<NodeFacts>>,
+    /// Every kind above is followed at this moment. Else what is missing may only not be known yet.
+    pub is_live: bool,
     /// Options of the controller.
     pub options: Options,
 }
@@ -125,6 +127,8 @@ pub enum Step {
     PatchContent {
         /// Name of the content.
         name: String,
+        /// What it is for.
+        intent: ContentIntent,
         /// The change.
         change: Change,
     },
@@ -140,7 +144,7 @@ pub enum Step {
         /// Name of the content.
         name: String,
     },
-    /// GET of the snapshot that a content belongs to, before it is believed to be gone.
+    /// GET of the snapshot that a content names, before it is believed to be gone.
     ReadSnapshot {
         /// Namespace of the snapshot.
         namespace: String,
@@ -168,6 +172,19 @@ pub enum ClaimIntent {
     /// Add it.
     Protect,
     /// Remove it.
+    Release,
+}
+
+/// What a change of a content is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentIntent {
+    /// The reference, and what belongs to a binding.
+    Bind,
+    /// Our finalizer, before it can be deleted.
+    Protect,
+    /// The mark that its snapshot is going.
+    Mark,
+    /// The end of our finalizer.
     Release,
 }
 
@@ -314,6 +331,26 @@ pub fn was_cut(snapshot: &VolumeSnapshot) -> bool {
 #[must_use]
 pub fn refers_to(content: &VolumeSnapshotContent, snapshot: &VolumeSnapshot) -> bool {
     names(content, snapshot) && content.spec.volume_snapshot_ref.uid == snapshot.metadata.uid
+}
+
+/// True when the two are bound: the content's reference names this very snapshot; or it has lost the UID, as when its
+/// manifest is applied again, and the snapshot names the content back.
+#[must_use]
+pub fn is_bound(content: &VolumeSnapshotContent, snapshot: &VolumeSnapshot) -> bool {
+    refers_to(content, snapshot) || (may_bind(content, snapshot) && names_back(snapshot, content))
+}
+
+/// True when the snapshot's status names the content, or its UID does. What `spec.source` names alone is a wish.
+fn names_back(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> bool {
+    let bound = snapshot
+        .status
+        .as_ref()
+        .and_then(|status| status.bound_volume_snapshot_content_name.clone());
+    let named = match Source::of(snapshot) {
+        Source::PreProvisioned(_) => bound,
+        Source::Dynamic(_) | Source::Member | Source::Invalid => content_name(snapshot),
+    };
+    named.is_some() && named == content.metadata.name
 }
 
 /// True when the content's reference names this snapshot and holds no UID yet, or its UID.

@@ -7,7 +7,7 @@ use kube::Resource;
 use serde::de::DeserializeOwned;
 
 use super::asks::Asks;
-use super::hub::Hub;
+use super::hub::{AnyHub as _, Hub};
 use super::index::IndexTaken;
 use super::subscription::{Change, Subscription};
 use super::version::Version;
@@ -176,6 +176,13 @@ impl<K: Cached> Cache<K> {
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.hub.asks().is_synced()
+    }
+
+    /// False from the first failure to follow the objects until the API server says something, or a watch stands: what is
+    /// not here may be there all the same.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        self.hub.lost_for().is_none()
     }
 
     /// Resolves when the cache holds what the API server held at the time of the call, or newer. A term of leadership

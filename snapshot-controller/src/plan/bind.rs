@@ -12,11 +12,11 @@ use serde_json::json;
 use super::create::{content_missing, snapshot_finalizers};
 use super::refusal::{self, Refusal};
 use super::{
-    Lookup, Observed, Plan, Source, Step, class, is_deleting, may_bind, protect, refers_to, settled, status,
-    then_await,
+    ContentIntent, Lookup, Observed, Plan, Source, Step, class, is_bound, is_deleting, may_bind, protect,
+    refers_to, settled, status, then_await,
 };
 use crate::events::{
-    SNAPSHOT_BIND_FAILED, SNAPSHOT_CONTENT_MISBOUND, SNAPSHOT_CONTENT_MISMATCH, SNAPSHOT_MISBOUND,
+    self, SNAPSHOT_BIND_FAILED, SNAPSHOT_CONTENT_MISBOUND, SNAPSHOT_CONTENT_MISMATCH, SNAPSHOT_MISBOUND,
 };
 
 /// Decides about a pre-provisioned snapshot that is not being deleted.
@@ -27,8 +27,10 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let Some(content) = observed.content.found() else {
         return refusal::show(observed, content_missing(), now);
     };
-    if !refers_to(content, &observed.snapshot) {
-        if let Some(refusal) = class::named_but_missing(observed) {
+    if !is_bound(content, &observed.snapshot) {
+        if let Some(refusal) =
+            class::named_but_missing(observed).or_else(|| class_of_another_driver(observed, content))
+        {
             return refusal::show(observed, refusal, now);
         }
         if is_deleting(&**content) && may_bind(content, &observed.snapshot) {
@@ -57,6 +59,7 @@ pub fn keep_up(observed: &Observed, content: &VolumeSnapshotContent, now: Timest
     if let Some(refusal) = strangers(snapshot, content) {
         return refusal::show(observed, refusal, now);
     }
+    let was_bound = is_bound(content, snapshot) && !refers_to(content, snapshot);
     let mut actions: Vec<Action<Step>> = [
         own(snapshot, content.spec.deletion_policy, None),
         bind(snapshot, content),
@@ -66,8 +69,31 @@ pub fn keep_up(observed: &Observed, content: &VolumeSnapshotContent, now: Timest
     .flatten()
     .map(Action::from)
     .collect();
+    if was_bound {
+        actions.push(Action::Event(events::rebound(content)));
+    }
     actions.extend(status::follow(snapshot, content));
+    if is_deleting(content) {
+        actions.push(Action::Event(events::content_was_deleted(content)));
+    }
     then_await(actions)
+}
+
+/// A content of one driver is not bound under a class of another one: the class would go into the content.
+fn class_of_another_driver(observed: &Observed, content: &VolumeSnapshotContent) -> Option<Refusal> {
+    let class = observed.class.found()?;
+    if class.driver == content.spec.driver {
+        return None;
+    }
+    let text = format!(
+        "Snapshot failed to bind VolumeSnapshotContent {}: VolumeSnapshotClass {} is of driver {}, but the content is \
+         of driver {}",
+        content.name_any(),
+        class.name_any(),
+        class.driver,
+        content.spec.driver
+    );
+    Some(Refusal::lowering(SNAPSHOT_BIND_FAILED, text))
 }
 
 /// Why the two do not belong together, if they do not.
@@ -93,7 +119,7 @@ fn strangers(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Opti
     let belongs = if pre_provisioned {
         may_bind(content, snapshot)
     } else {
-        refers_to(content, snapshot)
+        is_bound(content, snapshot)
     };
     if belongs {
         None
@@ -146,34 +172,22 @@ pub fn own(snapshot: &VolumeSnapshot, policy: DeletionPolicy, class_name: Option
     guarded(snapshot.metadata.uid.as_deref(), operations).map(Step::PatchSnapshot)
 }
 
-/// The PATCH that binds a pre-provisioned content: UID, class and finalizer at once. Nothing when the UID is
-/// there and the class equals or one side names none (spec snapshot Q9).
+/// The PATCH that binds a content: UID, class and finalizer at once, and without the marks of a former binding, which
+/// would delete the snapshot under this one. Nothing when the UID is there, no such mark is, and the class equals or one
+/// side names none (spec snapshot Q9). A dynamic content is born bound, and only gets a lost UID back.
 fn bind(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Option<Step> {
-    if !matches!(Source::of(snapshot), Source::PreProvisioned(_)) {
-        return None;
-    }
     let unbound = !refers_to(content, snapshot);
     let mut operations = Vec::new();
     if unbound {
-        let uid = snapshot.metadata.uid.as_deref().unwrap_or_default();
-        let seen = &content.spec.volume_snapshot_ref;
-        for (member, value) in [
-            ("namespace", &seen.namespace),
-            ("name", &seen.name),
-            ("uid", &seen.uid),
-        ] {
-            operations.push(patch::test(&["spec", "volumeSnapshotRef", member], json!(value)));
-        }
-        operations.push(patch::add(&["spec", "volumeSnapshotRef", "uid"], uid));
+        operations.extend(reference_to(snapshot, content));
     }
-    let class = snapshot.spec.volume_snapshot_class_name.as_deref();
-    let known = content.spec.volume_snapshot_class_name.as_deref();
-    let empty = known.is_none_or(str::is_empty);
-    if let Some(class) = class.filter(|class| known != Some(class) && (unbound || empty)) {
-        operations.push(patch::test(&["spec", "volumeSnapshotClassName"], json!(known)));
-        operations.push(patch::add(&["spec", "volumeSnapshotClassName"], class));
+    let pre_provisioned = matches!(Source::of(snapshot), Source::PreProvisioned(_));
+    if pre_provisioned {
+        operations.extend(class_for(snapshot, content, unbound));
     }
-    if unbound {
+    operations.extend(stale_marks(content, unbound && pre_provisioned));
+    // None can be added to an object that is being deleted.
+    if unbound && !is_deleting(content) {
         operations.extend(patch::add_finalizers(
             content.metadata.finalizers.as_deref(),
             &[names::CONTENT_FINALIZER],
@@ -181,8 +195,58 @@ fn bind(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Option<St
     }
     guarded(content.metadata.uid.as_deref(), operations).map(|change| Step::PatchContent {
         name: content.name_any(),
+        intent: ContentIntent::Bind,
         change,
     })
+}
+
+fn reference_to(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Vec<PatchOperation> {
+    let uid = snapshot.metadata.uid.as_deref().unwrap_or_default();
+    let seen = &content.spec.volume_snapshot_ref;
+    let mut operations: Vec<PatchOperation> = [
+        ("namespace", &seen.namespace),
+        ("name", &seen.name),
+        ("uid", &seen.uid),
+    ]
+    .into_iter()
+    .map(|(member, value)| patch::test(&["spec", "volumeSnapshotRef", member], json!(value)))
+    .collect();
+    operations.push(patch::add(&["spec", "volumeSnapshotRef", "uid"], uid));
+    operations
+}
+
+fn class_for(
+    snapshot: &VolumeSnapshot,
+    content: &VolumeSnapshotContent,
+    unbound: bool,
+) -> Vec<PatchOperation> {
+    let path = ["spec", "volumeSnapshotClassName"];
+    let wanted = snapshot.spec.volume_snapshot_class_name.as_deref();
+    let known = content.spec.volume_snapshot_class_name.as_deref();
+    let may_be_set = unbound || known.is_none_or(str::is_empty);
+    match wanted.filter(|class| known != Some(class) && may_be_set) {
+        Some(class) => vec![patch::test(&path, json!(known)), patch::add(&path, class)],
+        None => Vec::new(),
+    }
+}
+
+/// Removes what tells of an earlier life of a content whose snapshot lives: that its snapshot is going, and, where it is
+/// bound anew, that a call may be running. The names of its Secrets stay: they belong to the handle.
+fn stale_marks(content: &VolumeSnapshotContent, anew: bool) -> Vec<PatchOperation> {
+    let annotations = content.metadata.annotations.as_ref();
+    let stale = [
+        (names::BEING_DELETED_ANNOTATION, true),
+        (names::BEING_CREATED_ANNOTATION, anew),
+    ];
+    stale
+        .into_iter()
+        .filter(|(_, is_stale)| *is_stale)
+        .filter_map(|(key, _)| Some((key, annotations?.get(key)?)))
+        .flat_map(|(key, value)| {
+            let path = ["metadata", "annotations", key];
+            [patch::test(&path, value.as_str()), patch::remove(&path)]
+        })
+        .collect()
 }
 
 /// A patch of these operations that fails for another object of the same name; nothing for none. What else
@@ -197,11 +261,11 @@ pub fn guarded(uid: Option<&str>, operations: Vec<PatchOperation>) -> Option<Cha
     Some(Change::json(guarded))
 }
 
-/// The content that a snapshot owns: found, and referring to it by name, namespace and UID.
+/// The content that a snapshot owns: found, and bound to it.
 #[must_use]
 pub fn owned_content(observed: &Observed) -> Option<&VolumeSnapshotContent> {
     match &observed.content {
-        Lookup::Found(content) if refers_to(content, &observed.snapshot) => Some(content),
+        Lookup::Found(content) if is_bound(content, &observed.snapshot) => Some(content),
         Lookup::Found(_) | Lookup::Absent | Lookup::Unknown | Lookup::NotReferenced => None,
     }
 }

@@ -2,31 +2,36 @@
 
 use std::sync::Arc;
 
+use controller::template::{is_dns_label, is_dns_subdomain};
 use controller::{Action, Event, patch};
 use crds::names;
 use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
+use json_patch::PatchOperation;
 use kube::ResourceExt;
 
 use super::bind::guarded;
 use super::refusal::Refusal;
-use super::{Lookup, Plan, Step, delete, is_deleting, settled, then_again, then_await, then_retry};
-use crate::events::CONTENT_VALIDATION_ERROR;
+use super::{
+    ContentIntent, Lookup, Plan, Step, delete, is_bound, is_deleting, settled, then_again, then_await,
+    then_retry,
+};
+use crate::events::{self, CONTENT_VALIDATION_ERROR};
 
 /// All that the decision about one content reads.
 #[derive(Clone, Debug)]
 pub struct ObservedContent {
     /// The content.
     pub content: Arc<VolumeSnapshotContent>,
-    /// What the cache holds under the name of its reference.
+    /// The snapshot under the name of its reference.
     pub snapshot: Lookup<Arc<VolumeSnapshot>>,
-    /// A read of the API server in this very round found no snapshot of the reference's UID.
-    pub confirmed_gone: bool,
+    /// That is what the API server answered in this very round, not only what the cache holds.
+    pub is_read: bool,
 }
 
 /// Decides about a content: its finalizer, and what becomes of it when it is deleted and its snapshot is no
 /// more.
 ///
-/// Sends: PATCH vsc; GET vs before a content is marked on its own. Never a DELETE.
+/// Sends: PATCH vsc; GET vs before a content is marked or let go on its own. Never a DELETE.
 /// Source: spec snapshot 2.10, Q18.
 #[must_use]
 pub fn plan(observed: &ObservedContent) -> Plan {
@@ -35,42 +40,75 @@ pub fn plan(observed: &ObservedContent) -> Plan {
     if source.volume_handle.is_some() == source.snapshot_handle.is_some() {
         return invalid();
     }
-    let reference = &content.spec.volume_snapshot_ref;
-    if reference.uid.as_deref().unwrap_or_default().is_empty() {
+    if is_deleting(&**content) {
+        return ending(observed);
+    }
+    if has_no_uid(content) {
         return settled();
     }
-    let finalizer = names::CONTENT_FINALIZER;
-    let held = patch::has_finalizer(&content.metadata, finalizer);
-    if !is_deleting(&**content) {
-        let operations = patch::add_finalizers(content.metadata.finalizers.as_deref(), &[finalizer]);
-        let change = guarded(content.metadata.uid.as_deref(), operations);
-        let step = change.map(|change| Step::PatchContent {
-            name: content.name_any(),
-            change,
-        });
-        return then_await(step.into_iter().map(Action::from).collect());
-    }
-    if !held || has_owner(observed) {
-        return settled();
-    }
-    let Some(mark) = delete::mark(content) else {
-        return settled();
-    };
-    if observed.confirmed_gone {
-        return then_await(vec![mark.into()]);
-    }
-    let read = Step::ReadSnapshot {
-        namespace: reference.namespace.clone().unwrap_or_default(),
-        name: reference.name.clone().unwrap_or_default(),
-    };
-    then_again(vec![read.into()])
+    let present = content.metadata.finalizers.as_deref();
+    let operations = patch::add_finalizers(present, &[names::CONTENT_FINALIZER]);
+    let step = changed(content, ContentIntent::Protect, operations);
+    then_await(step.into_iter().map(Action::from).collect())
 }
 
-fn has_owner(observed: &ObservedContent) -> bool {
-    observed
-        .snapshot
-        .found()
-        .is_some_and(|snapshot| snapshot.metadata.uid == observed.content.spec.volume_snapshot_ref.uid)
+/// A content that was deleted waits for the snapshot that is bound to it. Without one it is marked, so that the sidecar
+/// follows its policy; one that was taken from a volume and has lost the UID goes at once and keeps its snapshot, since
+/// nothing tells any more whose wish its deletion is.
+fn ending(observed: &ObservedContent) -> Plan {
+    let content = &observed.content;
+    if let Some(snapshot) = observed.snapshot.found()
+        && is_bound(content, snapshot)
+    {
+        return match is_deleting(&**snapshot) {
+            true => settled(),
+            false => then_await(vec![Action::Event(events::waits_for(snapshot))]),
+        };
+    }
+    let Some(mark) =
+        delete::mark(content).filter(|_| patch::has_finalizer(&content.metadata, names::CONTENT_FINALIZER))
+    else {
+        return settled();
+    };
+    if let (false, Some((namespace, name))) = (observed.is_read, named(content)) {
+        return then_again(vec![Step::ReadSnapshot { namespace, name }.into()]);
+    }
+    if content.spec.source.volume_handle.is_none() || !has_no_uid(content) {
+        return then_await(vec![mark.into()]);
+    }
+    let operations =
+        patch::remove_finalizers(patch::finalizers(&content.metadata), &[names::CONTENT_FINALIZER]);
+    let release = changed(content, ContentIntent::Release, operations);
+    then_await(release.into_iter().map(Action::from).collect())
+}
+
+/// Namespace and name of the snapshot that the reference names. What is no name is not asked for: it would be a part of
+/// the request's path, and nothing can have it.
+fn named(content: &VolumeSnapshotContent) -> Option<(String, String)> {
+    let reference = &content.spec.volume_snapshot_ref;
+    let namespace = reference
+        .namespace
+        .clone()
+        .filter(|namespace| is_dns_label(namespace))?;
+    let name = reference.name.clone().filter(|name| is_dns_subdomain(name))?;
+    Some((namespace, name))
+}
+
+fn has_no_uid(content: &VolumeSnapshotContent) -> bool {
+    let uid = content.spec.volume_snapshot_ref.uid.as_deref();
+    uid.unwrap_or_default().is_empty()
+}
+
+fn changed(
+    content: &VolumeSnapshotContent,
+    intent: ContentIntent,
+    operations: Vec<PatchOperation>,
+) -> Option<Step> {
+    guarded(content.metadata.uid.as_deref(), operations).map(|change| Step::PatchContent {
+        name: content.name_any(),
+        intent,
+        change,
+    })
 }
 
 fn invalid() -> Plan {

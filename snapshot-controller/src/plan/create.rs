@@ -186,17 +186,20 @@ fn content_metadata(
     let snapshot = &observed.snapshot;
     let name = names::dynamic_content_name(&snapshot.uid().unwrap_or_default());
     let secret = secret_of(choice.class(), &name, &snapshot.metadata).map_err(|error| error.to_string())?;
-    let annotations = secret.map(|secret| {
-        BTreeMap::from([
-            (names::DELETION_SECRET_NAME_ANNOTATION.to_owned(), secret.name),
-            (
-                names::DELETION_SECRET_NAMESPACE_ANNOTATION.to_owned(),
-                secret.namespace,
-            ),
-        ])
-    });
+    let mut annotations =
+        BTreeMap::from([(names::FRESH_ANNOTATION.to_owned(), names::MARK_VALUE.to_owned())]);
+    if let Some(secret) = secret {
+        let (name, namespace) = (
+            names::DELETION_SECRET_NAME_ANNOTATION,
+            names::DELETION_SECRET_NAMESPACE_ANNOTATION,
+        );
+        annotations.extend([
+            (name.to_owned(), secret.name),
+            (namespace.to_owned(), secret.namespace),
+        ]);
+    }
     Ok(ObjectMeta {
-        annotations,
+        annotations: Some(annotations),
         labels: managed_by(observed, source).map_err(|error| error.to_string())?,
         finalizers: Some(vec![names::CONTENT_FINALIZER.to_owned()]),
         name: Some(name),

@@ -9,7 +9,9 @@ use kube::ResourceExt;
 use super::bind::owned_content;
 use super::create::read_again;
 use super::refusal::Refusal;
-use super::{Lookup, Observed, Plan, Step, is_deleting, settled, then_again, then_await, then_retry};
+use super::{
+    ContentIntent, Lookup, Observed, Plan, Step, is_deleting, settled, then_again, then_await, then_retry,
+};
 use crate::events::SNAPSHOT_DELETE_PENDING;
 
 /// Our finalizers on a snapshot.
@@ -37,8 +39,9 @@ pub fn plan(observed: &Observed) -> Plan {
     let Some(content) = owned_content(observed) else {
         return then_await(vec![release(observed).into()]);
     };
-    if !observed.restores.is_empty() {
-        return pending(&observed.restores);
+    let restores = restores(observed);
+    if !restores.is_empty() {
+        return pending(&restores);
     }
     let mut actions: Vec<Action<Step>> = mark(content).into_iter().map(Action::from).collect();
     match content.spec.deletion_policy {
@@ -62,6 +65,7 @@ pub fn mark(content: &VolumeSnapshotContent) -> Option<Step> {
     let key = names::BEING_DELETED_ANNOTATION;
     (!patch::has_annotation(&content.metadata, key)).then(|| Step::PatchContent {
         name: content.name_any(),
+        intent: ContentIntent::Mark,
         change: patch::annotate(&content.metadata, key, names::MARK_VALUE),
     })
 }
@@ -71,6 +75,20 @@ fn release(observed: &Observed) -> Step {
     let mut operations = vec![patch::same_object(metadata.uid.as_deref())];
     operations.extend(patch::remove_finalizers(patch::finalizers(metadata), &OURS));
     Step::PatchSnapshot(Change::json(operations))
+}
+
+/// The claims that are being filled, as `namespace/name`. One of another namespace counts once a provisioner works on it,
+/// which holds the snapshot by a finalizer of its own: only a provisioner knows whether a ReferenceGrant allows it, and
+/// without one anybody could hold up the deletion.
+fn restores(observed: &Observed) -> Vec<String> {
+    let metadata = &observed.snapshot.metadata;
+    let provisioning = patch::has_finalizer(metadata, names::PROVISIONER_FINALIZER);
+    let own = metadata.namespace.as_deref().unwrap_or_default();
+    let counts = observed
+        .restores
+        .iter()
+        .filter(|claim| provisioning || claim.namespace == own);
+    counts.map(ToString::to_string).collect()
 }
 
 fn pending(restores: &[String]) -> Plan {

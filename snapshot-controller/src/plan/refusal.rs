@@ -1,13 +1,15 @@
 //! How a user's or a driver's mistake is shown: `status.error` and an event, once (spec snapshot 2.7.3).
 
+use std::time::Duration;
+
 use controller::patch::Change;
-use controller::{Action, Event};
+use controller::{Action, Event, Next};
 use crds::v1::VolumeSnapshot;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::status::{rfc3339_seconds, status_patch};
-use super::{Observed, Plan, Step, then_retry};
+use super::{Observed, Plan, Step, then_await, then_retry};
 
 /// Why nothing can be done until somebody acts. Its text is `status.error.message` and the event's message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,9 +54,17 @@ impl Refusal {
     }
 }
 
-/// Writes the refusal to status and event unless the same text stands there, and tries again with back-off.
+/// How soon to look again while not all kinds are followed.
+const UNTIL_LIVE: Duration = Duration::from_secs(1);
+
+/// Writes the refusal to status and event unless the same text stands there, and tries again with back-off. Nothing is
+/// refused while a kind is not followed, as after an outage, when the watches come back one by one: what seems to be
+/// missing may be there.
 #[must_use]
 pub fn show(observed: &Observed, refusal: Refusal, now: Timestamp) -> Plan {
+    if !observed.is_live {
+        return then_await(Vec::new()).then(Next::After(UNTIL_LIVE));
+    }
     let mut actions: Vec<Action<Step>> = Vec::new();
     if let Some(change) = error_patch(&observed.snapshot, &refusal, now) {
         actions.push(Step::PatchSnapshotStatus(change).into());

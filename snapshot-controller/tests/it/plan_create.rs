@@ -43,6 +43,7 @@ fn snapshot_case_19_a_dynamic_snapshot_is_planned_in_crash_safe_order() {
         .as_object_mut()
         .unwrap()
         .remove("resourceVersion");
+    expected["metadata"]["annotations"] = json!({"slackwater.io/fresh": "yes"});
     assert_eq!(body(&lines[2]), expected);
     assert!(lines[3].starts_with("PATCH vs/status "));
     assert_eq!(

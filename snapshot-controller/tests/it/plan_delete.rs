@@ -1,6 +1,7 @@
 //! Deletion of snapshots and contents.
 
 use controller::Next;
+use runtime::ObjectKey;
 use serde_json::{Value, json};
 use snapshot_controller::plan::Step;
 
@@ -130,7 +131,7 @@ fn snapshot_case_66_the_mark_is_planned_until_it_stands() {
 #[test]
 fn snapshot_case_67_a_pending_restore_holds_the_deletion() {
     let mut scene = deleted("Delete");
-    scene.restores = vec!["ns/restored".to_owned()];
+    scene.restores = vec![ObjectKey::new("ns", "restored")];
     let plan = scene.plan("s");
     assert_eq!(
         plan.actions.iter().map(show).collect::<Vec<_>>(),
@@ -161,9 +162,22 @@ fn snapshot_case_68_the_finalizer_of_the_provisioner_stays() {
 fn snapshot_case_69_a_content_deleted_under_a_living_snapshot_waits_for_it() {
     let mut scene = ready("Delete");
     scene.delete("vsc", "snapcontent-u");
-    assert_eq!(scene.plan("s"), settled());
-    assert_eq!(scene.plan_content("snapcontent-u", false), settled());
+    // Told on both; what is there can still be restored from, so readiness stays.
+    assert_eq!(
+        scene.lines("s"),
+        [
+            "Warning SnapshotContentBeingDeleted: VolumeSnapshotContent snapcontent-u was deleted before its VolumeSnapshot: \
+          the snapshot in the storage system is kept until this VolumeSnapshot is deleted, and goes with it"
+        ]
+    );
+    let plan = scene.plan_content("snapcontent-u", false);
+    assert_eq!(
+        plan.actions.iter().map(show).collect::<Vec<_>>(),
+        ["Warning SnapshotContentBeingDeleted: VolumeSnapshot ns/s uses it; it goes once that is deleted"]
+    );
+    assert_eq!(plan.next, Next::Await);
     scene.delete("vs", "s");
+    assert_eq!(scene.plan_content("snapcontent-u", false), settled());
     let lines = scene.lines("s");
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert!(lines[0].contains(BEING_DELETED));
@@ -182,6 +196,85 @@ fn snapshot_case_70_71_a_content_without_its_snapshot_goes_only_when_it_is_delet
     assert!(show(&plan.actions[0]).contains(BEING_DELETED));
     scene.apply("s", &plan.actions[0]).unwrap();
     assert_eq!(scene.plan_content("snapcontent-u", true), settled());
+}
+
+#[test]
+fn snapshot_case_105_106_a_content_without_uid_whose_snapshot_is_gone_goes() {
+    let lost = json!({"spec": {"volumeSnapshotRef": {"uid": null}}});
+    let mut scene = ready("Delete")
+        .without("vs", "s")
+        .with("vsc", "snapcontent-u", lost.clone());
+    assert_eq!(
+        scene.plan_content("snapcontent-u", false),
+        settled(),
+        "until somebody deletes it"
+    );
+    scene.delete("vsc", "snapcontent-u");
+    let plan = scene.plan_content("snapcontent-u", false);
+    assert_eq!(plan.actions.iter().map(show).collect::<Vec<_>>(), ["GET vs ns/s"]);
+    let plan = scene.plan_content("snapcontent-u", true);
+    assert!(
+        show(&plan.actions[0]).contains("/metadata/finalizers/0"),
+        "{plan:?}"
+    );
+    scene.apply("s", &plan.actions[0]).unwrap();
+    assert!(
+        scene.get("vsc", "snapcontent-u").is_none(),
+        "without the mark that would delete the snapshot"
+    );
+
+    // A pre-provisioned one follows its policy, as backup tools expect; also under a snapshot that never was bound to it.
+    for living in [false, true] {
+        let mut scene = ready("Delete").with("vsc", "snapcontent-u", lost.clone());
+        let source = json!({"spec": {"source": {"volumeHandle": null, "snapshotHandle": "snap"}}});
+        scene.set("vsc", "snapcontent-u", source);
+        scene.remove("vs", "s");
+        if living {
+            let mut wish = snapshot("s", "u", "p", None);
+            wish["spec"]["source"] = json!({"volumeSnapshotContentName": "snapcontent-u"});
+            scene.put("vs", wish);
+        }
+        scene.delete("vsc", "snapcontent-u");
+        assert_eq!(scene.plan_content("snapcontent-u", false).next, Next::Again);
+        let plan = scene.plan_content("snapcontent-u", true);
+        assert!(show(&plan.actions[0]).contains(BEING_DELETED), "{plan:?}");
+    }
+}
+
+#[test]
+fn what_can_be_no_name_is_not_asked_for() {
+    for (namespace, name) in [
+        ("ns", "../../../api/v1/secrets"),
+        ("ns", "a?b"),
+        ("n/s", "s"),
+        ("ns", ""),
+        ("", "s"),
+    ] {
+        let mut scene = ready("Delete").without("vs", "s");
+        let reference = json!({"spec": {"volumeSnapshotRef": {"namespace": namespace, "name": name}}});
+        scene.set("vsc", "snapcontent-u", reference);
+        scene.delete("vsc", "snapcontent-u");
+        let plan = scene.plan_content("snapcontent-u", false);
+        assert!(show(&plan.actions[0]).contains(BEING_DELETED), "{plan:?}");
+    }
+}
+
+#[test]
+fn snapshot_case_113_a_claim_of_another_namespace_holds_the_deletion_only_while_a_provisioner_works_on_it() {
+    let mut scene = deleted("Delete");
+    scene.restores = vec![ObjectKey::new("other", "restored")];
+    assert_eq!(
+        scene.plan("s").steps().count(),
+        2,
+        "anybody can make such a claim"
+    );
+    let theirs = "provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection";
+    let held = json!({"metadata": {"finalizers": [AS_SOURCE, BOUND, theirs]}});
+    let plan = scene.with("vs", "s", held).plan("s");
+    assert_eq!(
+        plan.actions.iter().map(show).collect::<Vec<_>>(),
+        ["Warning SnapshotDeletePending: Snapshot is being used to restore a PVC: other/restored"]
+    );
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Pre-provisioned snapshots, and members of groups while groups are off.
 
+use controller::Next;
 use serde_json::{Value, json};
 
-use crate::scene::{AS_SOURCE, BOUND, CONTENT_BOUND, NOW, Scene, class_of, settled};
+use crate::scene::{AS_SOURCE, BEING_DELETED, BOUND, CONTENT_BOUND, NOW, Scene, class_of, settled};
+
+const SECRET_NAME: &str = "snapshot.storage.kubernetes.io/deletion-secret-name";
 
 fn import() -> Scene {
     let mut scene = Scene::empty();
@@ -239,4 +242,154 @@ fn snapshot_case_101_members_are_never_cut_alone_and_get_no_default_class() {
         foreign.plan("s").steps().count() > 0,
         "another group's kind of that name makes no member"
     );
+}
+
+/// Import, bound and ready; the content under this policy.
+fn imported(policy: &str) -> Scene {
+    let mut scene = import().with("vsc", "c", json!({"spec": {"deletionPolicy": policy}}));
+    assert!(scene.settle("s", 2));
+    scene.sidecar_cuts("c", true);
+    assert!(scene.settle("s", 2));
+    scene
+}
+
+/// Retain keeps the content with its mark; its UID is cleared by hand and a new snapshot of the name is made.
+#[test]
+fn snapshot_case_103_a_content_that_is_bound_anew_loses_the_marks_of_its_former_life() {
+    let being_created = "snapshot.storage.kubernetes.io/volumesnapshot-being-created";
+    let mut scene = imported("Retain");
+    scene.delete("vs", "s");
+    assert!(scene.settle("s", 3));
+    assert_eq!(
+        scene.get("vsc", "c").unwrap()["metadata"]["annotations"],
+        json!({BEING_DELETED: "yes"})
+    );
+    scene.set(
+        "vsc",
+        "c",
+        json!({"metadata": {"annotations": {being_created: "yes", "theirs": "1", SECRET_NAME: "sec"}},
+            "spec": {"volumeSnapshotRef": {"uid": null}}}),
+    );
+    scene.put("vs", new_of_s());
+    assert!(scene.settle("s", 3));
+    let content = scene.get("vsc", "c").unwrap();
+    assert_eq!(content["spec"]["volumeSnapshotRef"]["uid"], "new");
+    assert_eq!(
+        content["metadata"]["annotations"],
+        json!({"theirs": "1", SECRET_NAME: "sec"}),
+        "the Secret belongs to the handle"
+    );
+    // Deleted under Delete, it waits for its snapshot.
+    scene.set("vsc", "c", json!({"spec": {"deletionPolicy": "Delete"}}));
+    scene.delete("vsc", "c");
+    assert_eq!(scene.plan_content("c", true).steps().count(), 0);
+    assert_eq!(
+        scene.plan("s").steps().count(),
+        1,
+        "the finalizer that Delete calls for"
+    );
+}
+
+fn new_of_s() -> Value {
+    json!({
+        "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+        "metadata": {"name": "s", "namespace": "ns", "uid": "new", "resourceVersion": "90"},
+        "spec": {"source": {"volumeSnapshotContentName": "c"}},
+    })
+}
+
+#[test]
+fn snapshot_case_103_a_mark_under_a_living_snapshot_is_taken_away_whoever_left_it() {
+    for scene in [imported("Delete"), crate::scene::ready("Delete")] {
+        let name = scene.names("vsc")[0].clone();
+        let mut scene = scene.with(
+            "vsc",
+            &name,
+            json!({"metadata": {"annotations": {BEING_DELETED: "yes"}}}),
+        );
+        assert!(scene.settle("s", 2));
+        assert_eq!(
+            scene.get("vsc", &name).unwrap()["metadata"]["annotations"],
+            json!({})
+        );
+        scene.delete("vs", "s");
+        assert!(
+            scene.lines("s")[0].contains(BEING_DELETED),
+            "it is set when the snapshot goes"
+        );
+    }
+}
+
+/// Server-side apply of the manifest replaces the whole reference.
+#[test]
+fn snapshot_case_104_a_content_that_has_lost_its_uid_stays_bound_and_gets_it_back() {
+    for (scene, terminating) in [
+        (imported("Delete"), false),
+        (imported("Delete"), true),
+        (crate::scene::ready("Delete"), false),
+        (crate::scene::ready("Delete"), true),
+    ] {
+        let name = scene.names("vsc")[0].clone();
+        let mut scene = scene.with(
+            "vsc",
+            &name,
+            json!({"spec": {"volumeSnapshotRef": {"uid": null}}}),
+        );
+        // A bound snapshot needs no class.
+        scene.remove("class", "k");
+        if terminating {
+            scene.delete("vsc", &name);
+            assert_eq!(scene.plan_content(&name, true).steps().count(), 0, "it waits");
+        }
+        let lines = scene.lines("s");
+        assert!(lines[0].starts_with(&format!("PATCH vsc {name} [")), "{lines:#?}");
+        assert!(scene.settle("s", 2));
+        assert_eq!(
+            scene.get("vsc", &name).unwrap()["spec"]["volumeSnapshotRef"]["uid"],
+            "u"
+        );
+        let status = &scene.get("vs", "s").unwrap()["status"];
+        assert_eq!(status["readyToUse"], true);
+        assert!(status["error"].is_null());
+    }
+    // Deleted while the UID is lost, the snapshot takes its content with it.
+    let mut scene =
+        imported("Delete").with("vsc", "c", json!({"spec": {"volumeSnapshotRef": {"uid": null}}}));
+    scene.delete("vs", "s");
+    assert_eq!(scene.lines("s")[1], "DELETE vsc c cu");
+}
+
+#[test]
+fn snapshot_case_109_an_import_under_a_class_of_another_driver_is_refused_and_nothing_is_bound() {
+    let scene = import().with("class", "k", json!({"driver": "other"}));
+    let (reason, text) = scene.refusal("s");
+    assert_eq!(reason, "SnapshotBindFailed");
+    assert_eq!(
+        text,
+        "Snapshot failed to bind VolumeSnapshotContent c: VolumeSnapshotClass k is of driver other, but the content is of \
+         driver d"
+    );
+    let lines = scene.lines("s");
+    assert!(
+        lines[0].starts_with("PATCH vs/status") && lines.len() == 2,
+        "{lines:#?}"
+    );
+    // Once bound it needs no class.
+    let bound = imported("Delete").with("class", "k", json!({"driver": "other"}));
+    assert_eq!(bound.plan("s"), settled());
+}
+
+#[test]
+fn snapshot_case_112_nothing_is_refused_while_what_is_missing_may_only_not_be_known_yet() {
+    let mut scene = import().without("vsc", "c");
+    scene.is_lost = true;
+    let mut dynamic = Scene::new().without("class", "k");
+    dynamic.is_lost = true;
+    for mut scene in [scene, dynamic] {
+        let plan = scene.plan("s");
+        assert!(plan.actions.is_empty());
+        assert_eq!(plan.next, Next::After(std::time::Duration::from_secs(1)));
+        scene.is_lost = false;
+        assert_eq!(scene.lines("s").len(), 2, "told once all is known");
+    }
 }

@@ -178,6 +178,7 @@ fn snapshot_case_44_secret_templates_become_annotations() {
     assert_eq!(
         body(&scene.lines("s")[2])["metadata"]["annotations"],
         json!({
+            "slackwater.io/fresh": "yes",
             "snapshot.storage.kubernetes.io/deletion-secret-name": "key-s",
             "snapshot.storage.kubernetes.io/deletion-secret-namespace": "ns"})
     );

@@ -5,6 +5,7 @@ use controller::patch::Change;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use runtime::ObjectKey;
 use serde_json::{Value, json};
 use snapshot_controller::plan::{Plan, Step};
 
@@ -202,7 +203,7 @@ fn scenes() -> impl Strategy<Value = Scene> {
                     scene.put("class", class);
                 }
                 if restoring {
-                    scene.restores = vec!["ns/restored".to_owned()];
+                    scene.restores = vec![ObjectKey::new("ns", "restored")];
                 }
                 scene.content_unknown = unknown;
                 scene
@@ -369,10 +370,39 @@ proptest! {
                 if let Step::DeleteContent { name, .. } = step {
                     let content = scene.get("vsc", name).unwrap();
                     prop_assert_eq!(&content["spec"]["deletionPolicy"], "Delete");
-                    prop_assert_eq!(&content["spec"]["volumeSnapshotRef"]["uid"], "u");
+                    let uid = content["spec"]["volumeSnapshotRef"]["uid"].as_str().unwrap_or_default();
+                    let named = scene.observe("s").content.found().is_some_and(|named| named.metadata.name.as_deref() == Some(name));
+                    prop_assert!(uid == "u" || (uid.is_empty() && named));
                     prop_assert!(!scene.get("vs", "s").unwrap()["metadata"]["deletionTimestamp"].is_null());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn no_content_is_marked_or_let_go_while_a_living_snapshot_is_bound_to_it(scene in scenes()) {
+        let Some(snapshot) = scene.get("vs", "s") else { return Ok(()) };
+        let living = snapshot["metadata"]["deletionTimestamp"].is_null();
+        for name in scene.names("vsc") {
+            let content = scene.get("vsc", &name).unwrap();
+            let uid = content["spec"]["volumeSnapshotRef"]["uid"].as_str().unwrap_or_default();
+            let named = snapshot["status"]["boundVolumeSnapshotContentName"] == name.as_str();
+            let bound = uid == "u" || (uid.is_empty() && named);
+            for is_read in [false, true] {
+                let plan = scene.plan_content(&name, is_read);
+                prop_assert!(!(living && bound && content["metadata"]["deletionTimestamp"].is_string()) || plan.steps().count() == 0, "{plan:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_living_snapshot_that_settles_leaves_no_mark_on_its_content(scene in scenes()) {
+        let mut scene = scene;
+        scene.settle("s", 12);
+        let living = scene.get("vs", "s").is_some_and(|snapshot| snapshot["metadata"]["deletionTimestamp"].is_null());
+        if let (true, Some(content)) = (living, owned(&scene)) {
+            let refused = scene.get("vs", "s").unwrap()["status"]["error"]["message"].as_str().is_some_and(|text| text.contains("VolumeSnapshotContent") || text.contains("exactly one"));
+            prop_assert!(refused || content["metadata"]["annotations"][BEING_DELETED].is_null(), "{content:#}");
         }
     }
 

@@ -3,7 +3,7 @@
 use sandbox::faults::{Call, Fault, Faults, Refusal, Schedule};
 use sandbox::kube::Denial;
 
-use crate::world::{CONTENTS, USER, World, seconds};
+use crate::world::{CLASSES, CONTENTS, SNAPSHOTS, USER, World, class, seconds, snapshot};
 
 /// The first calls whose name has this beginning are refused.
 struct First {
@@ -80,4 +80,47 @@ async fn a_definite_refusal_is_told_in_an_event_and_not_in_the_status() {
     world.api.allow_all(USER);
     seconds(20).await;
     assert_eq!(world.snapshot("s")["status"]["readyToUse"], true);
+}
+
+/// The watch of the classes breaks ten seconds after the start and is refused until the weather clears; all others stand.
+struct ClassesAreAway(std::sync::Mutex<usize>);
+
+impl Schedule for ClassesAreAway {
+    fn fault(&self, call: &Call) -> Fault {
+        if !call.watch || !call.name.contains("volumesnapshotclasses") {
+            return Fault::None;
+        }
+        let mut seen = self.0.lock().unwrap();
+        *seen += 1;
+        match *seen {
+            1 => Fault::CutWatch(std::time::Duration::from_secs(10)),
+            _ => Fault::Refuse(Refusal::ServerError),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_112_nothing_is_refused_before_all_watches_are_live() {
+    let world = World::new().await;
+    let process = world.start_with(Faults::new(ClassesAreAway(std::sync::Mutex::default())));
+    seconds(15).await;
+    world.create(CLASSES, class("late", "Delete"));
+    world.create(SNAPSHOTS, snapshot("s", "p", Some("late")));
+    for _ in 0..20 {
+        seconds(1).await;
+        let error = &world.snapshot("s")["status"]["error"];
+        assert!(error.is_null(), "from a cache that is behind: {error}");
+    }
+    assert!(world.reasons().is_empty(), "{:?}", world.reasons());
+    process.faults.end();
+    seconds(60).await;
+    assert_eq!(world.snapshot("s")["status"]["readyToUse"], true);
+    // What is really missing is told.
+    world.create(SNAPSHOTS, snapshot("t", "p", Some("never")));
+    seconds(15).await;
+    let error = &world.snapshot("t")["status"]["error"]["message"];
+    assert!(
+        error.as_str().is_some_and(|text| text.contains("never")),
+        "{error}"
+    );
 }

@@ -10,6 +10,7 @@ use controller::patch::Change;
 use controller::{Action, Next};
 use jiff::Timestamp;
 use json_patch::merge;
+use runtime::ObjectKey;
 use runtime::objects::Claim;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -40,11 +41,13 @@ pub struct Scene {
     pub version: u64,
     pub events: Vec<String>,
     pub requests: Vec<String>,
-    pub restores: Vec<String>,
+    pub restores: Vec<ObjectKey>,
     pub nodes: Vec<Arc<NodeFacts>>,
     pub distributed: bool,
     pub ignore_mode: bool,
     pub content_unknown: bool,
+    /// Not all kinds are followed.
+    pub is_lost: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +173,7 @@ impl Scene {
             volume,
             restores: self.restores.clone(),
             nodes: self.nodes.clone(),
+            is_live: !self.is_lost,
             options: Options {
                 record_volume_mode: !self.ignore_mode,
                 distributed: self.distributed,
@@ -206,13 +210,13 @@ impl Scene {
         })
     }
 
-    pub fn plan_content(&self, name: &str, confirmed_gone: bool) -> Plan {
+    pub fn plan_content(&self, name: &str, is_read: bool) -> Plan {
         let content: Arc<crds::v1::VolumeSnapshotContent> = self.typed("vsc", name).unwrap();
         let reference = content.spec.volume_snapshot_ref.name.clone();
         content::plan(&ObservedContent {
             snapshot: self.look("vs", reference.as_deref()),
             content,
-            confirmed_gone,
+            is_read,
         })
     }
 
@@ -243,7 +247,7 @@ impl Scene {
         match step {
             Step::PatchSnapshot(change) => self.patch("vs", name, change),
             Step::PatchSnapshotStatus(change) => self.patch("vs", name, change),
-            Step::PatchContent { name, change } => self.patch("vsc", name, change),
+            Step::PatchContent { name, change, .. } => self.patch("vsc", name, change),
             Step::ChangeClaim(ClaimChange { key, change, .. }) => self.patch("pvc", &key.name, change),
             Step::CreateContent(content) => {
                 if self
@@ -427,7 +431,7 @@ pub fn show(action: &Action<Step>) -> String {
             )
         }
         Step::CreateContent(content) => format!("POST vsc {}", serde_json::to_string(content).unwrap()),
-        Step::PatchContent { name, change } => format!("PATCH vsc {name} {}", body(change)),
+        Step::PatchContent { name, change, .. } => format!("PATCH vsc {name} {}", body(change)),
         Step::DeleteContent { name, uid } => format!("DELETE vsc {name} {uid}"),
         Step::ReadContent { name } => format!("GET vsc {name}"),
         Step::ReadSnapshot { namespace, name } => format!("GET vs {namespace}/{name}"),

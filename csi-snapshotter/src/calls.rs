@@ -92,9 +92,9 @@ fn created(snapshot: Option<v1::Snapshot>) -> Result<Snapshot, CallFailure> {
         .ok_or_else(|| CallFailure::nonsense(Class::InProgress, "CreateSnapshot without a snapshot"))
 }
 
-/// The first entry counts.
-fn listed(entries: Vec<v1::list_snapshots_response::Entry>) -> Option<Snapshot> {
-    entries.into_iter().next()?.snapshot.and_then(described)
+fn listed(entries: Vec<v1::list_snapshots_response::Entry>) -> Vec<Snapshot> {
+    let snapshots = entries.into_iter().filter_map(|entry| entry.snapshot);
+    snapshots.filter_map(described).collect()
 }
 
 fn described(snapshot: v1::Snapshot) -> Option<Snapshot> {

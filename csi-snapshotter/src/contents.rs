@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use runtime::{Cache, ObjectKey};
 
+use crate::askers::Askers;
 use crate::calls::Calls;
 use crate::observe::{ClassLookup, ContentExt as _, Memory, Observed, Reply, Settings};
 use crate::plan::{Plan, Step, plan};
@@ -19,6 +20,7 @@ use crate::{events, patch};
 pub(crate) struct Contents {
     pub(crate) contents: Objects<VolumeSnapshotContent>,
     pub(crate) classes: Cache<VolumeSnapshotClass>,
+    pub(crate) askers: Askers,
     pub(crate) calls: Calls,
     pub(crate) settings: Settings,
 }
@@ -27,6 +29,7 @@ pub(crate) struct Contents {
 pub(crate) struct Seen {
     content: Arc<VolumeSnapshotContent>,
     class: Class,
+    is_live: bool,
 }
 
 enum Class {
@@ -66,7 +69,12 @@ impl controller::Controller for Contents {
                 None => Class::Absent(name.to_owned()),
             },
         };
-        Some(Seen { content, class })
+        let is_live = self.contents.cache().is_followed() && self.classes.is_followed();
+        Some(Seen {
+            content,
+            class,
+            is_live,
+        })
     }
 
     fn uid<'a>(&self, seen: &'a Seen) -> &'a str {
@@ -88,6 +96,7 @@ impl controller::Controller for Contents {
         let observed = Observed {
             content: &seen.content,
             class: seen.class.lookup(),
+            is_live: seen.is_live,
             secret: run.secret.as_ref(),
             reply: run.answers.last(),
             memory: &past.memory,
@@ -101,6 +110,10 @@ impl controller::Controller for Contents {
             let secrets = SecretRead::data(run.secret.as_ref());
             return Ok(Some(self.calls.call(&seen.content, call, secrets).await));
         }
+        if let Step::ReadSnapshot { namespace, name } = step {
+            let behind = self.askers.read(namespace, name).await;
+            return Ok(Some(Reply::Behind(behind.map_err(Failure::Refused)?)));
+        }
         if let Some((part, change)) = patch::of(&seen.content, step) {
             self.contents
                 .patch(&Known::of(&*seen.content), part, &change)
@@ -111,8 +124,8 @@ impl controller::Controller for Contents {
 
     fn refusal_reason(&self, step: &Step) -> &'static str {
         match step {
-            Step::Mark | Step::Call(_) => events::CREATION_FAILED,
-            Step::Unmark | Step::Status(_) => events::CHECK_FAILED,
+            Step::Mark | Step::Call(_) | Step::ReadSnapshot { .. } => events::CREATION_FAILED,
+            Step::Unmark | Step::Settle | Step::Status(_) => events::CHECK_FAILED,
             Step::RemoveFinalizer { .. } => events::DELETE_ERROR,
         }
     }

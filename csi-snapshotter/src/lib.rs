@@ -31,6 +31,7 @@
 //! Replaces `kubernetes-csi/external-snapshotter: cmd/csi-snapshotter`; specification `snapshot.md` 3.
 
 pub mod args;
+mod askers;
 mod calls;
 mod contents;
 mod driver;

@@ -15,6 +15,8 @@ pub struct Observed<'a> {
     pub content: &'a VolumeSnapshotContent,
     /// The class that it names.
     pub class: ClassLookup<'a>,
+    /// Both kinds are followed at this moment. Else a class that is missing may only not be known yet.
+    pub is_live: bool,
     /// What reading a Secret answered in this run.
     pub secret: Option<&'a SecretRead>,
     /// The answer to the last call of this run, until its consequences are written.
@@ -58,14 +60,32 @@ pub struct Settings {
 pub enum Reply {
     /// To CreateSnapshot.
     Created(Result<Snapshot, CallFailure>),
-    /// To ListSnapshots of one handle.
-    Listed(Result<Option<Snapshot>, CallFailure>),
+    /// To ListSnapshots of one handle: whatever the driver lists.
+    Listed(Result<Vec<Snapshot>, CallFailure>),
     /// To DeleteSnapshot of this handle.
     Deleted {
         /// The handle that was to be deleted.
         handle: String,
         /// What came of it.
         outcome: Result<(), CallFailure>,
+    },
+    /// The VolumeSnapshot under the name of the content's reference.
+    Behind(Behind),
+}
+
+/// What the API server says of the VolumeSnapshot that a content names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// Our role does not show any.
+    Hidden,
+    /// There is none of that name.
+    Nothing,
+    /// This one.
+    Found {
+        /// Its UID.
+        uid: String,
+        /// `status.boundVolumeSnapshotContentName`.
+        content: Option<String>,
     },
 }
 
@@ -87,8 +107,12 @@ pub struct Snapshot {
 /// What is remembered of a content between runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Polls for readiness made so far.
-    pub polls: u32,
+    /// The first poll for readiness.
+    pub pending_since: Option<Timestamp>,
+    /// The next one.
+    pub poll_due: Option<Timestamp>,
+    /// Since when it is waited for what the snapshot-controller says of a content that was never bound and is to go.
+    pub unbound_since: Option<Timestamp>,
     /// The parameters of the last CreateSnapshot.
     pub parameters: Option<BTreeMap<String, String>>,
     /// Errors told since the last good answer.
@@ -115,6 +139,9 @@ pub(crate) trait ContentExt {
     /// The being-created mark is present; its value does not count.
     fn is_being_created(&self) -> bool;
     fn is_being_deleted(&self) -> bool;
+    /// A CreateSnapshot for this content may be running. Only one with a volume to cut has any; elsewhere the mark was
+    /// copied from another content.
+    fn call_may_run(&self) -> bool;
     fn is_terminating(&self) -> bool;
     /// Member of a dynamic group: CreateSnapshot must not be called for it.
     fn is_group_member(&self) -> bool;
@@ -145,6 +172,10 @@ impl ContentExt for VolumeSnapshotContent {
 
     fn is_being_deleted(&self) -> bool {
         self.annotation(names::BEING_DELETED_ANNOTATION).is_some()
+    }
+
+    fn call_may_run(&self) -> bool {
+        self.is_being_created() && self.volume_handle().is_some()
     }
 
     fn is_terminating(&self) -> bool {
@@ -196,10 +227,15 @@ impl ContentExt for VolumeSnapshotContent {
     }
 }
 
-/// An empty text counts as absent.
+/// A handle that is blank names nothing.
+pub(crate) fn is_blank(handle: &str) -> bool {
+    handle.trim().is_empty()
+}
+
+/// A blank text counts as absent.
 fn text<'a>(
     status: Option<&'a VolumeSnapshotContentStatus>,
     field: impl Fn(&'a VolumeSnapshotContentStatus) -> Option<&'a str>,
 ) -> Option<&'a str> {
-    status.and_then(field).filter(|text| !text.is_empty())
+    status.and_then(field).filter(|text| !is_blank(text))
 }

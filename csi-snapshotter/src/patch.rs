@@ -6,20 +6,28 @@ use controller::patch::{self, Change, Members};
 use crds::names;
 use crds::v1::{VolumeSnapshotContent, VolumeSnapshotContentStatus};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::observe::ContentExt as _;
 use crate::plan::status::Answer;
 use crate::plan::{StatusChange, Step};
 
-/// The patch of a step; none for a call.
+/// The patch of a step; none for a call or a read.
 #[must_use]
 pub fn of(content: &VolumeSnapshotContent, step: &Step) -> Option<(Part, Change)> {
     Some(match step {
         Step::Mark => (Part::Main, mark(content)),
-        Step::Unmark => (Part::Main, unmark(content)),
+        Step::Unmark => (Part::Main, unmark(content, &[names::BEING_CREATED_ANNOTATION])),
+        Step::Settle => (
+            Part::Main,
+            unmark(
+                content,
+                &[names::BEING_CREATED_ANNOTATION, names::FRESH_ANNOTATION],
+            ),
+        ),
         Step::RemoveFinalizer { position } => (Part::Main, without_finalizer(content, *position)),
         Step::Status(change) => (Part::Status, status(content, change)),
-        Step::Call(_) => return None,
+        Step::Call(_) | Step::ReadSnapshot { .. } => return None,
     })
 }
 
@@ -33,11 +41,10 @@ fn mark(content: &VolumeSnapshotContent) -> Change {
     }))
 }
 
-fn unmark(content: &VolumeSnapshotContent) -> Change {
-    annotated(json!({
-        "uid": content.metadata.uid,
-        "annotations": { (names::BEING_CREATED_ANNOTATION): null },
-    }))
+fn unmark(content: &VolumeSnapshotContent, marks: &[&str]) -> Change {
+    let present = marks.iter().filter(|mark| content.annotation(mark).is_some());
+    let none: Map<String, Value> = present.map(|mark| ((*mark).to_owned(), Value::Null)).collect();
+    annotated(json!({ "uid": content.metadata.uid, "annotations": none }))
 }
 
 fn annotated(metadata: Value) -> Change {

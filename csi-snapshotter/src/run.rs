@@ -16,6 +16,7 @@ use runtime::args::{CommonArgs, CommonConfig};
 use runtime::{Cache, Context, ObjectKey, Selection};
 
 use crate::args::{Args, Config};
+use crate::askers::Askers;
 use crate::calls::Calls;
 use crate::contents::Contents;
 use crate::driver::Driver;
@@ -148,6 +149,7 @@ impl Prepared {
         Contents {
             contents: Objects::new(contents, client, NAME),
             classes,
+            askers: Askers::new(client, self.sidecar.function().context().random.fork(), NAME),
             calls: Calls {
                 channel: self.sidecar.channel().clone(),
                 timeout: self.config.driver.timeout,

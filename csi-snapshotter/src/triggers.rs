@@ -3,17 +3,23 @@
 use controller::Difference;
 use crds::names;
 use crds::v1::{VolumeSnapshotClass, VolumeSnapshotContent};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use runtime::{Cache, ObjectKey};
 
 use crate::observe::ContentExt as _;
 
+/// The annotations that plans read, without those that they write.
+const READ: [&str; 4] = [
+    names::BEING_DELETED_ANNOTATION,
+    names::DELETION_SECRET_NAME_ANNOTATION,
+    names::DELETION_SECRET_NAMESPACE_ANNOTATION,
+    names::GROUP_HANDLE_ANNOTATION,
+];
 /// Index of contents by class.
 pub(crate) const BY_CLASS: &str = "class";
 
 /// Whether the change is worth a look. What comes, goes or is looked at anew always is; an update is when readiness
-/// was reached, or when anything differs besides resourceVersion, status, managedFields, finalizers and the
-/// being-created mark: what those lead to is in the plan that wrote them.
+/// was reached, or when anything differs that a plan reads, besides status, finalizers and the being-created mark: what
+/// those lead to is in the plan that wrote them. So neither our own writes nor labels and annotations of others are.
 pub(crate) fn concerns(change: Difference<'_, VolumeSnapshotContent>, driver: &str) -> bool {
     change.sides().any(|content| content.spec.driver == driver)
         && match (change.old, change.new) {
@@ -37,19 +43,8 @@ pub(crate) fn of_class(
 }
 
 fn differ(old: &VolumeSnapshotContent, new: &VolumeSnapshotContent) -> bool {
-    old.spec != new.spec || compared(&old.metadata) != compared(&new.metadata)
-}
-
-fn compared(metadata: &ObjectMeta) -> ObjectMeta {
-    let mut metadata = metadata.clone();
-    metadata.resource_version = None;
-    metadata.managed_fields = None;
-    metadata.finalizers = None;
-    metadata.generation = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.remove(names::BEING_CREATED_ANNOTATION);
-    }
-    // No annotations and none left are the same.
-    metadata.annotations = metadata.annotations.filter(|annotations| !annotations.is_empty());
-    metadata
+    old.spec != new.spec
+        || old.metadata.uid != new.metadata.uid
+        || old.is_terminating() != new.is_terminating()
+        || READ.iter().any(|key| old.annotation(key) != new.annotation(key))
 }

@@ -11,12 +11,14 @@ use crate::shared::{self, Guard};
 const LAYER: &str = "1 drop-in";
 
 /// Rights that this journey does not use, by function: what they are for.
-const RARE: [(&str, &str); 14] = [
+const RARE: [(&str, &str); 15] = [
     // The object is read once when the cache does not pass a conflict within a second (decision 17).
     ("snapshot-controller", "get persistentvolumeclaims"),
     ("snapshot-controller", "get volumesnapshots"),
     ("snapshot-controller", "get volumesnapshotcontents"),
     ("csi-snapshotter", "get volumesnapshotcontents"),
+    // Contents that somebody else made, or that have lost the UID of their VolumeSnapshot.
+    ("csi-snapshotter", "get volumesnapshots"),
     ("csi-resizer", "get persistentvolumeclaims"),
     ("csi-resizer", "get persistentvolumes"),
     // An event that repeats.

@@ -18,6 +18,7 @@ mod journey;
 mod kubectl_sandbox;
 mod mixed;
 mod moto;
+mod pairs;
 mod processes;
 mod replicas;
 mod requests;

@@ -1,11 +1,12 @@
 //! ListSnapshots: the state of a snapshot that exists already.
 
 use controller::{CallFailure, Next};
+use crds::v1::VolumeSnapshotContent;
 use jiff::Timestamp;
 
 use super::secrets::{self, Need};
 use super::status::{self, Answer};
-use super::{Call, Plan, StatusChange, Step, begin, poll};
+use super::{Call, Plan, StatusChange, Step, UNTIL_LIVE, begin, parameters, poll};
 use crate::observe::{ClassLookup, ContentExt as _, Memory, Observed, Snapshot};
 
 /// Decides how to look at a snapshot: pre-provisioned, or a member of a group.
@@ -14,9 +15,15 @@ use crate::observe::{ClassLookup, ContentExt as _, Memory, Observed, Snapshot};
 /// the status. Bound or not does not count `[K]`. Source: snapshot.md 3.4.2.
 pub(super) fn plan(observed: &Observed<'_>, handle: &str, now: Timestamp) -> Plan {
     let plan = begin(observed);
-    if let ClassLookup::Absent(name) = observed.class {
-        let reason = format!("failed to get snapshot class {name}: it does not exist");
-        return status::failed(observed, plan, &reason, now);
+    let unusable = match observed.class {
+        ClassLookup::NotNamed => None,
+        ClassLookup::Absent(name) => Some(format!("failed to get snapshot class {name}: it does not exist")),
+        ClassLookup::Found(class) => parameters::of_another_driver(observed, class),
+    };
+    match unusable {
+        None => {}
+        Some(_) if !observed.is_live => return plan.then(Next::After(UNTIL_LIVE)),
+        Some(reason) => return status::failed(observed, plan, &reason, now),
     }
     if !observed.settings.can_list {
         let trusted = Snapshot {
@@ -42,24 +49,28 @@ pub(super) fn plan(observed: &Observed<'_>, handle: &str, now: Timestamp) -> Pla
     .then(Next::Again)
 }
 
-/// Decides what follows from the answer to ListSnapshots. Sends: PATCH of the status where it changes.
+/// Decides what follows from the answer to ListSnapshots: what was listed counts only if it bears the handle that was
+/// asked for. Sends: PATCH of the status where it changes.
 pub(super) fn after(
     observed: &Observed<'_>,
-    outcome: &Result<Option<Snapshot>, CallFailure>,
+    outcome: &Result<Vec<Snapshot>, CallFailure>,
     now: Timestamp,
 ) -> Plan {
     let plan = begin(observed);
     let content = observed.content;
+    let handle = asked_for(content);
     match outcome {
-        Ok(Some(snapshot)) => answered(observed, plan, snapshot, now),
-        Ok(None) => {
-            let handle = content.source_snapshot_handle().or(content.stored_handle());
-            let reason = format!(
-                "can not find snapshot for snapshotID {}",
-                handle.unwrap_or_default()
-            );
-            status::failed(observed, plan, &reason, now)
-        }
+        Ok(listed) => match listed.iter().find(|snapshot| snapshot.handle == handle) {
+            Some(snapshot) => answered(observed, plan, snapshot, now),
+            None => {
+                let mut reason = format!("can not find snapshot for snapshotID {handle}");
+                if let Some(other) = listed.first() {
+                    let other = format!("; the driver listed {:?} instead", other.handle);
+                    reason.push_str(&other);
+                }
+                status::failed(observed, plan, &reason, now)
+            }
+        },
         Err(failure) => {
             let reason = format!(
                 "failed to list snapshot for content {}: {:?}",
@@ -74,9 +85,7 @@ pub(super) fn after(
 
 fn answered(observed: &Observed<'_>, mut plan: Plan, snapshot: &Snapshot, now: Timestamp) -> Plan {
     let content = observed.content;
-    // The handle that was asked for, whatever the driver calls it.
-    let handle = content.source_snapshot_handle().or(content.stored_handle());
-    if let Some(answer) = Answer::of(content, handle.unwrap_or(&snapshot.handle), snapshot, now) {
+    if let Some(answer) = Answer::of(content, &snapshot.handle, snapshot, now) {
         let group = Some(snapshot.group_handle.clone());
         let answer = Answer {
             group_handle: group.filter(|group| !group.is_empty() && content.group_handle().is_none()),
@@ -89,5 +98,11 @@ fn answered(observed: &Observed<'_>, mut plan: Plan, snapshot: &Snapshot, now: T
         plan.memory = Memory::default();
         return plan;
     }
-    poll(plan, observed)
+    poll(plan, observed, now)
+}
+
+/// The handle that ListSnapshots is asked for.
+fn asked_for(content: &VolumeSnapshotContent) -> &str {
+    let handle = content.source_snapshot_handle().or(content.stored_handle());
+    handle.unwrap_or_default()
 }

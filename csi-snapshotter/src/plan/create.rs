@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use controller::{CallFailure, Event, Next};
+use crds::names;
 use crds::v1::VolumeSnapshotContent;
 use csi::{Class, CreateSnapshotHint};
 use jiff::Timestamp;
 
 use super::secrets::{self, Need};
 use super::status::{self, Answer};
-use super::{Call, Plan, StatusChange, Step, begin, delete, parameters, poll};
+use super::{Call, Plan, StatusChange, Step, UNTIL_LIVE, begin, behind, delete, parameters, poll};
 use crate::events;
 use crate::observe::{ContentExt as _, Memory, Observed, Snapshot};
 
@@ -28,6 +29,7 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let mut notes = Vec::new();
     let parameters = match usable_parameters(observed, &mut notes) {
         Ok(parameters) => parameters,
+        Err(_) if !observed.is_live => return begin(observed).then(Next::After(UNTIL_LIVE)),
         Err(reason) => return status::failed(observed, begin(observed), &reason, now),
     };
     let mut plan = begin(observed);
@@ -36,6 +38,13 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
         Need::Read(secret) => return plan.read_secret(secret).then(Next::Again),
         Need::Missing(text) if must_end(observed) => notes.push(format!("{text}; going on without it")),
         Need::Missing(text) | Need::Invalid(text) => return status::failed(observed, plan, &text, now),
+    }
+    if is_of_unknown_origin(content) {
+        match behind::ask(observed, &plan) {
+            Err(asks) => return asks,
+            Ok(behind::Answer::Nothing) => return status::failed(observed, plan, NOBODY_ASKED, now),
+            Ok(behind::Answer::Hidden | behind::Answer::Stands) => {}
+        }
     }
     for note in notes {
         let message = status::steady(&mut plan.memory, &format!("Failed to create snapshot: {note}"));
@@ -53,6 +62,14 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     .then(Next::Again)
 }
 
+/// Whether somebody else than our snapshot-controller may have made the content, such as a backup tool that puts an
+/// exported one back: nothing was tried for it yet, and it is not fresh.
+fn is_of_unknown_origin(content: &VolumeSnapshotContent) -> bool {
+    content.stored_handle().is_none()
+        && !content.is_being_created()
+        && content.annotation(names::FRESH_ANNOTATION).is_none()
+}
+
 /// What the driver may be told of earlier CreateSnapshot calls for this content, as it was observed before
 /// the plan that calls: without a mark the plan has just set it, so nobody has called yet.
 pub fn hint(content: &VolumeSnapshotContent) -> CreateSnapshotHint<'_> {
@@ -63,6 +80,10 @@ pub fn hint(content: &VolumeSnapshotContent) -> CreateSnapshotHint<'_> {
         None => CreateSnapshotHint::FirstAttempt,
     }
 }
+
+/// Why nothing is made for a content that was put there by hand.
+const NOBODY_ASKED: &str = "no VolumeSnapshot stands behind this content, so no snapshot is taken; delete it, and import \
+                            an existing snapshot by a content with spec.source.snapshotHandle";
 
 /// A call that was begun must end before the content can go, whatever has vanished meanwhile (Q23).
 fn must_end(observed: &Observed<'_>) -> bool {
@@ -117,7 +138,7 @@ fn answered(observed: &Observed<'_>, snapshot: &Snapshot, now: Timestamp) -> Pla
         plan = plan.step(Step::Status(StatusChange::Answer(answer)));
     }
     if content.is_being_created() {
-        plan = plan.step(Step::Unmark);
+        plan = plan.step(Step::Settle);
     }
     plan.memory.told.clear();
     if delete::is_wanted_unmarked(content) {
@@ -127,7 +148,7 @@ fn answered(observed: &Observed<'_>, snapshot: &Snapshot, now: Timestamp) -> Pla
         plan.memory = Memory::default();
         return plan.then(Next::Await);
     }
-    poll(plan, observed)
+    poll(plan, observed, now)
 }
 
 /// The first answer counts; the second snapshot must not leak (decision 14).

@@ -1,25 +1,64 @@
 //! DeleteSnapshot, and the end of our finalizer.
 
+use std::time::Duration;
+
 use controller::{CallFailure, Event, Next};
 use crds::v1::VolumeSnapshotContent;
+use jiff::Timestamp;
 use tonic::Code;
 
 use super::secrets::{self, Need};
-use super::{Call, Plan, StatusChange, Step, begin, status};
+use super::{Call, Plan, StatusChange, Step, begin, behind, status};
 use crate::events;
-use crate::observe::{ContentExt as _, Memory, Observed};
+use crate::observe::{ContentExt as _, Memory, Observed, is_blank};
 
-/// Whether the content is to go now. While the being-created mark is present a call may be running, so only a
-/// pre-provisioned content that was never bound may go. Source: snapshot.md 3.3.
+/// How long the word of the snapshot-controller is waited for where our role shows no VolumeSnapshots: long enough for
+/// another replica to take over. Upstream's controller never says anything.
+const WORD: Duration = Duration::from_secs(60);
+
+/// Whether the content is to go now: the snapshot-controller says so, and no call runs. Source: snapshot.md 3.3.
 pub(super) fn is_wanted(content: &VolumeSnapshotContent) -> bool {
-    let never_bound = content.source_snapshot_handle().is_some() && content.snapshot_uid().is_empty();
-    content.is_terminating() && (never_bound || (!content.is_being_created() && content.is_being_deleted()))
+    is_wanted_unmarked(content) && !content.call_may_run()
 }
 
-/// The same once the mark is gone.
+/// The same once the being-created mark is gone.
 pub(super) fn is_wanted_unmarked(content: &VolumeSnapshotContent) -> bool {
-    let never_bound = content.source_snapshot_handle().is_some() && content.snapshot_uid().is_empty();
-    content.is_terminating() && (never_bound || content.is_being_deleted())
+    content.is_terminating() && content.is_being_deleted()
+}
+
+/// Whether a pre-provisioned content that is to go was never bound, as far as it shows itself: backup tools make and delete
+/// such ones to have a snapshot deleted. But it may also have lost the UID of a living VolumeSnapshot, as when its manifest
+/// is applied again.
+pub(super) fn is_unbound(content: &VolumeSnapshotContent) -> bool {
+    content.is_terminating()
+        && !content.is_being_deleted()
+        && content.source_snapshot_handle().is_some()
+        && content.snapshot_uid().is_empty()
+}
+
+/// Decides about a content that seems never to have been bound: it goes when no VolumeSnapshot stands behind it.
+///
+/// Sends: GET of the VolumeSnapshot where our role allows it; then as [`plan`].
+pub(super) fn unbound(observed: &Observed<'_>, now: Timestamp) -> Plan {
+    let mut waits = begin(observed);
+    let content = observed.content;
+    if content.finalizer_position().is_none() && content.stored_handle().is_none() {
+        // It is done already (Q24).
+        return waits;
+    }
+    match behind::ask(observed, &waits) {
+        Err(asks) => return asks,
+        Ok(behind::Answer::Nothing) => return plan(observed),
+        // The controller gives the UID back, or marks the content when the VolumeSnapshot goes.
+        Ok(behind::Answer::Stands) => return waits.then(Next::After(WORD)),
+        Ok(behind::Answer::Hidden) => {}
+    }
+    let since = *waits.memory.unbound_since.get_or_insert(now);
+    let waited: Duration = now.duration_since(since).try_into().unwrap_or_default();
+    match WORD.checked_sub(waited).filter(|left| !left.is_zero()) {
+        Some(left) => waits.then(Next::After(left)),
+        None => plan(observed),
+    }
 }
 
 /// Decides how to end a content that is to go (rows 1 and 2).
@@ -57,7 +96,7 @@ fn handle_to_delete(content: &VolumeSnapshotContent) -> Option<&str> {
     }
     let source = content
         .source_snapshot_handle()
-        .filter(|_| content.finalizer_position().is_some());
+        .filter(|handle| !is_blank(handle) && content.finalizer_position().is_some());
     content.stored_handle().or(source)
 }
 
@@ -74,7 +113,7 @@ pub(super) fn after(observed: &Observed<'_>, handle: &str, outcome: &Result<(), 
             let plan = failed(plan, &format!("Failed to delete snapshot: {}", failure.text));
             status::wait_as_asked(observed, plan, failure)
         }
-        _ if is_own && is_wanted(content) => {
+        _ if is_own && (is_wanted(content) || is_unbound(content)) => {
             plan.memory.deleted = Some(handle.to_string());
             // Known even when the write that follows fails: DeleteSnapshot is not repeated for it.
             let known = Memory {

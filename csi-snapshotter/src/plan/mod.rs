@@ -3,6 +3,7 @@
 //! | Module | Decides |
 //! |---|---|
 //! | this one | which row of snapshot.md 3.3 a content is in |
+//! | [`behind`] | whether a VolumeSnapshot stands behind a content |
 //! | [`create`] | CreateSnapshot and the poll for readiness (3.4.1) |
 //! | [`check`] | ListSnapshots of pre-provisioned contents (3.4.2) |
 //! | [`delete`] | DeleteSnapshot and the finalizer (3.5) |
@@ -10,6 +11,7 @@
 //! | [`parameters`] | names and parameters of CreateSnapshot (3.7) |
 //! | [`secrets`] | which Secret a call needs (3.6) |
 
+pub mod behind;
 pub mod check;
 pub mod create;
 pub mod delete;
@@ -21,12 +23,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller::Next;
-use jiff::Timestamp;
+use crds::v1::VolumeSnapshotContent;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::observe::{ClassLookup, ContentExt as _, Memory, Observed, Reply};
+use crate::observe::{ContentExt as _, Memory, Observed, Reply, is_blank};
 
-/// The longest wait between two polls for readiness.
+/// The shortest and the longest wait between two polls for readiness, and what it grows to at once.
+const SHORTEST_POLL: Duration = Duration::from_secs(1);
 const LONGEST_POLL: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(5);
+/// How soon to look again while not all kinds are followed.
+const UNTIL_LIVE: Duration = Duration::from_secs(1);
 
 /// What is to be done about a content.
 pub type Plan = controller::Plan<Step, Memory>;
@@ -36,8 +43,18 @@ pub type Plan = controller::Plan<Step, Memory>;
 pub enum Step {
     /// PATCH that adds the being-created mark, to the object with the observed UID.
     Mark,
-    /// PATCH that takes the mark away, from the object with the observed UID.
+    /// PATCH that takes the mark away, from the object with the observed UID: the call is over, and nothing was taken.
     Unmark,
+    /// The same once the snapshot is cut: the content is fresh no more.
+    Settle,
+    /// GET of the VolumeSnapshot that the reference names, where our role allows it. The reply is in the next
+    /// observation.
+    ReadSnapshot {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
     /// PATCH of the status.
     Status(StatusChange),
     /// PATCH that takes our finalizer away; it must still stand at this position.
@@ -96,13 +113,27 @@ fn begin(observed: &Observed<'_>) -> Plan {
     Plan::resting(observed.memory.clone())
 }
 
-/// The next poll for readiness: 1, 2, 4 ... 60 s, never above `--retry-interval-max` (decision 15).
-fn poll(mut plan: Plan, observed: &Observed<'_>) -> Plan {
-    let wait = Duration::from_secs(1_u64 << plan.memory.polls.min(6));
-    plan.memory.polls = plan.memory.polls.saturating_add(1);
-    plan.then(Next::After(
-        wait.min(LONGEST_POLL).min(observed.settings.retry_interval_max),
-    ))
+/// The next poll for readiness: each time after a tenth of the time that the snapshot has been pending, after five
+/// seconds at most while that is less, never above `--retry-interval-max` (decision 90).
+fn poll(mut plan: Plan, observed: &Observed<'_>, now: Timestamp) -> Plan {
+    let since = *plan.memory.pending_since.get_or_insert(now);
+    // A clock that was set back makes it young again.
+    let pending: Duration = now.duration_since(since).try_into().unwrap_or_default();
+    let wait = (pending / 10)
+        .max(pending.min(SOON))
+        .clamp(SHORTEST_POLL, LONGEST_POLL);
+    let wait = wait.min(observed.settings.retry_interval_max);
+    plan.memory.poll_due = SignedDuration::try_from(wait)
+        .ok()
+        .and_then(|wait| now.checked_add(wait).ok());
+    plan.then(Next::After(wait))
+}
+
+/// How long until the next poll is due. Whatever wakes a pending content before is none: only the time is.
+fn until_due(observed: &Observed<'_>, now: Timestamp) -> Option<Duration> {
+    let left: Duration = observed.memory.poll_due?.duration_since(now).try_into().ok()?;
+    // More is left where the clock was set back.
+    (!left.is_zero() && left <= LONGEST_POLL).then_some(left)
 }
 
 /// Decides what a content needs. Source: snapshot.md 3.3.
@@ -115,20 +146,16 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
         Some(Reply::Created(outcome)) => create::after(observed, outcome, now),
         Some(Reply::Listed(outcome)) => check::after(observed, outcome, now),
         Some(Reply::Deleted { handle, outcome }) => delete::after(observed, handle, outcome),
-        None => decide(observed, now),
+        Some(Reply::Behind(_)) | None => decide(observed, now),
     }
 }
 
-/// A class re-created for another driver stops all work on its contents `[K]` (3.1).
+/// Whether this driver is to serve the content. The class has no part in it: one of another driver is an error that is
+/// told where a class is needed.
 fn is_ours(observed: &Observed<'_>) -> bool {
-    let driver = &observed.settings.driver;
     let source = &observed.content.spec.source;
     source.volume_handle.is_some() != source.snapshot_handle.is_some()
-        && observed.content.spec.driver == *driver
-        && match observed.class {
-            ClassLookup::Found(class) => class.driver == *driver,
-            ClassLookup::Absent(_) | ClassLookup::NotNamed => true,
-        }
+        && observed.content.spec.driver == observed.settings.driver
 }
 
 /// The rows of 3.3.
@@ -138,14 +165,27 @@ fn decide(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let finished = content.stored_handle().is_some() || content.is_ready();
     if content.is_being_created() && finished {
         // Row 4, and a crash between the answer and the end of the mark: the call is over.
-        return plan.step(Step::Unmark).then(Next::Again);
+        return plan.step(Step::Settle).then(Next::Again);
     }
     if delete::is_wanted(content) {
         return delete::plan(observed);
     }
+    if delete::is_unbound(content) {
+        return delete::unbound(observed, now);
+    }
+    if let Some(source) = blank_source(content) {
+        let reason = format!(
+            "spec.source.{source} is blank and names nothing; delete this content and make another one"
+        );
+        // It is immutable: nothing is gained by trying again.
+        return status::failed(observed, plan, &reason, now).then(Next::Await);
+    }
     if content.is_ready() {
         // Memory does not grow with the number of ready snapshots.
         return Plan::resting(Memory::default());
+    }
+    if let Some(left) = until_due(observed, now) {
+        return plan.then(Next::After(left));
     }
     if let Some(handle) = content.source_snapshot_handle() {
         return check::plan(observed, handle, now);
@@ -156,6 +196,16 @@ fn decide(observed: &Observed<'_>, now: Timestamp) -> Plan {
     match (content.stored_handle(), content.group_handle()) {
         (Some(handle), Some(_)) => check::plan(observed, handle, now),
         // Its group has not answered yet.
-        _ => poll(plan, observed),
+        _ => poll(plan, observed, now),
     }
+}
+
+/// The handle in the source that cannot be one.
+fn blank_source(content: &VolumeSnapshotContent) -> Option<&'static str> {
+    let sources = [
+        ("snapshotHandle", content.source_snapshot_handle()),
+        ("volumeHandle", content.volume_handle()),
+    ];
+    let blank = |(_, handle): &(_, Option<&str>)| handle.is_some_and(is_blank);
+    sources.into_iter().find(blank).map(|(name, _)| name)
 }

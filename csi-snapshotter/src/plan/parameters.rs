@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crds::names::parameters;
+use crds::v1::VolumeSnapshotClass;
 
 use crate::observe::{ClassLookup, ContentExt as _, Observed, Settings};
 
@@ -21,14 +22,30 @@ pub fn snapshot_name(settings: &Settings, uid: &str) -> String {
     format!("{}-{uid}", settings.name_prefix)
 }
 
+/// Why the class cannot be used, if it is of another driver: it was named so, or deleted and made anew.
+pub(super) fn of_another_driver(observed: &Observed<'_>, class: &VolumeSnapshotClass) -> Option<String> {
+    let driver = &observed.settings.driver;
+    (class.driver != *driver).then(|| {
+        let name = class.metadata.name.as_deref().unwrap_or_default();
+        format!(
+            "snapshot class {name} is of driver {}, but content {} is of driver {driver}; name a class of that driver",
+            class.driver,
+            observed.content.name()
+        )
+    })
+}
+
 /// The parameters of the class without those that name Secrets, and with the names of the objects where asked for.
 ///
 /// # Errors
-/// No class, or a key under the reserved prefix that nobody knows.
+/// No class, one of another driver, or a key under the reserved prefix that nobody knows.
 pub fn of_class(observed: &Observed<'_>) -> Result<BTreeMap<String, String>, String> {
     let content = observed.content;
     let class = match observed.class {
-        ClassLookup::Found(class) => class,
+        ClassLookup::Found(class) => match of_another_driver(observed, class) {
+            None => class,
+            Some(reason) => return Err(reason),
+        },
         ClassLookup::Absent(name) => {
             return Err(format!("failed to get snapshot class {name}: it does not exist"));
         }

@@ -1,7 +1,7 @@
 //! Which Secret a call needs. Source: snapshot.md 3.6.
 
 use controller::SecretAnswer;
-use controller::template::{SecretTemplate, Tokens};
+use controller::template::{SecretTemplate, Tokens, is_dns_label, is_dns_subdomain};
 use crds::names::{DELETION_SECRET_NAME_ANNOTATION, DELETION_SECRET_NAMESPACE_ANNOTATION, parameters};
 use runtime::objects::SecretName;
 
@@ -16,34 +16,38 @@ pub enum Need {
     Ready,
     /// This one, not read yet.
     Read(SecretName),
-    /// One that does not exist.
+    /// One that does not exist, or that none can be.
     Missing(String),
-    /// One that cannot be named or read.
+    /// One that the class does not name rightly, or that cannot be read.
     Invalid(String),
 }
 
 /// For CreateSnapshot and DeleteSnapshot, and ListSnapshots of group members: as the annotations say. One
-/// annotation without the other means none.
+/// annotation without the other means none. Anybody may have written them, so they are checked as names first.
 #[must_use]
 pub fn of_annotations(observed: &Observed<'_>) -> Need {
     let content = observed.content;
     let name = content.annotation(DELETION_SECRET_NAME_ANNOTATION);
     let namespace = content.annotation(DELETION_SECRET_NAMESPACE_ANNOTATION);
-    match (name, namespace) {
-        (Some(""), Some(_)) | (Some(_), Some("")) => Need::Invalid(format!(
+    let (Some(name), Some(namespace)) = (name, namespace) else {
+        return Need::Nothing;
+    };
+    if name.is_empty() || namespace.is_empty() {
+        return Need::Missing(format!(
             "cannot retrieve secrets for snapshot content {}: secret name or namespace not specified in its \
              annotations",
             content.name()
-        )),
-        (Some(name), Some(namespace)) => read(
-            observed,
-            SecretName {
-                namespace: namespace.into(),
-                name: name.into(),
-            },
-        ),
-        _ => Need::Nothing,
+        ));
     }
+    if !is_dns_label(namespace) || !is_dns_subdomain(name) {
+        return Need::Missing(format!(
+            "the annotations of snapshot content {} name secret {name:?} in namespace {namespace:?}, which no secret can \
+             have as its name",
+            content.name()
+        ));
+    }
+    let (namespace, name) = (namespace.into(), name.into());
+    read(observed, SecretName { namespace, name })
 }
 
 /// For ListSnapshots of pre-provisioned contents: as the keys of the class say.

@@ -13,6 +13,7 @@ pub const DRIVER: &str = "d.example.com";
 pub const FINALIZER: &str = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection";
 pub const BEING_CREATED: &str = "snapshot.storage.kubernetes.io/volumesnapshot-being-created";
 pub const BEING_DELETED: &str = "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted";
+pub const FRESH: &str = "slackwater.io/fresh";
 pub const GROUP: &str = "groupsnapshot.storage.k8s.io/volumeGroupSnapshotHandle";
 pub const SECRET_NAME: &str = "snapshot.storage.kubernetes.io/deletion-secret-name";
 pub const SECRET_NAMESPACE: &str = "snapshot.storage.kubernetes.io/deletion-secret-namespace";
@@ -21,8 +22,14 @@ pub const SECRET_NAMESPACE: &str = "snapshot.storage.kubernetes.io/deletion-secr
 #[derive(Clone, Debug)]
 pub struct Content(pub VolumeSnapshotContent);
 
-/// `snapcontent-u` of VolumeSnapshot `ns/s` (uid `u`), volume `vol`, class `k`, policy Delete, our finalizer.
+/// `snapcontent-u` of VolumeSnapshot `ns/s` (uid `u`), volume `vol`, class `k`, policy Delete, our finalizer, as our
+/// snapshot-controller makes it.
 pub fn dynamic() -> Content {
+    by_hand().annotated(FRESH, "yes")
+}
+
+/// The same, made by somebody else.
+pub fn by_hand() -> Content {
     Content(VolumeSnapshotContent {
         metadata: ObjectMeta {
             name: Some("snapcontent-u".into()),
@@ -55,7 +62,7 @@ pub fn dynamic() -> Content {
 
 /// The same for the existing snapshot `snap-x`: unbound, without class and finalizer.
 pub fn static_() -> Content {
-    let mut content = dynamic().0;
+    let mut content = by_hand().0;
     content.metadata.finalizers = None;
     content.spec.source = VolumeSnapshotContentSource {
         volume_handle: None,

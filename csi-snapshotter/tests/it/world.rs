@@ -95,9 +95,15 @@ impl World {
         self.change(CONTENTS, "", CONTENT, |content| json_patch::merge(content, patch));
     }
 
+    /// The content alone.
+    pub fn delete_by_user(&self) {
+        self.0.delete(CONTENTS, "", CONTENT);
+    }
+
     /// What the controller does when the VolumeSnapshot is deleted.
     pub fn delete(&self) {
         self.patch(&json!({"metadata": {"annotations": {(BEING_DELETED): "yes"}}}));
-        self.0.delete(CONTENTS, "", CONTENT);
+        // It may be gone with the mark.
+        let _ = self.person.delete(CONTENTS, "", CONTENT, None);
     }
 }

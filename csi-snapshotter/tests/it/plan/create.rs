@@ -1,13 +1,13 @@
 //! CreateSnapshot and the poll.
 
 use csi::Class::{Final, InProgress};
-use csi_snapshotter::observe::{Memory, Reply};
+use csi_snapshotter::observe::Reply;
 use csi_snapshotter::plan::Step;
 use csi_snapshotter::plan::status::Answer;
 use jiff::Timestamp;
 
 use super::*;
-use crate::build::{GROUP, SECRET_NAME, SECRET_NAMESPACE, class, dynamic};
+use crate::build::{GROUP, SECRET_NAME, SECRET_NAMESPACE, by_hand, class, dynamic, static_};
 
 const BAD: &str = "rpc error: code = InvalidArgument desc = bad";
 const BAD_STATUS: &str = "Failed to create snapshot: failed to take snapshot of the volume vol: \
@@ -37,7 +37,7 @@ fn snapshot_case_19_the_mark_goes_before_the_call_and_away_after_the_status() {
         group_handle: None,
         clear_error: false,
     };
-    assert_eq!(plan.steps, [answer(written), Step::Unmark]);
+    assert_eq!(plan.steps, [answer(written), Step::Settle]);
     assert_eq!(plan.next, Next::Await);
     assert!(plan.events.is_empty(), "good news is the controller's");
 
@@ -115,27 +115,78 @@ fn snapshot_case_24_a_missing_time_is_now() {
     assert_eq!(i128::from(answer.creation_time.unwrap()), now().as_nanosecond());
 }
 
-#[test]
-fn snapshot_case_26_the_poll_has_its_own_timer_and_writes_nothing() {
-    let mut memory = Memory::default();
-    for wait in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
-        let mut asked = given(dynamic().cut("snap-1"));
-        asked.memory = memory.clone();
-        let plan = asked.plan();
-        assert_eq!(plan.steps, [create()], "the handle is stored: no mark");
-        let mut answered = asked.reply(Reply::Created(Ok(Snapshot {
+/// Polls of a content that is never ready, from the answer at its cut on; `wakes` looks at it between the polls.
+fn polls(number: usize, wakes: fn(&Given)) -> Vec<u64> {
+    let unready = || {
+        Reply::Created(Ok(Snapshot {
             size_bytes: 0,
             ..snapshot(false)
-        })));
-        answered.memory = plan.memory;
-        let plan = answered.plan();
-        assert_eq!((plan.steps, plan.next), (vec![], seconds(wait)));
-        memory = plan.memory;
+        }))
+    };
+    let mut asked = given(dynamic().cut("snap-1"));
+    let mut waits = Vec::new();
+    for _ in 0..number {
+        let plan = asked.clone().reply(unready()).plan();
+        assert_eq!(plan.steps, [], "it says nothing new");
+        let Next::After(wait) = plan.next else {
+            panic!("{plan:?}")
+        };
+        waits.push(wait.as_secs());
+        asked.memory = plan.memory;
+        wakes(&asked);
+        asked.now = asked.memory.poll_due.unwrap();
+        assert_eq!(asked.plan().steps, [create()], "the handle is stored: no mark");
     }
+    waits
+}
+
+#[test]
+fn snapshot_case_26_the_poll_has_its_own_timer_and_writes_nothing() {
+    let waits = polls(60, |_| {});
+    assert_eq!(waits[..12], [1, 1, 2, 4, 5, 5, 5, 5, 5, 5, 5, 5]);
+    let mut age = 0;
+    for wait in &waits {
+        age += wait;
+        assert!(*wait <= 5.max(age / 10), "{wait} s at the age of {age} s");
+    }
+    assert_eq!(waits.last(), Some(&60));
     let mut given = given(dynamic().cut("snap-1")).reply(created(false));
-    given.memory = memory;
+    given.memory.pending_since = Some(Timestamp::from_second(now().as_second() - 3600).unwrap());
     given.settings.retry_interval_max = Duration::from_secs(7);
     assert_eq!(given.plan().next, seconds(7), "capped by --retry-interval-max");
+}
+
+#[test]
+fn snapshot_case_114_what_wakes_a_pending_content_is_no_poll_and_lengthens_no_wait() {
+    let woken = polls(20, |asked| {
+        let mut woken = asked.clone();
+        let due = asked.memory.poll_due.unwrap();
+        for _ in 0..7 {
+            let plan = woken.plan();
+            assert_eq!((plan.steps.len(), plan.events.len()), (0, 0), "{plan:?}");
+            let left = due.duration_since(woken.now).unsigned_abs();
+            assert_eq!(plan.next, Next::After(left));
+            woken.memory = plan.memory;
+            woken.now = woken.now.checked_add(left / 10).unwrap();
+        }
+    });
+    assert_eq!(woken, polls(20, |_| {}));
+}
+
+#[test]
+fn a_clock_that_is_set_back_or_forward_delays_no_poll_for_long() {
+    let plan = given(dynamic().cut("snap-1")).reply(created(false)).plan();
+    for jump in [-86_400, -61, 86_400] {
+        let mut later = given(dynamic().cut("snap-1"));
+        later.memory = plan.memory.clone();
+        later.now = Timestamp::from_second(now().as_second() + jump).unwrap();
+        assert_eq!(later.plan().steps, [create()], "{jump}");
+        let next = later.reply(created(false)).plan().next;
+        assert!(
+            matches!(next, Next::After(wait) if wait <= Duration::from_secs(60)),
+            "{jump}"
+        );
+    }
 }
 
 #[test]
@@ -161,7 +212,7 @@ fn snapshot_case_26_the_first_answer_is_stored_before_ready() {
     };
     assert_eq!(
         (plan.steps, plan.next),
-        (vec![answer(written), Step::Unmark], seconds(1))
+        (vec![answer(written), Step::Settle], seconds(1))
     );
 }
 
@@ -223,7 +274,7 @@ fn snapshot_case_29_an_unclear_outcome_keeps_the_mark() {
         panic!("{plan:?}")
     };
     assert!(answer.clear_error);
-    assert_eq!(plan.steps[1], Step::Unmark);
+    assert_eq!(plan.steps[1], Step::Settle);
 }
 
 #[test]
@@ -325,20 +376,113 @@ fn a_missing_class_is_an_error_and_nothing_is_marked() {
 }
 
 #[test]
-fn a_class_of_another_driver_stops_all_work() {
+fn snapshot_case_109_a_class_of_another_driver_is_told_and_holds_up_no_deletion() {
     let mut foreign = class(&[]);
     foreign.driver = "other".into();
-    for content in [
-        dynamic(),
-        dynamic().cut("snap-1"),
-        dynamic().ready("snap-1").being_deleted(),
-    ] {
-        let plan = given(content).class(Some(foreign.clone())).plan();
-        assert!(plan.steps.is_empty() && plan.next == Next::Await);
-    }
+    let plan = given(dynamic()).class(Some(foreign.clone())).plan();
+    let text = "Failed to create snapshot: snapshot class k is of driver other, but content snapcontent-u is of driver \
+                d.example.com; name a class of that driver";
+    assert_eq!(plan.steps, [failed(text, true)], "no mark and no call");
+    assert_eq!(event(&plan), ("SnapshotCreationFailed", text));
+    let deleted = dynamic().ready("snap-1").being_deleted();
+    assert_eq!(
+        given(deleted).class(Some(foreign.clone())).plan().steps,
+        [delete("snap-1")]
+    );
+    let begun = dynamic().marked().being_deleted();
+    let plan = given(begun).class(Some(foreign.clone())).plan();
+    assert_eq!(plan.steps, [create_with(&[])], "a call that was begun ends");
+    let ready = given(dynamic().ready("snap-1")).class(Some(foreign)).plan();
+    assert!(ready.steps.is_empty() && ready.next == Next::Await);
     let mut content = dynamic();
     content.0.spec.driver = "other".into();
     assert!(given(content).plan().steps.is_empty());
+}
+
+#[test]
+fn snapshot_case_112_a_class_is_not_refused_while_it_may_only_not_be_known_yet() {
+    let mut foreign = class(&[]);
+    foreign.driver = "other".into();
+    for class in [None, Some(foreign)] {
+        for content in [dynamic(), static_().class("k")] {
+            let mut given = given(content).class(class.clone());
+            given.is_live = false;
+            let plan = given.plan();
+            assert_eq!((plan.steps, plan.next), (vec![], seconds(1)));
+            assert!(plan.events.is_empty());
+        }
+    }
+}
+
+#[test]
+fn snapshot_case_110_nothing_is_made_for_a_content_that_no_snapshot_asked_for() {
+    let content = by_hand();
+    let plan = given(content.clone()).plan();
+    assert_eq!((plan.steps, plan.next), (vec![read_snapshot()], Next::Again));
+    // Nobody of that name, a later one of that name, and one that is bound to another content.
+    let copy = || {
+        let mut copy = by_hand();
+        copy.0.metadata.name = Some("copy".into());
+        copy
+    };
+    for (content, reply) in [
+        (content.clone(), Reply::Behind(Behind::Nothing)),
+        (content.clone(), found("other", None)),
+        (content.clone(), found("other", Some("snapcontent-u"))),
+        (copy(), found("u", Some("snapcontent-u"))),
+    ] {
+        let plan = given(content).reply(reply.clone()).plan();
+        let (reason, text) = event(&plan);
+        assert_eq!(reason, "SnapshotCreationFailed");
+        assert!(
+            text.contains("no VolumeSnapshot stands behind this content"),
+            "{text}"
+        );
+        assert_eq!(plan.steps, [failed(text, true)], "{reply:?}");
+    }
+    for reply in [
+        Reply::Behind(Behind::Hidden),
+        found("u", None),
+        found("u", Some("snapcontent-u")),
+    ] {
+        let plan = given(content.clone()).reply(reply).plan();
+        assert_eq!(plan.steps, [Step::Mark, create()]);
+    }
+    // What was begun goes on, and what a snapshot-controller of ours made needs no question.
+    assert_eq!(given(by_hand().marked()).plan().steps, [create()]);
+    assert_eq!(given(by_hand().cut("snap-1")).plan().steps, [create()]);
+    assert_eq!(given(dynamic()).plan().steps, [Step::Mark, create()]);
+    let mut nameless = by_hand();
+    nameless.0.spec.volume_snapshot_ref.name = Some("../../secrets/x".into());
+    let plan = given(nameless).plan();
+    assert!(
+        event(&plan).1.contains("no VolumeSnapshot stands behind"),
+        "{plan:?}"
+    );
+}
+
+#[test]
+fn snapshot_case_111_a_secret_name_that_none_can_have_holds_up_no_deletion() {
+    for (name, namespace) in [
+        ("..", "sns"),
+        ("a?x=y", "sns"),
+        ("a#b", "sns"),
+        ("a/b", "sns"),
+        ("sec", "s.ns"),
+        ("sec", "../kube-system"),
+        ("", "sns"),
+        ("sec", ""),
+    ] {
+        let content = dynamic()
+            .annotated(SECRET_NAME, name)
+            .annotated(SECRET_NAMESPACE, namespace);
+        let plan = given(content.clone()).plan();
+        assert!(plan.reads.is_empty(), "{name} {namespace}");
+        assert_eq!(plan.steps.len(), 1, "no mark, no call: {plan:?}");
+        assert!(event(&plan).1.contains("secret"), "{plan:?}");
+        let plan = given(content.ready("snap-1").being_deleted()).plan();
+        assert_eq!((plan.steps, plan.reads.len()), (vec![delete("snap-1")], 0));
+    }
 }
 
 #[test]
@@ -415,7 +559,7 @@ fn a_mark_beside_a_stored_handle_is_over() {
         dynamic().marked().cut("snap-1").being_deleted(),
     ] {
         let plan = given(content).plan();
-        assert_eq!((plan.steps, plan.next), (vec![Step::Unmark], Next::Again));
+        assert_eq!((plan.steps, plan.next), (vec![Step::Settle], Next::Again));
     }
 }
 

@@ -122,7 +122,19 @@ fn snapshot_case_70_being_deleted_set_later_lets_it_go() {
 #[test]
 fn snapshot_case_83_an_unbound_static_content_goes_with_its_source_handle() {
     let content = static_().finalizers(&[FINALIZER]).terminating();
-    assert_eq!(given(content.clone()).plan().steps, [delete("snap-x")]);
+    let plan = given(content.clone()).plan();
+    assert_eq!((plan.steps, plan.next), (vec![read_snapshot()], Next::Again));
+    // Nobody, and somebody who was never bound to it.
+    for reply in [
+        Reply::Behind(Behind::Nothing),
+        found("u", None),
+        found("u", Some("other")),
+    ] {
+        assert_eq!(
+            given(content.clone()).reply(reply).plan().steps,
+            [delete("snap-x")]
+        );
+    }
     for outcome in [
         Ok(()),
         Err(failure(Final, "rpc error: code = NotFound desc = gone")),
@@ -130,14 +142,43 @@ fn snapshot_case_83_an_unbound_static_content_goes_with_its_source_handle() {
         let plan = given(content.clone()).reply(deleted("snap-x", outcome)).plan();
         assert_eq!((plan.steps, plan.next), (vec![REMOVE], Next::Await));
     }
-    let plan = given(content.clone().retain()).plan();
+    let nobody = || Reply::Behind(Behind::Nothing);
+    let plan = given(content.clone().retain()).reply(nobody()).plan();
     assert_eq!(plan.steps, [REMOVE]);
     let marked = content.marked();
     assert_eq!(
-        given(marked).plan().steps,
+        given(marked).reply(nobody()).plan().steps,
         [delete("snap-x")],
         "copied marks do not hold it"
     );
+}
+
+#[test]
+fn snapshot_case_104_a_content_that_has_lost_its_uid_waits_for_the_snapshot_that_names_it() {
+    let content = static_().ready("snap-x").finalizers(&[FINALIZER]).terminating();
+    let plan = given(content.clone())
+        .reply(found("u", Some("snapcontent-u")))
+        .plan();
+    assert_eq!((plan.steps, plan.next), (vec![], seconds(60)));
+    // Where our role shows no VolumeSnapshot, the controller has a minute to give the UID back or to say that it may go.
+    let mut given = given(content.clone()).reply(Reply::Behind(Behind::Hidden));
+    for (left, next) in [(60, 20), (40, 50), (10, 60)] {
+        let plan = given.plan();
+        assert_eq!((plan.steps, plan.next), (vec![], seconds(left)));
+        given.memory = plan.memory;
+        given.now = Timestamp::from_second(now().as_second() + next).unwrap();
+    }
+    assert_eq!(given.plan().steps, [delete("snap-x")]);
+    given.content = content.being_deleted();
+    given.memory = Default::default();
+    given.reply = None;
+    assert_eq!(given.plan().steps, [delete("snap-x")], "the controller's word");
+}
+
+#[test]
+fn a_mark_of_a_call_that_a_static_content_cannot_have_holds_up_no_deletion() {
+    let content = static_().bound().marked().being_deleted();
+    assert_eq!(given(content).plan().steps, [delete("snap-x")]);
 }
 
 #[test]

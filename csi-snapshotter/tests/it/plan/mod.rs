@@ -11,7 +11,7 @@ use std::time::Duration;
 use controller::{Action, CallFailure, Event, Next, SecretAnswer, SecretRead};
 use crds::v1::VolumeSnapshotClass;
 use csi::Class as ErrorClass;
-use csi_snapshotter::observe::{ClassLookup, Memory, Observed, Reply, Settings, Snapshot};
+use csi_snapshotter::observe::{Behind, ClassLookup, Memory, Observed, Reply, Settings, Snapshot};
 use csi_snapshotter::plan::status::Answer;
 use csi_snapshotter::plan::{Call, StatusChange, Step, plan};
 use jiff::Timestamp;
@@ -31,6 +31,7 @@ pub fn now() -> Timestamp {
 pub struct Given {
     pub content: Content,
     pub class: Option<VolumeSnapshotClass>,
+    pub is_live: bool,
     pub secret: Option<SecretRead>,
     pub reply: Option<Reply>,
     pub memory: Memory,
@@ -42,6 +43,7 @@ pub fn given(content: Content) -> Given {
     Given {
         content,
         class: Some(class(&[("type", "fast")])),
+        is_live: true,
         secret: None,
         reply: None,
         memory: Memory::default(),
@@ -103,6 +105,7 @@ impl Given {
             &Observed {
                 content,
                 class,
+                is_live: self.is_live,
                 secret: self.secret.as_ref(),
                 reply: self.reply.as_ref(),
                 memory: &self.memory,
@@ -206,6 +209,22 @@ pub fn failure(class: ErrorClass, text: &str) -> CallFailure {
         text: text.into(),
         retry_after: None,
     }
+}
+
+/// The read of the VolumeSnapshot that the content names.
+pub fn read_snapshot() -> Step {
+    Step::ReadSnapshot {
+        namespace: "ns".into(),
+        name: "s".into(),
+    }
+}
+
+/// The VolumeSnapshot with this UID, bound to a content of this name.
+pub fn found(uid: &str, content: Option<&str>) -> Reply {
+    Reply::Behind(Behind::Found {
+        uid: uid.into(),
+        content: content.map(str::to_owned),
+    })
 }
 
 pub fn seconds(seconds: u64) -> Next {

@@ -6,12 +6,19 @@ use csi_snapshotter::plan::{StatusChange, Step};
 use proptest::prelude::*;
 
 use super::*;
-use crate::build::{Content, FINALIZER, GROUP, SECRET_NAME, SECRET_NAMESPACE, class, dynamic, static_};
+use crate::build::{
+    BEING_CREATED, BEING_DELETED, Content, FINALIZER, GROUP, SECRET_NAME, SECRET_NAMESPACE, by_hand, class,
+    dynamic, static_,
+};
 
 fn contents() -> impl Strategy<Value = Content> {
-    let flags = proptest::collection::vec(any::<bool>(), 9);
+    let flags = proptest::collection::vec(any::<bool>(), 11);
     (flags, 0..4_u8).prop_map(|(flags, status)| {
-        let mut content = if flags[0] { dynamic() } else { static_() };
+        let mut content = match (flags[0], flags[9]) {
+            (true, true) => dynamic(),
+            (true, false) => by_hand(),
+            (false, _) => static_(),
+        };
         let mut change = |wanted: bool, change: fn(Content) -> Content| {
             if wanted {
                 content = change(content.clone());
@@ -26,6 +33,13 @@ fn contents() -> impl Strategy<Value = Content> {
             content.finalizers(&["velero.io/keep", FINALIZER])
         });
         change(flags[7], |content| content.annotated(GROUP, "group-1"));
+        change(flags[10], |mut content| {
+            let source = &mut content.0.spec.source;
+            for handle in [&mut source.volume_handle, &mut source.snapshot_handle] {
+                *handle = handle.as_ref().map(|_| " ".into());
+            }
+            content
+        });
         change(flags[8], |content| {
             content
                 .annotated(SECRET_NAME, "sec")
@@ -49,7 +63,20 @@ fn outcomes<T: Clone + std::fmt::Debug + 'static>(good: T) -> impl Strategy<Valu
     prop_oneof![Just(Ok(good)), failures]
 }
 
-/// What the driver answers to a call.
+/// What the API server says of the VolumeSnapshot.
+fn behind() -> impl Strategy<Value = Behind> {
+    let found = (
+        prop_oneof![Just("u"), Just("v")],
+        proptest::option::of(Just("snapcontent-u")),
+    );
+    let found = found.prop_map(|(uid, content)| Behind::Found {
+        uid: uid.into(),
+        content: content.map(str::to_owned),
+    });
+    prop_oneof![Just(Behind::Hidden), Just(Behind::Nothing), found]
+}
+
+/// What the driver answers to a call, or the API server to a read.
 fn replies() -> impl Strategy<Value = Reply> {
     let handle = prop_oneof![Just("snap-1"), Just("snap-2")];
     let described = (handle.clone(), any::<bool>()).prop_map(|(handle, ready)| Snapshot {
@@ -60,7 +87,9 @@ fn replies() -> impl Strategy<Value = Reply> {
         described
             .clone()
             .prop_flat_map(|found| outcomes(found).prop_map(Reply::Created)),
-        proptest::option::of(described).prop_flat_map(|found| outcomes(found).prop_map(Reply::Listed)),
+        proptest::collection::vec(described, 0..3)
+            .prop_flat_map(|found| outcomes(found).prop_map(Reply::Listed)),
+        behind().prop_map(Reply::Behind),
         (handle, outcomes(())).prop_map(|(handle, outcome)| Reply::Deleted {
             handle: handle.into(),
             outcome
@@ -107,7 +136,7 @@ proptest! {
         let plan = given.plan();
         if calls(&plan, |call| matches!(call, Call::Create { .. })) {
             let content = &given.content.0;
-            let marked = content.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(crate::build::BEING_CREATED));
+            let marked = content.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(BEING_CREATED));
             let stored = content.status.as_ref().is_some_and(|status| status.snapshot_handle.is_some());
             prop_assert!(marked || stored || plan.steps.first() == Some(&Step::Mark), "{:?}", plan);
             prop_assert!(content.spec.source.volume_handle.is_some());
@@ -139,6 +168,31 @@ proptest! {
             if deletes && stored.is_some() {
                 let done = matches!(&given.reply, Some(Reply::Deleted { outcome: Ok(()), handle }) if Some(handle) == stored.as_ref());
                 prop_assert!(done, "{:?}", plan);
+            }
+        }
+    }
+
+    #[test]
+    fn the_own_snapshot_is_deleted_only_by_the_controllers_word_or_where_no_snapshot_is_bound(given in situations()) {
+        let plan = given.plan();
+        let content = &given.content.0;
+        let own = content.status.as_ref().and_then(|status| status.snapshot_handle.clone())
+            .or(content.spec.source.snapshot_handle.clone());
+        let deletes = plan.steps.iter().any(|step| matches!(step, Step::Call(Call::Delete { snapshot_handle }) if Some(snapshot_handle) == own.as_ref()));
+        // A second snapshot of a broken driver is nobody's.
+        if deletes && !matches!(given.reply, Some(Reply::Created(Ok(_)))) {
+            let marked = content.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(BEING_DELETED));
+            let lone = matches!(&given.reply, Some(Reply::Behind(Behind::Nothing | Behind::Found { content: None, .. })));
+            prop_assert!(content.metadata.deletion_timestamp.is_some());
+            prop_assert!(marked || (lone && content.spec.source.snapshot_handle.is_some()), "{:?}", plan);
+        }
+    }
+
+    #[test]
+    fn what_is_answered_is_asked_for_by_its_name(given in situations()) {
+        for step in given.plan().steps {
+            if let Step::Call(Call::List { snapshot_handle } | Call::Delete { snapshot_handle }) = step {
+                prop_assert!(!snapshot_handle.trim().is_empty());
             }
         }
     }

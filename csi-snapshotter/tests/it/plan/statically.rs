@@ -6,13 +6,13 @@ use csi_snapshotter::plan::Step;
 use csi_snapshotter::plan::status::Answer;
 
 use super::*;
-use crate::build::{class, static_};
+use crate::build::{class, dynamic, static_};
 
 fn listed(snapshot: Option<Snapshot>) -> Reply {
-    Reply::Listed(Ok(snapshot))
+    Reply::Listed(Ok(snapshot.into_iter().collect()))
 }
 
-fn found() -> Snapshot {
+fn snap_x() -> Snapshot {
     Snapshot {
         handle: "snap-x".into(),
         ..snapshot(true)
@@ -24,7 +24,7 @@ fn snapshot_case_76_size_and_time_come_from_the_list_bound_or_not() {
     for content in [static_(), static_().bound()] {
         let plan = given(content.clone()).plan();
         assert_eq!((plan.steps, plan.next), (vec![list("snap-x")], Next::Again));
-        let plan = given(content).reply(listed(Some(found()))).plan();
+        let plan = given(content).reply(listed(Some(snap_x()))).plan();
         let written = Answer {
             handle: Some("snap-x".into()),
             creation_time: Some(100_000_000_000),
@@ -74,7 +74,7 @@ fn snapshot_case_78_an_unknown_handle_is_an_error() {
 fn snapshot_case_81_a_poll_that_brings_nothing_new_writes_nothing() {
     let waiting = Snapshot {
         ready: false,
-        ..found()
+        ..snap_x()
     };
     let plan = given(static_().bound())
         .reply(listed(Some(waiting.clone())))
@@ -82,7 +82,8 @@ fn snapshot_case_81_a_poll_that_brings_nothing_new_writes_nothing() {
     assert_eq!((plan.steps.len(), &plan.next), (1, &seconds(1)));
     let mut given = given(static_().bound().cut("snap-x"));
     given.memory = plan.memory;
-    for wait in [2, 4, 8] {
+    for wait in [1, 2, 4, 5] {
+        given.now = given.memory.poll_due.unwrap();
         assert_eq!(given.plan().steps, [list("snap-x")]);
         let plan = given.clone().reply(listed(Some(Snapshot {
             size_bytes: 0,
@@ -98,7 +99,7 @@ fn snapshot_case_81_a_poll_that_brings_nothing_new_writes_nothing() {
 fn snapshot_case_85_a_group_id_from_the_list_is_stored() {
     let grouped = Snapshot {
         group_handle: "group-1".into(),
-        ..found()
+        ..snap_x()
     };
     let plan = given(static_()).reply(listed(Some(grouped))).plan();
     let Step::Status(StatusChange::Answer(answer)) = &plan.steps[0] else {
@@ -169,4 +170,71 @@ fn snapshot_case_43_list_secrets_are_named_by_the_class() {
         assert!(event(&plan).1.contains(text), "{values:?}: {plan:?}");
         assert!(!plan.steps.contains(&list("snap-x")));
     }
+}
+
+#[test]
+fn snapshot_case_108_a_list_without_the_handle_that_was_asked_for_finds_nothing() {
+    let other = Snapshot {
+        handle: "snap-y".into(),
+        ..snapshot(true)
+    };
+    let plan = given(static_()).reply(listed(Some(other.clone()))).plan();
+    let text = "Failed to check and update snapshot content: can not find snapshot for snapshotID snap-x; the driver listed \
+                \"snap-y\" instead";
+    assert_eq!(plan.steps, [failed(text, true)]);
+    let both = Reply::Listed(Ok(vec![other, snap_x()]));
+    let plan = given(static_()).reply(both).plan();
+    let Step::Status(StatusChange::Answer(answer)) = &plan.steps[0] else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(answer.handle.as_deref(), Some("snap-x"));
+}
+
+#[test]
+fn snapshot_case_107_a_handle_that_names_nothing_is_refused_at_once_and_can_be_deleted() {
+    for blank in ["", " ", "\t\n"] {
+        let mut content = static_();
+        content.0.spec.source.snapshot_handle = Some(blank.into());
+        for can_list in [true, false] {
+            let mut given = given(content.clone());
+            given.settings.can_list = can_list;
+            let plan = given.plan();
+            let text = "Failed to check and update snapshot content: spec.source.snapshotHandle is blank and names nothing; \
+                        delete this content and make another one";
+            assert_eq!(
+                (plan.steps, plan.next),
+                (vec![failed(text, true)], Next::Await),
+                "{blank:?}"
+            );
+        }
+        let bound = content.bound().being_deleted();
+        assert_eq!(
+            given(bound).plan().steps,
+            [Step::RemoveFinalizer { position: 0 }],
+            "{blank:?}"
+        );
+    }
+    let mut dynamic = dynamic();
+    dynamic.0.spec.source.volume_handle = Some(String::new());
+    let plan = given(dynamic.clone()).plan();
+    assert!(
+        event(&plan).1.contains("spec.source.volumeHandle is blank"),
+        "{plan:?}"
+    );
+    assert_eq!(plan.steps.len(), 1, "no mark and no call: {plan:?}");
+    assert_eq!(
+        given(dynamic.being_deleted()).plan().steps,
+        [Step::RemoveFinalizer { position: 0 }]
+    );
+}
+
+#[test]
+fn snapshot_case_109_a_class_of_another_driver_is_told_on_a_pre_provisioned_content_too() {
+    let mut foreign = class(&[]);
+    foreign.driver = "other".into();
+    let plan = given(static_().class("k")).class(Some(foreign)).plan();
+    let text = "Failed to check and update snapshot content: snapshot class k is of driver other, but content \
+                snapcontent-u is of driver d.example.com; name a class of that driver";
+    assert_eq!(plan.steps, [failed(text, true)]);
+    assert_eq!(event(&plan), ("SnapshotContentCheckandUpdateFailed", text));
 }

@@ -1,0 +1,59 @@
+//! VolumeSnapshots, which ask for contents. Upstream's role shows none of them, so the right to read one is asked for before
+//! the first is read, and a process that never has to read one never asks.
+
+use base::Random;
+use crds::names;
+use crds::v1::VolumeSnapshot;
+use kube::Client;
+use runtime::access::{self, Permission};
+use runtime::{ApiError, ApiErrorClass, ObjectKey, Writer};
+use tokio::sync::OnceCell;
+
+use crate::observe::Behind;
+
+const READ: Permission = Permission {
+    verb: "get",
+    group: names::GROUP,
+    resource: "volumesnapshots",
+};
+
+/// Reads VolumeSnapshots, where that is allowed.
+pub(crate) struct Askers {
+    client: Client,
+    random: Random,
+    snapshots: Writer<VolumeSnapshot>,
+    may_read: OnceCell<bool>,
+}
+
+impl Askers {
+    pub(crate) fn new(client: &Client, random: Random, manager: &'static str) -> Self {
+        Self {
+            client: client.clone(),
+            random,
+            snapshots: Writer::new(client, manager),
+            may_read: OnceCell::new(),
+        }
+    }
+
+    /// GET of one.
+    pub(crate) async fn read(&self, namespace: &str, name: &str) -> Result<Behind, ApiError> {
+        let ask = || access::may(&self.client, &self.random, READ);
+        if !*self.may_read.get_or_init(ask).await {
+            return Ok(Behind::Hidden);
+        }
+        match self.snapshots.get(&ObjectKey::new(namespace, name)).await {
+            Ok(found) => Ok(Behind::Found {
+                uid: found.metadata.uid.unwrap_or_default(),
+                content: found
+                    .status
+                    .and_then(|status| status.bound_volume_snapshot_content_name),
+            }),
+            Err(error) => match error.class() {
+                ApiErrorClass::NotFound => Ok(Behind::Nothing),
+                // The right was taken away.
+                ApiErrorClass::Forbidden => Ok(Behind::Hidden),
+                _ => Err(error),
+            },
+        }
+    }
+}

@@ -11,7 +11,7 @@ use csi::CreateSnapshotHint;
 use csi::v1::{CreateSnapshotRequest, CreateSnapshotResponse};
 use tonic::Status;
 
-use super::{Call, list_snapshots, status};
+use super::{Call, list_snapshots, snapshot_class, status};
 use crate::driver::Core;
 use crate::ec2::errors::Class;
 use crate::ec2::types::{NewSnapshot, Snapshot};
@@ -59,7 +59,7 @@ fn is_stored(core: &Core, ask: &Ask, snapshot: &Snapshot, hint: CreateSnapshotHi
 }
 
 async fn create(core: &Core, ask: &Ask, call: Call) -> Result<Snapshot, Status> {
-    complete::check(core, ask, call.deadline).await?;
+    snapshot_class::check(core, &ask.parameters, call.deadline).await?;
     let new = NewSnapshot {
         volume_id: ask.source_volume_id.clone(),
         description: format!(

@@ -14,6 +14,7 @@ mod list_snapshots;
 mod node_local;
 mod publish_volume;
 mod services;
+mod snapshot_class;
 mod status;
 mod unpublish_volume;
 mod validate_capabilities;

@@ -266,6 +266,7 @@ async fn bad_requests_reach_no_ec2() {
         group(&["vol-1".to_owned(), "vol-1".to_owned()], &[]),
         group(&volume(), &[("colour", "red")]),
         group(&volume(), &[("lockDuration", "week")]),
+        group(&volume(), &[("fastSnapshotRestoreAvailabilityZones", "")]),
         group(
             &volume(),
             &[("tagSpecification_1", "CSIVolumeGroupSnapshotName=mine")],

@@ -16,7 +16,7 @@ use crate::ec2::errors::{Class, Ec2Error};
 use crate::ec2::types::{Snapshot, Volume};
 use crate::group;
 use crate::in_flight::Key;
-use crate::rpc::{Call, status};
+use crate::rpc::{Call, snapshot_class, status};
 use crate::snapshot;
 
 /// When a caller has surely stored what it was answered.
@@ -55,6 +55,7 @@ fn is_stored(core: &Core, ask: &Ask) -> bool {
 }
 
 async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Snapshot>, Status> {
+    snapshot_class::check(core, &ask.parameters, deadline).await?;
     let volumes = volumes(core, ask, deadline).await?;
     let instance_id = group::common_instance(&volumes).map_err(|places| {
         Status::failed_precondition(format!(
@@ -174,16 +175,8 @@ async fn complete(
 }
 
 async fn steps(core: &Core, ask: &Ask, snapshots: &[Snapshot], deadline: Deadline) -> Result<(), Ec2Error> {
-    let zones = &ask.parameters.fast_restore_zones;
     for snapshot in snapshots {
-        if !zones.is_empty() {
-            core.ec2
-                .enable_fast_restores(&snapshot.id, zones, deadline)
-                .await?;
-        }
-        if let Some(lock) = &ask.parameters.lock {
-            core.ec2.lock_snapshot(&snapshot.id, lock, deadline).await?;
-        }
+        snapshot_class::carry_out(core, &ask.parameters, &snapshot.id, deadline).await?;
     }
     Ok(())
 }

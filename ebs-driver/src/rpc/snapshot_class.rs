@@ -1,0 +1,54 @@
+//! What a class asks for beside the snapshot itself: fast restores and a lock. Source: spec 1.7 (2, 4, 5), Q14.
+
+use tonic::Status;
+
+use super::status;
+use crate::deadline::Deadline;
+use crate::driver::Core;
+use crate::ec2::errors::Ec2Error;
+use crate::parameters::SnapshotParameters;
+
+/// Refuses what cannot be done once the snapshot is made. A snapshot that is there already is not refused for it: its class
+/// may have changed meanwhile.
+pub(super) async fn check(core: &Core, class: &SnapshotParameters, deadline: Deadline) -> Result<(), Status> {
+    if let Some(lock) = &class.lock {
+        lock.check(core.clock.now()).map_err(status::bad)?;
+    }
+    check_zones(core, class, deadline).await
+}
+
+/// Refuses zones that the region does not have. When EC2 cannot be asked, it will refuse them itself.
+async fn check_zones(core: &Core, class: &SnapshotParameters, deadline: Deadline) -> Result<(), Status> {
+    let wanted = &class.fast_restore_zones;
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    match core.ec2.describe_zones(deadline).await {
+        Err(error) => tracing::warn!("the zones of fast restores are not checked: {error}"),
+        Ok(zones) => {
+            if let Some(unknown) = wanted.iter().find(|zone| !zones.contains(zone)) {
+                return Err(Status::invalid_argument(format!(
+                    "fastSnapshotRestoreAvailabilityZones: the region has no zone {unknown:?}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Does it for one snapshot.
+pub(super) async fn carry_out(
+    core: &Core,
+    class: &SnapshotParameters,
+    id: &str,
+    deadline: Deadline,
+) -> Result<(), Ec2Error> {
+    let zones = &class.fast_restore_zones;
+    if !zones.is_empty() {
+        core.ec2.enable_fast_restores(id, zones, deadline).await?;
+    }
+    if let Some(lock) = &class.lock {
+        core.ec2.lock_snapshot(id, lock, deadline).await?;
+    }
+    Ok(())
+}

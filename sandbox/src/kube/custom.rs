@@ -51,6 +51,7 @@ fn cause(fault: &str) -> Cause {
         ("Required value", "FieldValueRequired"),
         ("Forbidden", "FieldValueForbidden"),
         ("Unsupported value", "FieldValueNotSupported"),
+        ("Internal error", "InternalError"),
     ];
     let reason = reasons.iter().find(|(start, _)| message.starts_with(start));
     Cause::new(

@@ -17,6 +17,15 @@ struct Written {
     /// Expressions without a subject.
     holds: Vec<String>,
     fails: Vec<String>,
+    /// What has rules of its own.
+    schemas: Vec<Schema>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Schema {
+    schema: Value,
+    #[serde(default)]
+    refused: bool,
 }
 
 /// The rules, expressions among them.
@@ -24,6 +33,7 @@ struct Written {
 pub struct Table {
     subject: Value,
     rows: Vec<Row>,
+    schemas: Vec<Schema>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,10 +85,11 @@ impl Table {
         Self {
             subject: written.subject,
             rows: written.rules,
+            schemas: written.schemas,
         }
     }
 
-    /// Each rule in a definition of its own, which is not kept.
+    /// Each rule in a definition of its own, which is not kept; then each schema.
     pub fn definitions(&self) -> Scene {
         let ask = "POST /apis/apiextensions.k8s.io/v1/customresourcedefinitions?dryRun=All";
         let steps = self.rows.iter().enumerate().map(|(index, row)| {
@@ -89,9 +100,14 @@ impl Table {
                 Some(definition),
             )
         });
+        let schemas = self.schemas.iter().enumerate().map(|(index, schema)| {
+            let fields = Map::from_iter([("f".to_owned(), schema.schema.clone())]);
+            let body = Some(definition("alone", fields));
+            Step::new(format!("schema {index} {}", schema.schema), ask.to_owned(), body)
+        });
         Scene {
             scene: "rules".to_owned(),
-            steps: steps.collect(),
+            steps: steps.chain(schemas).collect(),
         }
     }
 
@@ -144,9 +160,14 @@ impl Table {
 
     /// Looks whether the real one judges as the table says.
     pub fn check(&self, definitions: &[Value], objects: &Scene, answers: &[Value]) {
-        for (row, answer) in self.rows.iter().zip(definitions) {
-            let expected = if row.refused { 422 } else { 201 };
-            assert_eq!(answer["status"], expected, "{}: {answer}", row.name());
+        let rows = self.rows.iter().map(|row| (row.refused, row.name()));
+        let schemas = self
+            .schemas
+            .iter()
+            .map(|schema| (schema.refused, schema.schema.to_string()));
+        for ((is_refused, name), answer) in rows.chain(schemas).zip(definitions) {
+            let expected = if is_refused { 422 } else { 201 };
+            assert_eq!(answer["status"], expected, "{name}: {answer}");
         }
         for (step, answer) in objects.steps.iter().zip(answers) {
             let is_refused = answer["status"] == 422;

@@ -59,24 +59,29 @@ impl Environment {
     }
 }
 
+/// Where a rule stands.
+pub(super) struct Site<'a> {
+    /// The schema as it is written.
+    pub(super) schema: &'a Value,
+    pub(super) subject: &'a Type,
+    /// The list around whose items have no former selves.
+    pub(super) anonymous: Option<&'a str>,
+    pub(super) environment: &'a Environment,
+}
+
 impl Rule {
     /// Compiles the rule and its message expression; `path` is where it stands in the definition.
-    pub(super) fn compile(
-        rule: &Value,
-        schema: &Value,
-        subject: &Type,
-        path: &str,
-        environment: &Environment,
-    ) -> Result<Self, String> {
+    pub(super) fn compile(rule: &Value, site: &Site<'_>, path: &str) -> Result<Self, String> {
         let text = member(rule, "rule").map(str::trim).unwrap_or_default();
         if text.is_empty() {
             return Err(format!("{path}.rule: Required value: rule is not specified"));
         }
         let optional_old = rule.get("optionalOldSelf") == Some(&Value::Bool(true));
         let subject = Subject {
-            of: subject,
+            of: site.subject,
             optional_old,
         };
+        let environment = site.environment;
         let program = compiled(rule, "rule", path, &subject, environment)?;
         let transition = program
             .as_ref()
@@ -86,13 +91,20 @@ impl Rule {
                 "{path}.optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule"
             ));
         }
+        if let (true, Some(list)) = (transition, site.anonymous) {
+            return Err(format!(
+                "{path}.rule: Invalid value: {}: oldSelf cannot be used on the uncorrelatable portion of the schema \
+                 within {list}",
+                quote(text)
+            ));
+        }
         Ok(Self {
             text: text.to_owned(),
             program: program.ok_or_else(|| format!("{path}.rule: Required value: rule is not specified"))?,
             message: message(rule, text, path)?,
             message_program: compiled(rule, "messageExpression", path, &subject, environment)?,
             reason: reason(rule, path)?,
-            field_path: field_path(rule, schema, path)?,
+            field_path: field_path(rule, site.schema, path)?,
             transition,
             optional_old,
         })
@@ -142,11 +154,11 @@ fn compiled(
     subject: &Subject<'_>,
     environment: &Environment,
 ) -> Result<Option<Program>, String> {
-    let Some(text) = member(rule, field).filter(|text| !text.is_empty()) else {
+    let Some(text) = given(rule, field, path)? else {
         return Ok(None);
     };
     let is_message = field == "messageExpression";
-    let checked = environment.compile(text.trim(), subject).map_err(|problem| {
+    let checked = environment.compile(text, subject).map_err(|problem| {
         if is_message {
             format!("messageExpression {problem}")
         } else {
@@ -180,11 +192,22 @@ fn written(rule: &Value) -> String {
     .replace('&', "\\u0026")
 }
 
+/// The text of one of the messages; none where it is not given.
+fn given<'a>(rule: &'a Value, field: &str, path: &str) -> Result<Option<&'a str>, String> {
+    match member(rule, field).filter(|text| !text.is_empty()) {
+        Some(text) if text.trim().is_empty() && field == "messageExpression" => Err(format!(
+            "{path}.{field}: Required value: {field} must be non-empty if specified"
+        )),
+        Some(text) if text.trim().is_empty() => Err(format!(
+            "{path}.{field}: Invalid value: {}: must be non-empty if specified",
+            quote(text)
+        )),
+        given => Ok(given.map(str::trim)),
+    }
+}
+
 fn message(rule: &Value, text: &str, path: &str) -> Result<Option<String>, String> {
-    let message = member(rule, "message")
-        .map(str::trim)
-        .filter(|message| !message.is_empty());
-    match message {
+    match given(rule, "message", path)? {
         Some(message) if message.contains('\n') => Err(format!(
             "{path}.message: Invalid value: {}: must not contain line breaks",
             quote(message)

@@ -3,7 +3,7 @@
 use regex::Regex;
 use serde_json::Value;
 
-use super::compile::Environment;
+use super::compile::{Environment, Site};
 use super::format::Format;
 use super::node::{Additional, Bound, Checks, Combined, Kind, ListType, Node};
 use super::rules::Rule;
@@ -28,6 +28,8 @@ struct Parser<'a> {
     environment: &'a Environment,
     errors: &'a mut Vec<String>,
     depth: usize,
+    /// The list around, where its items have no former selves: nothing tells them apart.
+    anonymous: Option<String>,
 }
 
 /// The schema of a version.
@@ -36,6 +38,7 @@ pub(super) fn root(schema: &Value, path: &str, environment: &Environment, errors
         environment,
         errors,
         depth: 0,
+        anonymous: None,
     };
     let node = parser.node(schema, path, Place::Root);
     match node.kind {
@@ -161,12 +164,11 @@ impl Parser<'_> {
         if schema.get("type").is_some() && !matches!(text(schema, "type"), "integer" | "string") {
             self.complain(path, "type", "Forbidden: must be empty to be structural");
         }
-        for field in [
-            "default",
-            "nullable",
-            "additionalProperties",
-            "x-kubernetes-validations",
-        ] {
+        if schema.get("x-kubernetes-validations").is_some() {
+            let message = "Forbidden: must be empty to be structural";
+            self.complain(path, "x-kubernetes-validations", message);
+        }
+        for field in ["default", "nullable", "additionalProperties"] {
             if schema.get(field).is_some() {
                 self.complain(path, field, "Forbidden: must be undefined to be structural");
             }
@@ -211,8 +213,13 @@ impl Parser<'_> {
         }
         match schema.get("items") {
             Some(child) if child.is_object() => {
+                let outer = self.anonymous.clone();
+                if text(schema, "x-kubernetes-list-type") != "map" {
+                    self.anonymous.get_or_insert_with(|| path.to_owned());
+                }
                 let path = format!("{path}.items");
                 node.items = Some(Box::new(self.node(child, &path, below(Place::Items))));
+                self.anonymous = outer;
             }
             Some(_) => self.complain(
                 path,
@@ -336,10 +343,21 @@ impl Parser<'_> {
         if listed.is_empty() {
             return;
         }
-        let subject = Type::of(node, place == Place::Root);
+        if node.kind.is_none() && !node.int_or_string {
+            let message = "Internal error: internal error: failed to construct type information for \
+                           x-kubernetes-validations rules: unable to convert structural schema to CEL declarations";
+            self.complain(path, "x-kubernetes-validations", message);
+            return;
+        }
+        let site = Site {
+            schema,
+            subject: &Type::of(node, place == Place::Root),
+            anonymous: self.anonymous.as_deref(),
+            environment: self.environment,
+        };
         for (index, rule) in listed.iter().enumerate() {
             let path = format!("{path}.x-kubernetes-validations[{index}]");
-            match Rule::compile(rule, schema, &subject, &path, self.environment) {
+            match Rule::compile(rule, &site, &path) {
                 Ok(rule) => node.rules.push(rule),
                 Err(error) => self.errors.push(error),
             }

@@ -1,7 +1,7 @@
 //! The parts of moments, which are those in UTC wherever a moment was written.
 //!
-//! The crate `cel` tells the parts at the offset that a moment was written with, so that `moment.getHours()` becomes
-//! `@utc(moment).getHours()`.
+//! The crate `cel` tells the parts at the offset that a moment was written with (`findings/cel-parts-of-moments.sh`),
+//! so that `moment.getHours()` becomes `@utc(moment).getHours()`.
 
 use cel::common::ast::{CallExpr, Expr};
 use cel::common::types::{CelTimestamp, DYN_TYPE};

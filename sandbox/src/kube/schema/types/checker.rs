@@ -172,7 +172,7 @@ impl<'a> Checker<'a> {
     fn function(&mut self, call: &CallExpr, at: u64) -> Checked {
         match (call.func_name.as_str(), &call.args[..]) {
             (operators::HAS, [argument]) => match &argument.expr {
-                Expr::Select(select) => self.select(select, argument.id).map(|_| Type::BOOL),
+                Expr::Select(select) => self.select(select, at).map(|_| Type::BOOL),
                 _ => Err(Fault {
                     at: argument.id,
                     detail: "invalid argument to has() macro".to_owned(),

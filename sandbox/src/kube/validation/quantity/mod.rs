@@ -28,6 +28,8 @@ pub struct Quantity {
     style: Style,
     /// As it was written, where that is kept.
     text: Option<String>,
+    /// Written as a whole number of few digits, times what its suffix says.
+    is_plain: bool,
 }
 
 const BINARY: [(&str, u32); 6] = [
@@ -88,6 +90,8 @@ impl Quantity {
             return Err(FORM);
         }
         let whole = whole.trim_start_matches('0');
+        // What is not short the API server keeps as a decimal number, whatever its amount.
+        let is_short = whole.len() + part.len() <= 18;
         let (amount, style, exactly) = match BINARY.iter().find(|(name, _)| *name == suffix) {
             Some((_, power)) => binary(whole, part, *power),
             None => decimal(whole, part, suffix).ok_or(SUFFIX)?,
@@ -95,6 +99,7 @@ impl Quantity {
         Ok(Self {
             negative: text.starts_with('-') && !amount.is_zero(),
             text: (exactly || text == "0").then(|| text.to_owned()),
+            is_plain: is_short && is_scaled(part, suffix),
             amount,
             style,
         })
@@ -126,12 +131,14 @@ impl Quantity {
             amount: Decimal::new(&number.unsigned_abs().to_string(), "", 0),
             style: Style::Decimal,
             text: None,
+            is_plain: true,
         }
     }
 
-    /// As a whole number; none where it is none, or an int64 does not hold it.
+    /// As a whole number; none where it is none, or an int64 does not hold it, or it was written as no whole number
+    /// (`1.0`) or with more than 18 digits.
     pub(crate) fn integer(&self) -> Option<i64> {
-        let amount = self.amount.integer()?;
+        let amount = self.amount.integer().filter(|_| self.is_plain)?;
         Some(if self.negative { -amount } else { amount })
     }
 
@@ -147,6 +154,7 @@ impl Quantity {
             amount: self.amount.clone(),
             style: self.style,
             text: None,
+            is_plain: self.is_plain,
         }
     }
 
@@ -164,6 +172,7 @@ impl Quantity {
             amount,
             style: self.style,
             text: None,
+            is_plain: self.is_plain && other.is_plain,
         }
     }
 
@@ -190,6 +199,19 @@ impl Quantity {
     fn prints_binary(&self) -> bool {
         self.style == Style::Binary && !self.is_fractional() && self.amount >= Decimal::new("1024", "", 0)
     }
+}
+
+/// Whether a suffix leaves no digit behind the point, by how the amount is written.
+fn is_scaled(part: &str, suffix: &str) -> bool {
+    if BINARY.iter().any(|(name, _)| *name == suffix) {
+        return part.is_empty();
+    }
+    let power = match DECIMAL.iter().find(|(name, _)| *name == suffix) {
+        Some((_, power)) => Some(*power),
+        None => exponent(suffix),
+    };
+    let power = power.and_then(|power| usize::try_from(power).ok());
+    power.is_some_and(|power| power >= part.len())
 }
 
 /// The digits with which a text begins, and the rest.

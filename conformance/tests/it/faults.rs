@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use conformance::{Patch, Process, Record, until};
+use base::Scope;
+use conformance::{Mark, Patch, Process, Record, until};
 use serde_json::json;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::expansion::{self, Growable};
 use crate::journey::{self, CONTENTS, FUNCTIONS, LEASES, OURS, SNAPSHOTS, Stage};
@@ -35,6 +39,10 @@ struct Scene {
 impl Scene {
     async fn new(plane: &Guard, name: &str) -> Option<Self> {
         let stage = Stage::new(plane, LAYER, name, OURS).await?;
+        Some(Self::on(stage).await)
+    }
+
+    async fn on(stage: Stage) -> Self {
         stage.class().await;
         let mut growable = stage.growable(COUNT).await;
         growable.truncate(EXPANSIONS);
@@ -47,11 +55,11 @@ impl Scene {
         for lease in LEASES {
             stage.has_leader(lease).await;
         }
-        Some(Self {
+        Self {
             stage,
             processes,
             growable,
-        })
+        }
     }
 
     /// Snapshots and expansions, of which some have reached EC2.
@@ -75,6 +83,20 @@ impl Scene {
         plane.kill_apiserver();
         plane.start_apiserver().await.unwrap();
         self.stage.begun = plane.audit().mark();
+    }
+
+    /// The lists of whole kinds by each function since then, each as its user and resource, in order. Others ask for
+    /// a version or for one object.
+    fn lists_since(&self, mark: Mark) -> Vec<(String, String)> {
+        let users = FUNCTIONS.map(|name| self.stage.users[name].name.clone());
+        let requests = self.stage.audit.since(mark).unwrap();
+        let is_whole = |uri: &str| uri.contains("sendInitialEvents=true") || uri.ends_with("limit=500");
+        let lists = requests
+            .into_iter()
+            .filter(|record| users.contains(&record.user) && record.code == 200 && is_whole(&record.uri));
+        let mut lists: Vec<_> = lists.map(|record| (record.user, record.resource)).collect();
+        lists.sort();
+        lists
     }
 
     /// All is done, once, by the processes that were there from the beginning; then all goes away.
@@ -141,6 +163,174 @@ async fn etcd_is_compacted_under_the_watches() {
     stage.grow(&scene.growable, GIB).await;
     scene.ends_well(&plane).await;
     plane.kubectl().ok(&["delete", "configmaps", "--all"]).unwrap();
+}
+
+/// Versions go back, and watches from before begin at one that is ahead: kube-apiserver lets them in and never says a
+/// word (decision 70). It takes the three minutes that a watch may say nothing.
+#[tokio::test]
+async fn etcd_is_restored_from_a_backup() {
+    let Some(mut plane) = shared::control_plane(LAYER).await else {
+        return;
+    };
+    let begun = plane.audit().mark();
+    let Some(mut scene) = Scene::new(&plane, "restored").await else {
+        return;
+    };
+    scene.stage.snapshots(0..COUNT / 2).await;
+    scene.stage.all_ready(COUNT / 2).await;
+    let ahead = |list: &(String, String)| LOST.iter().any(|(resource, _)| *resource == list.1);
+    let followed: Vec<_> = scene.lists_since(begun).into_iter().filter(ahead).collect();
+    let backup = plane.back_up().await.unwrap();
+    lose(&scene.stage).await;
+    scene.stage.nothing_denied();
+    let before = plane.audit().mark();
+    plane.restore(&backup).await.unwrap();
+    scene.stage.begun = plane.audit().mark();
+    let restored = Instant::now();
+    scene.stage.snapshots(COUNT / 2..COUNT).await;
+    scene.stage.grow(&scene.growable, GIB).await;
+    until(
+        "all kinds whose watches are ahead are listed again",
+        3 * PATIENCE,
+        async || (scene.lists_since(before).len() >= followed.len()).then_some(()),
+    )
+    .await
+    .unwrap();
+    let waited = restored.elapsed().as_secs();
+    shared::say(&format!("the last silent watch was given up after {waited} s"));
+    scene.stage.all_ready(COUNT).await;
+    assert_eq!(
+        scene.lists_since(before),
+        followed,
+        "each kind once, and no other"
+    );
+    scene.ends_well(&plane).await;
+}
+
+/// Kinds whose watches come to a version that is lost, by a change of one of their objects.
+const LOST: [(&str, &str); 5] = [
+    ("persistentvolumeclaims", expansion::CLAIMS),
+    ("persistentvolumes", expansion::VOLUMES),
+    (
+        "volumesnapshotclasses",
+        "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses",
+    ),
+    ("volumesnapshotcontents", CONTENTS),
+    ("volumesnapshots", SNAPSHOTS),
+];
+
+/// Writes what is not in the backup: so much that the versions of the backup do not come there again in the time of the
+/// test, and then something of each kind.
+async fn lose(stage: &Stage) {
+    let path = "/api/v1/namespaces/default/configmaps";
+    let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "lost" } });
+    until("the API server writes again", PATIENCE, async || {
+        stage.hand.create(path, &map).await.ok()?.ok(path).ok()
+    })
+    .await
+    .unwrap();
+    for number in 0..2_000 {
+        let path = format!("{path}/lost");
+        let patch = json!({ "data": { "number": number.to_string() } });
+        let answer = stage.hand.patch(&path, Patch::Merge, &patch).await.unwrap();
+        answer.ok(&path).unwrap();
+    }
+    for (resource, path) in LOST {
+        let objects = stage.list(path).await.unwrap();
+        let name = objects
+            .first()
+            .and_then(|object| object["metadata"]["name"].as_str());
+        let path = format!("{path}/{}", name.unwrap_or_else(|| panic!("no {resource}")));
+        let label = json!({ "metadata": { "labels": { "lost": "yes" } } });
+        let answer = stage.hand.patch(&path, Patch::Merge, &label).await.unwrap();
+        answer.ok(&path).unwrap();
+    }
+    // The watches bring it.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+}
+
+/// Between the processes and the API server. When it goes mute, connections that are open then stay open and carry
+/// nothing any more, as behind a load balancer that has forgotten them.
+struct Proxy {
+    url: String,
+    mute: watch::Sender<()>,
+    _scope: Scope,
+}
+
+impl Proxy {
+    async fn new(to: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let to = to.trim_start_matches("https://").to_owned();
+        let (scope, connections, mute) = (Scope::new(), Scope::new(), watch::Sender::new(()));
+        let muted = mute.clone();
+        scope.spawn_named("proxy", async move {
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let (to, mut muted) = (to.clone(), muted.subscribe());
+                connections.spawn_named("proxied connection", async move {
+                    // One that cannot be had is refused, as by a load balancer.
+                    let Ok(mut server) = TcpStream::connect(&to).await else {
+                        return;
+                    };
+                    let is_mute = tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => false,
+                        _ = muted.changed() => true,
+                    };
+                    if is_mute {
+                        std::future::pending::<()>().await;
+                    }
+                });
+            }
+        });
+        Self {
+            url,
+            mute,
+            _scope: scope,
+        }
+    }
+}
+
+/// `kubectl` is waited for on the thread of the test: the proxy has another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn every_connection_goes_mute() {
+    let Some(plane) = shared::control_plane(LAYER).await else {
+        return;
+    };
+    let Some(mut stage) = Stage::new(&plane, LAYER, "mute", OURS).await else {
+        return;
+    };
+    let proxy = Proxy::new(&plane.url()).await;
+    for user in stage.users.values_mut() {
+        let text = std::fs::read_to_string(&user.kubeconfig).unwrap();
+        user.kubeconfig = stage
+            .suite
+            .folder()
+            .join(format!("{}.proxied", user.name.replace(':', "_")));
+        std::fs::write(&user.kubeconfig, text.replace(&plane.url(), &proxy.url)).unwrap();
+    }
+    let scene = Scene::on(stage).await;
+    scene.stage.snapshots(0..COUNT / 2).await;
+    scene.stage.all_ready(COUNT / 2).await;
+    let before = plane.audit().mark();
+    proxy.mute.send_replace(());
+    let muted = Instant::now();
+    scene.stage.snapshots(COUNT / 2..COUNT).await;
+    scene.stage.grow(&scene.growable, GIB).await;
+    // A ping after 30 s without a word, and 15 s for its answer.
+    scene.stage.all_ready(COUNT).await;
+    let waited = muted.elapsed();
+    shared::say(&format!(
+        "all was ready {:.0} s after the last word",
+        waited.as_secs_f64()
+    ));
+    assert!(waited > Duration::from_secs(15), "the proxy is not in the way");
+    assert_eq!(
+        scene.lists_since(before),
+        Vec::new(),
+        "watches are resumed where they were"
+    );
+    scene.ends_well(&plane).await;
 }
 
 #[tokio::test]

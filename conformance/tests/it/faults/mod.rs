@@ -1,14 +1,13 @@
 //! Layer 6: faults on the real thing. Whatever happens, all work resumes, and nothing is lost or doubled.
 
+mod proxy;
+
 use std::time::{Duration, Instant};
 
-use base::Scope;
 use conformance::{Mark, Patch, Process, Record, until};
 use serde_json::json;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
+use self::proxy::Proxy;
 use crate::expansion::{self, Growable};
 use crate::journey::{self, CONTENTS, FUNCTIONS, LEASES, OURS, SNAPSHOTS, Stage};
 use crate::processes::terminate;
@@ -249,48 +248,6 @@ async fn lose(stage: &Stage) {
     tokio::time::sleep(Duration::from_secs(3)).await;
 }
 
-/// Between the processes and the API server. When it goes mute, connections that are open then stay open and carry
-/// nothing any more, as behind a load balancer that has forgotten them.
-struct Proxy {
-    url: String,
-    mute: watch::Sender<()>,
-    _scope: Scope,
-}
-
-impl Proxy {
-    async fn new(to: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://{}", listener.local_addr().unwrap());
-        let to = to.trim_start_matches("https://").to_owned();
-        let (scope, connections, mute) = (Scope::new(), Scope::new(), watch::Sender::new(()));
-        let muted = mute.clone();
-        scope.spawn_named("proxy", async move {
-            loop {
-                let (mut client, _) = listener.accept().await.unwrap();
-                let (to, mut muted) = (to.clone(), muted.subscribe());
-                connections.spawn_named("proxied connection", async move {
-                    // One that cannot be had is refused, as by a load balancer.
-                    let Ok(mut server) = TcpStream::connect(&to).await else {
-                        return;
-                    };
-                    let is_mute = tokio::select! {
-                        _ = copy_bidirectional(&mut client, &mut server) => false,
-                        _ = muted.changed() => true,
-                    };
-                    if is_mute {
-                        std::future::pending::<()>().await;
-                    }
-                });
-            }
-        });
-        Self {
-            url,
-            mute,
-            _scope: scope,
-        }
-    }
-}
-
 /// `kubectl` is waited for on the thread of the test: the proxy has another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn every_connection_goes_mute() {
@@ -313,7 +270,7 @@ async fn every_connection_goes_mute() {
     scene.stage.snapshots(0..COUNT / 2).await;
     scene.stage.all_ready(COUNT / 2).await;
     let before = plane.audit().mark();
-    proxy.mute.send_replace(());
+    proxy.go_mute();
     let muted = Instant::now();
     scene.stage.snapshots(COUNT / 2..COUNT).await;
     scene.stage.grow(&scene.growable, GIB).await;

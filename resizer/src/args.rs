@@ -33,9 +33,17 @@ pub struct OwnArgs {
     #[command(flatten)]
     pub driver: DriverArgs,
 
-    /// Longest time of one CSI call.
+    /// Longest time of one CSI call; where it is given also of those that have a flag of their own [default: 10s].
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<GoDuration>,
+
+    /// Longest time of one ControllerExpandVolume; ignored where --timeout is given.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
-    pub timeout: GoDuration,
+    pub resize_timeout: GoDuration,
+
+    /// Longest time of one ControllerModifyVolume; without effect until that is built.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub modify_timeout: GoDuration,
 
     /// Claims that are worked on at the same time.
     #[arg(long, value_name = "NUMBER", default_value_t = 10)]
@@ -55,6 +63,9 @@ pub struct OwnArgs {
           default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
     pub extra_modify_metadata: bool,
 }
+
+/// Longest time of one CSI call unless told otherwise.
+const TIMEOUT: GoDuration = GoDuration(Duration::from_secs(10));
 
 const ANNOTATE: &str = "AnnotateFsResize";
 const RECOVER: &str = "RecoverVolumeExpansionFailure";
@@ -91,6 +102,8 @@ pub struct Config {
     pub common: CommonConfig,
     /// How to reach the driver.
     pub driver: DriverConfig,
+    /// Longest time of one ControllerExpandVolume.
+    pub resize_timeout: Duration,
     /// Zero means never.
     pub resync_period: Duration,
     /// Claims at the same time.
@@ -113,6 +126,8 @@ impl Args {
     pub fn config(&self) -> Result<Config, ArgsError> {
         let own = &self.own;
         let common = self.common.config(&GATES)?;
+        let driver = own.driver.config(own.timeout.unwrap_or(TIMEOUT))?;
+        self.call_timeout("modify-timeout", own.modify_timeout)?;
         let named = |item: &str| {
             item.split_once('=')
                 .is_some_and(|(name, _)| name.trim() == ATTRIBUTES)
@@ -120,7 +135,8 @@ impl Args {
         let flags = self.common.gates.feature_gates.iter();
         let modify_named = flags.flat_map(|list| list.split(',')).any(named);
         Ok(Config {
-            driver: own.driver.config(own.timeout)?,
+            driver,
+            resize_timeout: self.call_timeout("resize-timeout", own.resize_timeout)?,
             resync_period: own.resync_period.0,
             workers: workers("workers", own.workers)?,
             handle_volume_inuse_error: own.handle_volume_inuse_error,
@@ -129,5 +145,13 @@ impl Args {
             modify_demanded: modify_named && common.gates.enabled(ATTRIBUTES),
             common,
         })
+    }
+
+    /// `--timeout` wins over the flag of one call, as upstream.
+    fn call_timeout(&self, flag: &'static str, own: GoDuration) -> Result<Duration, ArgsError> {
+        match self.own.timeout.unwrap_or(own).0 {
+            Duration::ZERO => Err(ArgsError::Zero(flag)),
+            timeout => Ok(timeout),
+        }
     }
 }

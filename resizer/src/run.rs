@@ -166,7 +166,7 @@ impl Prepared {
             ),
             calls: Calls {
                 channel: self.sidecar.channel().clone(),
-                timeout: self.config.driver.timeout,
+                timeout: self.config.resize_timeout,
             },
             settings: self.settings(),
         }

@@ -38,6 +38,19 @@ fn the_flags_of_the_ebs_chart_are_read() {
 }
 
 #[test]
+fn timeout_wins_over_the_flag_of_one_call() {
+    for (line, driver, resize) in [
+        ("", 10, 10),
+        ("--resize-timeout=90s --modify-timeout=5s", 10, 90),
+        ("--timeout=60s --resize-timeout=90s", 60, 60),
+    ] {
+        let config = config(line).unwrap();
+        let expected = (Duration::from_secs(driver), Duration::from_secs(resize));
+        assert_eq!((config.driver.timeout, config.resize_timeout), expected, "{line}");
+    }
+}
+
+#[test]
 fn resize_case_103_contradictory_flags_are_refused() {
     for (line, text) in [
         (
@@ -46,6 +59,8 @@ fn resize_case_103_contradictory_flags_are_refused() {
         ),
         ("--workers=0", "--workers must be greater than 0"),
         ("--timeout=0", "--timeout must be greater than 0"),
+        ("--resize-timeout=0", "--resize-timeout must be greater than 0"),
+        ("--modify-timeout=0", "--modify-timeout must be greater than 0"),
         (
             "--csi-address=socket",
             "--csi-address: \"socket\" is no CSI address",

@@ -37,8 +37,6 @@ pub const GROUP_HANDLE_ANNOTATION: &str = "groupsnapshot.storage.k8s.io/volumeGr
 /// On a content, from its creation by our snapshot-controller until its snapshot is cut: a `VolumeSnapshot` asked for it.
 /// A copy that is applied later does not bear it.
 pub const FRESH_ANNOTATION: &str = "slackwater.io/fresh";
-/// On a content: progress of the snapshot in percent, at 25, 50 and 75.
-pub const PROGRESS_ANNOTATION: &str = "slackwater.io/progress";
 
 /// On a content: the node whose sidecar handles it, in distributed mode.
 pub const MANAGED_BY_LABEL: &str = "snapshot.storage.kubernetes.io/managed-by";

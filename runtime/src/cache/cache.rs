@@ -146,14 +146,6 @@ impl<K: Cached> Cache<K> {
         self.count(index, value) > 0
     }
 
-    /// All values of this index that objects have, in order, each with the number of its objects. The cost grows with
-    /// the values and not with the objects: for gauges that are computed when they are scraped.
-    #[must_use]
-    pub fn counts(&self, index: &'static str) -> Vec<(String, usize)> {
-        let owned = |(value, count): (&str, usize)| (value.to_owned(), count);
-        self.hub.read(|store| store.counts(index).map(owned).collect())
-    }
-
     /// Takes the answer to an own write, or to a live GET, into the overlay. Returns the newest known of the
     /// object, which is the cache's own if the watch was faster.
     ///

@@ -119,10 +119,6 @@ impl<K: 'static> Index<K> {
         self.places.get(value).map_or(0, Places::len)
     }
 
-    pub(super) fn counts(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.places.iter().map(|(value, places)| (&**value, places.len()))
-    }
-
     /// None for an object that the function panics on. The index is not true from then on, and who asks it decides
     /// wrongly: the process ends.
     fn values_of(&self, object: Option<&K>) -> Vec<String> {

@@ -192,10 +192,6 @@ impl<K: Resource + 'static> Store<K> {
         self.indexes.get(index).map_or(0, |index| index.count(value))
     }
 
-    pub(super) fn counts(&self, index: &str) -> impl Iterator<Item = (&str, usize)> {
-        self.indexes.get(index).into_iter().flat_map(Index::counts)
-    }
-
     /// ADDED or MODIFIED.
     pub(super) fn apply(&mut self, object: K) {
         let version = Version::of(&object);

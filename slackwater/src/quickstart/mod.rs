@@ -16,6 +16,7 @@ use self::person::Person;
 use self::screen::Screen;
 use self::stage::Stage;
 use self::story::{PERSON, Story};
+use crate::controller::Function;
 
 /// The command line of `slackwater quickstart`.
 #[derive(Clone, Debug, clap::Parser)]
@@ -56,7 +57,8 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     )?;
     let stage = Stage::new().await?;
     screen.line(&format!(
-        "driver, snapshot-controller, csi-snapshotter and csi-resizer run, {} definitions are installed",
+        "{} run, {} definitions are installed",
+        Function::ALL.map(Function::name).join(", "),
         crds::definitions::MANIFESTS.len()
     ))?;
     let scope = stage.scope.clone();

@@ -255,17 +255,15 @@ fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 
 type Started = (watch::Receiver<Option<String>>, BTreeMap<Function, Registry>);
 
-/// Starts the four functions in this process, each under its own user name.
+/// Starts all functions in this process, each under its own user name.
 async fn start(
     (api, ec2, socket): (&ApiServer, &Ec2, &Socket),
     clock: &Clock,
     random: &Random,
     scope: &Scope,
 ) -> anyhow::Result<Started> {
-    let line = [
-        "controller",
-        "--functions=driver,snapshot-controller,csi-snapshotter,csi-resizer",
-    ];
+    let functions = Function::ALL.map(Function::name).join(",");
+    let line = ["controller".to_owned(), format!("--functions={functions}")];
     let command = ControllerCommand::parse(line.map(OsString::from).to_vec())?;
     let settings = command
         .commands

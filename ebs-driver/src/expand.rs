@@ -76,6 +76,15 @@ pub fn ratio(volume: &Volume) -> Option<i64> {
     (is_allowed && ratio > 0).then_some(ratio)
 }
 
+/// IOPS that follow the size, but never fewer than the volume has: only another type may take some away.
+#[must_use]
+pub fn not_fewer(volume: &Volume, change: &Change, iops: i32) -> i32 {
+    match (volume.iops, &change.volume_type) {
+        (Some(has), None) => iops.max(has),
+        _ => iops,
+    }
+}
+
 /// Compares a volume with what is asked of it. `change.iops` already holds what a ratio asks for.
 #[must_use]
 pub fn plan(volume: &Volume, modification: Option<&Modification>, change: &Change) -> Step {
@@ -290,6 +299,21 @@ mod tests {
         assert_eq!(ratio(&tagged("true")), Some(10));
         assert_eq!(ratio(&tagged("false")), None);
         assert_eq!(ratio(&volume(20)), None);
+    }
+
+    #[test]
+    fn growth_takes_no_iops_away() {
+        let fast = Volume {
+            iops: Some(40_000),
+            ..volume(400)
+        };
+        assert_eq!(not_fewer(&fast, &size(500), 16_000), 40_000);
+        assert_eq!(not_fewer(&fast, &size(500), 50_000), 50_000);
+        let other_type = Change {
+            volume_type: Some("gp3".into()),
+            ..size(500)
+        };
+        assert_eq!(not_fewer(&fast, &other_type, 16_000), 16_000);
     }
 
     #[test]

@@ -118,11 +118,11 @@ impl QueryEc2 {
         self.caller.call(form.action, deadline, attempt).await
     }
 
-    /// Sends a dry run once, of which nothing is recorded.
+    /// Sends a dry run, of which nothing is recorded.
     async fn rehearse(&self, form: &Form, deadline: Deadline) -> Result<(), Ec2Error> {
         let operation = self.operation(form.action, deadline).await?;
-        let answer = deadline.limit(send(operation, form)).await;
-        let answer = answer.ok_or_else(|| Ec2Error::lost(form.action, Lost::Timeout, ""))?;
+        let attempt = || send(operation, form);
+        let answer = self.caller.rehearse(form.action, deadline, attempt).await;
         answer.map(|answers::Done {}| ())
     }
 

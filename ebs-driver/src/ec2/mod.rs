@@ -74,7 +74,7 @@ pub trait Ec2: Instances {
     async fn create_volume(&self, volume: &NewVolume, deadline: Deadline) -> Result<Volume, Ec2Error>;
 
     /// `CreateVolume` with `DryRun`, of four GiB and more IOPS than any type has: the refusal names the most
-    /// that is allowed. Not retried, not recorded.
+    /// that is allowed. Not recorded.
     async fn probe_iops(&self, volume: &NewVolume, deadline: Deadline) -> Result<(), Ec2Error>;
 
     /// `CopyVolumes`. Exactly one volume comes back.
@@ -145,6 +145,6 @@ pub trait Ec2: Instances {
     /// `DescribeAvailabilityZones`: the names.
     async fn describe_zones(&self, deadline: Deadline) -> Result<Vec<String>, Ec2Error>;
 
-    /// `DescribeAvailabilityZones` with `DryRun`: whether EC2 would have let us. Not retried, not recorded.
+    /// `DescribeAvailabilityZones` with `DryRun`: whether EC2 would have let us. Not recorded.
     async fn check_access(&self, deadline: Deadline) -> Result<(), Ec2Error>;
 }

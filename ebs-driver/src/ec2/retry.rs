@@ -46,6 +46,26 @@ impl Caller {
         deadline: Deadline,
         attempt: impl Fn() -> F,
     ) -> Result<T, Ec2Error> {
+        self.repeat(action, deadline, attempt, Some(&self.metrics)).await
+    }
+
+    /// The same for a dry run, of which the metrics know nothing.
+    pub async fn rehearse<T, F: Future<Output = Result<T, Ec2Error>>>(
+        &self,
+        action: Action,
+        deadline: Deadline,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, Ec2Error> {
+        self.repeat(action, deadline, attempt, None).await
+    }
+
+    async fn repeat<T, F: Future<Output = Result<T, Ec2Error>>>(
+        &self,
+        action: Action,
+        deadline: Deadline,
+        attempt: impl Fn() -> F,
+        metrics: Option<&Metrics>,
+    ) -> Result<T, Ec2Error> {
         let mut pause = self.limits.reserve(action);
         let mut last = None;
         for number in 1.. {
@@ -53,7 +73,7 @@ impl Caller {
                 break;
             }
             tokio::time::sleep(pause).await;
-            let outcome = self.attempt(action, deadline, attempt()).await;
+            let outcome = self.attempt(action, deadline, attempt(), metrics).await;
             let error = match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -75,6 +95,7 @@ impl Caller {
         action: Action,
         deadline: Deadline,
         attempt: impl Future<Output = Result<T, Ec2Error>>,
+        metrics: Option<&Metrics>,
     ) -> Result<T, Ec2Error> {
         let begun = Instant::now();
         let outcome = deadline
@@ -82,7 +103,9 @@ impl Caller {
             .limit(attempt)
             .await
             .unwrap_or_else(|| Err(Ec2Error::lost(action, Lost::Timeout, "")));
-        self.metrics.attempt(action, begun.elapsed(), &outcome);
+        if let Some(metrics) = metrics {
+            metrics.attempt(action, begun.elapsed(), &outcome);
+        }
         match &outcome {
             Err(error) if error.class() == Class::Throttled => self.limits.throttled(action),
             Ok(_)

@@ -63,6 +63,10 @@ pub struct VolumeCopy {
     pub size_gib: i64,
     /// Volume type of the copy.
     pub volume_type: String,
+    /// Sent when true: a copy of an encrypted volume is encrypted anyway.
+    pub is_encrypted: bool,
+    /// KMS key.
+    pub kms_key_id: Option<String>,
     /// Sent as it is, also when false.
     pub is_multi_attach: bool,
     /// IOPS.

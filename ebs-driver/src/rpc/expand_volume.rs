@@ -16,7 +16,7 @@ use crate::coalesce::{Execute, Window};
 use crate::deadline::Deadline;
 use crate::driver::Core;
 use crate::ec2::Ec2;
-use crate::ec2::errors::Ec2Error;
+use crate::ec2::errors::{Class, Ec2Error};
 use crate::ec2::lookups::Lookups;
 use crate::ec2::types::{Modification, NewVolume, Volume, VolumeChange};
 use crate::expand::{self, Change, Progress, Step};
@@ -176,7 +176,7 @@ impl Expander {
             self.lookups.modifications.get(id, deadline()),
         )?;
         let volume = volume.ok_or_else(|| ExpandError::NotFound(id.to_owned()))?;
-        let change = self.with_ratio(&volume, change).await;
+        let change = self.with_ratio(&volume, change).await?;
         match expand::plan(&volume, modification.as_ref(), &change) {
             Step::Done => Ok(volume.size_gib),
             Step::Optimizing => Err(ExpandError::Optimizing(id.to_owned())),
@@ -236,11 +236,11 @@ impl Expander {
     }
 
     /// Where the tags ask for it, IOPS follow the size: the change with them.
-    async fn with_ratio(&self, volume: &Volume, change: Change) -> Change {
+    async fn with_ratio(&self, volume: &Volume, change: Change) -> Result<Change, Ec2Error> {
         let size_gib = change.size_gib.unwrap_or_default().max(volume.size_gib);
         let is_larger = size_gib > volume.size_gib || change.volume_type.is_some();
         let Some(ratio) = expand::ratio(volume).filter(|_| is_larger && change.iops.is_none()) else {
-            return change;
+            return Ok(change);
         };
         let volume_type = change.volume_type.as_deref().unwrap_or(&volume.volume_type);
         let probe = NewVolume {
@@ -255,13 +255,14 @@ impl Expander {
             &probe,
             Deadline::within(EC2_CALL),
         )
-        .await;
+        .await?;
         let requested = ratio.saturating_mul(size_gib);
         let fitted = iops::fitted(requested, size_gib, volume_type, ceiling, BelowMinimum::Raise);
-        Change {
-            iops: Some(i32::try_from(fitted).unwrap_or(i32::MAX)),
+        let fitted = i32::try_from(fitted).unwrap_or(i32::MAX);
+        Ok(Change {
+            iops: Some(expand::not_fewer(volume, &change, fitted)),
             ..change
-        }
+        })
     }
 
     /// Refuses while a date that EC2 named has not come.
@@ -301,12 +302,15 @@ fn refused_until(until: Timestamp, now: Timestamp, message: String) -> ExpandErr
 }
 
 /// The most IOPS that EC2 allows for such a volume: as remembered, or asked for by a dry run.
+///
+/// # Errors
+/// When EC2 gave no answer to go by: what the driver itself supposes may be far less than the volume has.
 pub(super) async fn ceiling(
     ec2: &dyn Ec2,
     ceilings: &Ceilings,
     probe: &NewVolume,
     deadline: Deadline,
-) -> Ceiling {
+) -> Result<Ceiling, Ec2Error> {
     let key = CeilingKey {
         volume_type: probe.volume_type.to_lowercase(),
         zone: probe.place.zone.clone(),
@@ -314,12 +318,15 @@ pub(super) async fn ceiling(
         outpost_arn: probe.place.outpost_arn.clone(),
     };
     if let Some(known) = ceilings.get(&key) {
-        return known;
+        return Ok(known);
     }
     let ceiling = match ec2.probe_iops(probe, deadline).await {
         Ok(()) => Ceiling::Fallback,
+        Err(error) if matches!(error.class(), Class::Throttled | Class::Unclear | Class::NotSent) => {
+            return Err(error);
+        }
         Err(error) => iops::ceiling_from_refusal(error.message()),
     };
     ceilings.put(key, ceiling);
-    ceiling
+    Ok(ceiling)
 }

@@ -54,6 +54,50 @@ async fn ebs_case_71_a_size_must_be_asked_for() {
     );
 }
 
+/// A volume of 400 GiB with 100 IOPS a GiB, which its tags tie to its size.
+fn with_ratio() -> (World, String) {
+    let world = World::new();
+    let io2 = [
+        ("AvailabilityZone", "us-east-1a"),
+        ("Size", "400"),
+        ("VolumeType", "io2"),
+        ("Iops", "40000"),
+    ];
+    let tags = [
+        ("ebs.csi.aws.com/IOPSPerGb", "100"),
+        ("ebs.csi.aws.com/AllowAutoIOPSIncreaseOnModify", "true"),
+    ];
+    let id = world.ec2.create_volume_fixture_with(&io2, &tags).unwrap();
+    (world, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn growth_takes_no_iops_away_whatever_becomes_of_the_dry_run() {
+    for (fault, times, iops) in [
+        ("RequestLimitExceeded", 3, 50_000),
+        ("InternalError", 3, 50_000),
+        // A policy may deny the dry run for good: the driver then goes by its own table, and by what the volume has.
+        ("UnauthorizedOperation", 1, 50_000),
+    ] {
+        let (world, id) = with_ratio();
+        world
+            .ec2
+            .inject("CreateVolume", When::Times(times), Fault::error(fault));
+        expand(&world, &id, 500).await.unwrap();
+        assert_eq!(world.ec2.state().volumes[&id].iops, Some(iops), "{fault}");
+    }
+    // EC2 answers nothing in time: nothing is changed, and the caller asks again.
+    let (world, id) = with_ratio();
+    world
+        .ec2
+        .inject("CreateVolume", When::Always, Fault::error("RequestLimitExceeded"));
+    assert_eq!(code(expand(&world, &id, 500).await), Code::Unavailable);
+    assert_eq!(world.ec2.count("ModifyVolume"), 0);
+    world.ec2.clear_faults();
+    expand(&world, &id, 500).await.unwrap();
+    assert_eq!(world.ec2.state().volumes[&id].iops, Some(50_000));
+}
+
 #[tokio::test(start_paused = true)]
 async fn ebs_case_72_block_volumes_need_nothing_of_the_node() {
     let (world, id) = with_volume(Ec2Options::default(), 20);

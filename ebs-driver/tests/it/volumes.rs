@@ -289,6 +289,41 @@ async fn ebs_case_30_to_33_content_sources() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_copy_is_encrypted_as_the_class_asks() {
+    let world = World::new();
+    let source = world.ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
+    let key = "arn:aws:kms:us-east-1:111122223333:key/mine";
+    let rows: [(&str, &[(&str, &str)], bool); 3] = [
+        ("plain", &[], false),
+        ("encrypted", &[("encrypted", "true")], true),
+        ("key", &[("encrypted", "true"), ("kmsKeyId", key)], true),
+    ];
+    for (name, parameters, is_encrypted) in rows {
+        let request = from_volume(volume(name, parameters), &source);
+        let made = world.create_volume(request).await.unwrap();
+        let state = world.ec2.state();
+        let copy = &state.volumes[&made.volume_id];
+        assert_eq!(copy.encrypted, is_encrypted, "{name}");
+        assert_eq!(copy.kms_key_id.as_deref() == Some(key), name == "key", "{copy:?}");
+    }
+    // An EC2 that does not do it leaves nothing behind.
+    let made = r#"<CopyVolumesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><volumeSet><item>
+        <volumeId>vol-0123456789abcdef0</volumeId><size>1</size><status>available</status><encrypted>false</encrypted>
+        </item></volumeSet></CopyVolumesResponse>"#;
+    world
+        .ec2
+        .inject("CopyVolumes", When::Next, Fault::Body(made.to_owned()));
+    let request = from_volume(volume("ignored", &[("encrypted", "true")]), &source);
+    let error = world.create_volume(request).await.unwrap_err();
+    assert_eq!(error.code(), Code::Aborted);
+    assert!(error.message().contains("did not encrypt"), "{error}");
+    assert_eq!(
+        world.sent("DeleteVolume", "VolumeId").as_deref(),
+        Some("vol-0123456789abcdef0")
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn ebs_case_34_a_running_creation_is_not_doubled() {
     let world = World::with(Ec2Options::default(), Config::default());
     let (first, second) = tokio::join!(

@@ -64,6 +64,8 @@ impl Ec2 for QueryEc2 {
             .with("Size", copy.size_gib)
             .with("VolumeType", &copy.volume_type)
             .with("MultiAttachEnabled", copy.is_multi_attach)
+            .with_set("Encrypted", copy.is_encrypted.then_some(true))
+            .with_set("KmsKeyId", copy.kms_key_id.as_deref())
             .with_set("Iops", copy.iops)
             .with_set("Throughput", copy.throughput)
             .with_tags("volume", &copy.tags);

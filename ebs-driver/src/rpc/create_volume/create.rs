@@ -26,7 +26,7 @@ enum Request {
 
 pub(super) async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Volume, Status> {
     let place = place(core, ask, deadline).await?;
-    let iops = fitted_iops(core, ask, &place, deadline).await;
+    let iops = fitted_iops(core, ask, &place, deadline).await?;
     let wanted = wanted(ask, &place);
     let mut request = request(ask, place, iops);
     for _ in 0..TOKENS {
@@ -93,13 +93,6 @@ async fn source_place(core: &Core, ask: &Ask, id: &str, deadline: Deadline) -> R
         .await
         .map_err(|error| Status::aborted(error.to_string()))?
         .ok_or_else(|| Status::not_found(format!("there is no volume {id} to copy")))?;
-    if let Some(key) = &ask.parameters.kms_key_id
-        && Some(key) != source.kms_key_id.as_ref()
-    {
-        return Err(Status::invalid_argument(
-            "a copy of a volume has the KMS key of its source; kmsKeyId names another one",
-        ));
-    }
     if !ask.requirement.allows_copy_at(&source.place) {
         return Err(Status::resource_exhausted(format!(
             "a copy of {id} is made in {}, which the topology does not allow",
@@ -110,8 +103,15 @@ async fn source_place(core: &Core, ask: &Ask, id: &str, deadline: Deadline) -> R
 }
 
 /// Fits the requested IOPS to the type; EC2 is asked for its ceiling only where IOPS are requested (Q7).
-async fn fitted_iops(core: &Core, ask: &Ask, place: &Place, deadline: Deadline) -> Option<i32> {
-    let requested = ask.requested_iops?;
+async fn fitted_iops(
+    core: &Core,
+    ask: &Ask,
+    place: &Place,
+    deadline: Deadline,
+) -> Result<Option<i32>, Status> {
+    let Some(requested) = ask.requested_iops else {
+        return Ok(None);
+    };
     let probe = NewVolume {
         volume_type: ask.volume_type.clone(),
         place: place.clone(),
@@ -119,13 +119,14 @@ async fn fitted_iops(core: &Core, ask: &Ask, place: &Place, deadline: Deadline) 
         ..NewVolume::default()
     };
     let ceiling = ceiling(core.ec2.as_ref(), &core.ceilings, &probe, deadline).await;
+    let ceiling = ceiling.map_err(|error| status::create_volume(&error))?;
     let below = if ask.parameters.raise_iops {
         BelowMinimum::Raise
     } else {
         BelowMinimum::Keep
     };
     let fitted = iops::fitted(requested, ask.size_gib, &ask.volume_type, ceiling, below);
-    Some(i32::try_from(fitted).unwrap_or(i32::MAX))
+    Ok(Some(i32::try_from(fitted).unwrap_or(i32::MAX)))
 }
 
 fn wanted(ask: &Ask, place: &Place) -> Wanted {
@@ -155,6 +156,8 @@ fn request(ask: &Ask, place: Place, iops: Option<i32>) -> Request {
             source_volume_id: id.clone(),
             size_gib: ask.size_gib,
             volume_type: ask.volume_type.clone(),
+            is_encrypted: ask.is_encrypted(),
+            kms_key_id: ask.parameters.kms_key_id.clone(),
             is_multi_attach: ask.is_multi_attach,
             iops,
             throughput: ask.throughput(),
@@ -236,6 +239,14 @@ async fn resolve(
 /// Waits until the volume can be used.
 async fn ready(core: &Core, ask: &Ask, created: Volume, deadline: Deadline) -> Result<Volume, Status> {
     let mut volume = created;
+    if ask.is_encrypted() && !volume.is_encrypted {
+        delete(core, &volume.id, deadline).await;
+        core.tokens.burn(&ask.name);
+        return Err(Status::aborted(format!(
+            "EC2 did not encrypt volume {} as the class asks; it was deleted",
+            volume.id
+        )));
+    }
     let mut pauses = ready_pauses();
     loop {
         match readiness(Some(volume.state)) {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use super::pattern;
+use super::types::checker::Fault;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
 use cel::{Context, Env, Value};
-use regex::Regex;
-
-use super::types::checker::Fault;
 
 /// Functions that convert what they are given.
 const CONVERSIONS: [&str; 6] = ["bool", "double", "duration", "int", "timestamp", "uint"];
@@ -51,7 +50,7 @@ fn fails(expression: &IdedExpr, call: &CallExpr, env: &Arc<Env>) -> Option<(u64,
         let Ok(Value::String(pattern)) = Value::resolve(argument, &context) else {
             return None;
         };
-        return Regex::new(&pattern)
+        return pattern::compiled(&pattern)
             .is_err()
             .then(|| (argument.id, "invalid matches argument".to_owned()));
     }

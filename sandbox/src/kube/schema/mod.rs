@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`definition`] | checks of the definition around the schemas |
 //! | [`node`], [`parse`] | the compiled schema tree and how it is read |
+//! | [`pattern`] | regular expressions |
 //! | [`prepare`], [`unknown`] | pruning, the fields that it removes, defaults |
 //! | [`check`] | types, bounds, formats, lists |
 //! | [`compile`], [`types`], [`literals`] | CEL rules, the types of their expressions, and what they cannot mean |
@@ -19,6 +20,7 @@ mod lists;
 mod literals;
 mod node;
 mod parse;
+mod pattern;
 mod prepare;
 mod rules;
 mod types;

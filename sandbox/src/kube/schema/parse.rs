@@ -1,11 +1,11 @@
 //! Reads a structural schema, complaining as the API server does at creation of a definition.
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::compile::{Environment, Site};
 use super::format::Format;
 use super::node::{Additional, Bound, Checks, Combined, Kind, ListType, Node};
+use super::pattern;
 use super::rules::Rule;
 use super::types::Type;
 use crate::kube::validation::quote;
@@ -291,7 +291,7 @@ impl Parser<'_> {
     fn checks(&mut self, schema: &Value, path: &str) -> Checks {
         let pattern = schema["pattern"]
             .as_str()
-            .and_then(|pattern| match Regex::new(pattern) {
+            .and_then(|pattern| match pattern::compiled(pattern) {
                 Ok(compiled) => Some(compiled),
                 Err(error) => {
                     let message = format!(

@@ -16,6 +16,9 @@ use super::node::{Kind, ListType, Node};
 /// A value as CEL has it.
 pub(super) type Cel = Box<dyn Val>;
 
+/// Words that stand for something in the grammar itself.
+const GRAMMAR: [&str; 4] = ["true", "false", "null", "in"];
+
 const RESERVED: [&str; 21] = [
     "true",
     "false",
@@ -69,7 +72,7 @@ pub(super) fn convert(schema: Option<&Node>, value: &Value) -> Cel {
             None => {
                 let members = object
                     .iter()
-                    .map(|(name, child)| (key(&escape(name)), convert(None, child)));
+                    .flat_map(|(name, child)| named(name, convert(None, child)));
                 boxed(CelMap::from(members.collect::<HashMap<_, _>>()))
             }
         },
@@ -84,16 +87,22 @@ fn members(schema: &Node, object: &Value) -> HashMap<CelMapKey<'static>, Cel> {
     let Value::Object(object) = object else {
         return HashMap::new();
     };
-    let converted = object.iter().map(|(name, child)| {
+    let converted = object.iter().flat_map(|(name, child)| {
+        let value = convert(schema.member(name), child);
         // Keys of a map are data; only names of fields are escaped.
-        let shown = if schema.is_key(name) {
-            key(name)
+        if schema.is_key(name) {
+            vec![(key(name), value)]
         } else {
-            key(&escape(name))
-        };
-        (shown, convert(schema.member(name), child))
+            named(name, value)
+        }
     });
     converted.collect()
+}
+
+/// A field under each of its names.
+fn named(field: &str, value: Cel) -> Vec<(CelMapKey<'static>, Cel)> {
+    let names = names(field).into_iter();
+    names.map(|name| (key(&name), value.clone())).collect()
 }
 
 fn key(name: &str) -> CelMapKey<'static> {
@@ -137,6 +146,16 @@ fn convert_text(schema: Option<&Node>, text: &str) -> Cel {
 
 fn convert_time(text: &str) -> Option<Cel> {
     format::time(text).map(|time| boxed(CelTimestamp::from(time)))
+}
+
+/// The names of a field within an expression. A word that is reserved may stand behind a point as it is, but for those
+/// that the grammar knows.
+pub(super) fn names(field: &str) -> Vec<String> {
+    let mut names = vec![escape(field)];
+    if RESERVED.contains(&field) && !GRAMMAR.contains(&field) {
+        names.push(field.to_owned());
+    }
+    names
 }
 
 /// The name of a field within an expression: reserved words and the characters that an identifier

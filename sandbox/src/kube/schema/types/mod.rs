@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::format::Format;
 use super::node::{Additional, Kind, Node};
-use super::value::escape;
+use super::value::names;
 
 /// The type of an expression.
 #[derive(Clone, Debug)]
@@ -121,7 +121,10 @@ impl Fields {
             .iter()
             .filter(|(_, field)| field.kind.is_some() || field.int_or_string);
         let mut fields: BTreeMap<String, Type> = typed
-            .map(|(name, field)| (escape(name), Type::of(field, false)))
+            .flat_map(|(name, field)| {
+                let of = Type::of(field, false);
+                names(name).into_iter().map(move |name| (name, of.clone()))
+            })
             .collect();
         if is_object {
             let named = ["name", "generateName"].map(|name| (name.to_owned(), Type::STRING));

@@ -43,6 +43,7 @@ impl Askers {
         }
         match self.snapshots.get(&ObjectKey::new(namespace, name)).await {
             Ok(found) => Ok(Behind::Found {
+                is_going: found.metadata.deletion_timestamp.is_some(),
                 uid: found.metadata.uid.unwrap_or_default(),
                 content: found
                     .status

@@ -86,6 +86,8 @@ pub enum Behind {
         uid: String,
         /// `status.boundVolumeSnapshotContentName`.
         content: Option<String>,
+        /// It is being deleted.
+        is_going: bool,
     },
 }
 

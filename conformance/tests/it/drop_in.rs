@@ -17,7 +17,7 @@ const RARE: [(&str, &str); 15] = [
     ("snapshot-controller", "get volumesnapshots"),
     ("snapshot-controller", "get volumesnapshotcontents"),
     ("csi-snapshotter", "get volumesnapshotcontents"),
-    // Contents that somebody else made, or that have lost the UID of their VolumeSnapshot.
+    // Before a content that somebody else made is cut or deleted.
     ("csi-snapshotter", "get volumesnapshots"),
     ("csi-resizer", "get persistentvolumeclaims"),
     ("csi-resizer", "get persistentvolumes"),

@@ -1,47 +1,50 @@
 //! Whether a VolumeSnapshot stands behind a content. A role like upstream's does not show any; then this driver goes by what
 //! is on the content, as upstream does.
 
-use controller::Next;
 use controller::template::{is_dns_label, is_dns_subdomain};
 use crds::names;
 use crds::v1::VolumeSnapshotContent;
 
-use super::{Plan, Step};
+use super::Step;
 use crate::observe::{Behind, ContentExt as _, Observed, Reply};
 
-/// What is known of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+/// What is known of it in this run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Asker {
+    /// Nothing yet: this step asks the API server.
+    Unasked(Step),
     /// Our role does not show any.
     Hidden,
     /// None does.
-    Nothing,
+    Nobody,
     /// One does: it names the content back.
-    Stands,
+    Stands {
+        /// It is being deleted.
+        is_going: bool,
+    },
 }
 
-/// What is known of it in this run, or the plan that asks.
-///
-/// # Errors
-/// The plan that asks the API server.
-pub(super) fn ask(observed: &Observed<'_>, plan: &Plan) -> Result<Answer, Plan> {
+/// What is known of it in this run.
+pub(super) fn known(observed: &Observed<'_>) -> Asker {
     match observed.reply {
-        Some(Reply::Behind(behind)) => Ok(answer(observed.content, behind)),
+        Some(Reply::Behind(behind)) => answer(observed.content, behind),
         _ => match named(observed.content) {
-            Some((namespace, name)) => Err(plan
-                .clone()
-                .step(Step::ReadSnapshot { namespace, name })
-                .then(Next::Again)),
-            None => Ok(Answer::Nothing),
+            Some((namespace, name)) => Asker::Unasked(Step::ReadSnapshot { namespace, name }),
+            None => Asker::Nobody,
         },
     }
 }
 
-fn answer(content: &VolumeSnapshotContent, behind: &Behind) -> Answer {
-    let Behind::Found { uid, content: bound } = behind else {
+fn answer(content: &VolumeSnapshotContent, behind: &Behind) -> Asker {
+    let Behind::Found {
+        uid,
+        content: bound,
+        is_going,
+    } = behind
+    else {
         return match behind {
-            Behind::Hidden => Answer::Hidden,
-            Behind::Nothing | Behind::Found { .. } => Answer::Nothing,
+            Behind::Hidden => Asker::Hidden,
+            Behind::Nothing | Behind::Found { .. } => Asker::Nobody,
         };
     };
     let name = content.name();
@@ -49,9 +52,9 @@ fn answer(content: &VolumeSnapshotContent, behind: &Behind) -> Answer {
     let is_it = wanted.is_empty() || wanted == uid;
     let by_uid = content.volume_handle().is_some() && name == names::dynamic_content_name(uid);
     if is_it && (by_uid || bound.as_deref() == Some(name)) {
-        Answer::Stands
+        Asker::Stands { is_going: *is_going }
     } else {
-        Answer::Nothing
+        Asker::Nobody
     }
 }
 

@@ -8,9 +8,10 @@ use crds::v1::VolumeSnapshotContent;
 use csi::{Class, CreateSnapshotHint};
 use jiff::Timestamp;
 
+use super::behind::{self, Asker};
 use super::secrets::{self, Need};
 use super::status::{self, Answer};
-use super::{Call, Plan, StatusChange, Step, UNTIL_LIVE, begin, behind, delete, parameters, poll};
+use super::{Call, Plan, StatusChange, Step, UNTIL_LIVE, begin, delete, parameters, poll};
 use crate::events;
 use crate::observe::{ContentExt as _, Memory, Observed, Snapshot};
 
@@ -40,10 +41,10 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
         Need::Missing(text) | Need::Invalid(text) => return status::failed(observed, plan, &text, now),
     }
     if is_of_unknown_origin(content) {
-        match behind::ask(observed, &plan) {
-            Err(asks) => return asks,
-            Ok(behind::Answer::Nothing) => return status::failed(observed, plan, NOBODY_ASKED, now),
-            Ok(behind::Answer::Hidden | behind::Answer::Stands) => {}
+        match behind::known(observed) {
+            Asker::Unasked(asks) => return plan.step(asks).then(Next::Again),
+            Asker::Nobody => return status::failed(observed, plan, NOBODY_ASKED, now),
+            Asker::Hidden | Asker::Stands { .. } => {}
         }
     }
     for note in notes {

@@ -7,8 +7,9 @@ use crds::v1::VolumeSnapshotContent;
 use jiff::Timestamp;
 use tonic::Code;
 
+use super::behind::{self, Asker};
 use super::secrets::{self, Need};
-use super::{Call, Plan, StatusChange, Step, begin, behind, status};
+use super::{Call, Plan, StatusChange, Step, begin, status};
 use crate::events;
 use crate::observe::{ContentExt as _, Memory, Observed, is_blank};
 
@@ -36,43 +37,52 @@ pub(super) fn is_unbound(content: &VolumeSnapshotContent) -> bool {
         && content.snapshot_uid().is_empty()
 }
 
-/// Decides about a content that seems never to have been bound: it goes when no VolumeSnapshot stands behind it.
+/// Decides how to end a content that is to go (rows 1 and 2).
 ///
-/// Sends: GET of the VolumeSnapshot where our role allows it; then as [`plan`].
-pub(super) fn unbound(observed: &Observed<'_>, now: Timestamp) -> Plan {
-    let mut waits = begin(observed);
+/// Reads: policy, handles, finalizers, annotations. Sends: GET of the VolumeSnapshot of a pre-provisioned content where our
+/// role allows it; GET of the Secret and DeleteSnapshot, or the end of the finalizer. The class is not needed. Source:
+/// snapshot.md 3.3, 3.5, Q24, Q27.
+pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let content = observed.content;
     if content.finalizer_position().is_none() && content.stored_handle().is_none() {
         // It is done already (Q24).
-        return waits;
+        return begin(observed);
     }
-    match behind::ask(observed, &waits) {
-        Err(asks) => return asks,
-        Ok(behind::Answer::Nothing) => return plan(observed),
-        // The controller gives the UID back, or marks the content when the VolumeSnapshot goes.
-        Ok(behind::Answer::Stands) => return waits.then(Next::After(WORD)),
-        Ok(behind::Answer::Hidden) => {}
+    let handle = handle_to_delete(content);
+    if handle.is_some() && observed.memory.deleted.as_deref() == handle {
+        return finished(observed, begin(observed));
     }
+    if content.source_snapshot_handle().is_none() {
+        return end(observed, handle);
+    }
+    match behind::known(observed) {
+        Asker::Unasked(asks) => begin(observed).step(asks).then(Next::Again),
+        Asker::Stands { is_going } if !is_going || !content.is_being_deleted() => {
+            // The mark is of a former life, or the UID is lost: the controller takes the one away, gives the other back, and
+            // marks the content when the VolumeSnapshot goes.
+            begin(observed).then(Next::After(WORD))
+        }
+        Asker::Hidden if !content.is_being_deleted() => without_word(observed, handle, now),
+        Asker::Nobody | Asker::Hidden | Asker::Stands { .. } => end(observed, handle),
+    }
+}
+
+/// Nobody can tell whether a VolumeSnapshot is bound to it: the controller has its time, then it goes.
+fn without_word(observed: &Observed<'_>, handle: Option<&str>, now: Timestamp) -> Plan {
+    let mut waits = begin(observed);
     let since = *waits.memory.unbound_since.get_or_insert(now);
     let waited: Duration = now.duration_since(since).try_into().unwrap_or_default();
     match WORD.checked_sub(waited).filter(|left| !left.is_zero()) {
         Some(left) => waits.then(Next::After(left)),
-        None => plan(observed),
+        None => end(observed, handle),
     }
 }
 
-/// Decides how to end a content that is to go (rows 1 and 2).
-///
-/// Reads: policy, handles, finalizers, annotations. Sends: GET of the Secret and DeleteSnapshot, or the end of the
-/// finalizer. The class is not needed. Source: snapshot.md 3.3, 3.5, Q24, Q27.
-pub(super) fn plan(observed: &Observed<'_>) -> Plan {
+fn end(observed: &Observed<'_>, handle: Option<&str>) -> Plan {
     let plan = begin(observed);
-    let Some(handle) = handle_to_delete(observed.content) else {
+    let Some(handle) = handle else {
         return without_finalizer(observed, plan);
     };
-    if observed.memory.deleted.as_deref() == Some(handle) {
-        return finished(observed, plan);
-    }
     match secrets::of_annotations(observed) {
         // A missing Secret must not block for ever (Q27).
         Need::Nothing | Need::Ready | Need::Missing(_) => {}

@@ -167,11 +167,8 @@ fn decide(observed: &Observed<'_>, now: Timestamp) -> Plan {
         // Row 4, and a crash between the answer and the end of the mark: the call is over.
         return plan.step(Step::Settle).then(Next::Again);
     }
-    if delete::is_wanted(content) {
-        return delete::plan(observed);
-    }
-    if delete::is_unbound(content) {
-        return delete::unbound(observed, now);
+    if delete::is_wanted(content) || delete::is_unbound(content) {
+        return delete::plan(observed, now);
     }
     if let Some(source) = blank_source(content) {
         let reason = format!(

@@ -217,81 +217,83 @@ mod tests {
         );
     }
 
+    /// Parameters, and what the error says.
+    const REFUSED_LOCKS: [(&[(&str, &str)], &str); 14] = [
+        (
+            &[("lockMode", "governance")],
+            "\"lockMode\" needs lockDuration or lockExpirationDate",
+        ),
+        (
+            &[("lockMode", "nonsense"), ("lockDuration", "1")],
+            "\"lockMode\" has the value \"nonsense\"",
+        ),
+        (
+            &[("lockMode", "Governance"), ("lockDuration", "1")],
+            "expected governance or compliance",
+        ),
+        (&[("lockDuration", "1")], "\"lockDuration\" needs lockMode"),
+        (
+            &[("lockExpirationDate", "2030-01-01T00:00:00Z")],
+            "\"lockExpirationDate\" needs lockMode",
+        ),
+        (
+            &[("lockCoolOffPeriod", "1")],
+            "\"lockCoolOffPeriod\" needs lockMode",
+        ),
+        (
+            &[("lockMode", "governance"), ("lockDuration", "-1")],
+            "\"lockDuration\" has the value \"-1\"",
+        ),
+        (
+            &[("lockMode", "governance"), ("lockDuration", "0")],
+            "expected 1 to 36500 days",
+        ),
+        (
+            &[("lockMode", "governance"), ("lockDuration", "36501")],
+            "expected 1 to 36500 days",
+        ),
+        (
+            &[
+                ("lockMode", "governance"),
+                ("lockExpirationDate", "2020-01-01T00:00:00Z"),
+            ],
+            "a moment in the future",
+        ),
+        (
+            &[
+                ("lockMode", "compliance"),
+                ("lockDuration", "1"),
+                ("lockCoolOffPeriod", "0"),
+            ],
+            "1 to 72 hours",
+        ),
+        (
+            &[
+                ("lockMode", "compliance"),
+                ("lockDuration", "1"),
+                ("lockCoolOffPeriod", "73"),
+            ],
+            "1 to 72 hours",
+        ),
+        (
+            &[("lockMode", "compliance"), ("lockCoolOffPeriod", "1")],
+            "\"lockMode\" needs lockDuration",
+        ),
+        (
+            &[
+                ("lockMode", "governance"),
+                ("lockDuration", "1"),
+                ("lockCoolOffPeriod", "1"),
+            ],
+            "\"lockCoolOffPeriod\" needs lockMode compliance",
+        ),
+    ];
+
     #[test]
     fn ebs_case_65_locks_that_ec2_refuses_are_refused_by_their_key() {
-        let rows: [(&[(&str, &str)], &str); 14] = [
-            (
-                &[("lockMode", "governance")],
-                "\"lockMode\" needs lockDuration or lockExpirationDate",
-            ),
-            (
-                &[("lockMode", "nonsense"), ("lockDuration", "1")],
-                "\"lockMode\" has the value \"nonsense\"",
-            ),
-            (
-                &[("lockMode", "Governance"), ("lockDuration", "1")],
-                "expected governance or compliance",
-            ),
-            (&[("lockDuration", "1")], "\"lockDuration\" needs lockMode"),
-            (
-                &[("lockExpirationDate", "2030-01-01T00:00:00Z")],
-                "\"lockExpirationDate\" needs lockMode",
-            ),
-            (
-                &[("lockCoolOffPeriod", "1")],
-                "\"lockCoolOffPeriod\" needs lockMode",
-            ),
-            (
-                &[("lockMode", "governance"), ("lockDuration", "-1")],
-                "\"lockDuration\" has the value \"-1\"",
-            ),
-            (
-                &[("lockMode", "governance"), ("lockDuration", "0")],
-                "expected 1 to 36500 days",
-            ),
-            (
-                &[("lockMode", "governance"), ("lockDuration", "36501")],
-                "expected 1 to 36500 days",
-            ),
-            (
-                &[
-                    ("lockMode", "governance"),
-                    ("lockExpirationDate", "2020-01-01T00:00:00Z"),
-                ],
-                "a moment in the future",
-            ),
-            (
-                &[
-                    ("lockMode", "compliance"),
-                    ("lockDuration", "1"),
-                    ("lockCoolOffPeriod", "0"),
-                ],
-                "1 to 72 hours",
-            ),
-            (
-                &[
-                    ("lockMode", "compliance"),
-                    ("lockDuration", "1"),
-                    ("lockCoolOffPeriod", "73"),
-                ],
-                "1 to 72 hours",
-            ),
-            (
-                &[("lockMode", "compliance"), ("lockCoolOffPeriod", "1")],
-                "\"lockMode\" needs lockDuration",
-            ),
-            (
-                &[
-                    ("lockMode", "governance"),
-                    ("lockDuration", "1"),
-                    ("lockCoolOffPeriod", "1"),
-                ],
-                "\"lockCoolOffPeriod\" needs lockMode compliance",
-            ),
-        ];
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
         let check = |pairs: &[(&str, &str)]| parse(pairs).unwrap().lock.unwrap().check(now);
-        for (pairs, text) in rows {
+        for (pairs, text) in REFUSED_LOCKS {
             let error = check(pairs).unwrap_err().to_string();
             assert!(error.contains(text), "{pairs:?}: {error}");
         }

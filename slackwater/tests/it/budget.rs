@@ -263,6 +263,52 @@ async fn snapshot_case_90_a_restart_with_ready_snapshots_writes_nothing() {
     );
 }
 
+/// Seconds from the creation until it is seen ready, of a snapshot that EC2 finishes after so many.
+async fn seen_ready(finished: u64) -> u64 {
+    let mut options = Ec2Options::instant();
+    options.timing.snapshot = Duration::from_secs(finished);
+    let (world, _process) = started(options).await;
+    world.create_snapshot("s", "p", "delete");
+    let begun = tokio::time::Instant::now();
+    world.until("ready", |world| world.is_ready("s")).await;
+    begun.elapsed().as_secs()
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_26_readiness_is_noticed_within_five_seconds_or_a_tenth_of_the_age() {
+    for finished in [2, 12, 25, 72, 300, 1800] {
+        let seen = seen_ready(finished).await;
+        let late = seen.saturating_sub(finished);
+        assert!(
+            late <= 5.max(finished / 10),
+            "finished after {finished} s, seen after {seen} s"
+        );
+    }
+}
+
+/// Fifty snapshots begin within twenty seconds: whoever is polled, EC2 is asked for all once in the time that
+/// an answer counts for the youngest.
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_26_merged_polls_cost_one_call_a_window() {
+    let mut options = Ec2Options::instant();
+    options.timing.snapshot = Duration::from_secs(900);
+    options.rules.pending_snapshots = false;
+    let (world, _process) = started(options).await;
+    for number in 0..50 {
+        world.create_snapshot(&format!("s{number}"), "p", "delete");
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    // An answer counts for five seconds from the age of fifty on.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let begun = world.ec2.count("DescribeSnapshots");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let calls = world.ec2.count("DescribeSnapshots") - begun;
+    assert!(
+        calls <= 600 / 5,
+        "{calls} calls in 600 s for 50 pending snapshots"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn polls_of_all_pending_snapshots_are_merged() {
     let mut options = Ec2Options::instant();

@@ -1,7 +1,7 @@
 //! Random schedules: users create, import, delete and expand while calls are refused, lost, delayed and repeated,
 //! watches lag and break, and processes die at any call. When the weather clears, everything is in
-//! order: no EC2 snapshot without an owner, none twice, none lost, no finalizer left, nothing stuck, and no volume
-//! modified twice for the same growth. All functions run in one process, or each in its own.
+//! order: no EC2 snapshot without an owner, none twice, none lost, also where somebody edits or deletes contents under their
+//! snapshots, no finalizer left, nothing stuck, and no volume modified twice for the same growth. All functions run in one process, or each in its own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,7 +12,9 @@ use sandbox::faults::{Faults, Storm};
 use serde_json::Value;
 
 use crate::fleet::{Fleet, Form};
-use crate::world::World;
+use crate::world::{CONTENTS, World};
+
+const BEING_DELETED: &str = "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted";
 
 /// Seeds of one run in each form. `STORM_SEEDS=7..8` replays one, `STORM_SEEDS=0..10000` runs many.
 const SEEDS: std::ops::Range<u64> = 0..500;
@@ -46,6 +48,7 @@ impl Ledger {
             2 => self.create(world, Kind::Retain),
             3 => self.create(world, Kind::Import),
             4 => self.delete(world, random),
+            5 => self.edit(world, random),
             10..=11 if self.grown < 3 => {
                 self.grown += 1;
                 world.expand("p", &self.size());
@@ -75,6 +78,40 @@ impl Ledger {
             }
         }
         self.alive.insert(name, kind);
+    }
+
+    /// Somebody edits the content of a living snapshot by hand: takes away the UID, as a tool that applies it again, marks it
+    /// as its former life may have left it, or deletes it.
+    fn edit(&self, world: &World, random: &Random) {
+        let contents = world.contents();
+        let (Some(content), edit) = (contents.get(random.below(8) as usize), random.below(3)) else {
+            return;
+        };
+        let name = content["metadata"]["name"].as_str().unwrap_or_default();
+        let of = content["spec"]["volumeSnapshotRef"]["name"]
+            .as_str()
+            .unwrap_or_default();
+        let Some(snapshot) = world.snapshot(of).filter(|_| self.alive.contains_key(of)) else {
+            return;
+        };
+        // On a content of a volume the mark can be nobody's but the controller's.
+        let is_import = self.alive.get(of) == Some(&Kind::Import);
+        let is_bound = snapshot["status"]["boundVolumeSnapshotContentName"] == name;
+        let change = |content: &mut Value| match edit {
+            0 => drop(
+                content["spec"]["volumeSnapshotRef"]
+                    .as_object_mut()
+                    .map(|reference| reference.remove("uid")),
+            ),
+            _ => content["metadata"]["annotations"][BEING_DELETED] = "yes".into(),
+        };
+        // Before it is bound a deletion is a wish of its own; and what Retain keeps then has no owner any more.
+        let is_told = is_import || self.alive.get(of) == Some(&Kind::Delete);
+        if edit == 2 && is_bound && is_told {
+            world.store().delete(CONTENTS, "", name, None).unwrap();
+        } else if is_bound && (edit == 0 || (edit == 1 && is_import)) {
+            world.store().update(CONTENTS, "", name, change).unwrap();
+        }
     }
 
     fn delete(&mut self, world: &World, random: &Random) {
@@ -130,8 +167,14 @@ async fn weather(seed: u64, form: Form) {
     check(seed, &world, &ledger);
 }
 
-/// What EC2 was asked for, for the search for a cause: `STORM_TRACE=1`.
+/// What EC2 and the API server were asked for, for the search for a cause: `STORM_TRACE=1`.
 fn trace(world: &World) {
+    let changes = world.api.audit().into_iter();
+    for change in
+        changes.filter(|change| change.resource.starts_with("volumesnapshot") && change.verb != "watch")
+    {
+        println!("{change:?}");
+    }
     for call in world.ec2.calls() {
         println!(
             "{} {} {:?} {:?}",
@@ -164,7 +207,7 @@ fn check(seed: u64, world: &World, ledger: &Ledger) {
     for handle in owned.iter().chain(&ledger.foreign) {
         assert!(present.contains(handle), "seed {seed}: {handle} is lost");
     }
-    nothing_is_stuck(seed, world, &contents);
+    nothing_is_stuck(seed, world, &contents, ledger);
     everything_is_bound(seed, world, ledger);
     assert_eq!(
         world.ec2_size(),
@@ -179,7 +222,7 @@ fn check(seed: u64, world: &World, ledger: &Ledger) {
     );
 }
 
-fn nothing_is_stuck(seed: u64, world: &World, contents: &[Value]) {
+fn nothing_is_stuck(seed: u64, world: &World, contents: &[Value], ledger: &Ledger) {
     let claim = world.claim("p").unwrap()["metadata"]["finalizers"].to_string();
     assert!(
         !claim.contains("as-source-protection"),
@@ -187,14 +230,22 @@ fn nothing_is_stuck(seed: u64, world: &World, contents: &[Value]) {
     );
     for content in contents {
         let metadata = &content["metadata"];
+        let of = content["spec"]["volumeSnapshotRef"]["name"]
+            .as_str()
+            .unwrap_or_default();
+        let lives = ledger.alive.contains_key(of);
         assert!(
-            metadata["deletionTimestamp"].is_null(),
+            metadata["deletionTimestamp"].is_null() || lives,
             "seed {seed}: a content is stuck: {content:#}"
         );
         let marks = metadata["annotations"].to_string();
         assert!(
             !marks.contains("being-created"),
             "seed {seed}: a content is still marked: {content:#}"
+        );
+        assert!(
+            !(lives && marks.contains("being-deleted")),
+            "seed {seed}: a content is marked under its snapshot: {content:#}"
         );
         assert!(
             content["status"]["error"].is_null(),

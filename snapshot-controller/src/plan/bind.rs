@@ -110,6 +110,17 @@ fn strangers(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Opti
         );
         return Some(Refusal::lowering(SNAPSHOT_CONTENT_MISMATCH, text));
     }
+    if source
+        .snapshot_handle
+        .as_deref()
+        .is_some_and(|handle| handle.trim().is_empty())
+    {
+        let text = format!(
+            "VolumeSnapshotContent {name}: spec.source.snapshotHandle is blank and names nothing; delete it and make another \
+             one"
+        );
+        return Some(Refusal::lowering(SNAPSHOT_CONTENT_MISMATCH, text));
+    }
     if !pre_provisioned && source.volume_handle.is_none() {
         let text = format!(
             "VolumeSnapshotContent {name} is pre-provisioned; one made from a volume is needed for a snapshot of a claim"

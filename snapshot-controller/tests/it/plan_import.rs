@@ -139,6 +139,23 @@ fn snapshot_case_80_a_content_of_another_or_of_the_other_kind_is_refused() {
 }
 
 #[test]
+fn snapshot_case_107_a_content_that_names_nothing_is_told_on_the_snapshot_also_on_a_ready_one() {
+    for scene in [import(), imported("Delete")] {
+        let mut scene = scene.with("vsc", "c", json!({"spec": {"source": {"snapshotHandle": " "}}}));
+        let (reason, text) = scene.refusal("s");
+        assert_eq!(reason, "SnapshotContentMismatch");
+        assert!(text.contains("spec.source.snapshotHandle is blank"), "{text}");
+        assert!(scene.settle("s", 2));
+        assert_eq!(scene.get("vs", "s").unwrap()["status"]["readyToUse"], false);
+        scene.delete("vs", "s");
+        scene.settle("s", 3);
+        scene.remove("vsc", "c");
+        scene.settle("s", 3);
+        assert!(scene.get("vs", "s").is_none());
+    }
+}
+
+#[test]
 fn a_dynamic_snapshot_cannot_take_a_pre_provisioned_content() {
     let mut scene = Scene::new();
     let mut content = content();

@@ -171,14 +171,43 @@ fn snapshot_case_104_a_content_that_has_lost_its_uid_waits_for_the_snapshot_that
     assert_eq!(given.plan().steps, [delete("snap-x")]);
     given.content = content.being_deleted();
     given.memory = Default::default();
-    given.reply = None;
     assert_eq!(given.plan().steps, [delete("snap-x")], "the controller's word");
 }
 
 #[test]
 fn a_mark_of_a_call_that_a_static_content_cannot_have_holds_up_no_deletion() {
     let content = static_().bound().marked().being_deleted();
-    assert_eq!(given(content).plan().steps, [delete("snap-x")]);
+    let given = given(content).reply(Reply::Behind(Behind::Nothing));
+    assert_eq!(given.plan().steps, [delete("snap-x")]);
+}
+
+#[test]
+fn snapshot_case_103_a_mark_of_a_former_life_deletes_nothing_under_a_living_snapshot() {
+    for content in [
+        static_().bound().ready("snap-x").being_deleted(),
+        static_().bound().ready("snap-x").retain().being_deleted(),
+    ] {
+        assert_eq!(given(content.clone()).plan().steps, [read_snapshot()]);
+        let living = given(content.clone()).reply(found("u", Some("snapcontent-u")));
+        let plan = living.plan();
+        assert_eq!((plan.steps, plan.next), (vec![], seconds(60)));
+        let going = Reply::Behind(Behind::Found {
+            uid: "u".into(),
+            content: Some("snapcontent-u".into()),
+            is_going: true,
+        });
+        for reply in [
+            going,
+            Reply::Behind(Behind::Nothing),
+            Reply::Behind(Behind::Hidden),
+        ] {
+            assert_eq!(
+                given(content.clone()).reply(reply).plan().steps.len(),
+                1,
+                "the mark is right"
+            );
+        }
+    }
 }
 
 #[test]

@@ -224,6 +224,7 @@ pub fn found(uid: &str, content: Option<&str>) -> Reply {
     Reply::Behind(Behind::Found {
         uid: uid.into(),
         content: content.map(str::to_owned),
+        is_going: false,
     })
 }
 

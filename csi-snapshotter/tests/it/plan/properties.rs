@@ -68,8 +68,10 @@ fn behind() -> impl Strategy<Value = Behind> {
     let found = (
         prop_oneof![Just("u"), Just("v")],
         proptest::option::of(Just("snapcontent-u")),
+        any::<bool>(),
     );
-    let found = found.prop_map(|(uid, content)| Behind::Found {
+    let found = found.prop_map(|(uid, content, is_going)| Behind::Found {
+        is_going,
         uid: uid.into(),
         content: content.map(str::to_owned),
     });
@@ -182,6 +184,9 @@ proptest! {
         // A second snapshot of a broken driver is nobody's.
         if deletes && !matches!(given.reply, Some(Reply::Created(Ok(_)))) {
             let marked = content.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(BEING_DELETED));
+            let bound = matches!(&given.reply, Some(Reply::Behind(Behind::Found { uid, content: Some(_), is_going: false }))
+                if content.spec.volume_snapshot_ref.uid.as_ref().is_none_or(|wanted| wanted == uid));
+            prop_assert!(!(bound && content.spec.source.snapshot_handle.is_some()), "{:?}", plan);
             let lone = matches!(&given.reply, Some(Reply::Behind(Behind::Nothing | Behind::Found { content: None, .. })));
             prop_assert!(content.metadata.deletion_timestamp.is_some());
             prop_assert!(marked || (lone && content.spec.source.snapshot_handle.is_some()), "{:?}", plan);

@@ -208,8 +208,9 @@ fn snapshot_case_107_a_handle_that_names_nothing_is_refused_at_once_and_can_be_d
             );
         }
         let bound = content.bound().being_deleted();
+        let nobody = Reply::Behind(Behind::Nothing);
         assert_eq!(
-            given(bound).plan().steps,
+            given(bound).reply(nobody).plan().steps,
             [Step::RemoveFinalizer { position: 0 }],
             "{blank:?}"
         );

@@ -1,6 +1,8 @@
 //! VolumeSnapshots, which ask for contents. Upstream's role shows none of them, so the right to read one is asked for before
 //! the first is read, and a process that never has to read one never asks.
 
+use std::time::Duration;
+
 use base::Random;
 use crds::names;
 use crds::v1::VolumeSnapshot;
@@ -11,6 +13,8 @@ use tokio::sync::OnceCell;
 
 use crate::observe::Behind;
 
+/// How long the answer about the right may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 const READ: Permission = Permission {
     verb: "get",
     group: names::GROUP,
@@ -37,8 +41,16 @@ impl Askers {
 
     /// GET of one.
     pub(crate) async fn read(&self, namespace: &str, name: &str) -> Result<Behind, ApiError> {
-        let ask = || access::may(&self.client, &self.random, READ);
-        if !*self.may_read.get_or_init(ask).await {
+        let ask = self
+            .may_read
+            .get_or_init(|| access::may(&self.client, &self.random, READ));
+        // An API server that is away must not hold up the end of the process.
+        let Ok(may_read) = tokio::time::timeout(PATIENCE, ask).await else {
+            return Err(ApiError::no_answer(
+                "no answer whether VolumeSnapshots may be read",
+            ));
+        };
+        if !may_read {
             return Ok(Behind::Hidden);
         }
         match self.snapshots.get(&ObjectKey::new(namespace, name)).await {

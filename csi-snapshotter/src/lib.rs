@@ -19,6 +19,7 @@
 //! | [`observe`] | what a plan is made from |
 //! | [`plan`] | the decisions |
 //! | [`patch`] | steps as patches |
+//! | `askers` | the VolumeSnapshots behind contents |
 //! | `calls` | calls of the driver |
 //! | `contents` | all of this as the frame runs it |
 //! | `triggers` | which changes wake a content |

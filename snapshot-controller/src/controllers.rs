@@ -112,7 +112,7 @@ impl Controller for Contents {
         plan::content::plan(&ObservedContent {
             snapshot: read.clone().map_or(Lookup::Absent, Lookup::Found),
             is_read: true,
-            content: seen.content.clone(),
+            ..seen.clone()
         })
     }
 

@@ -241,8 +241,16 @@ impl Caches {
             Some(key) => look(self.snapshots.get(&key)),
             None => Lookup::NotReferenced,
         };
+        let class = snapshot
+            .found()
+            .and_then(|snapshot: &Arc<VolumeSnapshot>| snapshot.spec.volume_snapshot_class_name.as_deref());
+        let class = match class {
+            Some(name) => look(self.classes.get(&ObjectKey::cluster(name))),
+            None => Lookup::NotReferenced,
+        };
         Some(ObservedContent {
             content,
+            class,
             snapshot,
             is_read: false,
         })

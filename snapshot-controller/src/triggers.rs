@@ -85,12 +85,19 @@ impl Concerned {
         }
     }
 
-    /// The snapshot itself; its claim, which may be free now; its contents, when it is gone.
+    /// The snapshot itself; its claim, which may be free now; the content that it asks for; its contents, when it is gone.
     fn by_snapshot(&self, change: Difference<'_, VolumeSnapshot>) {
         self.queues.snapshots.add(change.key.clone());
         for snapshot in change.sides() {
-            if let Source::Dynamic(claim) = Source::of(snapshot) {
-                self.held_claim(&ObjectKey::new(change.key.namespace.as_str(), claim));
+            match Source::of(snapshot) {
+                Source::Dynamic(claim) => {
+                    self.held_claim(&ObjectKey::new(change.key.namespace.as_str(), claim))
+                }
+                // It may be told why it is not bound.
+                Source::PreProvisioned(content) if is_waiting(snapshot) => {
+                    self.queues.contents.add(ObjectKey::cluster(content));
+                }
+                Source::PreProvisioned(_) | Source::Member | Source::Invalid => {}
             }
         }
         if gone(change).is_some() {

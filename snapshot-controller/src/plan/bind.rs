@@ -3,7 +3,7 @@
 use controller::Action;
 use controller::patch::{self, Change};
 use crds::names;
-use crds::v1::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotContent};
+use crds::v1::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use jiff::Timestamp;
 use json_patch::PatchOperation;
 use kube::ResourceExt;
@@ -81,19 +81,23 @@ pub fn keep_up(observed: &Observed, content: &VolumeSnapshotContent, now: Timest
 
 /// A content of one driver is not bound under a class of another one: the class would go into the content.
 fn class_of_another_driver(observed: &Observed, content: &VolumeSnapshotContent) -> Option<Refusal> {
-    let class = observed.class.found()?;
-    if class.driver == content.spec.driver {
-        return None;
-    }
-    let text = format!(
-        "Snapshot failed to bind VolumeSnapshotContent {}: VolumeSnapshotClass {} is of driver {}, but the content is \
-         of driver {}",
-        content.name_any(),
-        class.name_any(),
-        class.driver,
-        content.spec.driver
-    );
+    let text = foreign_class(observed.class.found()?, content)?;
     Some(Refusal::lowering(SNAPSHOT_BIND_FAILED, text))
+}
+
+/// Why a content cannot be bound under the class that its snapshot names, if that is of another driver.
+#[must_use]
+pub fn foreign_class(class: &VolumeSnapshotClass, content: &VolumeSnapshotContent) -> Option<String> {
+    (class.driver != content.spec.driver).then(|| {
+        format!(
+            "Snapshot failed to bind VolumeSnapshotContent {}: VolumeSnapshotClass {} is of driver {}, but the content is \
+             of driver {}",
+            content.name_any(),
+            class.name_any(),
+            class.driver,
+            content.spec.driver
+        )
+    })
 }
 
 /// Why the two do not belong together, if they do not.

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use controller::template::{is_dns_label, is_dns_subdomain};
 use controller::{Action, Event, patch};
 use crds::names;
-use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
+use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use json_patch::PatchOperation;
 use kube::ResourceExt;
 
-use super::bind::guarded;
+use super::bind::{foreign_class, guarded};
 use super::refusal::Refusal;
 use super::{
-    ContentIntent, Lookup, Plan, Step, delete, is_bound, is_deleting, settled, then_again, then_await,
-    then_retry,
+    ContentIntent, Lookup, Plan, Source, Step, delete, is_bound, is_deleting, may_bind, settled, then_again,
+    then_await, then_retry,
 };
-use crate::events::{self, CONTENT_VALIDATION_ERROR};
+use crate::events::{self, CONTENT_VALIDATION_ERROR, SNAPSHOT_BIND_FAILED};
 
 /// All that the decision about one content reads.
 #[derive(Clone, Debug)]
@@ -24,7 +24,9 @@ pub struct ObservedContent {
     pub content: Arc<VolumeSnapshotContent>,
     /// The snapshot under the name of its reference.
     pub snapshot: Lookup<Arc<VolumeSnapshot>>,
-    /// That is what the API server answered in this very round, not only what the cache holds.
+    /// The class that this snapshot names.
+    pub class: Lookup<Arc<VolumeSnapshotClass>>,
+    /// The snapshot is what the API server answered in this very round, not only what the cache holds.
     pub is_read: bool,
 }
 
@@ -44,12 +46,28 @@ pub fn plan(observed: &ObservedContent) -> Plan {
         return ending(observed);
     }
     if has_no_uid(content) {
-        return settled();
+        return unbound(observed);
     }
     let present = content.metadata.finalizers.as_deref();
     let operations = patch::add_finalizers(present, &[names::CONTENT_FINALIZER]);
     let step = changed(content, ContentIntent::Protect, operations);
     then_await(step.into_iter().map(Action::from).collect())
+}
+
+/// A content that no snapshot is bound to yet is left alone; that the one which asks for it names a class of another driver
+/// is told on both.
+fn unbound(observed: &ObservedContent) -> Plan {
+    let content = &observed.content;
+    let asks = observed.snapshot.found().is_some_and(|snapshot| {
+        Source::of(snapshot) == Source::PreProvisioned(&content.name_any())
+            && may_bind(content, snapshot)
+            && !is_bound(content, snapshot)
+    });
+    let class = observed.class.found().filter(|_| asks);
+    match class.and_then(|class| foreign_class(class, content)) {
+        Some(text) => then_await(vec![Action::Event(Event::warning(SNAPSHOT_BIND_FAILED, text))]),
+        None => settled(),
+    }
 }
 
 /// A content that was deleted waits for the snapshot that is bound to it. Without one it is marked, so that the sidecar

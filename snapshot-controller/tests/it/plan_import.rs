@@ -386,6 +386,13 @@ fn snapshot_case_109_an_import_under_a_class_of_another_driver_is_refused_and_no
         "Snapshot failed to bind VolumeSnapshotContent c: VolumeSnapshotClass k is of driver other, but the content is of \
          driver d"
     );
+    let told = scene.plan_content("c", false).actions;
+    assert_eq!(
+        told.iter().map(crate::scene::show).collect::<Vec<_>>(),
+        [format!("Warning SnapshotBindFailed: {text}")],
+        "on the content too"
+    );
+    assert_eq!(import().plan_content("c", false), settled());
     let lines = scene.lines("s");
     assert!(
         lines[0].starts_with("PATCH vs/status") && lines.len() == 2,

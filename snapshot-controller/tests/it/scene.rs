@@ -213,8 +213,13 @@ impl Scene {
     pub fn plan_content(&self, name: &str, is_read: bool) -> Plan {
         let content: Arc<crds::v1::VolumeSnapshotContent> = self.typed("vsc", name).unwrap();
         let reference = content.spec.volume_snapshot_ref.name.clone();
+        let snapshot: Lookup<Arc<crds::v1::VolumeSnapshot>> = self.look("vs", reference.as_deref());
+        let class = snapshot
+            .found()
+            .and_then(|snapshot| snapshot.spec.volume_snapshot_class_name.clone());
         content::plan(&ObservedContent {
-            snapshot: self.look("vs", reference.as_deref()),
+            class: self.look("class", class.as_deref()),
+            snapshot,
             content,
             is_read,
         })

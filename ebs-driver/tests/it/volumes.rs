@@ -293,10 +293,11 @@ async fn a_copy_is_encrypted_as_the_class_asks() {
     let world = World::new();
     let source = world.ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
     let key = "arn:aws:kms:us-east-1:111122223333:key/mine";
-    let rows: [(&str, &[(&str, &str)], bool); 3] = [
-        ("plain", &[], false),
-        ("encrypted", &[("encrypted", "true")], true),
-        ("key", &[("encrypted", "true"), ("kmsKeyId", key)], true),
+    let encrypted = [("encrypted", "true"), ("kmsKeyId", key)];
+    let rows = [
+        ("plain", &encrypted[..0], false),
+        ("encrypted", &encrypted[..1], true),
+        ("key", &encrypted[..], true),
     ];
     for (name, parameters, is_encrypted) in rows {
         let request = from_volume(volume(name, parameters), &source);

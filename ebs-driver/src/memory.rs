@@ -12,6 +12,8 @@ use crate::ec2::types::Snapshot;
 
 /// How long a name is remembered after its last use.
 const MEMORY: Duration = Duration::from_secs(3600);
+/// When a caller has surely stored what it was answered.
+const STORED_BY_NOW: Duration = Duration::from_secs(60);
 /// How often the names are looked through for forgotten ones.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -133,6 +135,13 @@ impl<T: Made> Memory<T> {
         let name = names.get(name, now)?;
         name.used = now;
         Some(name.clone())
+    }
+
+    /// Whether what bears the name was answered so long ago that the caller has surely stored it.
+    #[must_use]
+    pub fn is_surely_stored(&self, name: &str) -> bool {
+        let known = self.get(name).and_then(|name| name.known);
+        known.is_some_and(|known| known.since.elapsed() >= STORED_BY_NOW)
     }
 
     fn change(&self, name: &str, change: impl FnOnce(&mut Name<T>)) {

@@ -5,8 +5,6 @@ mod ask;
 mod complete;
 mod find;
 
-use std::time::Duration;
-
 use csi::CreateSnapshotHint;
 use csi::v1::{CreateSnapshotRequest, CreateSnapshotResponse};
 use tonic::Status;
@@ -21,9 +19,6 @@ use crate::snapshot;
 use ask::Ask;
 use complete::Origin;
 use find::Found;
-
-/// When a caller has surely stored what it was answered.
-const STORED_BY_NOW: Duration = Duration::from_secs(60);
 
 pub(super) async fn call(
     core: &Core,
@@ -53,9 +48,7 @@ pub(super) async fn call(
 /// final, and a caller without the ID would forget the snapshot. Others than ours do not say it; they have had the ID
 /// when it was answered long enough ago.
 fn is_stored(core: &Core, ask: &Ask, snapshot: &Snapshot, hint: CreateSnapshotHint<'_>) -> bool {
-    let known = core.snapshots.get(&ask.name).and_then(|name| name.known);
-    hint == CreateSnapshotHint::Stored(&snapshot.id)
-        || known.is_some_and(|known| known.since.elapsed() >= STORED_BY_NOW)
+    hint == CreateSnapshotHint::Stored(&snapshot.id) || core.snapshots.is_surely_stored(&ask.name)
 }
 
 async fn create(core: &Core, ask: &Ask, call: Call) -> Result<Snapshot, Status> {

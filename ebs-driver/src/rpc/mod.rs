@@ -1,5 +1,6 @@
 //! The CSI calls, one file each: parse, call, map. Source: spec 1.1-1.8.
 
+mod by_name;
 pub(crate) mod capability;
 mod controller_capabilities;
 mod create_snapshot;

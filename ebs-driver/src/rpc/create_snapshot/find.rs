@@ -1,19 +1,15 @@
 //! Whether the snapshot of a name exists already: by the ID answered before, else by tag.
 
-use std::collections::BTreeMap;
-
 use csi::CreateSnapshotHint;
 use tokio::time::Instant;
 use tonic::Status;
 
 use super::ask::Ask;
 use crate::driver::Core;
-use crate::ec2::errors::Class;
 use crate::ec2::types::Snapshot;
 use crate::memory::Known;
-use crate::rpc::{Call, status};
+use crate::rpc::{Call, by_name, status};
 use crate::snapshot::{self, Memory, Plan};
-use crate::waits::Interrupted;
 
 pub(super) enum Found {
     Snapshot(Snapshot),
@@ -39,7 +35,7 @@ pub(super) async fn find(
     match memory.and_then(|memory| memory.known) {
         // After an unclear attempt there may be two of the name: only the lookup by tag shows both.
         Some(known) if is_settled => poll(core, ask, known, call).await.map(Found::Snapshot),
-        _ => by_name(core, ask, call, hint).await,
+        _ => look_up(core, ask, call, hint).await,
     }
 }
 
@@ -90,27 +86,28 @@ fn deleted(id: &str) -> Status {
     ))
 }
 
-async fn by_name(core: &Core, ask: &Ask, call: Call, hint: CreateSnapshotHint<'_>) -> Result<Found, Status> {
+async fn look_up(core: &Core, ask: &Ask, call: Call, hint: CreateSnapshotHint<'_>) -> Result<Found, Status> {
     loop {
         let looked_at = Instant::now();
         let found = core.lookups.snapshots_by_name.get(&ask.name, call.deadline).await;
         let found = found
             .map_err(|error| status::snapshot_lookup(&error))?
             .unwrap_or_default();
-        let moment = match plan(core, ask, &found, looked_at, hint) {
+        let decide = |memory: &Memory<'_>| snapshot::plan(&found, &ask.source_volume_id, looked_at, memory);
+        let moment = match by_name::plan(core, &core.snapshots, &ask.name, hint, decide) {
             Plan::Create => {
                 // Nothing came of an earlier attempt: what is created now is the only one of its name.
-                settle(core, ask, looked_at);
+                by_name::settle(core, &core.snapshots, &ask.name, looked_at);
                 return Ok(Found::Nothing);
             }
             Plan::Adopt(snapshot) => {
-                settle(core, ask, looked_at);
+                by_name::settle(core, &core.snapshots, &ask.name, looked_at);
                 return Ok(Found::Snapshot(snapshot));
             }
             Plan::Conflict(other) => return Err(conflict(ask, &other)),
             Plan::DeleteDuplicates { adopt, duplicates } => {
-                delete_duplicates(core, ask, &adopt, &duplicates, call).await?;
-                settle(core, ask, looked_at);
+                by_name::delete_duplicates(core, &ask.name, &adopt.id, &duplicates, call).await?;
+                by_name::settle(core, &core.snapshots, &ask.name, looked_at);
                 return Ok(Found::Snapshot(adopt));
             }
             Plan::LookAgain(moment) => moment,
@@ -122,75 +119,13 @@ async fn by_name(core: &Core, ask: &Ask, call: Call, hint: CreateSnapshotHint<'_
         core.waits
             .until(moment, call.deadline)
             .await
-            .map_err(interrupted)?;
+            .map_err(|error| by_name::interrupted(error, "snapshot"))?;
     }
-}
-
-fn plan(
-    core: &Core,
-    ask: &Ask,
-    found: &[Snapshot],
-    looked_at: Instant,
-    hint: CreateSnapshotHint<'_>,
-) -> Plan {
-    let remembered = core.snapshots.get(&ask.name);
-    let none = BTreeMap::new();
-    let memory = Memory {
-        process_started: core.snapshots.process_started,
-        unclear_since: remembered.as_ref().and_then(|name| name.unclear_since),
-        is_first_attempt: hint == CreateSnapshotHint::FirstAttempt,
-        duplicates: remembered.as_ref().map_or(&none, |name| &name.duplicates),
-        consistency_delay: core.consistency_delay(),
-    };
-    snapshot::plan(found, &ask.source_volume_id, looked_at, &memory)
-}
-
-/// Forgets an unclear attempt once this lookup shows whatever came of it.
-fn settle(core: &Core, ask: &Ask, looked_at: Instant) {
-    let unclear = core.snapshots.get(&ask.name).and_then(|name| name.unclear_since);
-    if unclear.is_some_and(|since| snapshot::shows_all(since, looked_at, core.consistency_delay())) {
-        core.snapshots.settle(&ask.name);
-    }
-}
-
-/// Deletes the later ones of a name. One that EC2 definitely keeps is logged and left; an unclear outcome
-/// makes the caller ask again before the snapshot counts as ready.
-async fn delete_duplicates(
-    core: &Core,
-    ask: &Ask,
-    adopted: &Snapshot,
-    duplicates: &[String],
-    call: Call,
-) -> Result<(), Status> {
-    for id in duplicates {
-        tracing::warn!(
-            snapshot = ask.name,
-            adopted = adopted.id,
-            duplicate = id,
-            "deleting a duplicate"
-        );
-        if let Err(error) = core.ec2.delete_snapshot(id, call.deadline).await {
-            match error.class() {
-                Class::NotFound => {}
-                Class::Unclear | Class::Throttled | Class::NotSent => {
-                    return Err(status::snapshot_lookup(&error));
-                }
-                _ => tracing::warn!(duplicate = id, "a duplicate could not be deleted: {error}"),
-            }
-        }
-    }
-    Ok(())
 }
 
 fn conflict(ask: &Ask, other: &Snapshot) -> Status {
     Status::already_exists(format!(
         "snapshot {} bears the name {} and is of volume {}, not {}",
         other.id, ask.name, other.volume_id, ask.source_volume_id
-    ))
-}
-
-fn interrupted(error: Interrupted) -> Status {
-    Status::unavailable(format!(
-        "{error}; EC2 may not show yet whether the snapshot exists, so it is looked up again first"
     ))
 }

@@ -1,7 +1,5 @@
 //! CreateVolumeGroupSnapshot: creation, and the readiness polls that repeat it.
 
-use std::time::Duration;
-
 use csi::CreateSnapshotHint;
 use csi::v1::{CreateVolumeGroupSnapshotRequest, CreateVolumeGroupSnapshotResponse};
 use futures::future::try_join_all;
@@ -18,9 +16,6 @@ use crate::group;
 use crate::in_flight::Key;
 use crate::rpc::{Call, snapshot_class, status};
 use crate::snapshot;
-
-/// When a caller has surely stored what it was answered.
-const STORED_BY_NOW: Duration = Duration::from_secs(60);
 
 pub(in crate::rpc) async fn call(
     core: &Core,
@@ -39,19 +34,14 @@ pub(in crate::rpc) async fn call(
         core.polls.watch(snapshot);
     }
     match snapshots.iter().find_map(snapshot::failure) {
-        Some(failure) if is_stored(core, &ask) => return Err(Status::internal(failure)),
+        // Internal is final: a caller that has not stored the IDs yet would forget the snapshots.
+        Some(failure) if core.groups.is_surely_stored(&ask.name) => return Err(Status::internal(failure)),
         Some(failure) => tracing::warn!(group = ask.name, "{failure}; the IDs are answered first"),
         None => complete(core, &ask, &snapshots, is_new, call.deadline).await?,
     }
     Ok(CreateVolumeGroupSnapshotResponse {
         group_snapshot: Some(message(&ask.name, &snapshots)),
     })
-}
-
-/// Internal is final: a caller that has not stored the IDs yet would forget the snapshots.
-fn is_stored(core: &Core, ask: &Ask) -> bool {
-    let known = core.groups.get(&ask.name).and_then(|name| name.known);
-    known.is_some_and(|known| known.since.elapsed() >= STORED_BY_NOW)
 }
 
 async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Snapshot>, Status> {
@@ -162,7 +152,9 @@ async fn complete(
     let all: Vec<&Snapshot> = snapshots.iter().collect();
     match remove(core, &all, deadline).await {
         Ok(()) => {
-            core.groups.forget_snapshot(&snapshots[0].id);
+            for snapshot in snapshots {
+                core.groups.forget_snapshot(&snapshot.id);
+            }
             Err(Status::internal(format!(
                 "{error}; the snapshots of the group were deleted"
             )))

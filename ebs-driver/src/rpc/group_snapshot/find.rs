@@ -1,7 +1,5 @@
 //! Whether the group of a name exists already: by the IDs answered before, else by tag.
 
-use std::collections::BTreeMap;
-
 use csi::CreateSnapshotHint;
 use futures::future::try_join_all;
 use tokio::time::Instant;
@@ -9,12 +7,11 @@ use tonic::Status;
 
 use super::ask::Ask;
 use crate::driver::Core;
-use crate::ec2::errors::Class;
 use crate::ec2::types::Snapshot;
 use crate::group::{self, Plan};
-use crate::memory::Known;
-use crate::rpc::{Call, status};
-use crate::snapshot::{self, Memory};
+use crate::memory::{Known, Made as _};
+use crate::rpc::{Call, by_name, status};
+use crate::snapshot::Memory;
 
 /// The snapshots of the group in the order of its sources; none when there is surely none.
 pub(super) async fn find(
@@ -30,7 +27,7 @@ pub(super) async fn find(
     match memory.and_then(|memory| memory.known) {
         // After an unclear attempt there may be two sets of the name: only the lookup by tag shows both.
         Some(known) if is_settled => poll(core, ask, known, call).await.map(Some),
-        _ => by_name(core, ask, call, hint).await,
+        _ => look_up(core, ask, call, hint).await,
     }
 }
 
@@ -65,7 +62,7 @@ async fn poll(
     try_join_all(lookups).await
 }
 
-async fn by_name(
+async fn look_up(
     core: &Core,
     ask: &Ask,
     call: Call,
@@ -81,77 +78,32 @@ async fn by_name(
         let found = found
             .map_err(|error| status::snapshot_lookup(&error))?
             .unwrap_or_default();
-        match plan(core, ask, &found, looked_at, hint) {
+        let decide = |memory: &Memory<'_>| group::plan(&found, &ask.sources, looked_at, memory);
+        match by_name::plan(core, &core.groups, &ask.name, hint, decide) {
             Plan::Create => {
                 // Nothing came of an earlier attempt: what is created now is the only one of its name.
-                settle(core, ask, looked_at);
+                by_name::settle(core, &core.groups, &ask.name, looked_at);
                 return Ok(None);
             }
             Plan::Adopt(snapshots) => {
-                settle(core, ask, looked_at);
+                by_name::settle(core, &core.groups, &ask.name, looked_at);
                 return Ok(Some(snapshots));
             }
             Plan::Conflict(others) => return Err(conflict(ask, &others)),
             Plan::Incomplete { present, missing } => return Err(incomplete(ask, &present, &missing)),
             Plan::DeleteDuplicates { adopt, duplicates } => {
-                delete_duplicates(core, ask, &duplicates, call).await?;
-                settle(core, ask, looked_at);
+                let adopted = adopt.ids().join(", ");
+                by_name::delete_duplicates(core, &ask.name, &adopted, &duplicates, call).await?;
+                by_name::settle(core, &core.groups, &ask.name, looked_at);
                 return Ok(Some(adopt));
             }
             Plan::LookAgain { at, sets } => {
                 core.groups.saw_duplicates(&ask.name, &sets, looked_at);
-                core.waits.until(at, call.deadline).await.map_err(|error| {
-                    Status::unavailable(format!(
-                        "{error}; EC2 may not show yet whether the group exists, so it is looked up again first"
-                    ))
-                })?;
+                let waited = core.waits.until(at, call.deadline).await;
+                waited.map_err(|error| by_name::interrupted(error, "group"))?;
             }
         }
     }
-}
-
-fn plan(
-    core: &Core,
-    ask: &Ask,
-    found: &[Snapshot],
-    looked_at: Instant,
-    hint: CreateSnapshotHint<'_>,
-) -> Plan {
-    let remembered = core.groups.get(&ask.name);
-    let none = BTreeMap::new();
-    let memory = Memory {
-        process_started: core.groups.process_started,
-        unclear_since: remembered.as_ref().and_then(|name| name.unclear_since),
-        is_first_attempt: hint == CreateSnapshotHint::FirstAttempt,
-        duplicates: remembered.as_ref().map_or(&none, |name| &name.duplicates),
-        consistency_delay: core.consistency_delay(),
-    };
-    group::plan(found, &ask.sources, looked_at, &memory)
-}
-
-/// Forgets an unclear attempt once this lookup shows whatever came of it.
-fn settle(core: &Core, ask: &Ask, looked_at: Instant) {
-    let unclear = core.groups.get(&ask.name).and_then(|name| name.unclear_since);
-    if unclear.is_some_and(|since| snapshot::shows_all(since, looked_at, core.consistency_delay())) {
-        core.groups.settle(&ask.name);
-    }
-}
-
-/// An unclear outcome makes the caller ask again before the group counts as ready.
-async fn delete_duplicates(core: &Core, ask: &Ask, duplicates: &[String], call: Call) -> Result<(), Status> {
-    for id in duplicates {
-        tracing::warn!(group = ask.name, duplicate = id, "deleting a duplicate");
-        if let Err(error) = core.ec2.delete_snapshot(id, call.deadline).await {
-            match error.class() {
-                Class::NotFound => {}
-                Class::Unclear | Class::Throttled | Class::NotSent => {
-                    return Err(status::snapshot_lookup(&error));
-                }
-                _ => tracing::warn!(duplicate = id, "a duplicate could not be deleted: {error}"),
-            }
-        }
-    }
-    Ok(())
 }
 
 fn conflict(ask: &Ask, others: &[String]) -> Status {

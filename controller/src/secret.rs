@@ -8,7 +8,7 @@ use kube::Client;
 use runtime::objects::SecretName;
 use runtime::{ApiError, ApiErrorClass, ObjectKey, Writer};
 
-use crate::template::{is_dns_label, is_dns_subdomain};
+use crate::template::can_be_named;
 
 /// A Secret that was read, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +61,7 @@ impl SecretReader {
 
     /// GET of a Secret. A name that none can have is not asked for: it would be a part of the request's path.
     pub(crate) async fn read(&self, secret: &SecretName) -> Result<SecretRead, ApiError> {
-        let can_be = is_dns_label(&secret.namespace) && is_dns_subdomain(&secret.name);
-        let answer = if can_be {
+        let answer = if can_be_named(&secret.namespace, &secret.name) {
             self.ask(secret).await?
         } else {
             SecretAnswer::NotFound

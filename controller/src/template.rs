@@ -172,15 +172,19 @@ fn token(text: &str) -> Option<(&str, &str)> {
 }
 
 /// A DNS label (RFC 1123): lower-case letters, digits and inner dashes, 1 to 63 of them.
-#[must_use]
-pub fn is_dns_label(text: &str) -> bool {
+fn is_dns_label(text: &str) -> bool {
     text.len() <= 63 && is_dns_part(text)
 }
 
 /// A DNS subdomain name (RFC 1123): parts as labels have them, joined by dots, up to 253 characters.
-#[must_use]
-pub fn is_dns_subdomain(text: &str) -> bool {
+fn is_dns_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_dns_part)
+}
+
+/// Whether an object can have this namespace and name. What can be no name must not be part of a request's path.
+#[must_use]
+pub fn can_be_named(namespace: &str, name: &str) -> bool {
+    is_dns_label(namespace) && is_dns_subdomain(name)
 }
 
 fn is_dns_part(text: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Whether a VolumeSnapshot stands behind a content. A role like upstream's does not show any; then this driver goes by what
 //! is on the content, as upstream does.
 
-use controller::template::{is_dns_label, is_dns_subdomain};
+use controller::template::can_be_named;
 use crds::names;
 use crds::v1::VolumeSnapshotContent;
 
@@ -62,10 +62,6 @@ fn answer(content: &VolumeSnapshotContent, behind: &Behind) -> Asker {
 /// and nothing can have it.
 fn named(content: &VolumeSnapshotContent) -> Option<(String, String)> {
     let reference = &content.spec.volume_snapshot_ref;
-    let namespace = reference
-        .namespace
-        .clone()
-        .filter(|namespace| is_dns_label(namespace))?;
-    let name = reference.name.clone().filter(|name| is_dns_subdomain(name))?;
-    Some((namespace, name))
+    let (namespace, name) = (reference.namespace.as_deref()?, reference.name.as_deref()?);
+    can_be_named(namespace, name).then(|| (namespace.to_owned(), name.to_owned()))
 }

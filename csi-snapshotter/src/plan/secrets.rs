@@ -1,7 +1,7 @@
 //! Which Secret a call needs. Source: snapshot.md 3.6.
 
 use controller::SecretAnswer;
-use controller::template::{SecretTemplate, Tokens, is_dns_label, is_dns_subdomain};
+use controller::template::{SecretTemplate, Tokens, can_be_named};
 use crds::names::{DELETION_SECRET_NAME_ANNOTATION, DELETION_SECRET_NAMESPACE_ANNOTATION, parameters};
 use runtime::objects::SecretName;
 
@@ -39,7 +39,7 @@ pub fn of_annotations(observed: &Observed<'_>) -> Need {
             content.name()
         ));
     }
-    if !is_dns_label(namespace) || !is_dns_subdomain(name) {
+    if !can_be_named(namespace, name) {
         return Need::Missing(format!(
             "the annotations of snapshot content {} name secret {name:?} in namespace {namespace:?}, which no secret can \
              have as its name",

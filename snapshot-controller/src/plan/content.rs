@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use controller::template::{is_dns_label, is_dns_subdomain};
+use controller::template::can_be_named;
 use controller::{Action, Event, patch};
 use crds::names;
 use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
@@ -104,12 +104,8 @@ fn ending(observed: &ObservedContent) -> Plan {
 /// the request's path, and nothing can have it.
 fn named(content: &VolumeSnapshotContent) -> Option<(String, String)> {
     let reference = &content.spec.volume_snapshot_ref;
-    let namespace = reference
-        .namespace
-        .clone()
-        .filter(|namespace| is_dns_label(namespace))?;
-    let name = reference.name.clone().filter(|name| is_dns_subdomain(name))?;
-    Some((namespace, name))
+    let (namespace, name) = (reference.namespace.as_deref()?, reference.name.as_deref()?);
+    can_be_named(namespace, name).then(|| (namespace.to_owned(), name.to_owned()))
 }
 
 fn has_no_uid(content: &VolumeSnapshotContent) -> bool {

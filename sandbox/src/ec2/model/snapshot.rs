@@ -150,17 +150,21 @@ impl Snapshot {
             .is_some_and(|lock| lock.state(now) != "expired")
     }
 
-    /// The fields of a snapshot in the answer of CreateSnapshots, whose state has another name.
-    pub(in crate::ec2) fn write_of_set(&self, xml: &mut Xml, now: Timestamp) {
-        xml.field("snapshotId", &self.id);
-        xml.field("volumeId", &self.volume_id);
-        xml.field("state", self.status(now));
+    fn write_common(&self, xml: &mut Xml, now: Timestamp) {
         xml.time("startTime", self.started_at);
         xml.field("progress", format_args!("{}%", self.percent(now)));
         xml.field("ownerId", &self.owner_id);
         xml.field("volumeSize", self.size_gib);
         xml.field("description", &self.description);
         xml.field("encrypted", self.encrypted);
+    }
+
+    /// The fields of a snapshot in the answer of CreateSnapshots, whose state has another name.
+    pub(in crate::ec2) fn write_of_set(&self, xml: &mut Xml, now: Timestamp) {
+        xml.field("snapshotId", &self.id);
+        xml.field("volumeId", &self.volume_id);
+        xml.field("state", self.status(now));
+        self.write_common(xml, now);
         xml.optional("outpostArn", self.outpost_arn.as_ref());
         self.tags.write(xml, now);
     }
@@ -174,12 +178,7 @@ impl Snapshot {
         if status == "error" {
             xml.field("statusMessage", "The snapshot could not be completed.");
         }
-        xml.time("startTime", self.started_at);
-        xml.field("progress", format_args!("{}%", self.percent(now)));
-        xml.field("ownerId", &self.owner_id);
-        xml.field("volumeSize", self.size_gib);
-        xml.field("description", &self.description);
-        xml.field("encrypted", self.encrypted);
+        self.write_common(xml, now);
         xml.optional("kmsKeyId", self.kms_key_id.as_ref());
         xml.optional("outpostArn", self.outpost_arn.as_ref());
         xml.field("storageTier", "standard");

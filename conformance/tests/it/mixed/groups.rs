@@ -4,7 +4,7 @@
 use conformance::until;
 use serde_json::{Value, json};
 
-use super::volumes::{CLASSES, NODE, claim};
+use super::volumes::claim;
 use super::{LAYER, Mixed, Upstream};
 use crate::expansion::CLAIMS;
 use crate::journey::SNAPSHOTS;
@@ -49,13 +49,7 @@ impl Mixed {
 
     /// Two claims of the database, attached to the node; their EBS volumes, and the paths of the attachments.
     async fn database(&self) -> (Vec<String>, Vec<String>) {
-        let class = json!({
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "StorageClass",
-            "metadata": { "name": "made" },
-            "provisioner": "ebs.csi.aws.com",
-        });
-        self.make(CLASSES, &class).await;
+        self.storage_class(&json!({})).await;
         let mut volumes = Vec::new();
         let mut attachments = Vec::new();
         for name in CLAIM_NAMES {
@@ -131,13 +125,6 @@ async fn our_driver_takes_groups_for_upstreams_controllers() {
     }
     let kubectl = mixed.plane.kubectl();
     kubectl.ok(&["delete", "pvc", "--all", "--timeout=120s"]).unwrap();
-    mixed.stage.clear(&mixed.plane).await;
-    for kind in ["node", "csinode"] {
-        kubectl.ok(&["delete", kind, NODE, "--ignore-not-found"]).unwrap();
-    }
-    for mut process in sidecars {
-        process.check().unwrap();
-    }
-    mixed.end([Upstream; 3], controllers, driver).await;
+    mixed.end_volumes(sidecars, controllers, driver).await;
     shared::say(&format!("{LAYER}: groups: EC2 {counts:?}"));
 }

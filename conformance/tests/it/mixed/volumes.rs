@@ -12,9 +12,9 @@ use crate::shared::{self, PATIENCE, repository};
 const ROLES: &str = "conformance/roles/upstream-volumes.yaml";
 const SIDECARS: [&str; 2] = ["csi-provisioner", "csi-attacher"];
 const ZONE: &str = "topology.ebs.csi.aws.com/zone";
-pub(super) const NODE: &str = "mixed-node";
-pub(super) const CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
-pub(super) const ATTACHMENTS: &str = "/apis/storage.k8s.io/v1/volumeattachments";
+const NODE: &str = "mixed-node";
+const CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
+const ATTACHMENTS: &str = "/apis/storage.k8s.io/v1/volumeattachments";
 
 impl Mixed {
     /// Adds the two sidecars' users and rights, and starts them.
@@ -61,6 +61,36 @@ impl Mixed {
     pub(super) async fn make(&self, path: &str, object: &Value) {
         let made = self.stage.hand.create(path, object).await.unwrap();
         made.ok(path).unwrap();
+    }
+
+    /// The class of [`claim`].
+    pub(super) async fn storage_class(&self, parameters: &Value) {
+        let class = json!({
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": { "name": "made" },
+            "provisioner": "ebs.csi.aws.com",
+            "parameters": parameters,
+        });
+        self.make(CLASSES, &class).await;
+    }
+
+    /// The node goes, and all programs were there to the end.
+    pub(super) async fn end_volumes(
+        self,
+        sidecars: Vec<Process>,
+        controllers: Vec<Process>,
+        driver: Process,
+    ) {
+        self.stage.clear(&self.plane).await;
+        let kubectl = self.plane.kubectl();
+        for kind in ["node", "csinode"] {
+            kubectl.ok(&["delete", kind, NODE, "--ignore-not-found"]).unwrap();
+        }
+        for mut process in sidecars {
+            process.check().unwrap();
+        }
+        self.end([Upstream; 3], controllers, driver).await;
     }
 
     /// Waits until the claim is bound; the EBS volume behind it and the PersistentVolume.
@@ -155,14 +185,8 @@ async fn our_driver_with_upstreams_provisioner_and_attacher() {
     mixed.node().await;
     let sidecars = mixed.start_sidecars().await;
     let controllers = mixed.start([Upstream; 3]).await;
-    let class = json!({
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": { "name": "made" },
-        "provisioner": "ebs.csi.aws.com",
-        "parameters": { "type": "gp3", "iops": "4000" },
-    });
-    mixed.make(CLASSES, &class).await;
+    let parameters = json!({ "type": "gp3", "iops": "4000" });
+    mixed.storage_class(&parameters).await;
 
     mixed.make(CLAIMS, &claim("first", None)).await;
     let (volume, persistent_volume) = mixed.bound("first").await;
@@ -195,13 +219,6 @@ async fn our_driver_with_upstreams_provisioner_and_attacher() {
     })
     .await
     .unwrap();
-    mixed.stage.clear(&mixed.plane).await;
-    for kind in ["node", "csinode"] {
-        kubectl.ok(&["delete", kind, NODE, "--ignore-not-found"]).unwrap();
-    }
-    for mut process in sidecars {
-        process.check().unwrap();
-    }
-    mixed.end([Upstream; 3], controllers, driver).await;
+    mixed.end_volumes(sidecars, controllers, driver).await;
     shared::say(&format!("{LAYER}: volumes: EC2 {counts:?}"));
 }

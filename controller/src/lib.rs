@@ -26,6 +26,7 @@
 //! | `driver`, `sidecar` | [`Sidecar`]: a function that meets a CSI driver |
 //! | `entry` | [`Entry`]: what the binary knows of a function before it runs |
 //! | `error` | why a function ends |
+//! | `young` | objects that may be ahead of what they name |
 //! | `testing` | what the tests of controllers share; a feature |
 
 pub mod args;
@@ -46,6 +47,7 @@ mod sidecar;
 pub mod template;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod young;
 
 pub use call::CallFailure;
 pub use controller::{Controller, Failure, Outdated, Run};
@@ -60,3 +62,4 @@ pub use plan::{Action, Event, Next, Plan};
 pub use reconciler::Reconciler;
 pub use secret::{SecretAnswer, SecretRead};
 pub use sidecar::{Sidecar, SidecarOptions};
+pub use young::{UNTIL_GROWN, is_young};

@@ -1,12 +1,12 @@
 //! ListSnapshots: the state of a snapshot that exists already.
 
-use controller::{CallFailure, Next};
+use controller::{CallFailure, Next, UNTIL_GROWN};
 use crds::v1::VolumeSnapshotContent;
 use jiff::Timestamp;
 
 use super::secrets::{self, Need};
 use super::status::{self, Answer};
-use super::{Call, Plan, StatusChange, Step, UNTIL_LIVE, begin, parameters, poll};
+use super::{Call, Plan, StatusChange, Step, begin, may_be_behind, parameters, poll};
 use crate::observe::{ClassLookup, ContentExt as _, Memory, Observed, Snapshot};
 
 /// Decides how to look at a snapshot: pre-provisioned, or a member of a group.
@@ -22,7 +22,7 @@ pub(super) fn plan(observed: &Observed<'_>, handle: &str, now: Timestamp) -> Pla
     };
     match unusable {
         None => {}
-        Some(_) if !observed.is_live => return plan.then(Next::After(UNTIL_LIVE)),
+        Some(_) if may_be_behind(observed, now) => return plan.then(Next::After(UNTIL_GROWN)),
         Some(reason) => return status::failed(observed, plan, &reason, now),
     }
     if !observed.settings.can_list {

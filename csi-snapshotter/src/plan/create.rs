@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use controller::{CallFailure, Event, Next};
+use controller::{CallFailure, Event, Next, UNTIL_GROWN};
 use crds::names;
 use crds::v1::VolumeSnapshotContent;
 use csi::{Class, CreateSnapshotHint};
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::behind::{self, Asker};
 use super::secrets::{self, Need};
 use super::status::{self, Answer};
-use super::{Call, Plan, StatusChange, Step, UNTIL_LIVE, begin, delete, parameters, poll};
+use super::{Call, Plan, StatusChange, Step, begin, delete, may_be_behind, parameters, poll};
 use crate::events;
 use crate::observe::{ContentExt as _, Memory, Observed, Snapshot};
 
@@ -30,7 +30,7 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let mut notes = Vec::new();
     let parameters = match usable_parameters(observed, &mut notes) {
         Ok(parameters) => parameters,
-        Err(_) if !observed.is_live => return begin(observed).then(Next::After(UNTIL_LIVE)),
+        Err(_) if may_be_behind(observed, now) => return begin(observed).then(Next::After(UNTIL_GROWN)),
         Err(reason) => return status::failed(observed, begin(observed), &reason, now),
     };
     let mut plan = begin(observed);

@@ -22,7 +22,7 @@ pub mod status;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use controller::Next;
+use controller::{Next, is_young};
 use crds::v1::VolumeSnapshotContent;
 use jiff::{SignedDuration, Timestamp};
 
@@ -32,8 +32,6 @@ use crate::observe::{ContentExt as _, Memory, Observed, Reply, is_blank};
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
 const LONGEST_POLL: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(5);
-/// How soon to look again while not all kinds are followed.
-const UNTIL_LIVE: Duration = Duration::from_secs(1);
 
 /// What is to be done about a content.
 pub type Plan = controller::Plan<Step, Memory>;
@@ -106,6 +104,11 @@ pub enum StatusChange {
     },
     /// The snapshot is deleted while foreign finalizers keep the object: handle, time, size and readiness go.
     Cleared,
+}
+
+/// Whether the class may exist and only not be known yet.
+fn may_be_behind(observed: &Observed<'_>, now: Timestamp) -> bool {
+    !observed.is_live || is_young(observed.content, now)
 }
 
 /// Nothing yet.

@@ -1,9 +1,7 @@
 //! How a user's or a driver's mistake is shown: `status.error` and an event, once (spec snapshot 2.7.3).
 
-use std::time::Duration;
-
 use controller::patch::Change;
-use controller::{Action, Event, Next};
+use controller::{Action, Event, Next, UNTIL_GROWN, is_young};
 use crds::v1::VolumeSnapshot;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -54,16 +52,13 @@ impl Refusal {
     }
 }
 
-/// How soon to look again while not all kinds are followed.
-const UNTIL_LIVE: Duration = Duration::from_secs(1);
-
 /// Writes the refusal to status and event unless the same text stands there, and tries again with back-off. Nothing is
-/// refused while a kind is not followed, as after an outage, when the watches come back one by one: what seems to be
-/// missing may be there.
+/// refused while the snapshot is young or a kind is not followed, as after an outage, when the watches come back one by
+/// one: what seems to be missing may be there.
 #[must_use]
 pub fn show(observed: &Observed, refusal: Refusal, now: Timestamp) -> Plan {
-    if !observed.is_live {
-        return then_await(Vec::new()).then(Next::After(UNTIL_LIVE));
+    if !observed.is_live || is_young(&*observed.snapshot, now) {
+        return then_await(Vec::new()).then(Next::After(UNTIL_GROWN));
     }
     let mut actions: Vec<Action<Step>> = Vec::new();
     if let Some(change) = error_patch(&observed.snapshot, &refusal, now) {

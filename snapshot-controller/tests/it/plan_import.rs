@@ -417,3 +417,16 @@ fn snapshot_case_112_nothing_is_refused_while_what_is_missing_may_only_not_be_kn
         assert_eq!(scene.lines("s").len(), 2, "told once all is known");
     }
 }
+
+#[test]
+fn snapshot_case_116_nothing_is_refused_of_a_snapshot_that_was_just_made() {
+    for missing in [import().without("vsc", "c"), Scene::new().without("class", "k")] {
+        let made = |time| json!({"metadata": {"creationTimestamp": time}});
+        let young = missing.clone().with("vs", "s", made(NOW));
+        let plan = young.plan("s");
+        assert!(plan.actions.is_empty());
+        assert_eq!(plan.next, Next::After(std::time::Duration::from_secs(1)));
+        let older = missing.with("vs", "s", made("2026-01-01T00:00:00Z"));
+        assert_eq!(older.lines("s").len(), 2, "told a moment later");
+    }
+}

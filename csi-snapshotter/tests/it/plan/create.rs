@@ -415,6 +415,19 @@ fn snapshot_case_112_a_class_is_not_refused_while_it_may_only_not_be_known_yet()
 }
 
 #[test]
+fn snapshot_case_116_a_class_is_not_refused_for_a_content_that_was_just_made() {
+    for mut content in [dynamic(), static_().class("k")] {
+        content.0.metadata.creation_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
+        let mut given = given(content).class(None);
+        let young = given.plan();
+        assert_eq!((young.steps, young.next), (vec![], seconds(1)));
+        given.now = now() + jiff::SignedDuration::from_secs(2);
+        assert_eq!(given.plan().steps.len(), 1, "told a moment later");
+    }
+}
+
+#[test]
 fn snapshot_case_110_nothing_is_made_for_a_content_that_no_snapshot_asked_for() {
     let content = by_hand();
     let plan = given(content.clone()).plan();

@@ -49,7 +49,8 @@ def numbers(name):
 def tests():
     """Tests by word and case: pairs of name and file."""
     found = defaultdict(list)
-    files = subprocess.run(["git", "ls-files", "*.rs"], cwd=ROOT, check=True, capture_output=True, text=True)
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.rs"]
+    files = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     for file in files.stdout.split():
         text = (ROOT / file).read_text()
         for word, rest in re.findall(rf"fn ({'|'.join(SPECS)})_cases?_(\w+)", text):

@@ -88,3 +88,17 @@ impl Enqueue {
         }
     }
 }
+
+/// Serves the keys of a queue, until the term ends, round robin by the namespace that their objects are for: those of a
+/// cluster-scoped kind do not bear it in their names.
+pub fn serve_by_namespace<K: Cached>(
+    queue: &Queue<ObjectKey>,
+    cache: &Cache<K>,
+    namespace: impl Fn(&K) -> Option<String> + Send + Sync + 'static,
+) {
+    let cache = cache.clone();
+    queue.serve_by(move |key| {
+        let object = cache.get(key);
+        object.and_then(|object| namespace(&object)).unwrap_or_default()
+    });
+}

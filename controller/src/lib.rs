@@ -52,7 +52,7 @@ mod young;
 pub use call::CallFailure;
 pub use controller::{Controller, Failure, Outdated, Run};
 pub use driver::Driver;
-pub use enqueue::{Difference, Enqueue};
+pub use enqueue::{Difference, Enqueue, serve_by_namespace};
 pub use entry::{Command, ConfigError, Definitions, Entry, Parsed, Start, prepare};
 pub use error::Error;
 pub use function::{Function, FunctionOptions, Ready};

@@ -6,7 +6,7 @@ use base::http::LeaderHealth;
 use base::{Queue, Scope};
 use controller::{
     Command, ConfigError, Definitions, Driver as _, Enqueue, Entry, Error, Objects, Ready, Sidecar,
-    SidecarOptions, Start,
+    SidecarOptions, Start, serve_by_namespace,
 };
 use crds::names;
 use crds::v1::{VolumeSnapshotClass, VolumeSnapshotContent};
@@ -126,6 +126,9 @@ impl Prepared {
             () = scope.stopping() => return Ok(()),
             _ = async { tokio::join!(contents.caught_up(), classes.caught_up()) } => {}
         }
+        serve_by_namespace(&self.queue, &contents, |content| {
+            content.spec.volume_snapshot_ref.namespace.clone()
+        });
         let mut enqueue = Enqueue::new();
         let driver = self.sidecar.driver().name().to_owned();
         let of_contents = enqueue.on(&contents, &self.queue, move |change| {

@@ -9,6 +9,7 @@ use base::args::Environment;
 use base::http::LeaderHealth;
 use controller::{
     Command, ConfigError, Definitions, Entry, Error, Function, FunctionOptions, Objects, Ready, Start,
+    serve_by_namespace,
 };
 use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use csi::Channel;
@@ -138,6 +139,9 @@ impl Prepared {
             () = scope.stopping() => return Ok(()),
             (verb, ()) = async { tokio::join!(self.claim_verb(), caches.caught_up()) } => verb,
         };
+        serve_by_namespace(&queues.contents, &caches.contents, |content| {
+            content.spec.volume_snapshot_ref.namespace.clone()
+        });
         let resync = self.config.resync_period;
         let enqueue = enqueue(&caches, &self.queues, &self.metrics, resync, &scope);
         let shared = self.shared(caches, verb);

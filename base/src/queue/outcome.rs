@@ -10,7 +10,7 @@ use async_trait::async_trait;
 /// What can be queued.
 pub trait QueueKey: Ord + Hash + Clone + Display + Send + Sync + 'static {
     /// Keys are served round robin by this, so that a thousand keys of one namespace do not hold up the one
-    /// of another (decision 18).
+    /// of another (decision 18). [`crate::Queue::serve_by`] goes before it.
     fn fairness_key(&self) -> String;
 }
 

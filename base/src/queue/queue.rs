@@ -97,6 +97,12 @@ impl<T: QueueKey> Queue<T> {
         self.inner.added.notify_one();
     }
 
+    /// Until the term ends keys are served round robin by this, and not by [`QueueKey::fairness_key`]: for objects whose
+    /// own key does not say for whom they are, such as those of no namespace. It must be quick, and must not use the queue.
+    pub fn serve_by(&self, fairness_key: impl Fn(&T) -> String + Send + Sync + 'static) {
+        self.inner.shared.lock().serve_by(Box::new(fairness_key));
+    }
+
     /// Forgets every key that waits, all timers and all failures. A key that runs ends its run.
     pub fn clear(&self) {
         self.inner.shared.lock().clear();

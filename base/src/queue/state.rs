@@ -8,8 +8,12 @@ use tokio::time::Instant;
 use super::outcome::QueueKey;
 
 type Due = (Instant, u64);
+/// What keys are served round robin by.
+pub(super) type FairnessKey<T> = Box<dyn Fn(&T) -> String + Send + Sync>;
 
 pub(super) struct State<T> {
+    /// Instead of [`QueueKey::fairness_key`].
+    fairness_key: Option<FairnessKey<T>>,
     /// Keys that may run, by fairness key.
     lanes: BTreeMap<String, VecDeque<T>>,
     /// The lanes that are not empty, in the order of service.
@@ -31,6 +35,7 @@ pub(super) struct State<T> {
 impl<T: QueueKey> State<T> {
     pub(super) fn new() -> Self {
         Self {
+            fairness_key: None,
             lanes: BTreeMap::new(),
             rotation: VecDeque::new(),
             waiting: BTreeMap::new(),
@@ -41,6 +46,11 @@ impl<T: QueueKey> State<T> {
             conflicts: BTreeMap::new(),
             sequence: 0,
         }
+    }
+
+    /// Keys that line up from now on do so by this.
+    pub(super) fn serve_by(&mut self, fairness_key: FairnessKey<T>) {
+        self.fairness_key = Some(fairness_key);
     }
 
     /// False if the key is waiting already.
@@ -129,7 +139,7 @@ impl<T: QueueKey> State<T> {
         self.conflicts.remove(key);
     }
 
-    /// Forgets every key that does not run.
+    /// Forgets every key that does not run, and what keys are served by.
     pub(super) fn clear(&mut self) {
         let running = std::mem::take(&mut self.running);
         *self = Self {
@@ -156,7 +166,10 @@ impl<T: QueueKey> State<T> {
     }
 
     fn line_up(&mut self, key: T) {
-        let name = key.fairness_key();
+        let name = match &self.fairness_key {
+            Some(fairness_key) => fairness_key(&key),
+            None => key.fairness_key(),
+        };
         let lane = self.lanes.entry(name.clone()).or_default();
         if lane.is_empty() {
             self.rotation.push_back(name);

@@ -9,6 +9,7 @@ mod crash_walk;
 mod denied;
 mod driver_socket;
 mod failed_snapshot;
+mod fairness;
 mod fleet;
 mod leases;
 mod liveness;

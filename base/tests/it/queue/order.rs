@@ -45,6 +45,26 @@ async fn snapshot_decision_18_lanes_are_served_in_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_that_do_not_say_for_whom_they_are_are_served_in_turn_too() {
+    let bench = Bench::new(1, Duration::ZERO);
+    let whose = |key: &super::Key| (if key.0 < "c/100".to_owned() { "many" } else { "few" }).to_owned();
+    let term = bench.queue.term();
+    bench.queue.serve_by(whose);
+    for number in 0..102 {
+        bench.queue.add(key(&format!("c/{number:03}")));
+    }
+    bench.start();
+    bench.wait(1).await;
+    assert_eq!(bench.names()[..5], ["c/000", "c/100", "c/001", "c/101", "c/002"]);
+    drop(term);
+    for number in [1, 100, 2] {
+        bench.queue.add(key(&format!("c/{number:03}")));
+    }
+    bench.wait(1).await;
+    assert_eq!(bench.names(), ["c/001", "c/100", "c/002"], "until the term ends");
+}
+
+#[tokio::test(start_paused = true)]
 async fn not_more_keys_run_than_there_are_workers() {
     let bench = Bench::new(3, Duration::from_millis(100));
     for number in 0..7 {

@@ -1,6 +1,6 @@
 //! `bench start`: what `slackwater controller` costs before it has anything to do: the size of the binary, the
 //! time to `/readyz`, and resident memory on a quiet cluster. The process is the real one; the Kubernetes
-//! API and EC2 that it talks to are the sandbox, on loopback, in this process.
+//! API and EC2 that it talks to are the sandbox, on loopback, in this process. With `--snapshots` see [`settled`].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +8,8 @@ use std::time::Duration;
 use comfy_table::Table;
 use serde::Serialize;
 
+use crate::cluster::programs::Set;
+use crate::cluster::{self, settled};
 use crate::load::tell;
 use crate::process::Controller;
 use crate::report;
@@ -30,6 +32,12 @@ pub struct Args {
     /// How long the process is left alone before its memory is read, in seconds.
     #[arg(long, default_value_t = 10)]
     pub quiet: u64,
+    /// Start sets of programs instead, each on the same kube-apiserver with so many settled snapshots
+    #[arg(long, value_name = "COUNT")]
+    pub snapshots: Option<usize>,
+    /// The sets of `--snapshots`, written as for `cluster`
+    #[arg(value_parser = cluster::parse_set, default_values = ["four=ours", "one=ours,aws-ebs-csi-driver=ours", "four=upstream"])]
+    pub sets: Vec<Set>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -49,6 +57,9 @@ struct Figures {
 /// # Errors
 /// When the process does not become ready.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(count) = args.snapshots {
+        return settled::run(&args.sets, count, args.json).await;
+    }
     let binary = crate::binary(args.slackwater.as_deref())?;
     let binary_bytes = std::fs::metadata(&binary)?.len();
     let mut ready = Vec::new();

@@ -6,6 +6,7 @@ pub mod ec2;
 mod plane;
 mod program;
 pub mod programs;
+pub mod settled;
 mod table;
 
 use std::collections::BTreeMap;
@@ -89,7 +90,11 @@ pub struct Args {
     json: bool,
 }
 
-fn parse_set(text: &str) -> Result<Set, String> {
+/// A set as the command line has it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_set(text: &str) -> Result<Set, String> {
     text.parse().map_err(|error: anyhow::Error| error.to_string())
 }
 

@@ -3,6 +3,7 @@
 
 mod changes;
 mod objects;
+mod settled;
 
 use std::io::Write as _;
 use std::time::Duration;

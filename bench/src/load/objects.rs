@@ -1,5 +1,6 @@
 //! The objects that the user creates.
 
+use crds::names;
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "default";
@@ -96,6 +97,43 @@ pub fn snapshot(index: usize) -> Value {
         "spec": {
             "source": { "persistentVolumeClaimName": claim_name(index) },
             "volumeSnapshotClassName": CLASS,
+        },
+    })
+}
+
+/// The snapshot of a claim as the controllers leave it, without its status.
+pub fn settled_snapshot(index: usize, claim: usize) -> Value {
+    let mut snapshot = snapshot(index);
+    snapshot["metadata"]["finalizers"] =
+        json!([names::SNAPSHOT_SOURCE_FINALIZER, names::SNAPSHOT_BOUND_FINALIZER]);
+    snapshot["spec"]["source"]["persistentVolumeClaimName"] = claim_name(claim).into();
+    snapshot
+}
+
+/// Its content, without the status, from the metadata of the snapshot and the handle of the volume.
+pub fn settled_content(snapshot: &Value, volume: &str) -> Value {
+    let text = |field: &str| snapshot[field].as_str().unwrap_or_default();
+    json!({
+        "apiVersion": "snapshot.storage.k8s.io/v1",
+        "kind": "VolumeSnapshotContent",
+        "metadata": {
+            "name": names::dynamic_content_name(text("uid")),
+            "finalizers": [names::CONTENT_FINALIZER],
+        },
+        "spec": {
+            "deletionPolicy": "Delete",
+            "driver": DRIVER,
+            "source": { "volumeHandle": volume },
+            "sourceVolumeMode": "Filesystem",
+            "volumeSnapshotClassName": CLASS,
+            "volumeSnapshotRef": {
+                "apiVersion": "snapshot.storage.k8s.io/v1",
+                "kind": "VolumeSnapshot",
+                "namespace": NAMESPACE,
+                "name": text("name"),
+                "uid": text("uid"),
+                "resourceVersion": text("resourceVersion"),
+            },
         },
     })
 }

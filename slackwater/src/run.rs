@@ -120,9 +120,9 @@ fn chain(error: &anyhow::Error) -> String {
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    // One thread does more than an API server can answer; handing tasks between threads costs a quarter of all time.
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+    // One thread does more than an API server can answer. A worker thread beside this one would be a second: it would
+    // have the connections, and this one the work, and each answer would wake the other.
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
         .block_on(work)

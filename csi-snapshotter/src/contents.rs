@@ -28,17 +28,18 @@ pub(crate) struct Contents {
 /// The objects of one round.
 pub(crate) struct Seen {
     content: Arc<VolumeSnapshotContent>,
-    class: Class,
+    class: NamedClass,
     is_live: bool,
 }
 
-enum Class {
+/// The VolumeSnapshotClass that a content names.
+enum NamedClass {
     NotNamed,
     Absent(String),
     Found(Arc<VolumeSnapshotClass>),
 }
 
-impl Class {
+impl NamedClass {
     fn lookup(&self) -> ClassLookup<'_> {
         match self {
             Self::NotNamed => ClassLookup::NotNamed,
@@ -63,10 +64,10 @@ impl controller::Controller for Contents {
             .as_deref()
             .filter(|name| !name.is_empty());
         let class = match name {
-            None => Class::NotNamed,
+            None => NamedClass::NotNamed,
             Some(name) => match self.classes.get(&ObjectKey::cluster(name)) {
-                Some(class) => Class::Found(class),
-                None => Class::Absent(name.to_owned()),
+                Some(class) => NamedClass::Found(class),
+                None => NamedClass::Absent(name.to_owned()),
             },
         };
         let is_live = self.contents.cache().is_followed() && self.classes.is_followed();

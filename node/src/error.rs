@@ -86,6 +86,18 @@ pub enum HostError {
         /// How to go on.
         advice: &'static str,
     },
+    /// A mount option that is not known, or not possible here.
+    #[error(
+        "the mount option {option:?} is not possible for {source_path} ({fs_type}); take it out of mountOptions"
+    )]
+    MountOption {
+        /// The option, or all that may be meant.
+        option: String,
+        /// What is mounted.
+        source_path: PathBuf,
+        /// Its file system.
+        fs_type: String,
+    },
     /// This form of a host cannot do it.
     #[error("{0} is not supported here")]
     Unsupported(String),

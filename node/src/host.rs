@@ -1,6 +1,6 @@
 //! The machine as a node service sees it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
@@ -78,6 +78,15 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// [`HostError::Busy`] when it is in use.
     async fn unmount(&self, target: &Path) -> Result<(), HostError>;
+
+    /// The path with every link in it followed, as [`Host::mounts`] has it; what is not there yet is kept. A host without
+    /// links has nothing to do.
+    ///
+    /// # Errors
+    /// When the path is not absolute, or cannot be looked at.
+    async fn resolved(&self, path: &Path) -> Result<PathBuf, HostError> {
+        Ok(path.to_owned())
+    }
 
     /// What is at a path, links followed; `None` when nothing is.
     ///

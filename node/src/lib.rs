@@ -9,12 +9,14 @@
 //! | [`host`] | the trait |
 //! | [`error`] | what can go wrong, and what to do about it |
 //! | [`linux`] | a Linux machine |
+//! | [`options`] | mount options as users write them |
 //! | [`types`] | devices, their contents, mounts, statistics |
 
 pub mod error;
 pub mod host;
 #[cfg(target_os = "linux")]
 pub mod linux;
+pub mod options;
 pub mod types;
 
 pub use error::HostError;

@@ -6,7 +6,7 @@ use ::node::{Host, HostError, Mount, PathKind};
 use csi::v1::{NodeExpandVolumeRequest, NodeExpandVolumeResponse};
 use tonic::Status;
 
-use super::stage::{check_capability, guard};
+use super::stage::{check_capability, guard, resolved};
 use super::{Core, device, filesystem, status};
 use crate::names::NODE_LOCAL_PREFIX;
 use crate::rpc::{capability, required};
@@ -24,7 +24,8 @@ pub(super) async fn expand(
         }
     }
     let _guard = guard(core, volume_id)?;
-    let bytes = grown(core.host.as_ref(), volume_id, path)
+    let path = resolved(core, path).await?;
+    let bytes = grown(core.host.as_ref(), volume_id, &path)
         .await
         .map_err(|error| status::of_growing(&error))?;
     Ok(NodeExpandVolumeResponse {

@@ -124,10 +124,11 @@ fn is_compatible(found: &str, wanted: &str) -> bool {
     }
 }
 
-/// Mount options: the flags of the capability, each once, and `nouuid` for xfs, so that a volume and its copy can be
+/// Mount options: the flags of the capability, each where it stands last, since that is the word that counts, and `nouuid` for xfs, so that a volume and its copy can be
 /// mounted on one machine.
 #[must_use]
 pub fn mount_options(first: &[&str], flags: &[String], fs_type: &str) -> Vec<String> {
+    let flags = ::node::options::single(flags);
     let extra = (fs_type == "xfs").then_some("nouuid");
     let all = first
         .iter()
@@ -136,9 +137,8 @@ pub fn mount_options(first: &[&str], flags: &[String], fs_type: &str) -> Vec<Str
         .chain(extra);
     let mut options: Vec<String> = Vec::new();
     for option in all.filter(|option| !option.is_empty()) {
-        if !options.iter().any(|known| known == option) {
-            options.push(option.to_owned());
-        }
+        options.retain(|known| known != option);
+        options.push(option.to_owned());
     }
     options
 }

@@ -7,7 +7,7 @@ use csi::v1::volume_capability::{AccessType, MountVolume};
 use csi::v1::{NodePublishVolumeRequest, NodeUnpublishVolumeRequest};
 use tonic::Status;
 
-use super::stage::{check_capability, guard, place, take_away};
+use super::stage::{check_capability, guard, place, resolved, take_away};
 use super::{Core, device, filesystem, status};
 use crate::rpc::required;
 
@@ -21,15 +21,17 @@ pub(super) async fn publish(core: &Core, request: &NodePublishVolumeRequest) -> 
         .ok_or_else(|| Status::invalid_argument("volume_capability is missing"))?;
     check_capability(volume_id, wanted)?;
     let host = core.host.as_ref();
+    let target = resolved(core, target).await?;
     match &wanted.access_type {
         Some(AccessType::Mount(mount)) => {
             let _guard = guard(core, volume_id)?;
-            mounted(host, Path::new(staging), target, mount, request.readonly).await
+            let staging = resolved(core, Path::new(staging)).await?;
+            mounted(host, &staging, &target, mount, request.readonly).await
         }
         _ => {
             let place = place(volume_id, &request.publish_context, &request.volume_context)?;
             let _guard = guard(core, volume_id)?;
-            block(host, target, &place, request.readonly)
+            block(host, &target, &place, request.readonly)
                 .await
                 .map_err(|error| status::of(&error))
         }
@@ -111,7 +113,8 @@ pub(super) async fn unpublish(core: &Core, request: &NodeUnpublishVolumeRequest)
     let volume_id = required(&request.volume_id, "volume_id")?;
     let target = required(&request.target_path, "target_path")?;
     let _guard = guard(core, volume_id)?;
-    take_away(core.host.as_ref(), Path::new(target))
+    let target = resolved(core, Path::new(target)).await?;
+    take_away(core.host.as_ref(), &target)
         .await
         .map_err(|error| status::of(&error))
 }

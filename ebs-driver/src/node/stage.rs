@@ -29,6 +29,12 @@ struct Ask {
     is_read_only: bool,
 }
 
+/// The path as the mount table has it: kubelet's own folder may be a link.
+pub(super) async fn resolved(core: &Core, path: &Path) -> Result<PathBuf, Status> {
+    let resolved = core.host.resolved(path).await;
+    resolved.map_err(|error| status::of(&error))
+}
+
 pub(super) fn guard(core: &Core, volume_id: &str) -> Result<Guard, Status> {
     Ok(core.in_flight.begin(Key::Volume(volume_id.to_owned()))?)
 }
@@ -96,7 +102,7 @@ impl Ask {
             device_path,
             partition,
             target: target.into(),
-            is_read_only: options.iter().any(|option| option == "ro"),
+            is_read_only: ::node::options::is_read_only(&options),
             fs_type,
             format,
             options,
@@ -109,6 +115,8 @@ pub(super) async fn stage(core: &Core, request: &NodeStageVolumeRequest) -> Resu
         return Ok(());
     };
     let _guard = guard(core, &request.volume_id)?;
+    let target = resolved(core, &ask.target).await?;
+    let ask = Ask { target, ..ask };
     let host = core.host.as_ref();
     staged(core, host, &ask).await.map_err(|error| status::of(&error))
 }
@@ -225,7 +233,8 @@ pub(super) async fn unstage(core: &Core, request: &NodeUnstageVolumeRequest) -> 
     let volume_id = required(&request.volume_id, "volume_id")?;
     let target = required(&request.staging_target_path, "staging_target_path")?;
     let _guard = guard(core, volume_id)?;
-    take_away(core.host.as_ref(), Path::new(target))
+    let target = resolved(core, Path::new(target)).await?;
+    take_away(core.host.as_ref(), &target)
         .await
         .map_err(|error| status::of(&error))
 }

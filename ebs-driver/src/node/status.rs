@@ -9,6 +9,7 @@ pub(super) fn of(error: &HostError) -> Status {
         HostError::DeviceMissing(_) | HostError::NotADevice(_) | HostError::AnotherVolume { .. } => {
             Code::NotFound
         }
+        HostError::MountOption { .. } => Code::InvalidArgument,
         HostError::Busy { .. }
         | HostError::OtherData { .. }
         | HostError::ToolMissing { .. }

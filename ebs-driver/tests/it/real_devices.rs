@@ -4,6 +4,7 @@
 mod bad_input;
 mod data;
 mod growth;
+mod links;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};

@@ -1,11 +1,11 @@
 //! The trait over the machine. What may wait for a device runs beside the other tasks.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::{LinuxHost, devices, mounts, size, tools};
+use super::{LinuxHost, devices, mounts, paths, size, tools};
 use crate::error::HostError;
 use crate::host::Host;
 use crate::types::{BlockDevice, Check, Contents, Mount, MountRequest, PathKind, Statistics, Usage};
@@ -77,6 +77,11 @@ impl Host for LinuxHost {
     async fn unmount(&self, target: &Path) -> Result<(), HostError> {
         let of_act = target.to_owned();
         blocking(target, move || mounts::unmount_one(&of_act)).await
+    }
+
+    async fn resolved(&self, path: &Path) -> Result<PathBuf, HostError> {
+        let of_act = path.to_owned();
+        blocking(path, move || paths::resolved(&of_act)).await
     }
 
     async fn kind(&self, path: &Path) -> Result<Option<PathKind>, HostError> {

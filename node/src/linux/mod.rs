@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `devices` | device files, sizes, serial numbers |
 //! | `mounts` | the mount table, mount and unmount |
+//! | `options` | mount options as mount(8) takes them |
+//! | `paths` | paths without links |
 //! | `size` | how far a file system reaches |
 //! | `tools` | programs with a time limit, and what their ends mean |
 //!
@@ -12,6 +14,8 @@
 mod devices;
 mod host;
 mod mounts;
+mod options;
+mod paths;
 mod size;
 mod tools;
 

@@ -4,65 +4,22 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
+use rustix::mount::{
+    FsOpenFlags, MountFlags, UnmountFlags, fsconfig_set_flag, fsconfig_set_string, fsopen, mount, mount_bind,
+    mount_change, mount_remount, unmount,
+};
 
 use super::devices::io;
+use super::options::{self, Options};
 use crate::error::HostError;
+use crate::options::single;
 use crate::types::{Mount, MountRequest};
 
 /// Types that the kernel mounts without a helper.
 const NATIVE: [&str; 5] = ["ext2", "ext3", "ext4", "xfs", "btrfs"];
-/// Options that are for tables and tools, not for the kernel.
-const FOR_TOOLS: [&str; 13] = [
-    "async",
-    "atime",
-    "auto",
-    "defaults",
-    "dev",
-    "diratime",
-    "exec",
-    "nofail",
-    "noauto",
-    "rw",
-    "suid",
-    "_netdev",
-    "norelatime",
-];
-
-/// Options as the kernel takes them: flags, and the rest for the file system.
-pub(super) fn split(options: &[String]) -> (MountFlags, Vec<&str>) {
-    let mut flags = MountFlags::empty();
-    let mut data = Vec::new();
-    for option in options.iter().map(String::as_str) {
-        flags |= match option {
-            "ro" => MountFlags::RDONLY,
-            "noatime" => MountFlags::NOATIME,
-            "nodiratime" => MountFlags::NODIRATIME,
-            "relatime" => MountFlags::RELATIME,
-            "strictatime" => MountFlags::STRICTATIME,
-            "lazytime" => MountFlags::LAZYTIME,
-            "nodev" => MountFlags::NODEV,
-            "noexec" => MountFlags::NOEXEC,
-            "nosuid" => MountFlags::NOSUID,
-            "nosymfollow" => MountFlags::NOSYMFOLLOW,
-            "sync" => MountFlags::SYNCHRONOUS,
-            "dirsync" => MountFlags::DIRSYNC,
-            "silent" => MountFlags::SILENT,
-            "bind" => MountFlags::BIND,
-            other => {
-                if !FOR_TOOLS.contains(&other) && !other.starts_with("x-") {
-                    data.push(other);
-                }
-                MountFlags::empty()
-            }
-        };
-    }
-    (flags, data)
-}
-
 /// Whether mount(8) and its helpers are needed.
 pub(super) fn needs_helper(request: &MountRequest) -> bool {
-    let is_bind = request.options.iter().any(|option| option == "bind");
+    let is_bind = single(&request.options).iter().any(|option| option == "bind");
     !is_bind
         && request
             .fs_type
@@ -72,8 +29,21 @@ pub(super) fn needs_helper(request: &MountRequest) -> bool {
 
 /// Mounts without a helper.
 pub(super) fn mount_natively(request: &MountRequest) -> Result<(), HostError> {
-    let (flags, data) = split(&request.options);
+    let singles = single(&request.options);
+    let options = Options::read(request, &singles)?;
+    mount_with(request, &options)?;
     let target = request.target.as_path();
+    for how in &options.propagation {
+        if let Err(error) = mount_change(target, *how) {
+            let _ = unmount(target, UnmountFlags::empty());
+            return Err(refusal(request, error));
+        }
+    }
+    Ok(())
+}
+
+fn mount_with(request: &MountRequest, options: &Options<'_>) -> Result<(), HostError> {
+    let (flags, target) = (options.flags.0, request.target.as_path());
     let refused = |error: Errno| refusal(request, error);
     if flags.contains(MountFlags::BIND) {
         mount_bind(request.source.as_str(), target).map_err(refused)?;
@@ -86,10 +56,34 @@ pub(super) fn mount_natively(request: &MountRequest) -> Result<(), HostError> {
         }
         return Ok(());
     }
-    let data = CString::new(data.join(","))
+    let data = CString::new(options.data.join(","))
         .map_err(|_| HostError::Unsupported("a mount option with a zero byte".to_owned()))?;
     let fs_type = request.fs_type.as_deref().unwrap_or_default();
-    mount(request.source.as_str(), target, fs_type, flags, data.as_c_str()).map_err(refused)
+    match mount(request.source.as_str(), target, fs_type, flags, data.as_c_str()) {
+        // The kernel does not say what is wrong.
+        Err(Errno::INVAL) if !options.data.is_empty() => {
+            Err(options::refused(request, &suspect(fs_type, &options.data)))
+        }
+        outcome => outcome.map_err(refused),
+    }
+}
+
+/// The option that the file system refuses: each is given to it by itself, and nothing is mounted. Where it refuses none
+/// by itself, all of them.
+fn suspect(fs_type: &str, data: &[&str]) -> String {
+    let is_refused = |option: &&&str| {
+        let Ok(context) = fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC) else {
+            return false;
+        };
+        let outcome = match option.split_once('=') {
+            Some((key, value)) => fsconfig_set_string(&context, key, value.trim_matches('"')),
+            None => fsconfig_set_flag(&context, **option),
+        };
+        outcome.is_err()
+    };
+    data.iter()
+        .find(is_refused)
+        .map_or_else(|| data.join(","), |option| (*option).to_owned())
 }
 
 fn refusal(request: &MountRequest, error: Errno) -> HostError {
@@ -183,14 +177,6 @@ mod tests {
 
     fn options(text: &str) -> Vec<String> {
         text.split(',').map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn flags_are_told_from_options_of_the_file_system() {
-        let given = options("ro,noatime,nouuid,defaults,x-systemd.automount,context=a:b");
-        let (flags, data) = split(&given);
-        assert_eq!(flags, MountFlags::RDONLY | MountFlags::NOATIME);
-        assert_eq!(data, ["nouuid", "context=a:b"]);
     }
 
     #[test]

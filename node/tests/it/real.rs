@@ -200,3 +200,82 @@ async fn what_is_not_there_or_is_no_device_is_told() {
         .await;
     assert!(foreign.is_err());
 }
+
+/// What the mount table says of a target, from its options on; shared and slave groups without their numbers.
+fn seen(target: &Path) -> String {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let at = format!(" {} ", target.display());
+    let line = table.lines().rfind(|line| line.contains(&at)).unwrap();
+    let (_, seen) = line.split_once(&at).unwrap();
+    let seen: String = seen.split(|c: char| c.is_ascii_digit()).collect();
+    seen
+}
+
+/// The same options lead to the same mount as with mount(8) itself.
+#[tokio::test]
+async fn ebs_case_114_options_are_taken_as_mount_8_takes_them() {
+    let Some(machine) = machine("ebs_case_114_options_are_taken_as_mount_8_takes_them", 64) else {
+        return;
+    };
+    let (host, target) = (&machine.host, machine.path("mounted"));
+    host.format(&machine.device, "ext4", &["-F".into()])
+        .await
+        .unwrap();
+    host.make_directory(&target).await.unwrap();
+    let taken = [
+        "noatime,nodiratime",
+        "user",
+        "users",
+        "user,exec",
+        "nouser",
+        "owner",
+        "group,dev",
+        "comment=x",
+        "iversion",
+        "noiversion",
+        "loud",
+        "silent",
+        "nostrictatime",
+        "strictatime",
+        "noatime,atime",
+        "private",
+        "rshared",
+        "slave",
+        "unbindable",
+        "ro,rw",
+        "rw,ro",
+        "mand",
+        "sync,async",
+        "nosymfollow",
+        "defaults,noauto,nofail,_netdev,x-a.b=c,X-mount.mkdir",
+        "discard",
+        "commit=30,errors=remount-ro",
+    ];
+    for options in taken {
+        let tool = std::process::Command::new("mount")
+            .args(["-t", "ext4", "-o", options])
+            .args([&machine.device, &target])
+            .output()
+            .unwrap();
+        assert!(tool.status.success(), "{options}: {tool:?}");
+        let expected = seen(&target);
+        host.unmount(&target).await.unwrap();
+        let ours = request(&machine.device, &target, Some("ext4"), &[options]);
+        host.mount(&ours)
+            .await
+            .unwrap_or_else(|error| panic!("{options}: {error}"));
+        assert_eq!(seen(&target), expected, "{options}");
+        host.unmount(&target).await.unwrap();
+    }
+    for (options, named) in [
+        ("noatime,bogus,commit=30", "bogus"),
+        ("commit=soon", "commit=soon"),
+        ("remount", "remount"),
+        ("noatime,loop", "loop"),
+    ] {
+        let ours = request(&machine.device, &target, Some("ext4"), &[options]);
+        let error = host.mount(&ours).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("the mount option {named:?}")), "{error}");
+        assert!(Mount::at(&host.mounts().await.unwrap(), &target).is_none());
+    }
+}

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
-use crate::ec2::errors::{Action, Class, Ec2Error, Failure};
+use crate::ec2::codes::Meaning;
+use crate::ec2::errors::{Action, Ec2Error, Failure};
 
 /// The actions whose series exist before the first call, as users of `absent()` expect.
 const PRE_CREATED: [&str; 16] = [
@@ -147,7 +148,7 @@ impl Metrics {
     fn failure(&self, action: Action, error: &Ec2Error) {
         let name = action.name();
         match &error.failure {
-            _ if error.class() == Class::Throttled => {
+            _ if error.meaning() == Meaning::Throttled => {
                 self.each(|family| family.throttles.with_label_values(&[name]).inc());
             }
             Failure::Answer { code, .. } => {

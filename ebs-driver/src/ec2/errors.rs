@@ -1,8 +1,10 @@
-//! The codes of EC2 and their classes. Source: spec 1.8, 3.8, Q3, Q4, Q9.
+//! Calls of EC2 that did not succeed. What their codes mean is [`super::codes`]. Source: spec 3.8.
 
 use std::fmt;
 
 use thiserror::Error;
+
+use super::codes::{self, Meaning};
 
 /// The actions that the driver sends.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -71,6 +73,13 @@ impl Action {
         }
     }
 
+    /// Whether a request of this action, while a volume is being changed, is a part of the change: it only looks otherwise.
+    #[must_use]
+    pub fn may_change_a_volume(self) -> bool {
+        // A CreateVolume is the dry run that asks for a ceiling.
+        self != Self::CreateVolume && !self.name().starts_with("Describe")
+    }
+
     /// Whether a second request does no harm when the first one may have taken effect.
     #[must_use]
     pub fn is_repeatable(self) -> bool {
@@ -99,6 +108,16 @@ pub enum Lost {
 }
 
 impl Lost {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::Timeout,
+        Self::Connection,
+        Self::Malformed,
+        Self::Dns,
+        Self::Credentials,
+        Self::NotSent,
+    ];
+
     /// For people.
     #[must_use]
     pub fn text(self) -> &'static str {
@@ -162,64 +181,6 @@ impl fmt::Display for Ec2Error {
     }
 }
 
-/// What an error means for the caller.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Class {
-    /// The thing does not exist.
-    NotFound,
-    /// The text is no ID of EC2, so nothing of that name exists.
-    MalformedId,
-    /// EC2 refuses the content of the request.
-    BadParameter,
-    /// EC2 does not do this here or for this type.
-    Unsupported,
-    /// The client token was used for something else.
-    TokenMismatch,
-    /// A quota; may be reported for a token that already made a volume.
-    Quota,
-    /// The thing is in a state that does not allow it, or is used.
-    State,
-    /// A dry run that would have succeeded.
-    DryRun,
-    /// Too many requests; not executed.
-    Throttled,
-    /// It may or may not have taken effect.
-    Unclear,
-    /// It was never sent, or could not reach EC2.
-    NotSent,
-    /// Every other definite refusal.
-    Refused,
-}
-
-const THROTTLES: [&str; 14] = [
-    "BandwidthLimitExceeded",
-    "EC2ThrottledException",
-    "LimitExceededException",
-    "PriorRequestNotComplete",
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "SlowDown",
-    "ThrottledException",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-    "TransactionInProgressException",
-];
-
-const BAD_PARAMETERS: [&str; 9] = [
-    "InvalidParameter",
-    "InvalidParameterCombination",
-    "InvalidParameterDependency",
-    "InvalidParameterValue",
-    "InvalidZone.NotFound",
-    "MissingParameter",
-    "UnknownParameter",
-    "UnknownVolumeType",
-    "ValidationError",
-];
-
 impl Ec2Error {
     /// An error without an answer.
     #[must_use]
@@ -262,24 +223,18 @@ impl Ec2Error {
         }
     }
 
-    /// What it means.
+    /// What it says about the call.
     #[must_use]
-    pub fn class(&self) -> Class {
-        match &self.failure {
-            Failure::Answer { status, code, .. } => class_of(*status, code),
-            Failure::Lost { why, .. } => match why {
-                Lost::Timeout | Lost::Connection | Lost::Malformed => Class::Unclear,
-                Lost::Dns | Lost::Credentials | Lost::NotSent => Class::NotSent,
-            },
-        }
+    pub fn meaning(&self) -> Meaning {
+        codes::meaning(&self.failure)
     }
 
     /// Whether the same request may succeed a little later.
     #[must_use]
     pub fn is_worth_repeating(&self) -> bool {
-        match self.class() {
-            Class::Throttled => true,
-            Class::Unclear | Class::NotSent => {
+        match self.meaning() {
+            Meaning::Throttled => true,
+            Meaning::Unclear | Meaning::NotSent => {
                 self.action.is_repeatable()
                     && !matches!(
                         self.failure,
@@ -304,51 +259,22 @@ impl Ec2Error {
     }
 }
 
-fn class_of(status: u16, code: &str) -> Class {
-    if THROTTLES.contains(&code) {
-        return Class::Throttled;
-    }
-    if BAD_PARAMETERS.contains(&code) {
-        return Class::BadParameter;
-    }
-    match code {
-        "InvalidVolume.NotFound"
-        | "InvalidSnapshot.NotFound"
-        | "InvalidVolumeModification.NotFound"
-        | "InvalidInstanceID.NotFound"
-        | "InvalidAttachment.NotFound" => Class::NotFound,
-        "InvalidVolumeID.Malformed"
-        | "InvalidSnapshotID.Malformed"
-        | "InvalidInstanceID.Malformed"
-        | "InvalidID" => Class::MalformedId,
-        "UnsupportedOperation" => Class::Unsupported,
-        "IdempotentParameterMismatch" => Class::TokenMismatch,
-        "AttachmentLimitExceeded"
-        | "VolumeLimitExceeded"
-        | "MaxIOPSLimitExceeded"
-        | "SnapshotLimitExceeded"
-        | "ConcurrentSnapshotLimitExceeded"
-        | "SnapshotCreationPerVolumeRateExceeded"
-        | "VolumeModificationSizeLimitExceeded"
-        | "VolumeModificationRateExceeded" => Class::Quota,
-        "IncorrectState" | "IncorrectModificationState" | "VolumeInUse" | "InvalidSnapshot.InUse" => {
-            Class::State
-        }
-        "DryRunOperation" => Class::DryRun,
-        "RequestTimeout" | "RequestTimeoutException" => Class::Unclear,
-        _ if status >= 500 => Class::Unclear,
-        _ => Class::Refused,
-    }
-}
+/// Where the encoded part of an authorization failure begins.
+const ENCODED: &str = "Encoded authorization failure message";
 
 /// EC2's text without what differs from call to call, so that equal errors read equal: the encoded part of an
 /// authorization failure, which an event would otherwise repeat in a new form each time.
 #[must_use]
 pub fn stable_message(message: &str) -> String {
-    let cut = message
-        .find("Encoded authorization failure message")
-        .unwrap_or(message.len());
+    let cut = message.find(ENCODED).unwrap_or(message.len());
     message[..cut].trim().to_owned()
+}
+
+/// What [`stable_message`] leaves out, without its heading.
+#[must_use]
+pub fn encoded_part(message: &str) -> Option<&str> {
+    let (_, encoded) = message.split_once(ENCODED)?;
+    Some(encoded.trim_start_matches(':').trim()).filter(|encoded| !encoded.is_empty())
 }
 
 #[cfg(test)]
@@ -363,38 +289,6 @@ mod tests {
                 code: code.into(),
                 message: message.into(),
             },
-        }
-    }
-
-    #[test]
-    fn codes_have_classes() {
-        let rows = [
-            (400, "InvalidVolume.NotFound", Class::NotFound),
-            (400, "InvalidSnapshot.NotFound", Class::NotFound),
-            (400, "InvalidSnapshotID.Malformed", Class::MalformedId),
-            (400, "InvalidZone.NotFound", Class::BadParameter),
-            (400, "InvalidParameterCombination", Class::BadParameter),
-            (400, "IdempotentParameterMismatch", Class::TokenMismatch),
-            (400, "InvalidInstanceID.NotFound", Class::NotFound),
-            (400, "InvalidInstanceID.Malformed", Class::MalformedId),
-            (400, "InvalidAttachment.NotFound", Class::NotFound),
-            (400, "AttachmentLimitExceeded", Class::Quota),
-            (400, "VolumeLimitExceeded", Class::Quota),
-            (400, "IncorrectModificationState", Class::State),
-            (412, "DryRunOperation", Class::DryRun),
-            (503, "RequestLimitExceeded", Class::Throttled),
-            (400, "Throttling", Class::Throttled),
-            (500, "InternalError", Class::Unclear),
-            (503, "Unavailable", Class::Unclear),
-            (403, "UnauthorizedOperation", Class::Refused),
-            (400, "SomethingNew", Class::Refused),
-        ];
-        for (status, code, class) in rows {
-            assert_eq!(
-                answer(Action::CreateVolume, status, code, "").class(),
-                class,
-                "{code}"
-            );
         }
     }
 
@@ -430,6 +324,8 @@ mod tests {
     fn texts_are_stable() {
         let text = "You are not authorized. Encoded authorization failure message: abc123";
         assert_eq!(stable_message(text), "You are not authorized.");
+        assert_eq!(encoded_part(text), Some("abc123"));
+        assert_eq!(encoded_part("You are not authorized."), None);
         assert_eq!(
             answer(Action::DeleteVolume, 400, "VolumeInUse", "vol-1 is attached").to_string(),
             "DeleteVolume: VolumeInUse: vol-1 is attached"

@@ -8,7 +8,8 @@ use futures::future::BoxFuture;
 
 use super::Ec2;
 use super::batch::{Batcher, Batching};
-use super::errors::{Action, Class, Ec2Error};
+use super::codes::Meaning;
+use super::errors::{Action, Ec2Error};
 use super::types::{Initialization, Instance, Modification, Selection, Snapshot, Volume};
 use crate::deadline::Deadline;
 use crate::metrics::Metrics;
@@ -88,7 +89,7 @@ fn instances(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher
                 let ec2 = ec2.clone();
                 async move { ec2.describe_instances(&selection, deadline).await }.boxed()
             };
-            let found = by_id(ids, "i-", describe).await?.into_iter();
+            let found = by_id(ids, "i-", IdFilter::Known, describe).await?.into_iter();
             Ok(found.map(|instance| (instance.id.clone(), instance)).collect())
         }
         .boxed()
@@ -105,7 +106,10 @@ fn initialization(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Ba
                 let ec2 = ec2.clone();
                 async move { ec2.describe_initialization(&selection, deadline).await }.boxed()
             };
-            Ok(by_id(ids, "vol-", describe).await?.into_iter().collect())
+            Ok(by_id(ids, "vol-", IdFilter::None, describe)
+                .await?
+                .into_iter()
+                .collect())
         }
         .boxed()
     });
@@ -187,7 +191,7 @@ async fn volumes_by_id(
         let ec2 = ec2.clone();
         async move { ec2.describe_volumes(&selection, deadline).await }.boxed()
     };
-    let found = by_id(ids, "vol-", describe).await?;
+    let found = by_id(ids, "vol-", IdFilter::Known, describe).await?;
     Ok(found
         .into_iter()
         .map(|volume| (volume.id.clone(), volume))
@@ -207,44 +211,73 @@ pub async fn snapshots_by_id(
         let ec2 = ec2.clone();
         async move { ec2.describe_snapshots(&selection, deadline).await }.boxed()
     };
-    let found = by_id(ids, "snap-", describe).await?;
+    let found = by_id(ids, "snap-", IdFilter::Known, describe).await?;
     Ok(found
         .into_iter()
         .map(|snapshot| (snapshot.id.clone(), snapshot))
         .collect())
 }
 
-/// Describes by ID. IDs that EC2 names as unknown are left out and the rest is asked for again at once; when it
-/// names none of them, the rest is asked for by filter, which knows no unknown IDs.
+/// Whether the action has a filter that means the same as its list of IDs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum IdFilter {
+    Known,
+    None,
+}
+
+/// Describes by ID; what EC2 does not know has no row. Several IDs go by filter, which leaves unknown ones out and takes
+/// the larger of EC2's buckets. Where they are too many for one, or the action has none, a refusal names the unknown ones,
+/// and the rest is asked for again at once: by filter where there is one, so that one refused ID costs one further call,
+/// and a second none. What is no ID of EC2 is not sent.
 async fn by_id<T>(
     ids: Vec<String>,
     prefix: &str,
+    filter: IdFilter,
     describe: impl Fn(Selection) -> BoxFuture<'static, Result<Vec<T>, Ec2Error>>,
 ) -> Result<Vec<T>, Ec2Error> {
     let mut ids = ids;
-    while !ids.is_empty() {
+    ids.retain(|id| is_id(id, prefix));
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    if filter == IdFilter::Known && (2..=MAX_FILTER_VALUES).contains(&ids.len()) {
+        return describe(Selection::FilteredIds(ids)).await;
+    }
+    loop {
         let error = match describe(Selection::Ids(ids.clone())).await {
             Ok(found) => return Ok(found),
             Err(error) => error,
         };
-        if !drop_named(&mut ids, &error, prefix)? {
-            let mut found = Vec::new();
-            for chunk in several(&ids).chunks(MAX_FILTER_VALUES).map(<[String]>::to_vec) {
-                found.extend(describe(Selection::FilteredIds(chunk)).await?);
-            }
-            return Ok(found);
+        let is_named = drop_named(&mut ids, &error, prefix)?;
+        // A single one that the refusal does not name was refused all the same.
+        if ids.is_empty() || (ids.len() == 1 && !is_named) {
+            return Ok(Vec::new());
+        }
+        match filter {
+            IdFilter::Known => break,
+            IdFilter::None if is_named => {}
+            IdFilter::None => return Err(error),
         }
     }
-    Ok(Vec::new())
+    let mut found = Vec::new();
+    for chunk in ids.chunks(MAX_FILTER_VALUES) {
+        found.extend(describe(Selection::FilteredIds(chunk.to_vec())).await?);
+    }
+    Ok(found)
 }
 
-/// Takes the IDs out that a refusal names as unknown; false when it names none of them, so that the rest must be
-/// asked for by filter. Other errors are passed on.
+/// Whether this can be an ID of EC2.
+fn is_id(text: &str, prefix: &str) -> bool {
+    let is_number = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    text.strip_prefix(prefix).is_some_and(is_number)
+}
+
+/// Takes the IDs out that a refusal names as unknown; false when it names none of them. Other errors are passed on.
 fn drop_named(ids: &mut Vec<String>, error: &Ec2Error, prefix: &str) -> Result<bool, Ec2Error> {
     // A Describe that names nothing but IDs has no other parameter to refuse.
     if !matches!(
-        error.class(),
-        Class::NotFound | Class::MalformedId | Class::BadParameter
+        error.meaning(),
+        Meaning::NotFound | Meaning::MalformedId | Meaning::BadParameter
     ) {
         return Err(error.clone());
     }
@@ -252,9 +285,4 @@ fn drop_named(ids: &mut Vec<String>, error: &Ec2Error, prefix: &str) -> Result<b
     let before = ids.len();
     ids.retain(|id| !named.contains(id));
     Ok(ids.len() < before)
-}
-
-/// The IDs worth asking for by filter: a single one was just refused by itself.
-fn several(ids: &[String]) -> &[String] {
-    if ids.len() > 1 { ids } else { &[] }
 }

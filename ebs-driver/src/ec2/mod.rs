@@ -13,6 +13,7 @@
 
 pub mod batch;
 pub mod client;
+pub mod codes;
 pub mod errors;
 pub mod limit;
 pub mod lookups;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use base::Random;
 use tokio::time::Instant;
 
-use super::errors::{Action, Class, Ec2Error, Failure, Lost};
+use super::codes::Meaning;
+use super::errors::{Action, Ec2Error, Failure, Lost};
 use super::limit::Limits;
 use crate::deadline::Deadline;
 use crate::metrics::Metrics;
@@ -107,7 +108,7 @@ impl Caller {
             metrics.attempt(action, begun.elapsed(), &outcome);
         }
         match &outcome {
-            Err(error) if error.class() == Class::Throttled => self.limits.throttled(action),
+            Err(error) if error.meaning() == Meaning::Throttled => self.limits.throttled(action),
             Ok(_)
             | Err(Ec2Error {
                 failure: Failure::Answer { .. },
@@ -210,7 +211,7 @@ mod tests {
             })
             .await
             .unwrap_err();
-        assert_eq!(error.class(), Class::Throttled);
+        assert_eq!(error.meaning(), Meaning::Throttled);
         assert!(begun.elapsed() < Duration::from_secs(60));
     }
 
@@ -228,7 +229,7 @@ mod tests {
             })
             .await
             .unwrap_err();
-        assert_eq!(error.class(), Class::Unclear);
+        assert_eq!(error.meaning(), Meaning::Unclear);
         assert_eq!(
             error.to_string(),
             "DescribeVolumes: no answer in time: the attempt before: no connection to EC2: Connection refused"

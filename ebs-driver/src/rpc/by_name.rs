@@ -6,9 +6,9 @@ use csi::CreateSnapshotHint;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{Call, status};
+use super::Call;
 use crate::driver::Core;
-use crate::ec2::errors::Class;
+use crate::ec2::codes::Purpose;
 use crate::memory::{Made, Memory};
 use crate::snapshot;
 use crate::waits::Interrupted;
@@ -52,12 +52,11 @@ pub(super) async fn delete_duplicates(
     for id in duplicates {
         tracing::warn!(name, adopted, duplicate = id, "deleting a duplicate");
         if let Err(error) = core.ec2.delete_snapshot(id, call.deadline).await {
-            match error.class() {
-                Class::NotFound => {}
-                Class::Unclear | Class::Throttled | Class::NotSent => {
-                    return Err(status::snapshot_lookup(&error));
-                }
-                _ => tracing::warn!(duplicate = id, "a duplicate could not be deleted: {error}"),
+            if error.meaning().is_transient() {
+                return Err(Purpose::SnapshotRead.status(&error));
+            }
+            if !Purpose::DeleteSnapshot.is_done(&error) {
+                tracing::warn!(duplicate = id, "a duplicate could not be deleted: {error}");
             }
         }
     }

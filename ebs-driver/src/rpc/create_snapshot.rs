@@ -9,9 +9,9 @@ use csi::CreateSnapshotHint;
 use csi::v1::{CreateSnapshotRequest, CreateSnapshotResponse};
 use tonic::Status;
 
-use super::{Call, list_snapshots, snapshot_class, status};
+use super::{Call, list_snapshots, snapshot_class};
 use crate::driver::Core;
-use crate::ec2::errors::Class;
+use crate::ec2::codes::{Meaning, Purpose};
 use crate::ec2::types::{NewSnapshot, Snapshot};
 use crate::in_flight::Key;
 use crate::snapshot;
@@ -65,8 +65,8 @@ async fn create(core: &Core, ask: &Ask, call: Call) -> Result<Snapshot, Status> 
     // From here on the outcome is unclear until EC2 answers, also when this call is cancelled.
     let attempt = core.snapshots.attempt(&ask.name);
     let answer = core.ec2.create_snapshot(&new, call.deadline).await;
-    if !matches!(&answer, Err(error) if error.class() == Class::Unclear) {
+    if !matches!(&answer, Err(error) if error.meaning() == Meaning::Unclear) {
         attempt.resolve();
     }
-    answer.map_err(|error| status::create_snapshot(&error))
+    answer.map_err(|error| Purpose::CreateSnapshot.status(&error))
 }

@@ -3,9 +3,9 @@
 use csi::v1::{DeleteSnapshotRequest, DeleteSnapshotResponse};
 use tonic::Status;
 
-use super::{Call, required, status};
+use super::{Call, required};
 use crate::driver::Core;
-use crate::ec2::errors::Class;
+use crate::ec2::codes::Purpose;
 use crate::in_flight::Key;
 
 pub(super) async fn call(
@@ -24,9 +24,7 @@ pub(super) async fn call(
     }
     let _guard = core.in_flight.begin(Key::Snapshot(id.to_owned()))?;
     match core.ec2.delete_snapshot(id, call.deadline).await {
-        Err(error) if !matches!(error.class(), Class::NotFound | Class::MalformedId) => {
-            Err(status::internal(&error))
-        }
+        Err(error) if !Purpose::DeleteSnapshot.is_done(&error) => Err(Purpose::DeleteSnapshot.status(&error)),
         _ => {
             core.snapshots.forget_snapshot(id);
             Ok(DeleteSnapshotResponse {})

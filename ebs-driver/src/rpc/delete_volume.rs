@@ -3,9 +3,9 @@
 use csi::v1::{DeleteVolumeRequest, DeleteVolumeResponse};
 use tonic::Status;
 
-use super::{Call, required, status};
+use super::{Call, required};
 use crate::driver::Core;
-use crate::ec2::errors::Class;
+use crate::ec2::codes::Purpose;
 use crate::in_flight::Key;
 
 pub(super) async fn call(
@@ -16,7 +16,7 @@ pub(super) async fn call(
     let id = required(&request.volume_id, "volume_id")?;
     let _guard = core.in_flight.begin(Key::Volume(id.to_owned()))?;
     match core.ec2.delete_volume(id, call.deadline).await {
-        Err(error) if error.class() != Class::NotFound => Err(status::internal(&error)),
+        Err(error) if !Purpose::DeleteVolume.is_done(&error) => Err(Purpose::DeleteVolume.status(&error)),
         _ => Ok(DeleteVolumeResponse {}),
     }
 }

@@ -16,7 +16,7 @@ use crate::coalesce::{Execute, Window};
 use crate::deadline::Deadline;
 use crate::driver::Core;
 use crate::ec2::Ec2;
-use crate::ec2::errors::{Class, Ec2Error};
+use crate::ec2::errors::Ec2Error;
 use crate::ec2::lookups::Lookups;
 use crate::ec2::types::{Modification, NewVolume, Volume, VolumeChange};
 use crate::expand::{self, Change, Progress, Step};
@@ -56,6 +56,8 @@ pub(crate) enum ExpandError {
     Earlier(String),
     #[error("volume {0} is still being modified")]
     StillModifying(String),
+    #[error("volume {id} is being modified, but EC2 cannot be asked how far it is: {error}")]
+    Unseen { id: String, error: Ec2Error },
     #[error("{0}; the volume may still be modified")]
     Interrupted(#[from] Interrupted),
 }
@@ -72,7 +74,9 @@ impl From<ExpandError> for Status {
             ExpandError::Optimizing(_) | ExpandError::Failed { .. } | ExpandError::Earlier(_) => {
                 Self::internal(message)
             }
-            ExpandError::StillModifying(_) | ExpandError::Interrupted(_) => Self::unavailable(message),
+            ExpandError::StillModifying(_) | ExpandError::Unseen { .. } | ExpandError::Interrupted(_) => {
+                Self::unavailable(message)
+            }
         }
     }
 }
@@ -211,7 +215,11 @@ impl Expander {
                 .lookups
                 .modifications
                 .get(&volume.id, Deadline::within(EC2_CALL))
-                .await?;
+                .await
+                .map_err(|error| ExpandError::Unseen {
+                    id: volume.id.clone(),
+                    error,
+                })?;
             if let Some(volume) = self.judge(volume, modification.as_ref())? {
                 return Ok(volume);
             }
@@ -322,9 +330,7 @@ pub(super) async fn ceiling(
     }
     let ceiling = match ec2.probe_iops(probe, deadline).await {
         Ok(()) => Ceiling::Fallback,
-        Err(error) if matches!(error.class(), Class::Throttled | Class::Unclear | Class::NotSent) => {
-            return Err(error);
-        }
+        Err(error) if error.meaning().is_transient() => return Err(error),
         Err(error) => iops::ceiling_from_refusal(error.message()),
     };
     ceilings.put(key, ceiling);

@@ -11,7 +11,7 @@ use tonic::Status;
 
 use super::Call;
 use crate::driver::Core;
-use crate::ec2::errors::Class;
+use crate::ec2::codes::Purpose;
 use crate::names::{DRIVER, VERSION};
 
 /// How long EC2's word that it would have let us counts.
@@ -50,7 +50,7 @@ pub(super) async fn probe(core: &Core, call: Call) -> Result<ProbeResponse, Stat
         return Ok(ProbeResponse::default());
     }
     match core.ec2.check_access(call.deadline).await {
-        Err(error) if error.class() != Class::DryRun => Err(Status::failed_precondition(error.to_string())),
+        Err(error) if !Purpose::Probe.is_done(&error) => Err(Purpose::Probe.status(&error)),
         // Upstream wants the refusal of a dry run; an answer without it is a success all the more.
         _ => {
             let mut checked = core.access_checked.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::status;
 use crate::deadline::Deadline;
 use crate::driver::Core;
+use crate::ec2::codes::Purpose;
 use crate::ec2::types::Initialization;
 
 /// How long to wait at least where EC2 names a time.
@@ -32,7 +32,7 @@ pub(super) async fn wait(core: &Core, volume_id: &str, deadline: Deadline) -> Re
         }
         let answer = core.lookups.initialization.get(volume_id, deadline).await;
         let state = answer
-            .map_err(|error| status::internal(&error))?
+            .map_err(|error| Purpose::AttachRead.status(&error))?
             .ok_or_else(|| Status::internal(format!("EC2 has no status of volume {volume_id}")))?;
         let pause = match state {
             Initialization::Done => Duration::ZERO,

@@ -4,9 +4,9 @@ use csi::v1::list_snapshots_response::Entry;
 use csi::v1::{ListSnapshotsRequest, ListSnapshotsResponse, Snapshot as CsiSnapshot};
 use tonic::Status;
 
-use super::{Call, status};
+use super::Call;
 use crate::driver::Core;
-use crate::ec2::errors::Class;
+use crate::ec2::codes::Purpose;
 use crate::ec2::types::{Snapshot, SnapshotList, SnapshotState};
 use crate::names::TAG_GROUP_NAME;
 use crate::size;
@@ -33,11 +33,12 @@ pub(super) async fn call(
         .list_snapshots(&list, call.deadline)
         .await
         .map_err(|error| {
-            if list.next_token.is_some() && error.class() == Class::BadParameter {
-                Status::aborted(format!("starting_token: {error}"))
+            let purpose = if list.next_token.is_some() {
+                Purpose::ListPage
             } else {
-                status::internal(&error)
-            }
+                Purpose::ListSnapshots
+            };
+            purpose.status(&error)
         })?;
     Ok(ListSnapshotsResponse {
         entries: page.snapshots.iter().map(entry).collect(),
@@ -65,7 +66,7 @@ async fn by_id(
         .snapshots
         .get(&request.snapshot_id, call.deadline)
         .await
-        .map_err(|error| status::internal(&error))?;
+        .map_err(|error| Purpose::ListSnapshots.status(&error))?;
     let source = &request.source_volume_id;
     let found = found.filter(|snapshot| source.is_empty() || snapshot.volume_id == *source);
     Ok(ListSnapshotsResponse {

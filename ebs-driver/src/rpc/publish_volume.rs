@@ -1,13 +1,13 @@
 //! ControllerPublishVolume. Source: spec 1.6, 1.8, 3.6, 3.9, Q3, Q19; case 49-59.
 
 use csi::v1::{ControllerPublishVolumeRequest, ControllerPublishVolumeResponse};
-use tonic::{Code, Status};
+use tonic::Status;
 
-use super::{Call, capability, initialization, node_local, required, status};
+use super::{Call, capability, initialization, node_local, required};
 use crate::attach::{self, Expected, Seen};
 use crate::attachments::Reserved;
 use crate::driver::Core;
-use crate::ec2::errors::{Class, Ec2Error};
+use crate::ec2::codes::{self, Meaning, Purpose};
 use crate::ec2::types::{AttachmentState, Instance, NewAttachment};
 use crate::in_flight::Key;
 use crate::names::{BLOCK_ATTACH, DEVICE_PATH, HYPERPOD_PREFIX, NODE_LOCAL_PREFIX};
@@ -67,21 +67,11 @@ pub(super) fn refuse_hyperpod(node_id: &str) -> Result<(), Status> {
     Ok(())
 }
 
-/// EC2's errors of the calls around AttachVolume.
-fn refusal(error: &Ec2Error) -> Status {
-    let code = match error.code() {
-        Some("AttachmentLimitExceeded") => Code::ResourceExhausted,
-        Some("InvalidInstanceID.NotFound" | "InvalidInstanceID.Malformed") => Code::NotFound,
-        _ => Code::Internal,
-    };
-    Status::new(code, error.to_string())
-}
-
 /// The instance with this ID.
 pub(super) async fn instance(core: &Core, node_id: &str, call: Call) -> Result<Instance, Status> {
     let found = core.lookups.instances.get(node_id, call.deadline).await;
     found
-        .map_err(|error| status::internal(&error))?
+        .map_err(|error| Purpose::AttachRead.status(&error))?
         .ok_or_else(|| Status::not_found(format!("there is no instance {node_id}")))
 }
 
@@ -128,8 +118,7 @@ impl Pair<'_> {
                 Ok(reserved.device)
             }
             Ok(_) => self.wait(core, &expected, OnDetached::Wait, call).await,
-            // Of an attempt before whose answer was lost, or somebody else's.
-            Err(error) if error.code() == Some("VolumeInUse") => {
+            Err(error) if Purpose::Attach.looks_first(&error) => {
                 let outcome = self.look(core, &Expected::default(), call).await;
                 core.attachments.release(self.node_id, self.volume_id);
                 match outcome? {
@@ -139,17 +128,17 @@ impl Pair<'_> {
                             .await
                     }
                     Seen::Elsewhere(other) => Err(self.elsewhere(&other)),
-                    _ => Err(refusal(&error)),
+                    _ => Err(Purpose::Attach.status(&error)),
                 }
             }
             Err(error) => {
-                if !matches!(error.class(), Class::Unclear) {
+                if error.meaning() != Meaning::Unclear {
                     core.attachments.release(self.node_id, self.volume_id);
                 }
-                if error.class() == Class::BadParameter && error.message().contains("already in use") {
+                if codes::is_device_taken(&error) {
                     core.attachments.mark_bad(self.node_id, &reserved.device);
                 }
-                Err(refusal(&error))
+                Err(Purpose::Attach.status(&error))
             }
         }
     }
@@ -176,7 +165,7 @@ impl Pair<'_> {
 
     async fn look(&self, core: &Core, expected: &Expected, call: Call) -> Result<Seen, Status> {
         let volume = core.lookups.volumes.get(self.volume_id, call.deadline).await;
-        let volume = volume.map_err(|error| status::internal(&error))?;
+        let volume = volume.map_err(|error| Purpose::AttachRead.status(&error))?;
         Ok(attach::seen(
             volume.as_ref(),
             self.node_id,

@@ -5,6 +5,7 @@ use tonic::Status;
 use super::status;
 use crate::deadline::Deadline;
 use crate::driver::Core;
+use crate::ec2::codes::Purpose;
 use crate::ec2::errors::Ec2Error;
 use crate::parameters::SnapshotParameters;
 
@@ -51,4 +52,18 @@ pub(super) async fn carry_out(
         core.ec2.lock_snapshot(id, lock, deadline).await?;
     }
     Ok(())
+}
+
+/// What the caller is told when it cannot be done for what was there before. That may be in use, and may be locked already,
+/// so it is never deleted for this, and its readiness is not kept from the caller: a refusal is told once, and while it is
+/// pending anyway, what may pass is tried again with the next poll.
+pub(super) fn refused(what: &str, error: &Ec2Error, is_pending: bool) -> Result<(), Status> {
+    tracing::warn!("{what} is there, but not as its class asks: {error}");
+    if is_pending && error.meaning().is_transient() {
+        return Ok(());
+    }
+    Err(Status::new(
+        Purpose::SnapshotClass.code(error),
+        format!("{what} exists, but: {error}"),
+    ))
 }

@@ -4,10 +4,10 @@ use csi::v1::{ControllerUnpublishVolumeRequest, ControllerUnpublishVolumeRespons
 use tonic::Status;
 
 use super::publish_volume::refuse_hyperpod;
-use super::{Call, required, status};
+use super::{Call, required};
 use crate::attach;
 use crate::driver::Core;
-use crate::ec2::errors::Ec2Error;
+use crate::ec2::codes::Purpose;
 use crate::ec2::types::AttachmentState;
 use crate::in_flight::Key;
 use crate::names::NODE_LOCAL_PREFIX;
@@ -33,24 +33,11 @@ pub(super) async fn call(
             core.attachments.detaching(volume_id, node_id, answer.state);
             wait(core, volume_id, node_id, call).await?;
         }
-        Err(error) if !is_away(&error) => return Err(status::internal(&error)),
+        Err(error) if !Purpose::Detach.is_done(&error) => return Err(Purpose::Detach.status(&error)),
         _ => {}
     }
     core.attachments.detached(volume_id, node_id);
     Ok(ControllerUnpublishVolumeResponse {})
-}
-
-/// Whether a refusal of DetachVolume says that there is nothing to detach.
-fn is_away(error: &Ec2Error) -> bool {
-    matches!(
-        error.code(),
-        Some(
-            "IncorrectState"
-                | "InvalidAttachment.NotFound"
-                | "InvalidVolume.NotFound"
-                | "InvalidInstanceID.NotFound"
-        )
-    )
 }
 
 /// Polls until nothing of the volume is left at the instance. Errors of single polls are passed over.

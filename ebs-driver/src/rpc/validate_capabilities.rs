@@ -4,8 +4,9 @@ use csi::v1::validate_volume_capabilities_response::Confirmed;
 use csi::v1::{ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse};
 use tonic::Status;
 
-use super::{Call, capability, required, status};
+use super::{Call, capability, required};
 use crate::driver::Core;
+use crate::ec2::codes::Purpose;
 use crate::names::NODE_LOCAL_PREFIX;
 
 pub(super) async fn call(
@@ -21,7 +22,7 @@ pub(super) async fn call(
     if !is_node_local {
         let found = core.lookups.volumes.get(id, call.deadline).await;
         found
-            .map_err(|error| status::internal(&error))?
+            .map_err(|error| Purpose::Validate.status(&error))?
             .ok_or_else(|| Status::not_found(format!("there is no volume {id}")))?;
     }
     let is_supported = if is_node_local {

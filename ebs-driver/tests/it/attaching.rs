@@ -420,3 +420,25 @@ async fn attachments_share_their_polls() {
     let calls = world.calls();
     assert!(calls <= 50 * 2, "{calls} calls: {:?}", world.ec2.counts());
 }
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_107_a_refused_look_before_an_attachment_is_not_final() {
+    let (world, node, volumes) = region(Ec2Options::instant(), 1);
+    let refused = Fault::error("UnauthorizedOperation");
+    world.ec2.inject("DescribeInstances", When::Next, refused.clone());
+    assert_eq!(code(publish(&world, &volumes[0], &node).await), Code::Unavailable);
+    assert_eq!(world.ec2.count("AttachVolume"), 0);
+    world.ec2.inject("AttachVolume", When::Next, refused);
+    assert_eq!(code(publish(&world, &volumes[0], &node).await), Code::Internal);
+    publish(&world, &volumes[0], &node).await.unwrap();
+}
+
+/// EC2 has a code of its own for a taken device name too.
+#[tokio::test(start_paused = true)]
+async fn a_device_in_use_is_not_tried_again() {
+    let (world, node, volumes) = region(Ec2Options::instant(), 1);
+    let fault = Fault::error("InvalidDevice.InUse");
+    world.ec2.inject("AttachVolume", When::Next, fault);
+    assert_eq!(code(publish(&world, &volumes[0], &node).await), Code::Internal);
+    assert_eq!(publish(&world, &volumes[0], &node).await.unwrap(), "/dev/xvdab");
+}

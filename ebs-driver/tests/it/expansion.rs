@@ -288,3 +288,37 @@ async fn expansions_that_follow_each_other_share_their_calls_too() {
     let calls = world.calls() - before;
     assert!(calls <= 220, "{calls} calls: {:?}", world.ec2.counts());
 }
+
+/// Only the change itself can be refused for good: what a refused look would have shown is not known.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_107_a_refused_look_before_a_change_is_not_final() {
+    for (action, expected, changes) in [
+        ("DescribeVolumes", Code::Unavailable, 0),
+        ("DescribeVolumesModifications", Code::Unavailable, 0),
+        ("ModifyVolume", Code::Internal, 1),
+    ] {
+        let (world, id) = with_volume(Ec2Options::instant(), 20);
+        world
+            .ec2
+            .inject(action, When::Always, Fault::error("UnauthorizedOperation"));
+        let error = expand(&world, &id, 30).await.unwrap_err();
+        assert_eq!(error.code(), expected, "{action}");
+        assert!(error.message().contains("UnauthorizedOperation"), "{error}");
+        assert_eq!(world.ec2.count("ModifyVolume"), changes, "{action}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_107_a_modification_that_runs_unseen_is_not_final() {
+    let (world, id) = with_volume(Ec2Options::default(), 20);
+    let refused = Fault::error("UnauthorizedOperation");
+    world
+        .ec2
+        .inject("DescribeVolumesModifications", When::Nth(2), refused);
+    let error = expand(&world, &id, 30).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(error.message().contains("is being modified"), "{error}");
+    assert_eq!(world.ec2.count("ModifyVolume"), 1);
+    expand(&world, &id, 30).await.unwrap();
+    assert_eq!(world.ec2.count("ModifyVolume"), 1);
+}

@@ -474,3 +474,23 @@ async fn a_snapshot_that_is_kept_keeps_no_other_part() {
     delete(&world, NAME, &ids(&made)).await.unwrap();
     assert!(held(&world).is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_108_a_refused_lock_of_a_group_is_told_once() {
+    let world = World::settled().await;
+    let database = database(&world);
+    let lock = [("lockMode", "governance"), ("lockDuration", "1")];
+    world.ec2.inject("LockSnapshot", When::Next, Fault::Timeout);
+    let cut = create(&world, group(&database.volumes, &lock));
+    assert!(tokio::time::timeout(Duration::from_secs(1), cut).await.is_err());
+    let world = world.restarted();
+    let refused = Fault::error("UnauthorizedOperation");
+    world.ec2.inject("LockSnapshot", When::Always, refused);
+    assert_eq!(
+        code(create(&world, group(&database.volumes, &lock)).await),
+        Code::Aborted
+    );
+    let made = create(&world, group(&database.volumes, &lock)).await.unwrap();
+    assert!(made.ready_to_use);
+    assert_eq!(held(&world).len(), database.volumes.len());
+}

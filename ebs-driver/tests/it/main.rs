@@ -9,10 +9,12 @@
 
 mod attaching;
 mod cluster;
+mod errors_page;
 mod expansion;
 mod groups;
 mod identity;
 mod instance;
+mod log;
 mod network;
 mod nodes;
 mod pods;

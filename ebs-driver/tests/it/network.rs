@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use base::{Clock, Random, Scope};
 use csi::Channel;
-use csi::v1::DeleteSnapshotRequest;
+use csi::v1::{ControllerExpandVolumeRequest, DeleteSnapshotRequest};
 use ebs_driver::{Config, Driver, Ec2Transport};
 use prometheus::Registry;
 use sandbox::ec2::{Ec2, Ec2Options};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tonic::Code;
 
-use crate::world::snapshot;
+use crate::world::{GIB, range, snapshot};
 
 const ENDPOINT: &str = "EBS_DRIVER_TEST_ENDPOINT";
 const VOLUME: &str = "EBS_DRIVER_TEST_VOLUME";
@@ -49,35 +50,109 @@ async fn the_driver_reaches_ec2_over_http() {
     let folder = tempfile::tempdir().unwrap();
     for (address, made) in addresses(&endpoint, folder.path()).into_iter().zip(1..) {
         let volume = ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
-        let child = tokio::process::Command::new(std::env::current_exe().unwrap())
-            .args([
-                "network::in_a_process_of_its_own",
-                "--exact",
-                "--ignored",
-                "--nocapture",
-            ])
-            .env(VOLUME, volume)
-            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-            .env("AWS_SECRET_ACCESS_KEY", "example")
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_CONFIG_FILE", "/dev/null")
-            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-            .envs(address.iter().map(|(key, value)| (*key, value)))
-            .stdin(Stdio::null())
-            .output();
-        let output = tokio::time::timeout(Duration::from_secs(60), child)
-            .await
-            .unwrap()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{address:?}: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let keys = [
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "example"),
+        ];
+        let keys = keys.map(|(key, value)| (key, value.to_owned()));
+        let told = [address.clone(), keys.to_vec()].concat();
+        run("network::in_a_process_of_its_own", &volume, &told).await;
         assert_eq!(ec2.count("CreateSnapshot"), made, "{address:?}");
         assert_eq!(ec2.state().snapshots.len() as u64, made);
     }
+}
+
+/// Runs the other half of a test in a process with this environment.
+async fn run(half: &str, volume: &str, environment: &[(&'static str, String)]) {
+    let child = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args([half, "--exact", "--ignored", "--nocapture"])
+        .env(VOLUME, volume)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        .envs(environment.iter().map(|(key, value)| (*key, value)))
+        .stdin(Stdio::null())
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(60), child)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{environment:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Gives credentials that must be renewed at once, as an agent of Pod Identity does, until EC2 has modified a volume.
+async fn give_credentials(listener: TcpListener, ec2: Ec2) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut asked = [0; 4096];
+        let _ = stream.read(&mut asked).await;
+        let (status, body) = if ec2.count("ModifyVolume") == 0 {
+            let expires = Clock::system().now() + jiff::SignedDuration::from_secs(1);
+            let body = format!(
+                r#"{{"AccessKeyId":"AKIDEXAMPLE","SecretAccessKey":"example","Token":"t","Expiration":"{expires}"}}"#
+            );
+            ("200 OK", body)
+        } else {
+            (
+                "403 Forbidden",
+                r#"{"Code":"no","Message":"the session has ended"}"#.to_owned(),
+            )
+        };
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let _ = stream.write_all(answer.as_bytes()).await;
+    }
+}
+
+/// Nothing is sent without credentials, so nothing is being changed: the answer is final, and pins no size.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ebs_case_112_credentials_that_end_leave_no_change_in_doubt() {
+    let ec2 = Ec2::new(Clock::system(), Random::seeded(7), Ec2Options::instant());
+    let scope = Scope::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = ec2.serve(listener, &scope).unwrap();
+    let volume = ec2.create_volume_fixture("us-east-1a", 20, &[]).unwrap();
+    let giving = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/credentials", giving.local_addr().unwrap());
+    scope.spawn(give_credentials(giving, ec2.clone()));
+    let environment = [
+        ("AWS_ENDPOINT_URL_EC2", endpoint),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", address),
+    ];
+    run(
+        "network::an_expansion_without_credentials_in_a_process_of_its_own",
+        &volume,
+        &environment,
+    )
+    .await;
+    assert_eq!(ec2.count("ModifyVolume"), 1);
+}
+
+#[tokio::test]
+#[ignore = "the other half of ebs_case_112_credentials_that_end_leave_no_change_in_doubt, which runs it"]
+async fn an_expansion_without_credentials_in_a_process_of_its_own() {
+    let volume = std::env::var(VOLUME).unwrap();
+    let (registry, scope) = (Registry::new(), Scope::new());
+    let driver = channel(None, &registry, &scope);
+    let expand = async |gib: i64| {
+        let request = ControllerExpandVolumeRequest {
+            volume_id: volume.clone(),
+            capacity_range: range(gib * GIB, 0),
+            ..ControllerExpandVolumeRequest::default()
+        };
+        driver.controller().controller_expand_volume(request).await
+    };
+    expand(30).await.unwrap();
+    let error = expand(40).await.unwrap_err();
+    assert!(error.message().contains("no AWS credentials"), "{error}");
+    assert_eq!(error.code(), Code::Internal, "{error}");
 }
 
 fn channel(endpoint: Option<String>, registry: &Registry, scope: &Scope) -> Channel {

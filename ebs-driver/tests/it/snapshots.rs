@@ -552,3 +552,56 @@ async fn deletion_and_creation_after_it_know_nothing_of_each_other() {
     assert_ne!(second.snapshot_id, first.snapshot_id);
     assert_eq!(world.ec2.state().snapshots.len(), 1);
 }
+
+const LOCK: [(&str, &str); 2] = [("lockMode", "governance"), ("lockDuration", "1")];
+
+/// A snapshot that a dead process took and did not lock.
+async fn owed_a_lock(options: Ec2Options) -> (World, String) {
+    let world = World::with(options, Config::default());
+    let id = source(&world);
+    world.settle().await;
+    world.ec2.inject("LockSnapshot", When::Next, Fault::Timeout);
+    let cut = world.create_snapshot(snapshot("snapshot-1", &id, &LOCK));
+    assert!(tokio::time::timeout(Duration::from_secs(1), cut).await.is_err());
+    (world.restarted(), id)
+}
+
+/// The user is told once; the snapshot may be in use, and its readiness is not kept from him for ever.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_108_a_refused_lock_is_told_once() {
+    let (world, id) = owed_a_lock(Ec2Options::instant()).await;
+    let refused = Fault::error("UnauthorizedOperation");
+    world.ec2.inject("LockSnapshot", When::Always, refused);
+    let ask = || world.create_snapshot(snapshot("snapshot-1", &id, &LOCK));
+    let error = ask().await.unwrap_err();
+    assert_eq!(error.code(), Code::Aborted);
+    assert!(error.message().contains("UnauthorizedOperation"), "{error}");
+    for _ in 0..3 {
+        assert!(ask().await.unwrap().ready_to_use);
+    }
+    assert_eq!(world.ec2.count("LockSnapshot"), 2, "not asked for again");
+    assert_eq!(world.ec2.count("CreateSnapshot"), 1);
+    assert_eq!(world.ec2.count("DeleteSnapshot"), 0);
+}
+
+/// What may pass hides no state of a pending snapshot, and is tried again.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_108_an_unclear_lock_of_a_pending_snapshot_is_tried_again() {
+    let mut options = Ec2Options::default();
+    options.timing.snapshot = Duration::from_secs(600);
+    let (world, id) = owed_a_lock(options).await;
+    world
+        .ec2
+        .inject("LockSnapshot", When::Always, Fault::error("InternalError"));
+    let ask = || world.create_snapshot(snapshot("snapshot-1", &id, &LOCK));
+    let pending = ask().await.unwrap();
+    assert!(!pending.ready_to_use);
+    tokio::time::sleep(Duration::from_secs(900)).await;
+    assert_eq!(code(ask().await), Code::Aborted, "ready, and not locked yet");
+    world.ec2.clear_faults();
+    assert!(ask().await.unwrap().ready_to_use);
+    assert!(
+        world.ec2.state().snapshots[&pending.snapshot_id].lock.is_some(),
+        "locked at last"
+    );
+}

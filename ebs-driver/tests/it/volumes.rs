@@ -10,6 +10,7 @@ use ebs_driver::Config;
 use sandbox::ec2::{Ec2Options, Fault, When};
 use tonic::Code;
 
+use crate::log::Log;
 use crate::world::{GIB, World, block, capability, code, map, mount, range, volume, zones};
 
 fn from_snapshot(request: CreateVolumeRequest, id: &str) -> CreateVolumeRequest {
@@ -556,4 +557,113 @@ async fn a_malformed_answer_is_one_clear_error() {
     assert!(error.message().contains("cannot be read"), "{error}");
     world.create_volume(volume("pvc-1", &[])).await.unwrap();
     assert_eq!(world.ec2.state().volumes.len(), 1);
+}
+
+/// Refused IDs cost nobody a further call.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_109_refused_ids_cost_no_further_call() {
+    let world = World::new();
+    let known: Vec<String> = (0..9)
+        .map(|_| world.ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap())
+        .collect();
+    let refused = ["vol-0123456789abcdef0", "vol-nonsense", "vol-0", "pvc-1", "vol-ü"];
+    for round in 1..=3 {
+        let ids = known.iter().map(String::as_str).chain(refused);
+        let calls = ids.map(|id| {
+            let request = ValidateVolumeCapabilitiesRequest {
+                volume_id: id.into(),
+                volume_capabilities: vec![mount("ext4")],
+                ..ValidateVolumeCapabilitiesRequest::default()
+            };
+            let mut controller = world.channel.controller();
+            async move { controller.validate_volume_capabilities(request).await.map(drop) }
+        });
+        let answers = futures::future::join_all(calls).await;
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 9);
+        for refusal in answers.into_iter().filter_map(Result::err) {
+            assert_eq!(refusal.code(), Code::NotFound);
+        }
+        assert_eq!(world.actions_since(0), vec!["DescribeVolumes"; round]);
+    }
+}
+
+/// The log alone has what differs from call to call, and has it once.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_110_an_encoded_refusal_is_logged_once() {
+    let world = World::new();
+    let log = Log::of(&world.clock);
+    let text = "You are not authorized to perform this operation. Encoded authorization failure message: 4GIOHlT_abc-123";
+    let fault = Fault::error_with("UnauthorizedOperation", text, http::StatusCode::FORBIDDEN);
+    world.ec2.inject("CreateVolume", When::Next, fault);
+    let error = world.create_volume(volume("pvc-1", &[])).await.unwrap_err();
+    assert_eq!(
+        error.message(),
+        "CreateVolume: UnauthorizedOperation: You are not authorized to perform this operation."
+    );
+    let lines = log.lines();
+    let encoded: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains("4GIOHlT_abc-123"))
+        .collect();
+    assert_eq!(encoded.len(), 1, "{lines:#?}");
+    assert!(encoded[0].contains("request_id=\""), "{encoded:?}");
+    assert!(
+        !encoded[0].contains("request_id=\"\""),
+        "the ID of the request: {encoded:?}"
+    );
+    assert!(encoded[0].contains("decode-authorization-message"), "{encoded:?}");
+}
+
+/// EC2 answers before it makes a volume, and takes it back without a word, as where the role has no right on the KMS key.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_111_a_volume_that_ec2_takes_back_ends_the_wait() {
+    // Before it is ever shown, and once it was.
+    for (shown_after, gone_after) in [(30, 1), (0, 2)] {
+        let mut options = Ec2Options::default();
+        options.timing.volume_creation = Duration::from_secs(40);
+        options.lag.volume = Duration::from_secs(shown_after);
+        let world = World::with(options, Config::default());
+        let begun = tokio::time::Instant::now();
+        let class = [
+            ("encrypted", "true"),
+            ("kmsKeyId", "arn:aws:kms:us-east-1:1:key/k"),
+        ];
+        let taking = async {
+            tokio::time::sleep(Duration::from_secs(gone_after)).await;
+            let made: Vec<String> = world.ec2.state().volumes.into_keys().collect();
+            world.ec2.forget_volume(&made[0]);
+            made[0].clone()
+        };
+        let (answer, gone) = tokio::join!(world.create_volume(volume("pvc-1", &class)), taking);
+        let error = answer.unwrap_err();
+        assert_eq!(error.code(), Code::Aborted, "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        for part in [
+            gone.as_str(),
+            "took it back",
+            "KMS key arn:aws:kms:us-east-1:1:key/k",
+        ] {
+            assert!(error.message().contains(part), "{part}: {error}");
+        }
+        let token = world.sent("CreateVolume", "ClientToken");
+        world.ec2.configure(|options| {
+            options.timing.volume_creation = Duration::ZERO;
+            options.lag.volume = Duration::ZERO;
+        });
+        let second = world.create_volume(volume("pvc-1", &class)).await.unwrap();
+        assert_ne!(second.volume_id, gone);
+        assert_ne!(world.sent("CreateVolume", "ClientToken"), token);
+    }
+}
+
+/// What lags is not gone.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_111_a_volume_that_is_shown_late_is_kept() {
+    let mut options = Ec2Options::default();
+    options.timing.volume_creation = Duration::from_secs(2);
+    options.lag.volume = Duration::from_secs(4);
+    let world = World::with(options, Config::default());
+    world.create_volume(volume("pvc-1", &[])).await.unwrap();
+    assert_eq!(world.ec2.state().volumes.len(), 1);
+    assert_eq!(world.ec2.count("CreateVolume"), 1);
 }

@@ -55,13 +55,22 @@ pub(super) struct Done {}
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Refusal {
-    pub(super) errors: Errors,
+    errors: Errors,
+    #[serde(rename = "RequestID", default)]
+    request_id: String,
+}
+
+impl Refusal {
+    /// The errors, and the ID by which AWS finds the request.
+    pub(super) fn into_parts(self) -> (Vec<Cause>, String) {
+        (self.errors.error, self.request_id)
+    }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Errors {
-    pub(super) error: Vec<Cause>,
+struct Errors {
+    error: Vec<Cause>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -5,7 +5,8 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde::de::DeserializeOwned;
 
-use super::super::errors::{Action, Ec2Error, Failure, Lost, stable_message};
+use super::super::codes::Meaning;
+use super::super::errors::{Action, Ec2Error, Failure, Lost, encoded_part, stable_message};
 use super::answers::Refusal;
 
 /// What EC2 says, or why it says nothing.
@@ -23,16 +24,36 @@ pub(super) fn answer<A: DeserializeOwned>(action: Action, status: u16, body: &[u
     let refusal: Option<Refusal> = check(body, "Response")
         .ok()
         .and_then(|()| quick_xml::de::from_str(body).ok());
-    match refusal.and_then(|refusal| refusal.errors.error.into_iter().next()) {
-        Some(cause) => Err(Ec2Error {
-            action,
-            failure: Failure::Answer {
-                status,
-                code: cause.code,
-                message: stable_message(&cause.message),
-            },
-        }),
+    let (causes, request_id) = refusal.map_or_else(Default::default, Refusal::into_parts);
+    match causes.into_iter().next() {
+        Some(cause) => {
+            let error = Ec2Error {
+                action,
+                failure: Failure::Answer {
+                    status,
+                    code: cause.code,
+                    message: stable_message(&cause.message),
+                },
+            };
+            if error.meaning() == Meaning::Denied {
+                log_denial(&error, encoded_part(&cause.message), &request_id);
+            }
+            Err(error)
+        }
         None => Err(unreadable(&"no error code")),
+    }
+}
+
+/// What differs from call to call is no part of the error, so that equal errors read equal in events. Here it is logged,
+/// once for each refused request.
+fn log_denial(error: &Ec2Error, encoded: Option<&str>, request_id: &str) {
+    match encoded {
+        Some(encoded) => tracing::warn!(
+            request_id,
+            encoded_message = encoded,
+            "{error}; `aws sts decode-authorization-message` reads the encoded message"
+        ),
+        None => tracing::warn!(request_id, "{error}"),
     }
 }
 

@@ -5,8 +5,9 @@ use tonic::Status;
 use super::ask::Ask;
 use crate::deadline::Deadline;
 use crate::driver::Core;
-use crate::ec2::errors::{Class, Ec2Error};
-use crate::ec2::types::Snapshot;
+use crate::ec2::codes::Purpose;
+use crate::ec2::errors::Ec2Error;
+use crate::ec2::types::{Snapshot, SnapshotState};
 use crate::rpc::snapshot_class;
 
 /// Where a snapshot comes from.
@@ -31,32 +32,36 @@ pub(super) async fn complete(
     if known.is_some_and(|known| known.is_complete) {
         return Ok(());
     }
-    match (
-        snapshot_class::carry_out(core, &ask.parameters, &snapshot.id, deadline).await,
-        origin,
-    ) {
+    let done = snapshot_class::carry_out(core, &ask.parameters, &snapshot.id, deadline).await;
+    match (done, origin) {
         (Ok(()), _) => {
             core.snapshots.complete(&ask.name);
             Ok(())
         }
-        // It may be in use, and may be locked already: it is never deleted for this.
-        (Err(error), Origin::Found) => Err(Status::aborted(format!(
-            "snapshot {} exists, but: {error}",
-            snapshot.id
-        ))),
         (Err(error), Origin::Created) => Err(undone(core, &snapshot.id, &error, deadline).await),
+        (Err(error), Origin::Found) => {
+            let is_pending = snapshot.state == SnapshotState::Pending;
+            let told = snapshot_class::refused(&format!("snapshot {}", snapshot.id), &error, is_pending);
+            if !error.meaning().is_transient() {
+                core.snapshots.complete(&ask.name);
+            }
+            told
+        }
     }
 }
 
 /// Deletes a new snapshot that cannot be made as the class asks; final only when that worked.
 async fn undone(core: &Core, id: &str, error: &Ec2Error, deadline: Deadline) -> Status {
     match core.ec2.delete_snapshot(id, deadline).await {
-        Err(second) if second.class() != Class::NotFound => Status::aborted(format!(
+        Err(second) if !Purpose::DeleteSnapshot.is_done(&second) => Status::aborted(format!(
             "snapshot {id}: {error}; it could not be deleted: {second}"
         )),
         _ => {
             core.snapshots.forget_snapshot(id);
-            Status::internal(format!("{error}; the snapshot {id} was deleted"))
+            Status::new(
+                Purpose::NewSnapshotClass.code(error),
+                format!("{error}; the snapshot {id} was deleted"),
+            )
         }
     }
 }

@@ -6,9 +6,10 @@ use tonic::Status;
 
 use super::ask::Ask;
 use crate::driver::Core;
+use crate::ec2::codes::Purpose;
 use crate::ec2::types::Snapshot;
 use crate::memory::Known;
-use crate::rpc::{Call, by_name, status};
+use crate::rpc::{Call, by_name};
 use crate::snapshot::{self, Memory, Plan};
 
 pub(super) enum Found {
@@ -51,7 +52,7 @@ async fn stored(
         return poll(core, ask, known, call).await;
     }
     let shown = core.polls.get(id, call.deadline).await;
-    match shown.map_err(|error| status::snapshot_lookup(&error))? {
+    match shown.map_err(|error| Purpose::SnapshotRead.status(&error))? {
         Some(shown) if shown.volume_id != ask.source_volume_id => Err(conflict(ask, &shown)),
         Some(shown) => Ok(shown),
         None if core.snapshots.process_started.elapsed() < core.consistency_delay() => Err(
@@ -72,7 +73,7 @@ async fn poll(core: &Core, ask: &Ask, known: Known<Snapshot>, call: Call) -> Res
         return Err(conflict(ask, &snapshot));
     }
     let shown = core.polls.get(&snapshot.id, call.deadline).await;
-    match shown.map_err(|error| status::snapshot_lookup(&error))? {
+    match shown.map_err(|error| Purpose::SnapshotRead.status(&error))? {
         Some(shown) => Ok(shown),
         // Too new to be shown.
         None if since.elapsed() < core.consistency_delay() => Ok(snapshot),
@@ -91,7 +92,7 @@ async fn look_up(core: &Core, ask: &Ask, call: Call, hint: CreateSnapshotHint<'_
         let looked_at = Instant::now();
         let found = core.lookups.snapshots_by_name.get(&ask.name, call.deadline).await;
         let found = found
-            .map_err(|error| status::snapshot_lookup(&error))?
+            .map_err(|error| Purpose::SnapshotRead.status(&error))?
             .unwrap_or_default();
         let decide = |memory: &Memory<'_>| snapshot::plan(&found, &ask.source_volume_id, looked_at, memory);
         let moment = match by_name::plan(core, &core.snapshots, &ask.name, hint, decide) {

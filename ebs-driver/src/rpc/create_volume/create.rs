@@ -1,16 +1,17 @@
 //! The EC2 side of a CreateVolume: create or copy, resolve a used token, wait.
 
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::ask::{Ask, Source};
 use crate::deadline::Deadline;
 use crate::driver::Core;
-use crate::ec2::errors::{Class, Ec2Error};
+use crate::ec2::codes::{Meaning, Purpose};
+use crate::ec2::errors::Ec2Error;
 use crate::ec2::types::{NewVolume, Selection, Volume, VolumeCopy};
 use crate::iops::{self, BelowMinimum};
 use crate::names::TAG_VOLUME_NAME;
 use crate::rpc::expand_volume::ceiling;
-use crate::rpc::status;
 use crate::topology::Place;
 use crate::volume::{Existing, Readiness, Wanted, existing, readiness, ready_pauses};
 use crate::waits::Interrupted;
@@ -31,22 +32,22 @@ pub(super) async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result
     let mut request = request(ask, place, iops);
     for _ in 0..TOKENS {
         let error = match send(core, &ask.name, &mut request, deadline).await {
-            Ok(volume) => return ready(core, ask, volume, deadline).await,
+            Ok(volume) => return ready(core, ask, volume, Seen::Never, deadline).await,
             Err(error) => error,
         };
-        let is_mismatch = error.class() == Class::TokenMismatch;
-        if !is_mismatch && error.code() != Some("VolumeLimitExceeded") {
-            return Err(status::create_volume(&error));
+        let is_mismatch = error.meaning() == Meaning::TokenMismatch;
+        if !Purpose::CreateVolume.looks_first(&error) {
+            return Err(Purpose::CreateVolume.status(&error));
         }
         match resolve(core, ask, &wanted, is_mismatch, deadline).await? {
-            Existing::Adopt(volume) => return ready(core, ask, *volume, deadline).await,
+            Existing::Adopt(volume) => return ready(core, ask, *volume, Seen::Before, deadline).await,
             Existing::Taken(id) => {
                 return Err(Status::already_exists(format!(
                     "volume {id} bears the name {} and is not what is asked for",
                     ask.name
                 )));
             }
-            Existing::None { .. } if !is_mismatch => return Err(status::create_volume(&error)),
+            Existing::None { .. } if !is_mismatch => return Err(Purpose::CreateVolume.status(&error)),
             Existing::None { failed } => {
                 for id in failed {
                     delete(core, &id, deadline).await;
@@ -74,7 +75,7 @@ async fn place(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Place, Stat
         .ec2
         .describe_zones(deadline)
         .await
-        .map_err(|error| Status::aborted(error.to_string()))?;
+        .map_err(|error| read(&error))?;
     let zone = zones
         .into_iter()
         .next()
@@ -91,7 +92,7 @@ async fn source_place(core: &Core, ask: &Ask, id: &str, deadline: Deadline) -> R
         .volumes
         .get(id, deadline)
         .await
-        .map_err(|error| Status::aborted(error.to_string()))?
+        .map_err(|error| read(&error))?
         .ok_or_else(|| Status::not_found(format!("there is no volume {id} to copy")))?;
     if !ask.requirement.allows_copy_at(&source.place) {
         return Err(Status::resource_exhausted(format!(
@@ -119,7 +120,7 @@ async fn fitted_iops(
         ..NewVolume::default()
     };
     let ceiling = ceiling(core.ec2.as_ref(), &core.ceilings, &probe, deadline).await;
-    let ceiling = ceiling.map_err(|error| status::create_volume(&error))?;
+    let ceiling = ceiling.map_err(|error| read(&error))?;
     let below = if ask.parameters.raise_iops {
         BelowMinimum::Raise
     } else {
@@ -215,16 +216,7 @@ async fn resolve(
     is_mismatch: bool,
     deadline: Deadline,
 ) -> Result<Existing, Status> {
-    let selection = Selection::Tag {
-        key: TAG_VOLUME_NAME,
-        values: vec![ask.name.clone()],
-    };
-    let look = async || {
-        let found = core.ec2.describe_volumes(&selection, deadline).await;
-        found
-            .map(|found| existing(&found, wanted))
-            .map_err(|error| Status::aborted(error.to_string()))
-    };
+    let look = async || Ok::<_, Status>(existing(&by_name(core, ask, deadline).await?, wanted));
     let found = look().await?;
     if !is_mismatch || !matches!(&found, Existing::None { failed } if failed.is_empty()) {
         return Ok(found);
@@ -236,9 +228,33 @@ async fn resolve(
     look().await
 }
 
+/// The volumes that bear the name.
+async fn by_name(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Volume>, Status> {
+    let selection = Selection::Tag {
+        key: TAG_VOLUME_NAME,
+        values: vec![ask.name.clone()],
+    };
+    let found = core.ec2.describe_volumes(&selection, deadline).await;
+    found.map_err(|error| read(&error))
+}
+
+/// Whether EC2 has shown a volume.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Seen {
+    /// It was just made, and may be too new.
+    Never,
+    Before,
+}
+
 /// Waits until the volume can be used.
-async fn ready(core: &Core, ask: &Ask, created: Volume, deadline: Deadline) -> Result<Volume, Status> {
-    let mut volume = created;
+async fn ready(
+    core: &Core,
+    ask: &Ask,
+    created: Volume,
+    seen: Seen,
+    deadline: Deadline,
+) -> Result<Volume, Status> {
+    let (mut volume, mut seen, since) = (created, seen, Instant::now());
     if ask.is_encrypted() && !volume.is_encrypted {
         delete(core, &volume.id, deadline).await;
         core.tokens.burn(&ask.name);
@@ -255,8 +271,9 @@ async fn ready(core: &Core, ask: &Ask, created: Volume, deadline: Deadline) -> R
                 delete(core, &volume.id, deadline).await;
                 core.tokens.burn(&ask.name);
                 return Err(Status::aborted(format!(
-                    "EC2 could not make volume {}; the next attempt begins anew",
-                    volume.id
+                    "EC2 could not make volume {}{}; the next attempt begins anew",
+                    volume.id,
+                    likely_cause(ask)
                 )));
             }
             Readiness::NotYet => {}
@@ -269,19 +286,52 @@ async fn ready(core: &Core, ask: &Ask, created: Volume, deadline: Deadline) -> R
         };
         core.waits.pause(pause, deadline).await.map_err(interrupted)?;
         let shown = core.lookups.volumes.get(&volume.id, deadline).await;
-        if let Some(shown) = shown.map_err(|error| Status::aborted(error.to_string()))? {
-            volume = shown;
+        match shown.map_err(|error| read(&error))? {
+            Some(shown) => (volume, seen) = (shown, Seen::Before),
+            None if seen == Seen::Never && since.elapsed() < core.consistency_delay() => {}
+            None => check_taken_back(core, ask, &volume.id, deadline).await?,
         }
+    }
+}
+
+/// EC2 makes volumes after it has answered, and takes them back without a word where it cannot: such a volume is shown
+/// neither by ID nor by name, and its token brings no other one.
+async fn check_taken_back(core: &Core, ask: &Ask, id: &str, deadline: Deadline) -> Result<(), Status> {
+    let found = by_name(core, ask, deadline).await?;
+    if found.iter().any(|volume| volume.id == id) {
+        return Ok(());
+    }
+    core.tokens.burn(&ask.name);
+    Err(Status::aborted(format!(
+        "EC2 made volume {id} and took it back: the volume does not exist any more{}; the next attempt begins anew",
+        likely_cause(ask)
+    )))
+}
+
+/// Why EC2 does not make a volume that it has accepted, which it tells nobody.
+fn likely_cause(ask: &Ask) -> String {
+    match &ask.parameters.kms_key_id {
+        Some(key) => format!(
+            "; most likely the role of the driver may not use the KMS key {key}, or the key is disabled or of another region"
+        ),
+        None => "; most likely the role of the driver may not use the KMS key by which it, its snapshot or all volumes \
+                 of the account are encrypted"
+            .to_owned(),
     }
 }
 
 /// Removes a volume that will never be usable; it is of no use to fail when that does not work.
 async fn delete(core: &Core, id: &str, deadline: Deadline) {
     if let Err(error) = core.ec2.delete_volume(id, deadline).await
-        && error.class() != Class::NotFound
+        && !Purpose::DeleteVolume.is_done(&error)
     {
         tracing::warn!(volume = id, "a failed volume could not be deleted: {error}");
     }
+}
+
+/// What cannot be looked up says nothing about the volume.
+fn read(error: &Ec2Error) -> Status {
+    Purpose::CreateVolumeRead.status(error)
 }
 
 fn interrupted(error: Interrupted) -> Status {

@@ -10,11 +10,12 @@ use super::find::find;
 use super::message;
 use crate::deadline::Deadline;
 use crate::driver::Core;
-use crate::ec2::errors::{Class, Ec2Error};
-use crate::ec2::types::{Snapshot, Volume};
+use crate::ec2::codes::{Meaning, Purpose};
+use crate::ec2::errors::Ec2Error;
+use crate::ec2::types::{Snapshot, SnapshotState, Volume};
 use crate::group;
 use crate::in_flight::Key;
-use crate::rpc::{Call, snapshot_class, status};
+use crate::rpc::{Call, snapshot_class};
 use crate::snapshot;
 
 pub(in crate::rpc) async fn call(
@@ -54,7 +55,7 @@ async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Snapsh
     })?;
     let instance = core.lookups.instances.get(&instance_id, deadline).await;
     let instance = instance
-        .map_err(|error| status::snapshot_lookup(&error))?
+        .map_err(|error| Purpose::SnapshotRead.status(&error))?
         .ok_or_else(|| Status::unavailable(format!("EC2 does not show the instance {instance_id}")))?;
     let mut set = group::excluding(&instance, &ask.sources);
     set.description = format!("Created by AWS EBS CSI driver for group {}", ask.name);
@@ -63,10 +64,10 @@ async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Snapsh
     // From here on the outcome is unclear until EC2 answers, also when this call is cancelled.
     let attempt = core.groups.attempt(&ask.name);
     let answer = core.ec2.create_snapshots(&set, deadline).await;
-    if !matches!(&answer, Err(error) if error.class() == Class::Unclear) {
+    if !matches!(&answer, Err(error) if error.meaning() == Meaning::Unclear) {
         attempt.resolve();
     }
-    let made = answer.map_err(|error| status::create_snapshot(&error))?;
+    let made = answer.map_err(|error| Purpose::CreateSnapshot.status(&error))?;
     checked(core, ask, made, deadline).await
 }
 
@@ -74,7 +75,7 @@ async fn volumes(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Volum
     let lookups = ask.sources.iter().map(async |id| {
         let found = core.lookups.volumes.get(id, deadline).await;
         found
-            .map_err(|error| status::snapshot_lookup(&error))?
+            .map_err(|error| Purpose::SnapshotRead.status(&error))?
             .ok_or_else(|| Status::not_found(format!("there is no volume {id}")))
     });
     try_join_all(lookups).await
@@ -119,7 +120,7 @@ async fn remove(core: &Core, snapshots: &[&Snapshot], deadline: Deadline) -> Res
             "deleting a part of a group"
         );
         match core.ec2.delete_snapshot(&snapshot.id, deadline).await {
-            Err(error) if error.class() != Class::NotFound => return Err(error),
+            Err(error) if !Purpose::DeleteSnapshot.is_done(&error) => return Err(error),
             _ => {}
         }
     }
@@ -144,10 +145,13 @@ async fn complete(
         return Ok(());
     };
     if !is_new {
-        return Err(Status::aborted(format!(
-            "the group {} exists, but: {error}",
-            ask.name
-        )));
+        let is_pending = snapshots
+            .iter()
+            .any(|snapshot| snapshot.state == SnapshotState::Pending);
+        if !error.meaning().is_transient() {
+            core.groups.complete(&ask.name);
+        }
+        return snapshot_class::refused(&format!("the group {}", ask.name), &error, is_pending);
     }
     let all: Vec<&Snapshot> = snapshots.iter().collect();
     match remove(core, &all, deadline).await {
@@ -155,9 +159,10 @@ async fn complete(
             for snapshot in snapshots {
                 core.groups.forget_snapshot(&snapshot.id);
             }
-            Err(Status::internal(format!(
-                "{error}; the snapshots of the group were deleted"
-            )))
+            Err(Status::new(
+                Purpose::NewSnapshotClass.code(&error),
+                format!("{error}; the snapshots of the group were deleted"),
+            ))
         }
         Err(second) => Err(Status::aborted(format!(
             "group {}: {error}; its snapshots could not be deleted: {second}",

@@ -7,9 +7,9 @@ use tonic::Status;
 
 use super::get;
 use crate::driver::Core;
-use crate::ec2::errors::Class;
+use crate::ec2::codes::Purpose;
 use crate::in_flight::Key;
-use crate::rpc::{Call, required, status};
+use crate::rpc::{Call, required};
 
 pub(in crate::rpc) async fn call(
     core: &Core,
@@ -26,7 +26,7 @@ pub(in crate::rpc) async fn call(
         .collect::<BTreeSet<_>>()
     {
         match core.ec2.delete_snapshot(&id, call.deadline).await {
-            Err(error) if !matches!(error.class(), Class::NotFound | Class::MalformedId) => {
+            Err(error) if !Purpose::DeleteSnapshot.is_done(&error) => {
                 // The others are deleted first: one that is locked keeps nobody else.
                 refused.push((id, error));
             }
@@ -35,7 +35,7 @@ pub(in crate::rpc) async fn call(
     }
     match refused.as_slice() {
         [] => Ok(DeleteVolumeGroupSnapshotResponse {}),
-        [(_, error)] => Err(status::internal(error)),
+        [(_, error)] => Err(Purpose::DeleteSnapshot.status(error)),
         all => {
             let texts: Vec<String> = all.iter().map(|(id, error)| format!("{id}: {error}")).collect();
             Err(Status::internal(texts.join("; ")))

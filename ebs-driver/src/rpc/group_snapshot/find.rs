@@ -7,10 +7,11 @@ use tonic::Status;
 
 use super::ask::Ask;
 use crate::driver::Core;
+use crate::ec2::codes::Purpose;
 use crate::ec2::types::Snapshot;
 use crate::group::{self, Plan};
 use crate::memory::{Known, Made as _};
-use crate::rpc::{Call, by_name, status};
+use crate::rpc::{Call, by_name};
 use crate::snapshot::Memory;
 
 /// The snapshots of the group in the order of its sources; none when there is surely none.
@@ -49,7 +50,7 @@ async fn poll(
     }
     let lookups = group::in_order(&all, &ask.sources).into_iter().map(async |snapshot| {
         let shown = core.polls.get(&snapshot.id, call.deadline).await;
-        match shown.map_err(|error| status::snapshot_lookup(&error))? {
+        match shown.map_err(|error| Purpose::SnapshotRead.status(&error))? {
             Some(shown) => Ok(shown),
             // Too new to be shown.
             None if known.since.elapsed() < core.consistency_delay() => Ok(snapshot),
@@ -76,7 +77,7 @@ async fn look_up(
             .get(&ask.name, call.deadline)
             .await;
         let found = found
-            .map_err(|error| status::snapshot_lookup(&error))?
+            .map_err(|error| Purpose::SnapshotRead.status(&error))?
             .unwrap_or_default();
         let decide = |memory: &Memory<'_>| group::plan(&found, &ask.sources, looked_at, memory);
         match by_name::plan(core, &core.groups, &ask.name, hint, decide) {

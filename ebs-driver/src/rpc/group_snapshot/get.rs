@@ -9,9 +9,10 @@ use tonic::Status;
 use super::message;
 use crate::deadline::Deadline;
 use crate::driver::Core;
+use crate::ec2::codes::Purpose;
 use crate::ec2::types::Snapshot;
 use crate::names::TAG_GROUP_NAME;
-use crate::rpc::{Call, required, status};
+use crate::rpc::{Call, required};
 
 pub(in crate::rpc) async fn call(
     core: &Core,
@@ -54,7 +55,7 @@ pub(super) async fn members(
 ) -> Result<Vec<Snapshot>, Status> {
     let found = core.lookups.snapshots_by_group.get(name, deadline).await;
     let mut found = found
-        .map_err(|error| status::snapshot_lookup(&error))?
+        .map_err(|error| Purpose::SnapshotRead.status(&error))?
         .unwrap_or_default();
     let known = core.groups.get(name).and_then(|name| name.known);
     let known = known.map(|known| known.made).unwrap_or_default();
@@ -68,7 +69,7 @@ pub(super) async fn members(
         .map(|id| core.lookups.snapshots.get(id, deadline));
     let others = try_join_all(lookups).await;
     for other in others
-        .map_err(|error| status::snapshot_lookup(&error))?
+        .map_err(|error| Purpose::SnapshotRead.status(&error))?
         .into_iter()
         .flatten()
     {

@@ -51,10 +51,15 @@ impl Random {
         self.with(|generator| generator.f64() < probability)
     }
 
-    /// `duration` spread evenly over 100 % to 100 % + `share`; `share` is 0.0 to 1.0.
+    /// `duration` spread evenly over 100 % to 100 % + `share`, in whole milliseconds; `share` is 0.0 to 1.0.
+    ///
+    /// Timers tick in milliseconds, and where in a tick a simulation begins differs from run to run: finer waits would end
+    /// in one tick or in two.
     #[must_use]
     pub fn jittered(&self, duration: Duration, share: f64) -> Duration {
-        duration.mul_f64(1.0 + share * self.with(fastrand::Rng::f64))
+        let spread = duration.mul_f64(1.0 + share * self.with(fastrand::Rng::f64));
+        let whole = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(whole).max(duration)
     }
 
     /// A version 4 UUID in its usual text form.
@@ -112,10 +117,11 @@ mod tests {
     }
 
     #[test]
-    fn jitter_only_lengthens() {
+    fn jitter_only_lengthens_and_by_whole_milliseconds() {
         let random = Random::seeded(3);
         for _ in 0..100 {
             let jittered = random.jittered(Duration::from_secs(10), 0.5);
+            assert_eq!(jittered.subsec_nanos() % 1_000_000, 0);
             assert!(jittered >= Duration::from_secs(10) && jittered <= Duration::from_secs(15));
         }
     }

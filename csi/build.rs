@@ -1,4 +1,4 @@
-//! Compiles `proto/csi.proto` without a system protoc, and writes the `Debug` of messages that hold secrets.
+//! Compiles the files in `proto/` without a system protoc, and writes the `Debug` of messages that hold secrets.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use protox::prost_reflect::{Kind, MessageDescriptor};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=proto/csi.proto");
+    println!("cargo:rerun-if-changed=proto");
+    compile_modify()?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler
@@ -44,6 +45,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         .skip_debug(hidden)
         // An RPC that a driver does not have answers Unimplemented, those of a newer CSI too.
         .generate_default_stubs(true)
+        .codec_path("crate::codec::Codec")
+        .compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
+}
+
+/// The package `modify.v1`, whose `Debug` of the message with secrets is written by hand.
+fn compile_modify() -> Result<(), Box<dyn Error>> {
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_source_info(true).open_file("modify.proto")?;
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .skip_debug([".modify.v1.ModifyVolumePropertiesRequest"])
         .codec_path("crate::codec::Codec")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())

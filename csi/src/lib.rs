@@ -18,6 +18,7 @@
 //! | [`identity`] | the calls of a sidecar's start |
 //! | [`mask`] | equality of errors that differ only in IDs and times |
 //! | [`metrics`] | `csi_sidecar_operations_seconds` |
+//! | [`modify`] | the service before attributes classes, generated from `proto/modify.proto` |
 //! | [`panics`] | a panicking RPC answers Aborted |
 //! | [`retry`] | `google.rpc.RetryInfo` |
 //! | [`server`] | serving a driver |
@@ -33,6 +34,7 @@ pub mod hints;
 pub mod identity;
 pub mod mask;
 pub mod metrics;
+pub mod modify;
 pub mod panics;
 pub mod retry;
 mod secret;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::{Clock, Random, Scope};
+use csi::modify::v1::modify_server::ModifyServer;
 use csi::panics::Panics;
 use csi::v1::controller_server::ControllerServer;
 use csi::v1::group_controller_server::GroupControllerServer;
@@ -25,8 +26,8 @@ use crate::memory::{GroupMemory, SnapshotMemory};
 use crate::metrics::Metrics;
 use crate::node::NodeService;
 use crate::polls::Polls;
-use crate::rpc::expand_volume::{Expander, Expansion};
-use crate::rpc::{ControllerService, GroupControllerService, IdentityService};
+use crate::rpc::expand_volume::{Changed, Expander};
+use crate::rpc::{ControllerService, GroupControllerService, IdentityService, ModifyService};
 use crate::scraped::{Kind, Scraped};
 use crate::token::Tokens;
 use crate::waiting::Waiting;
@@ -52,7 +53,7 @@ pub(crate) struct Core {
     pub snapshots: SnapshotMemory,
     pub groups: GroupMemory,
     pub in_flight: InFlight,
-    pub changes: Coalescer<Expansion>,
+    pub changes: Coalescer<Changed>,
     /// Volumes whose next change EC2 does not allow yet.
     pub waiting: Waiting,
     pub waits: Waits,
@@ -102,7 +103,11 @@ impl Driver {
         let identity = IdentityServer::new(IdentityService::new(self.core.clone()));
         let controller = ControllerServer::new(ControllerService::new(self.core.clone()));
         let groups = GroupControllerServer::new(GroupControllerService::new(self.core.clone()));
-        let routes = Routes::new(identity).add_service(controller).add_service(groups);
+        let modify = ModifyServer::new(ModifyService::new(self.core.clone()));
+        let routes = Routes::new(identity)
+            .add_service(controller)
+            .add_service(groups)
+            .add_service(modify);
         self.panics.catch(routes)
     }
 

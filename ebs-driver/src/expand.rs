@@ -7,6 +7,8 @@ use thiserror::Error;
 
 use crate::ec2::types::{Modification, ModificationState, Volume, VolumeChange};
 use crate::names::{TAG_AUTO_IOPS, TAG_IOPS_PER_GIB};
+use crate::parameters::ChangeParameters;
+use crate::tags::TagChange;
 
 /// What is asked of a volume; unset fields stay as they are.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -19,6 +21,12 @@ pub struct Change {
     pub iops: Option<i32>,
     /// MiB/s.
     pub throughput: Option<i32>,
+    /// IOPS for each GiB; not beside `iops`.
+    pub iops_per_gib: Option<i32>,
+    /// Whether IOPS follow the size.
+    pub auto_iops: Option<bool>,
+    /// Tags to set and to remove.
+    pub tags: TagChange,
 }
 
 /// Two changes of one volume that exclude each other. Aborted: the newcomer may ask again later.
@@ -27,19 +35,83 @@ pub struct Change {
 pub struct Conflict(pub &'static str);
 
 impl Change {
+    /// What an attributes class asks for.
+    #[must_use]
+    pub fn of_attributes(parameters: ChangeParameters, tags: TagChange) -> Self {
+        let mutable = parameters.mutable;
+        Self {
+            size_gib: None,
+            volume_type: mutable.volume_type,
+            iops: mutable.iops,
+            throughput: mutable.throughput,
+            iops_per_gib: mutable.iops_per_gib,
+            auto_iops: mutable.auto_iops_on_modify,
+            tags,
+        }
+    }
+
+    /// The size alone.
+    #[must_use]
+    pub fn only_size(&self) -> Self {
+        Self {
+            size_gib: self.size_gib,
+            ..Self::default()
+        }
+    }
+
+    /// All but the size.
+    #[must_use]
+    pub fn without_size(&self) -> Self {
+        Self {
+            size_gib: None,
+            ..self.clone()
+        }
+    }
+
+    /// Whether there are both a size and something else.
+    #[must_use]
+    pub fn is_mixed(&self) -> bool {
+        self.size_gib.is_some() && self.without_size() != Self::default()
+    }
+
+    /// Whether nothing but tags is asked for.
+    #[must_use]
+    pub fn is_of_tags_only(&self) -> bool {
+        let without_tags = Self {
+            tags: TagChange::default(),
+            ..self.clone()
+        };
+        without_tags == Self::default()
+    }
+
     /// Both changes in one.
     ///
     /// # Errors
     /// When a field is set to different values.
     pub fn merged(&self, other: &Self) -> Result<Self, Conflict> {
-        Ok(Self {
+        let tags = |change: &Self| Some(change.tags.clone()).filter(|tags| !tags.is_empty());
+        let both = Self {
             size_gib: either(self.size_gib, other.size_gib, "size")?,
             volume_type: either(self.volume_type.clone(), other.volume_type.clone(), "type")?,
-            iops: either(self.iops, other.iops, "number of IOPS")?,
+            iops: either(self.iops, other.iops, IOPS)?,
             throughput: either(self.throughput, other.throughput, "throughput")?,
-        })
+            iops_per_gib: either(self.iops_per_gib, other.iops_per_gib, IOPS)?,
+            auto_iops: either(
+                self.auto_iops,
+                other.auto_iops,
+                "rule for IOPS that follow the size",
+            )?,
+            tags: either(tags(self), tags(other), "set of tags")?.unwrap_or_default(),
+        };
+        if both.iops.is_some() && both.iops_per_gib.is_some() {
+            return Err(Conflict(IOPS));
+        }
+        Ok(both)
     }
 }
+
+/// What two changes differ in.
+const IOPS: &str = "number of IOPS";
 
 fn either<T: PartialEq>(
     left: Option<T>,
@@ -65,27 +137,66 @@ pub enum Step {
     Modify(VolumeChange),
 }
 
-/// The IOPS per GiB by which a volume's IOPS follow its size, where its tags ask for that.
-#[must_use]
-pub fn ratio(volume: &Volume) -> Option<i64> {
-    let is_allowed = volume
-        .tags
-        .get(TAG_AUTO_IOPS)
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let ratio = volume.tags.get(TAG_IOPS_PER_GIB)?.parse().ok()?;
-    (is_allowed && ratio > 0).then_some(ratio)
+/// A ratio of IOPS to GiB that changes nothing, since neither the class nor the volume lets IOPS follow the size (Q17).
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error(
+    "parameter \"iopspergb\" has no effect unless \"allowautoiopsincreaseonmodify\" is \"true\" in the same class or the \
+     volume has the tag ebs.csi.aws.com/AllowAutoIOPSIncreaseOnModify=true; add it to the class"
+)]
+pub struct RatioNotAllowed;
+
+/// IOPS to ask for, before they are fitted to the type.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RequestedIops {
+    /// The number.
+    pub iops: i64,
+    /// Never fewer than the volume has: they only follow the size.
+    pub only_more: bool,
 }
 
-/// IOPS that follow the size, but never fewer than the volume has: only another type may take some away.
+/// The IOPS that a change asks for: its number, or a ratio of the class or of the volume's tags where IOPS may follow the
+/// size; none when they stay as they are.
+///
+/// # Errors
+/// The class has a ratio and nothing allows it.
+pub fn requested_iops(volume: &Volume, change: &Change) -> Result<Option<RequestedIops>, RatioNotAllowed> {
+    if let Some(iops) = change.iops {
+        return Ok(Some(RequestedIops {
+            iops: iops.into(),
+            only_more: false,
+        }));
+    }
+    let tag = |key: &str| volume.tags.get(key);
+    let is_allowed = change
+        .auto_iops
+        .unwrap_or_else(|| tag(TAG_AUTO_IOPS).is_some_and(|value| value.eq_ignore_ascii_case("true")));
+    if !is_allowed {
+        return change.iops_per_gib.map_or(Ok(None), |_| Err(RatioNotAllowed));
+    }
+    let of_tags = || tag(TAG_IOPS_PER_GIB)?.parse().ok();
+    let ratio = change.iops_per_gib.map(i64::from).or_else(of_tags);
+    let size_gib = change.size_gib.unwrap_or_default().max(volume.size_gib);
+    let asks_for_it = change.iops_per_gib.is_some() || change.auto_iops == Some(true);
+    let concerned = asks_for_it || size_gib > volume.size_gib || change.volume_type.is_some();
+    Ok(ratio
+        .filter(|ratio: &i64| *ratio > 0 && concerned)
+        .map(|ratio| RequestedIops {
+            iops: ratio.saturating_mul(size_gib),
+            only_more: change.iops_per_gib.is_none() && change.volume_type.is_none(),
+        }))
+}
+
+/// The number of IOPS for EC2, from one that was fitted to the type.
 #[must_use]
-pub fn not_fewer(volume: &Volume, change: &Change, iops: i32) -> i32 {
-    match (volume.iops, &change.volume_type) {
-        (Some(has), None) => iops.max(has),
-        _ => iops,
+pub fn settled_iops(volume: &Volume, requested: RequestedIops, fitted: i64) -> i32 {
+    let fitted = i32::try_from(fitted).unwrap_or(i32::MAX);
+    match volume.iops.filter(|_| requested.only_more) {
+        Some(has) => fitted.max(has),
+        None => fitted,
     }
 }
 
-/// Compares a volume with what is asked of it. `change.iops` already holds what a ratio asks for.
+/// Compares a volume with what is asked of it. `change.iops` already holds what is asked for in whatever form.
 #[must_use]
 pub fn plan(volume: &Volume, modification: Option<&Modification>, change: &Change) -> Step {
     let state = modification.map(|modification| modification.state);
@@ -286,19 +397,72 @@ mod tests {
         assert_eq!((both.size_gib, both.iops), (Some(20), Some(4000)));
         assert_eq!(both.merged(&size(20)), Ok(both.clone()));
         assert_eq!(both.merged(&size(21)), Err(Conflict("size")));
+        let ratio = Change {
+            iops_per_gib: Some(5),
+            ..Change::default()
+        };
+        assert_eq!(both.merged(&ratio), Err(Conflict("number of IOPS")));
+        let tagged = |value: &str| Change {
+            tags: TagChange {
+                set: [("team".to_owned(), value.to_owned())].into(),
+                ..TagChange::default()
+            },
+            ..Change::default()
+        };
+        let both = both.merged(&tagged("a")).unwrap();
+        assert_eq!(both.merged(&tagged("a")), Ok(both.clone()));
+        assert_eq!(both.merged(&tagged("b")), Err(Conflict("set of tags")));
+        assert!(both.is_mixed() && !both.only_size().is_mixed() && !both.without_size().is_mixed());
+        assert!(tagged("a").is_of_tags_only() && !both.is_of_tags_only());
     }
 
-    #[test]
-    fn the_ratio_counts_only_with_its_switch() {
-        let tagged = |auto: &str| Volume {
-            tags: [(TAG_IOPS_PER_GIB, "10"), (TAG_AUTO_IOPS, auto)]
+    fn tagged(ratio: &str, auto: &str) -> Volume {
+        Volume {
+            tags: [(TAG_IOPS_PER_GIB, ratio), (TAG_AUTO_IOPS, auto)]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into(),
             ..volume(20)
+        }
+    }
+
+    #[test]
+    fn ebs_case_78_99_the_ratio_counts_only_with_its_switch() {
+        let of_class = |ratio, auto| Change {
+            iops_per_gib: ratio,
+            auto_iops: auto,
+            ..Change::default()
         };
-        assert_eq!(ratio(&tagged("true")), Some(10));
-        assert_eq!(ratio(&tagged("false")), None);
-        assert_eq!(ratio(&volume(20)), None);
+        let rows = [
+            // tags, change, expected
+            (tagged("10", "true"), size(30), Ok(Some((300, true)))),
+            (tagged("10", "true"), size(20), Ok(None)),
+            (tagged("10", "false"), size(30), Ok(None)),
+            (tagged("ten", "true"), size(30), Ok(None)),
+            (volume(20), size(30), Ok(None)),
+            (volume(20), of_class(Some(10), None), Err(RatioNotAllowed)),
+            (volume(20), of_class(Some(10), Some(true)), Ok(Some((200, false)))),
+            (
+                tagged("5", "true"),
+                of_class(Some(10), None),
+                Ok(Some((200, false))),
+            ),
+            (
+                tagged("5", "true"),
+                of_class(Some(10), Some(false)),
+                Err(RatioNotAllowed),
+            ),
+            (
+                tagged("5", "false"),
+                of_class(None, Some(true)),
+                Ok(Some((100, true))),
+            ),
+            (tagged("5", "true"), of_class(None, Some(false)), Ok(None)),
+        ];
+        for (volume, change, expected) in rows {
+            let found = requested_iops(&volume, &change);
+            let found = found.map(|found| found.map(|found| (found.iops, found.only_more)));
+            assert_eq!(found, expected, "{:?} {change:?}", volume.tags);
+        }
     }
 
     #[test]
@@ -307,13 +471,10 @@ mod tests {
             iops: Some(40_000),
             ..volume(400)
         };
-        assert_eq!(not_fewer(&fast, &size(500), 16_000), 40_000);
-        assert_eq!(not_fewer(&fast, &size(500), 50_000), 50_000);
-        let other_type = Change {
-            volume_type: Some("gp3".into()),
-            ..size(500)
-        };
-        assert_eq!(not_fewer(&fast, &other_type, 16_000), 16_000);
+        let requested = |only_more| RequestedIops { iops: 1, only_more };
+        assert_eq!(settled_iops(&fast, requested(true), 16_000), 40_000);
+        assert_eq!(settled_iops(&fast, requested(true), 50_000), 50_000);
+        assert_eq!(settled_iops(&fast, requested(false), 16_000), 16_000);
     }
 
     #[test]

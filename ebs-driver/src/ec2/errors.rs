@@ -21,6 +21,10 @@ pub enum Action {
     ModifyVolume,
     /// DescribeVolumesModifications
     DescribeVolumesModifications,
+    /// CreateTags
+    CreateTags,
+    /// DeleteTags
+    DeleteTags,
     /// CreateSnapshot
     CreateSnapshot,
     /// CreateSnapshots
@@ -58,6 +62,8 @@ impl Action {
             Self::DescribeVolumes => "DescribeVolumes",
             Self::ModifyVolume => "ModifyVolume",
             Self::DescribeVolumesModifications => "DescribeVolumesModifications",
+            Self::CreateTags => "CreateTags",
+            Self::DeleteTags => "DeleteTags",
             Self::CreateSnapshot => "CreateSnapshot",
             Self::CreateSnapshots => "CreateSnapshots",
             Self::DeleteSnapshot => "DeleteSnapshot",

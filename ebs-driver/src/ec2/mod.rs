@@ -20,6 +20,8 @@ pub mod lookups;
 pub mod retry;
 pub mod types;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_trait::async_trait;
 
 use crate::deadline::Deadline;
@@ -104,6 +106,22 @@ pub trait Ec2: Instances {
         volume_ids: &[String],
         deadline: Deadline,
     ) -> Result<Vec<Modification>, Ec2Error>;
+
+    /// `CreateTags` on one resource: values that are there are replaced.
+    async fn create_tags(
+        &self,
+        id: &str,
+        tags: &BTreeMap<String, String>,
+        deadline: Deadline,
+    ) -> Result<(), Ec2Error>;
+
+    /// `DeleteTags` on one resource, by keys; one that is not there is no error.
+    async fn delete_tags(
+        &self,
+        id: &str,
+        keys: &BTreeSet<String>,
+        deadline: Deadline,
+    ) -> Result<(), Ec2Error>;
 
     /// `CreateSnapshot`. There is no client token, so it is not repeated after an unclear outcome.
     async fn create_snapshot(&self, snapshot: &NewSnapshot, deadline: Deadline)

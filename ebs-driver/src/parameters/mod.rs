@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 pub use format::FormatOptions;
-pub use mutable::MutableParameters;
+pub use mutable::{ChangeParameters, MutableParameters};
 pub use snapshot::SnapshotParameters;
 pub use volume::VolumeParameters;
 

@@ -1,8 +1,11 @@
-//! Parameters of a VolumeAttributesClass at creation. Source: spec 2.2, Q24.
+//! Parameters of a VolumeAttributesClass, at creation and for a volume that exists. Source: spec 2.2, Q24.
 
 use std::collections::BTreeMap;
 
-use super::{CLAIM_NAME, CLAIM_NAMESPACE, ParameterError, TAG_PREFIX, VOLUME_OBJECT, boolean, integer, text};
+use super::{
+    CLAIM_NAME, CLAIM_NAMESPACE, ClaimMetadata, ParameterError, TAG_PREFIX, VOLUME_OBJECT, boolean, integer,
+    refused, text,
+};
 
 /// Prefix of the keys that remove tags from an existing volume.
 const TAG_DELETION_PREFIX: &str = "tagDeletion";
@@ -31,23 +34,67 @@ impl MutableParameters {
     /// # Errors
     /// Unknown keys and values that cannot be read.
     pub fn parse(parameters: &BTreeMap<String, String>) -> Result<Self, ParameterError> {
+        Ok(ChangeParameters::read(parameters)?.mutable)
+    }
+}
+
+/// What an attributes class asks of a volume that exists.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ChangeParameters {
+    /// What it shares with creation. Numbers that are given are at least 1.
+    pub mutable: MutableParameters,
+    /// Keys of tags to remove.
+    pub tag_deletions: Vec<String>,
+    /// Inputs of templates.
+    pub metadata: ClaimMetadata,
+}
+
+impl ChangeParameters {
+    /// Reads the parameters of ControllerModifyVolume.
+    ///
+    /// # Errors
+    /// Unknown keys, values that cannot be read or mean nothing, and what excludes each other.
+    pub fn parse(parameters: &BTreeMap<String, String>) -> Result<Self, ParameterError> {
+        let parsed = Self::read(parameters)?;
+        let mutable = &parsed.mutable;
+        let numbers = [
+            ("iops", mutable.iops),
+            ("throughput", mutable.throughput),
+            ("iopspergb", mutable.iops_per_gib),
+        ];
+        for (key, number) in numbers {
+            if let Some(number) = number.filter(|number| *number < 1) {
+                return Err(refused(key, &number.to_string(), "a number of at least 1"));
+            }
+        }
+        if mutable.iops.is_some() && mutable.iops_per_gib.is_some() {
+            return Err(ParameterError::Exclusive("iops", "iopspergb"));
+        }
+        Ok(parsed)
+    }
+
+    fn read(parameters: &BTreeMap<String, String>) -> Result<Self, ParameterError> {
         let mut parsed = Self::default();
         let mut deprecated_type = None;
         for (key, value) in parameters {
+            let (mutable, metadata) = (&mut parsed.mutable, &mut parsed.metadata);
             match key.as_str() {
-                "type" => parsed.volume_type = text(value),
+                "type" => mutable.volume_type = text(value),
                 "volumeType" => deprecated_type = text(value),
-                "iops" => parsed.iops = Some(integer(key, value)?),
-                "throughput" => parsed.throughput = Some(integer(key, value)?),
-                "iopspergb" => parsed.iops_per_gib = Some(integer(key, value)?),
-                "allowautoiopsincreaseonmodify" => parsed.auto_iops_on_modify = Some(boolean(key, value)?),
-                CLAIM_NAME | CLAIM_NAMESPACE | VOLUME_OBJECT => {}
-                _ if key.starts_with(TAG_PREFIX) => parsed.tag_specifications.push(value.clone()),
-                _ if key.starts_with(TAG_DELETION_PREFIX) => {}
+                "iops" => mutable.iops = Some(integer(key, value)?),
+                "throughput" => mutable.throughput = Some(integer(key, value)?),
+                "iopspergb" => mutable.iops_per_gib = Some(integer(key, value)?),
+                "allowautoiopsincreaseonmodify" => mutable.auto_iops_on_modify = Some(boolean(key, value)?),
+                CLAIM_NAME => metadata.claim_name = Some(value.clone()),
+                CLAIM_NAMESPACE => metadata.claim_namespace = Some(value.clone()),
+                VOLUME_OBJECT => metadata.volume_name = Some(value.clone()),
+                _ if key.starts_with(TAG_PREFIX) => mutable.tag_specifications.push(value.clone()),
+                _ if key.starts_with(TAG_DELETION_PREFIX) => parsed.tag_deletions.push(value.clone()),
                 _ => return Err(ParameterError::Unknown { key: key.clone() }),
             }
         }
-        parsed.volume_type = parsed.volume_type.or(deprecated_type);
+        let mutable = &mut parsed.mutable;
+        mutable.volume_type = mutable.volume_type.take().or(deprecated_type);
         Ok(parsed)
     }
 }
@@ -90,5 +137,36 @@ mod tests {
         assert_eq!(parsed.iops_per_gib, Some(5));
         assert_eq!(parsed.tag_specifications, ["a=b"]);
         assert_eq!(parsed.volume_type.as_deref(), Some("io2"));
+    }
+
+    #[test]
+    fn ebs_case_97_wrong_values_of_a_change_are_refused_by_their_key() {
+        let change = |pairs: &[(&str, &str)]| {
+            let owned = pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            ChangeParameters::parse(&owned.collect())
+        };
+        for (pairs, named) in [
+            (vec![("Iops", "4000")], "\"Iops\""),
+            (vec![("iops", "0")], "\"iops\""),
+            (vec![("throughput", "-5")], "\"throughput\""),
+            (vec![("iopspergb", "0")], "\"iopspergb\""),
+            (vec![("iops", "fast")], "\"iops\""),
+            (
+                vec![("allowautoiopsincreaseonmodify", "maybe")],
+                "\"allowautoiopsincreaseonmodify\"",
+            ),
+            (
+                vec![("iops", "3000"), ("iopspergb", "5")],
+                "\"iops\" and \"iopspergb\"",
+            ),
+        ] {
+            let error = change(&pairs).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+        let parsed = change(&[("tagDeletion_1", "old"), ("csi.storage.k8s.io/pv/name", "pv")]).unwrap();
+        assert_eq!(parsed.tag_deletions, ["old"]);
+        assert_eq!(parsed.metadata.volume_name.as_deref(), Some("pv"));
     }
 }

@@ -4,14 +4,15 @@ use csi::v1::controller_service_capability::rpc::Type as Rpc;
 use csi::v1::controller_service_capability::{Rpc as RpcMessage, Type};
 use csi::v1::{ControllerGetCapabilitiesResponse, ControllerServiceCapability};
 
-/// Upstream's list without MODIFY_VOLUME, which is not built yet.
-const ALL: [Rpc; 6] = [
+/// Upstream's list.
+const ALL: [Rpc; 7] = [
     Rpc::CreateDeleteVolume,
     Rpc::CloneVolume,
     Rpc::PublishUnpublishVolume,
     Rpc::CreateDeleteSnapshot,
     Rpc::ListSnapshots,
     Rpc::ExpandVolume,
+    Rpc::ModifyVolume,
 ];
 
 pub(super) fn all() -> ControllerGetCapabilitiesResponse {

@@ -19,7 +19,7 @@ use crate::ec2::Ec2;
 use crate::ec2::errors::Ec2Error;
 use crate::ec2::lookups::Lookups;
 use crate::ec2::types::{Modification, NewVolume, Volume, VolumeChange};
-use crate::expand::{self, Change, Progress, Step};
+use crate::expand::{self, Change, Progress, RatioNotAllowed, Step};
 use crate::iops::{self, BelowMinimum, Ceiling, CeilingKey, Ceilings};
 use crate::names::NODE_LOCAL_PREFIX;
 use crate::size;
@@ -32,8 +32,16 @@ const EC2_CALL: Duration = Duration::from_secs(15);
 /// EC2's code for too many modifications of a volume.
 const RATE_EXCEEDED: &str = "VolumeModificationRateExceeded";
 
-/// The size in GiB after an execution, or why there is none. Shared by all merged callers.
+/// The size in GiB after an execution, or why there is none.
 pub(crate) type Expansion = Result<i64, ExpandError>;
+
+/// What came of a merged change, for those that asked for a size and for those that asked for anything else. They differ
+/// only where EC2 refuses one of the two for what it asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Changed {
+    pub(super) size: Expansion,
+    pub(super) attributes: Expansion,
+}
 
 /// Why a volume was not changed.
 #[derive(Clone, Debug, Error)]
@@ -42,6 +50,8 @@ pub(crate) enum ExpandError {
     NotFound(String),
     #[error(transparent)]
     Ec2(#[from] Ec2Error),
+    #[error(transparent)]
+    Ratio(#[from] RatioNotAllowed),
     #[error("the last modification of volume {0} is still optimizing; EC2 allows the next one after that")]
     Optimizing(String),
     #[error("EC2 refuses a further modification until {until}: {message}")]
@@ -68,6 +78,7 @@ impl From<ExpandError> for Status {
         match error {
             ExpandError::NotFound(_) => Self::not_found(message),
             ExpandError::Ec2(error) => status::change_volume(&error),
+            ExpandError::Ratio(_) => Self::invalid_argument(message),
             ExpandError::RefusedUntil { wait, .. } => {
                 csi::retry::status_with_delay(Code::Internal, message, wait)
             }
@@ -78,6 +89,13 @@ impl From<ExpandError> for Status {
                 Self::unavailable(message)
             }
         }
+    }
+}
+
+impl ExpandError {
+    /// Whether what is asked for is at fault.
+    fn is_of_request(&self) -> bool {
+        Status::from(self.clone()).code() == Code::InvalidArgument
     }
 }
 
@@ -108,18 +126,7 @@ pub(super) async fn call(
         size_gib: Some(size::required_gib(range.required_bytes, range.limit_bytes).map_err(status::bad)?),
         ..Change::default()
     };
-    let window = if call.is_single_change {
-        Window::Close
-    } else {
-        Window::Wait
-    };
-    let execution = core.changes.change(id, change, window);
-    let gib = call
-        .deadline
-        .limit(execution)
-        .await
-        .ok_or_else(|| Status::unavailable(format!("no answer in time; volume {id} may still be modified")))?
-        .map_err(|conflict| Status::aborted(conflict.to_string()))??;
+    let gib = changed(core, id, change, call).await?.size?;
     let is_block = request
         .volume_capability
         .as_ref()
@@ -128,6 +135,21 @@ pub(super) async fn call(
         capacity_bytes: size::bytes(gib),
         node_expansion_required: !is_block,
     })
+}
+
+/// Merges a change with others of its volume and waits for what comes of it.
+pub(super) async fn changed(core: &Core, id: &str, change: Change, call: Call) -> Result<Changed, Status> {
+    let window = if call.is_single_change {
+        Window::Close
+    } else {
+        Window::Wait
+    };
+    let execution = core.changes.change(id, change, window);
+    call.deadline
+        .limit(execution)
+        .await
+        .ok_or_else(|| Status::unavailable(format!("no answer in time; volume {id} may still be modified")))?
+        .map_err(|conflict| Status::aborted(conflict.to_string()))
 }
 
 /// Executes merged changes.
@@ -160,30 +182,65 @@ impl Expander {
     }
 
     /// The work of the coalescer.
-    pub(crate) fn execute(self, waiting: Waiting) -> Execute<Expansion> {
+    pub(crate) fn execute(self, waiting: Waiting) -> Execute<Changed> {
         let this = Arc::new(self);
         Arc::new(move |id, change| {
             let (this, waiting) = (this.clone(), waiting.clone());
             async move {
-                let outcome = this.run(&id, change).await;
-                waiting.note(&id, outcome.as_ref().err().and_then(waits_for));
-                outcome
+                let changed = this.run(&id, &change).await;
+                let failed = [&changed.size, &changed.attributes].into_iter();
+                let reason = failed
+                    .filter_map(|outcome| outcome.as_ref().err())
+                    .find_map(waits_for);
+                waiting.note(&id, reason);
+                changed
             }
             .boxed()
         })
     }
 
-    async fn run(&self, id: &str, change: Change) -> Expansion {
+    /// A class that EC2 refuses holds no growth up, nor the other way round: then each is asked for by itself.
+    async fn run(&self, id: &str, change: &Change) -> Changed {
+        let outcome = self.attempt(id, change.clone()).await;
+        let refused = outcome.as_ref().err().is_some_and(ExpandError::is_of_request);
+        if !refused || !change.is_mixed() {
+            return Changed {
+                size: outcome.clone(),
+                attributes: outcome,
+            };
+        }
+        let size = self.attempt(id, change.only_size()).await;
+        let attributes = if size.is_ok() {
+            outcome
+        } else {
+            self.attempt(id, change.without_size()).await
+        };
+        Changed { size, attributes }
+    }
+
+    async fn attempt(&self, id: &str, change: Change) -> Expansion {
+        if change.is_of_tags_only() {
+            // Nobody reads the size.
+            self.tag(id, &change).await?;
+            return Ok(0);
+        }
         let deadline = || Deadline::within(EC2_CALL);
         let (volume, modification) = futures::try_join!(
             self.lookups.volumes.get(id, deadline()),
             self.lookups.modifications.get(id, deadline()),
         )?;
         let volume = volume.ok_or_else(|| ExpandError::NotFound(id.to_owned()))?;
-        let change = self.with_ratio(&volume, change).await?;
-        match expand::plan(&volume, modification.as_ref(), &change) {
-            Step::Done => Ok(volume.size_gib),
-            Step::Optimizing => Err(ExpandError::Optimizing(id.to_owned())),
+        let change = self.with_iops(&volume, change).await?;
+        let step = expand::plan(&volume, modification.as_ref(), &change);
+        // Tags change only with what they belong to: first what needs no call is refused.
+        match &step {
+            Step::Optimizing => return Err(ExpandError::Optimizing(id.to_owned())),
+            Step::Modify(_) => self.check_refusal(id)?,
+            Step::Done | Step::Wait => {}
+        }
+        self.tag(id, &change).await?;
+        match step {
+            Step::Done | Step::Optimizing => Ok(volume.size_gib),
             Step::Wait => {
                 let volume = self.wait(&volume).await?;
                 if expand::is_met(&volume, &change) {
@@ -196,8 +253,21 @@ impl Expander {
         }
     }
 
+    /// Removes and sets the tags that are asked for.
+    async fn tag(&self, id: &str, change: &Change) -> Result<(), Ec2Error> {
+        let (set, removed) = (&change.tags.set, &change.tags.removed);
+        if !removed.is_empty() {
+            let deadline = Deadline::within(EC2_CALL);
+            self.ec2.delete_tags(id, removed, deadline).await?;
+        }
+        if !set.is_empty() {
+            let deadline = Deadline::within(EC2_CALL);
+            self.ec2.create_tags(id, set, deadline).await?;
+        }
+        Ok(())
+    }
+
     async fn modify(&self, volume: &Volume, wanted: &VolumeChange) -> Expansion {
-        self.check_refusal(&volume.id)?;
         let answer = self.ec2.modify_volume(wanted, Deadline::within(EC2_CALL)).await;
         let begun = answer.map_err(|error| self.refusal(&volume.id, error))?;
         let volume = match self.judge(volume, Some(&begun))? {
@@ -243,11 +313,9 @@ impl Expander {
         }
     }
 
-    /// Where the tags ask for it, IOPS follow the size: the change with them.
-    async fn with_ratio(&self, volume: &Volume, change: Change) -> Result<Change, Ec2Error> {
-        let size_gib = change.size_gib.unwrap_or_default().max(volume.size_gib);
-        let is_larger = size_gib > volume.size_gib || change.volume_type.is_some();
-        let Some(ratio) = expand::ratio(volume).filter(|_| is_larger && change.iops.is_none()) else {
+    /// The change with the IOPS to ask for, fitted to the type; EC2 is asked for its ceiling only where any are asked for.
+    async fn with_iops(&self, volume: &Volume, change: Change) -> Result<Change, ExpandError> {
+        let Some(requested) = expand::requested_iops(volume, &change)? else {
             return Ok(change);
         };
         let volume_type = change.volume_type.as_deref().unwrap_or(&volume.volume_type);
@@ -257,18 +325,13 @@ impl Expander {
             tags: volume.tags.clone(),
             ..NewVolume::default()
         };
-        let ceiling = ceiling(
-            self.ec2.as_ref(),
-            &self.ceilings,
-            &probe,
-            Deadline::within(EC2_CALL),
-        )
-        .await?;
-        let requested = ratio.saturating_mul(size_gib);
-        let fitted = iops::fitted(requested, size_gib, volume_type, ceiling, BelowMinimum::Raise);
-        let fitted = i32::try_from(fitted).unwrap_or(i32::MAX);
+        let deadline = Deadline::within(EC2_CALL);
+        let ceiling = ceiling(self.ec2.as_ref(), &self.ceilings, &probe, deadline).await?;
+        let size_gib = change.size_gib.unwrap_or_default().max(volume.size_gib);
+        let below = BelowMinimum::Raise;
+        let fitted = iops::fitted(requested.iops, size_gib, volume_type, ceiling, below);
         Ok(Change {
-            iops: Some(expand::not_fewer(volume, &change, fitted)),
+            iops: Some(expand::settled_iops(volume, requested, fitted)),
             ..change
         })
     }

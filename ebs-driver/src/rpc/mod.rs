@@ -12,6 +12,7 @@ mod group_snapshot;
 pub(crate) mod identity;
 mod initialization;
 mod list_snapshots;
+mod modify_volume;
 mod node_local;
 mod publish_volume;
 mod services;
@@ -26,7 +27,7 @@ use tonic::{Request, Status};
 use crate::deadline::Deadline;
 
 pub(crate) use services::{
-    Answer, ControllerService, GroupControllerService, IdentityService, answer, unimplemented,
+    Answer, ControllerService, GroupControllerService, IdentityService, ModifyService, answer, unimplemented,
 };
 
 /// What a caller says beside the message.

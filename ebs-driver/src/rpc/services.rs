@@ -3,6 +3,11 @@
 use std::sync::Arc;
 
 use csi::CreateSnapshotHint;
+use csi::modify::v1::modify_server::Modify;
+use csi::modify::v1::{
+    GetCsiDriverModificationCapabilityRequest, GetCsiDriverModificationCapabilityResponse,
+    ModifyVolumePropertiesRequest, ModifyVolumePropertiesResponse,
+};
 use csi::v1::controller_server::Controller;
 use csi::v1::group_controller_server::GroupController;
 use csi::v1::identity_server::Identity;
@@ -27,7 +32,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     controller_capabilities, create_snapshot, create_volume, delete_snapshot, delete_volume, expand_volume,
-    group_snapshot, identity, list_snapshots, opened, publish_volume, unpublish_volume,
+    group_snapshot, identity, list_snapshots, modify_volume, opened, publish_volume, unpublish_volume,
     validate_capabilities,
 };
 use crate::driver::Core;
@@ -51,6 +56,18 @@ pub(crate) struct GroupControllerService {
 }
 
 impl GroupControllerService {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}
+
+/// `modify.v1.Modify`.
+#[derive(Debug)]
+pub(crate) struct ModifyService {
+    core: Arc<Core>,
+}
+
+impl ModifyService {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         Self { core }
     }
@@ -102,6 +119,28 @@ impl Identity for IdentityService {
     async fn probe(&self, request: Request<ProbeRequest>) -> Answer<ProbeResponse> {
         let (_, call) = opened(request);
         answer("Probe", identity::probe(&self.core, call).await)
+    }
+}
+
+#[tonic::async_trait]
+impl Modify for ModifyService {
+    async fn get_csi_driver_modification_capability(
+        &self,
+        _: Request<GetCsiDriverModificationCapabilityRequest>,
+    ) -> Answer<GetCsiDriverModificationCapabilityResponse> {
+        answer(
+            "GetCSIDriverModificationCapability",
+            Ok(GetCsiDriverModificationCapabilityResponse {}),
+        )
+    }
+
+    async fn modify_volume_properties(
+        &self,
+        request: Request<ModifyVolumePropertiesRequest>,
+    ) -> Answer<ModifyVolumePropertiesResponse> {
+        let (message, call) = opened(request);
+        let result = modify_volume::properties(&self.core, message, call).await;
+        answer("ModifyVolumeProperties", result)
     }
 }
 
@@ -275,8 +314,10 @@ impl Controller for ControllerService {
 
     async fn controller_modify_volume(
         &self,
-        _: Request<ControllerModifyVolumeRequest>,
+        request: Request<ControllerModifyVolumeRequest>,
     ) -> Answer<ControllerModifyVolumeResponse> {
-        unimplemented("ControllerModifyVolume")
+        let (message, call) = opened(request);
+        let result = modify_volume::call(&self.core, message, call).await;
+        answer("ControllerModifyVolume", result)
     }
 }

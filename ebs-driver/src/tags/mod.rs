@@ -1,5 +1,6 @@
 //! Tags of volumes and snapshots. Source: spec 2.6, Q25.
 
+pub mod change;
 mod evaluate;
 mod functions;
 mod lexer;
@@ -14,8 +15,10 @@ use crate::names::{
     TAG_AUTO_IOPS, TAG_CLAIM_NAME, TAG_CLAIM_NAMESPACE, TAG_CLUSTER_NAME, TAG_GROUP_ATTEMPT, TAG_GROUP_NAME,
     TAG_IOPS_PER_GIB, TAG_MANAGED, TAG_SNAPSHOT_NAME, TAG_VOLUME_NAME, TAG_VOLUME_OBJECT,
 };
-use crate::parameters::{SnapshotParameters, VolumeParameters};
+use crate::parameters::{ClaimMetadata, SnapshotParameters, VolumeParameters};
 use template::TemplateError;
+
+pub use change::{TagChange, of_change};
 
 /// Why a tag is refused. All are InvalidArgument.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -23,6 +26,9 @@ pub enum TagError {
     /// Not of the form `key=value`.
     #[error("the tag {0:?} is not of the form key=value")]
     NoValue(String),
+    /// A tag to remove without a name.
+    #[error("the key of a tag to remove is empty")]
+    NoKey,
     /// The key belongs to the driver or to Kubernetes.
     #[error("the tag key {0:?} is reserved")]
     Reserved(String),
@@ -139,6 +145,18 @@ fn evaluated(key: &str, value: &str, fields: &BTreeMap<&str, &str>) -> Result<(S
     Ok((key.to_owned(), value))
 }
 
+/// What templates of volumes may name.
+fn claim_fields(metadata: &ClaimMetadata) -> BTreeMap<&'static str, &str> {
+    let fields = [
+        ("PVCName", &metadata.claim_name),
+        ("PVCNamespace", &metadata.claim_namespace),
+        ("PVName", &metadata.volume_name),
+    ];
+    fields
+        .map(|(name, value)| (name, value.as_deref().unwrap_or_default()))
+        .into()
+}
+
 /// The tags of a new volume. Later ones win: built-in, cluster, class, attributes class, flags.
 ///
 /// # Errors
@@ -172,14 +190,7 @@ pub fn of_volume(
         tags.set_cluster(id, csi_name);
         tags.set("KubernetesCluster", id);
     }
-    let fields = BTreeMap::from([
-        ("PVCName", metadata.claim_name.as_deref().unwrap_or_default()),
-        (
-            "PVCNamespace",
-            metadata.claim_namespace.as_deref().unwrap_or_default(),
-        ),
-        ("PVName", metadata.volume_name.as_deref().unwrap_or_default()),
-    ]);
+    let fields = claim_fields(metadata);
     for specification in &parameters.tag_specifications {
         let tag = split(specification).and_then(|(key, value)| evaluated(key, value, &fields));
         tags.accept(tag, policy.invalid)?;

@@ -15,6 +15,7 @@ mod groups;
 mod identity;
 mod instance;
 mod log;
+mod modification;
 mod network;
 mod nodes;
 mod pods;

@@ -1,5 +1,7 @@
 //! The actions around volumes and snapshots, one request each.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -118,6 +120,39 @@ impl Ec2 for QueryEc2 {
         let form = Form::new(Action::DescribeVolumesModifications).with_filter("volume-id", volume_ids);
         let split = |page: Modifications| (page.volume_modification_set.into(), page.next_token);
         self.pages(&form, deadline, split).await
+    }
+
+    async fn create_tags(
+        &self,
+        id: &str,
+        tags: &BTreeMap<String, String>,
+        deadline: Deadline,
+    ) -> Result<(), Ec2Error> {
+        let form = Form::new(Action::CreateTags).with("ResourceId.1", id);
+        let form = tags
+            .iter()
+            .zip(1..)
+            .fold(form, |form, ((key, value), number): (_, usize)| {
+                form.with(format!("Tag.{number}.Key"), key)
+                    .with(format!("Tag.{number}.Value"), value)
+            });
+        self.call(&form, deadline).await.map(|Done {}| ())
+    }
+
+    async fn delete_tags(
+        &self,
+        id: &str,
+        keys: &BTreeSet<String>,
+        deadline: Deadline,
+    ) -> Result<(), Ec2Error> {
+        let form = Form::new(Action::DeleteTags).with("ResourceId.1", id);
+        let form = keys
+            .iter()
+            .zip(1..)
+            .fold(form, |form, (key, number): (_, usize)| {
+                form.with(format!("Tag.{number}.Key"), key)
+            });
+        self.call(&form, deadline).await.map(|Done {}| ())
     }
 
     async fn create_snapshot(

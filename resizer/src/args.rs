@@ -11,7 +11,7 @@ use runtime::args::{CommonArgs, CommonConfig};
 #[command(
     name = "csi-resizer",
     disable_version_flag = true,
-    about = "Expands volumes from the sizes that PersistentVolumeClaims ask for"
+    about = "Expands and changes volumes as PersistentVolumeClaims ask for"
 )]
 pub struct Args {
     /// What every controller has.
@@ -41,7 +41,7 @@ pub struct OwnArgs {
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub resize_timeout: GoDuration,
 
-    /// Longest time of one ControllerModifyVolume; without effect until that is built.
+    /// Longest time of one ControllerModifyVolume; ignored where --timeout is given.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub modify_timeout: GoDuration,
 
@@ -58,7 +58,7 @@ pub struct OwnArgs {
           default_value = "true", value_parser = parse_bool, action = clap::ArgAction::Set)]
     pub handle_volume_inuse_error: bool,
 
-    /// Pass the names of claim and volume to ControllerModifyVolume; without effect until that is built.
+    /// Pass the names of claim and volume to ControllerModifyVolume.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
     pub extra_modify_metadata: bool,
@@ -104,6 +104,8 @@ pub struct Config {
     pub driver: DriverConfig,
     /// Longest time of one ControllerExpandVolume.
     pub resize_timeout: Duration,
+    /// Longest time of one ControllerModifyVolume.
+    pub modify_timeout: Duration,
     /// Zero means never.
     pub resync_period: Duration,
     /// Claims at the same time.
@@ -114,8 +116,10 @@ pub struct Config {
     pub annotate: bool,
     /// Gate RecoverVolumeExpansionFailure: record targets, so that a failed expansion can be given up.
     pub recover: bool,
-    /// Gate VolumeAttributesClass was switched on by a flag.
-    pub modify_demanded: bool,
+    /// Gate VolumeAttributesClass: change volumes as attributes classes say.
+    pub modify: bool,
+    /// Pass the names of claim and volume to ControllerModifyVolume.
+    pub extra_modify_metadata: bool,
 }
 
 impl Args {
@@ -127,22 +131,17 @@ impl Args {
         let own = &self.own;
         let common = self.common.config(&GATES)?;
         let driver = own.driver.config(own.timeout.unwrap_or(TIMEOUT))?;
-        self.call_timeout("modify-timeout", own.modify_timeout)?;
-        let named = |item: &str| {
-            item.split_once('=')
-                .is_some_and(|(name, _)| name.trim() == ATTRIBUTES)
-        };
-        let flags = self.common.gates.feature_gates.iter();
-        let modify_named = flags.flat_map(|list| list.split(',')).any(named);
         Ok(Config {
             driver,
             resize_timeout: self.call_timeout("resize-timeout", own.resize_timeout)?,
+            modify_timeout: self.call_timeout("modify-timeout", own.modify_timeout)?,
             resync_period: own.resync_period.0,
             workers: workers("workers", own.workers)?,
             handle_volume_inuse_error: own.handle_volume_inuse_error,
             annotate: common.gates.enabled(ANNOTATE),
             recover: common.gates.enabled(RECOVER),
-            modify_demanded: modify_named && common.gates.enabled(ATTRIBUTES),
+            modify: common.gates.enabled(ATTRIBUTES),
+            extra_modify_metadata: own.extra_modify_metadata,
             common,
         })
     }

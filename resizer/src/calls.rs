@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller::CallFailure;
-use csi::v1::{CapacityRange, ControllerExpandVolumeRequest};
+use csi::v1::{CapacityRange, ControllerExpandVolumeRequest, ControllerModifyVolumeRequest};
 use csi::{Channel, Class, Operation};
 use runtime::objects::Quantity;
 
 use crate::observe::Grown;
-use crate::plan::Expand;
+use crate::plan::{Expand, modify};
 
 /// The way to the driver.
 pub(crate) struct Calls {
@@ -56,5 +56,25 @@ impl Calls {
             },
             node_stage: answer.node_expansion_required,
         })
+    }
+
+    pub(crate) async fn modify(
+        &self,
+        call: &modify::Call,
+        secrets: BTreeMap<String, String>,
+    ) -> Result<(), CallFailure> {
+        let asked = ControllerModifyVolumeRequest {
+            volume_id: call.volume_handle.clone(),
+            secrets: secrets.clone(),
+            mutable_parameters: call.parameters.clone(),
+        };
+        let mut request = csi::channel::request(asked, self.timeout);
+        if call.single_change {
+            csi::hints::attach_single_change(&mut request);
+        }
+        let answered = self.channel.controller().controller_modify_volume(request).await;
+        answered
+            .map(|_| ())
+            .map_err(|status| CallFailure::of(Operation::ModifyVolume, &status, &secrets))
     }
 }

@@ -7,18 +7,21 @@ use async_trait::async_trait;
 use controller::{Failure, Known, Objects, Part, Past, Run, SecretRead};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use runtime::ObjectKey;
-use runtime::objects::{Claim, ResizeStatus, Volume};
+use runtime::objects::{AttributesClass, Claim, ResizeStatus, Volume};
+use runtime::{Cache, ObjectKey};
 
 use crate::calls::Calls;
 use crate::observe::{Attempt, Memory, Observed, Settings, Usage};
-use crate::plan::{Plan, Step, attempt, later, plan};
+use crate::plan::{Plan, Step, attempt, later, modify, plan};
+use crate::status::StatusWriter;
 use crate::usage::Usages;
 use crate::{events, patch};
 
 /// Works on claims.
 pub(crate) struct Claims {
-    pub(crate) claims: Objects<Claim>,
+    pub(crate) statuses: StatusWriter,
+    /// None where classes are not applied.
+    pub(crate) classes: Option<Cache<AttributesClass>>,
     pub(crate) volumes: Objects<Volume>,
     pub(crate) usages: Usages,
     pub(crate) calls: Calls,
@@ -40,7 +43,7 @@ impl controller::Controller for Claims {
     type Answer = Attempt;
 
     fn observe(&self, key: &ObjectKey) -> Option<Seen> {
-        let Some(claim) = self.claims.cache().get(key) else {
+        let Some(claim) = self.statuses.claims().cache().get(key) else {
             self.usages.forget(key);
             return None;
         };
@@ -58,16 +61,7 @@ impl controller::Controller for Claims {
     }
 
     fn reference(&self, seen: &Seen) -> ObjectReference {
-        let metadata = &seen.claim.metadata;
-        ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("PersistentVolumeClaim".to_owned()),
-            namespace: metadata.namespace.clone(),
-            name: metadata.name.clone(),
-            uid: metadata.uid.clone(),
-            resource_version: metadata.resource_version.clone(),
-            ..ObjectReference::default()
-        }
+        reference(&seen.claim)
     }
 
     fn plan(&self, seen: &Seen, past: &Past<Memory>, run: &Run<Attempt>, now: Timestamp) -> Plan {
@@ -76,7 +70,15 @@ impl controller::Controller for Claims {
         if let Some(attempt) = answered {
             memory.attempt = Some(attempt.clone());
         }
+        let wanted = seen.claim.wanted_class().map(ObjectKey::cluster);
+        let class = wanted.and_then(|key| self.classes.as_ref()?.get(&key));
         let observed = Observed {
+            begins_class: modify::begins(
+                &seen.claim,
+                seen.volume.as_deref(),
+                class.as_deref(),
+                &self.settings,
+            ),
             claim: &seen.claim,
             volume: seen.volume.as_deref(),
             secret: run.secret.as_ref(),
@@ -98,11 +100,7 @@ impl controller::Controller for Claims {
 
     async fn take(&self, seen: &Seen, step: &Step, run: &Run<Attempt>) -> Result<Option<Attempt>, Failure> {
         match (step, &seen.volume) {
-            (Step::Claim(change), _) => {
-                let patch = patch::of_claim(&seen.claim, change);
-                let known = Known::of(&*seen.claim);
-                self.claims.patch(&known, Part::Status, &patch).await?;
-            }
+            (Step::Claim(change), _) => self.statuses.write(&seen.claim, change).await?,
             (Step::Volume(change), Some(volume)) => {
                 let patch = patch::of_volume(volume, *change);
                 let known = Known::of(&**volume);
@@ -149,8 +147,22 @@ impl Claims {
     }
 }
 
+/// The claim, for the events about it.
+pub(crate) fn reference(claim: &Claim) -> ObjectReference {
+    let metadata = &claim.metadata;
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("PersistentVolumeClaim".to_owned()),
+        namespace: metadata.namespace.clone(),
+        name: metadata.name.clone(),
+        uid: metadata.uid.clone(),
+        resource_version: metadata.resource_version.clone(),
+        ..ObjectReference::default()
+    }
+}
+
 /// From 0 to 1, the same for a claim each time.
-fn share_of(claim: &Claim) -> f64 {
+pub(crate) fn share_of(claim: &Claim) -> f64 {
     let mut hasher = DefaultHasher::new();
     claim.metadata.uid.hash(&mut hasher);
     f64::from(u16::try_from(hasher.finish() % 1_000).unwrap_or_default()) / 1_000.0

@@ -9,6 +9,15 @@ pub const NODE_REQUIRED: &str = "FileSystemResizeRequired";
 /// The volume has grown and nothing is left to do. Normal.
 pub const SUCCESSFUL: &str = "VolumeResizeSuccessful";
 
+/// The class was marked as target, and the driver is about to be called. Normal.
+pub const MODIFYING: &str = "VolumeModify";
+/// The volume has the class. Normal.
+pub const MODIFIED: &str = "VolumeModifySuccessful";
+/// The call, or what belongs to it, failed; or the class is not there, or nobody here applies it. Warning.
+pub const MODIFY_FAILED: &str = "VolumeModifyFailed";
+/// The wish was taken back before anything was begun. Normal.
+pub const MODIFY_CANCELLED: &str = "VolumeModifyCanceled";
+
 /// The source component: `external-resizer <driver>`.
 #[must_use]
 pub fn component(driver: &str) -> String {

@@ -15,6 +15,8 @@ pub struct Observed<'a> {
     pub volume: Option<&'a Volume>,
     /// What reading a Secret answered in this run.
     pub secret: Option<&'a SecretRead>,
+    /// The attributes class whose change begins together with the expansion, if one does.
+    pub begins_class: Option<&'a str>,
     /// Whether the volume is in use, as far as it is watched.
     pub usage: Usage,
     /// What is remembered of this very claim.
@@ -44,6 +46,19 @@ pub struct Settings {
     pub retry_interval_start: Duration,
     /// `--retry-interval-max`.
     pub retry_interval_max: Duration,
+    /// Whether attributes classes are applied.
+    pub modifying: Modifying,
+    /// `--extra-modify-metadata`.
+    pub extra_modify_metadata: bool,
+}
+
+/// Whether attributes classes are applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Modifying {
+    /// By ControllerModifyVolume.
+    On,
+    /// Not at all: why, and what helps. It is told on each claim that names a class.
+    Off(String),
 }
 
 /// Whether a volume is in use (resize.md section 7).

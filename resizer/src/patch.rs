@@ -2,8 +2,8 @@
 //! UID, so that another object of that name is never hit (Q25).
 
 use controller::patch::Change;
-use runtime::objects::{Claim, ResizeStatus, Volume};
-use serde_json::{Map, json};
+use runtime::objects::{Claim, Modify, ResizeStatus, Volume};
+use serde_json::{Map, Value, json};
 
 use crate::plan::{ClaimChange, VolumeChange};
 
@@ -37,6 +37,15 @@ pub fn of_claim(claim: &Claim, change: &ClaimChange) -> Change {
         let stage = stage.map(ResizeStatus::as_str);
         status.insert("allocatedResourceStatuses".into(), json!({ "storage": stage }));
     }
+    if let Some(modify) = &change.modify {
+        status.insert(
+            "modifyVolumeStatus".into(),
+            modify.as_ref().map_or(Value::Null, of_modify),
+        );
+    }
+    if let Some(class) = &change.current_class {
+        status.insert("currentVolumeAttributesClassName".into(), json!(class));
+    }
     if let Some(conditions) = &change.conditions {
         status.insert("conditions".into(), json!(conditions));
     }
@@ -60,4 +69,21 @@ pub fn of_volume(volume: &Volume, change: VolumeChange) -> Change {
             Change::Merge(json!({ "metadata": metadata, "spec": { "capacity": capacity } }))
         }
     }
+}
+
+fn of_modify(modify: &Modify) -> Value {
+    let mut value = json!({ "status": modify.status.as_str() });
+    if let Some(target) = &modify.target {
+        value["targetVolumeAttributesClassName"] = json!(target);
+    }
+    value
+}
+
+/// The patch that gives a volume an attributes class.
+#[must_use]
+pub fn of_class(volume: &Volume, class: &str) -> Change {
+    Change::Merge(json!({
+        "metadata": { "uid": volume.metadata.uid },
+        "spec": { "volumeAttributesClassName": class },
+    }))
 }

@@ -1,6 +1,7 @@
 //! Start-up and work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base::args::Environment;
@@ -11,16 +12,18 @@ use controller::{
 };
 use csi::{Address, Channel};
 use runtime::args::{CommonArgs, CommonConfig};
-use runtime::objects::{Claim, Volume};
+use runtime::objects::{AttributesClass, Claim, Volume};
 use runtime::{Cache, Context, ObjectKey, Selection};
 
 use crate::args::{Args, Config};
 use crate::calls::Calls;
 use crate::claims::Claims;
 use crate::driver::Driver;
-use crate::observe::Settings;
+use crate::modifications::Modifications;
+use crate::observe::{Modifying, Settings};
+use crate::status::StatusWriter;
 use crate::usage::Usages;
-use crate::{events, triggers};
+use crate::{attributes_api, events, triggers};
 
 /// The function's name.
 const NAME: &str = "csi-resizer";
@@ -28,7 +31,7 @@ const NAME: &str = "csi-resizer";
 /// The function, for the registry of the binary.
 pub const ENTRY: Entry = Entry {
     name: NAME,
-    summary: "expand volumes to the sizes that PersistentVolumeClaims ask for",
+    summary: "expand and change volumes as PersistentVolumeClaims ask for",
     address: ":3304",
     workers_flag: "workers",
     by_default: true,
@@ -68,21 +71,22 @@ impl Start for Config {
             driver: self.driver.clone(),
         };
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;
-        if self.modify_demanded {
-            tracing::warn!(
-                "feature gate VolumeAttributesClass is switched on, but changing volumes by class is not built yet"
-            );
-        } else if sidecar.driver().modifies {
-            tracing::info!(
-                "the CSI driver can change volumes by VolumeAttributesClass; that is not built yet"
-            );
+        let driver = sidecar.driver();
+        if !driver.expands() && !self.modify {
+            return Err(Error::Incapable {
+                driver: driver.name().to_owned(),
+                lacks: "supports only changes by VolumeAttributesClass, and the feature gate of that name is off",
+            });
         }
-        let name = format!("{}-pvc", sidecar.driver().name());
-        let queue = sidecar.function().queue(name, self.workers)?;
+        let name = |end: &str| format!("{}-{end}", driver.name());
+        let function = sidecar.function();
+        let expansions = function.queue(name("pvc"), self.workers)?;
+        let modifications = function.queue(name("modify"), self.workers)?;
         Ok(Box::new(Prepared {
             config: *self,
             sidecar,
-            queue,
+            expansions,
+            modifications,
         }))
     }
 }
@@ -91,7 +95,18 @@ impl Start for Config {
 struct Prepared {
     config: Config,
     sidecar: Sidecar<Driver>,
-    queue: Queue<ObjectKey>,
+    expansions: Queue<ObjectKey>,
+    modifications: Queue<ObjectKey>,
+}
+
+/// What a term of leadership works on.
+struct Term {
+    claims: Cache<Claim>,
+    volumes: Cache<Volume>,
+    /// None where classes are not applied.
+    classes: Option<Cache<AttributesClass>>,
+    settings: Settings,
+    statuses: StatusWriter,
 }
 
 #[async_trait]
@@ -108,35 +123,114 @@ impl Ready for Prepared {
 impl Prepared {
     /// Works until the scope is stopping and running claims are done.
     async fn work(&self, scope: Scope) -> Result<(), Error> {
-        let _term = self.queue.term();
-        let watches = &self.sidecar.function().context().watches;
-        let claims: Cache<Claim> = watches.cache(Selection::default());
-        let volumes: Cache<Volume> = watches.cache(Selection::default());
-        tokio::select! {
+        let _terms = (self.expansions.term(), self.modifications.term());
+        let term = tokio::select! {
             biased;
             () = scope.stopping() => return Ok(()),
-            _ = async { tokio::join!(claims.caught_up(), volumes.caught_up()) } => {}
-        }
+            term = self.begin() => term?,
+        };
         let mut enqueue = Enqueue::new();
-        let (known, settings) = (volumes.clone(), self.settings());
-        let of_claims = enqueue.on(&claims, &self.queue, move |change| {
+        if self.sidecar.driver().expands() {
+            self.follow_sizes(&term, &mut enqueue, &scope);
+        }
+        self.follow_classes(&term, &mut enqueue, &scope);
+        let function = self.sidecar.function();
+        let expansions = function.reconciler(self.expansion_rules(&term, &scope));
+        let modifications = function.reconciler(self.modification_rules(&term));
+        // An expansion that begins with a change by class marks both, so it goes first.
+        tokio::join!(
+            biased;
+            self.expansions.run(&scope, Arc::new(expansions)),
+            self.modifications.run(&scope, Arc::new(modifications)),
+        );
+        Ok(())
+    }
+
+    /// The caches, up to date.
+    async fn begin(&self) -> Result<Term, Error> {
+        let context = self.sidecar.function().context();
+        let watches = &context.watches;
+        let modifying = self.modifying().await;
+        let claims: Cache<Claim> = watches.cache(Selection::default());
+        let volumes: Cache<Volume> = watches.cache(Selection::default());
+        let classes: Option<Cache<AttributesClass>> =
+            (modifying == Modifying::On).then(|| watches.cache(Selection::default()));
+        claims.index(triggers::BY_CLASS, triggers::classes_of)?;
+        let of_classes = async {
+            if let Some(classes) = &classes {
+                classes.caught_up().await;
+            }
+        };
+        tokio::join!(claims.caught_up(), volumes.caught_up(), of_classes);
+        Ok(Term {
+            statuses: StatusWriter::new(Objects::new(claims.clone(), &context.client, NAME)),
+            settings: self.settings(modifying),
+            claims,
+            volumes,
+            classes,
+        })
+    }
+
+    /// Whether classes are applied, found out once a term: no request is ever denied or without a kind.
+    async fn modifying(&self) -> Modifying {
+        let driver = self.sidecar.driver();
+        if !self.config.modify {
+            let why = "the feature gate VolumeAttributesClass of the csi-resizer is off";
+            return Modifying::Off(why.to_owned());
+        }
+        if !driver.modifies {
+            return Modifying::Off(format!(
+                "the CSI driver {} cannot change volumes: it lacks the capability MODIFY_VOLUME",
+                driver.name()
+            ));
+        }
+        let context = self.sidecar.function().context();
+        match attributes_api::obstacle(&context.client, &context.random.fork()).await {
+            None => Modifying::On,
+            Some(why) => {
+                tracing::warn!("no volume is changed by VolumeAttributesClass: {why}");
+                Modifying::Off(why)
+            }
+        }
+    }
+
+    fn follow_sizes(&self, term: &Term, enqueue: &mut Enqueue, scope: &Scope) {
+        let (known, settings) = (term.volumes.clone(), term.settings.clone());
+        let of_claims = enqueue.on(&term.claims, &self.expansions, move |change| {
             let concerned = triggers::of_claim(change, &known, &settings);
             concerned.then(|| change.key.clone()).into_iter().collect()
         });
-        of_claims.resync_every(self.config.resync_period, &scope);
-        let (known, settings) = (claims.clone(), self.settings());
-        enqueue.on(&volumes, &self.queue, move |change| {
+        of_claims.resync_every(self.config.resync_period, scope);
+        let (known, settings) = (term.claims.clone(), term.settings.clone());
+        enqueue.on(&term.volumes, &self.expansions, move |change| {
             triggers::of_volume(change, &known, &settings)
                 .into_iter()
                 .collect()
         });
-        let rules = self.rules(claims, volumes, &scope);
-        let reconciler = self.sidecar.function().reconciler(rules);
-        self.queue.run(&scope, Arc::new(reconciler)).await;
-        Ok(())
     }
 
-    fn settings(&self) -> Settings {
+    fn follow_classes(&self, term: &Term, enqueue: &mut Enqueue, scope: &Scope) {
+        let (known, settings) = (term.volumes.clone(), term.settings.clone());
+        let of_claims = enqueue.on(&term.claims, &self.modifications, move |change| {
+            let concerned = triggers::class_of_claim(change, &known, &settings);
+            concerned.then(|| change.key.clone()).into_iter().collect()
+        });
+        of_claims.resync_every(self.config.resync_period, scope);
+        let (known, settings) = (term.claims.clone(), term.settings.clone());
+        enqueue.on(&term.volumes, &self.modifications, move |change| {
+            triggers::class_of_volume(change, &known, &settings)
+                .into_iter()
+                .collect()
+        });
+        if let Some(classes) = &term.classes {
+            let known = term.claims.clone();
+            enqueue.on(classes, &self.modifications, move |change| {
+                triggers::of_class(change, &known)
+            });
+        }
+    }
+
+    fn settings(&self, modifying: Modifying) -> Settings {
         let (start, max) = self.config.common.retry_intervals;
         let driver = self.sidecar.driver();
         Settings {
@@ -148,27 +242,45 @@ impl Prepared {
             recover: self.config.recover,
             retry_interval_start: start,
             retry_interval_max: max,
+            modifying,
+            extra_modify_metadata: self.config.extra_modify_metadata,
         }
     }
 
-    fn rules(&self, claims: Cache<Claim>, volumes: Cache<Volume>, scope: &Scope) -> Claims {
+    fn expansion_rules(&self, term: &Term, scope: &Scope) -> Claims {
         let context = self.sidecar.function().context();
         let (client, clock) = (&context.client, &context.clock);
         Claims {
-            claims: Objects::new(claims, client, NAME),
-            volumes: Objects::new(volumes, client, NAME),
+            statuses: term.statuses.clone(),
+            classes: term.classes.clone(),
+            volumes: Objects::new(term.volumes.clone(), client, NAME),
             usages: Usages::new(
                 client.clone(),
                 clock.clone(),
                 context.random.fork(),
                 scope,
-                self.queue.clone(),
+                self.expansions.clone(),
             ),
-            calls: Calls {
-                channel: self.sidecar.channel().clone(),
-                timeout: self.config.resize_timeout,
-            },
-            settings: self.settings(),
+            calls: self.calls(self.config.resize_timeout),
+            settings: term.settings.clone(),
+        }
+    }
+
+    fn modification_rules(&self, term: &Term) -> Modifications {
+        let client = &self.sidecar.function().context().client;
+        Modifications {
+            statuses: term.statuses.clone(),
+            volumes: Objects::new(term.volumes.clone(), client, NAME),
+            classes: term.classes.clone(),
+            calls: self.calls(self.config.modify_timeout),
+            settings: term.settings.clone(),
+        }
+    }
+
+    fn calls(&self, timeout: Duration) -> Calls {
+        Calls {
+            channel: self.sidecar.channel().clone(),
+            timeout,
         }
     }
 }

@@ -7,12 +7,15 @@ use std::time::Duration;
 use csi::v1::controller_server::ControllerServer;
 use csi::v1::controller_service_capability::rpc;
 use csi::v1::identity_server::IdentityServer;
-use csi::v1::{ControllerExpandVolumeRequest, CreateSnapshotRequest, DeleteSnapshotRequest, Snapshot};
+use csi::v1::{
+    ControllerExpandVolumeRequest, ControllerModifyVolumeRequest, CreateSnapshotRequest,
+    DeleteSnapshotRequest, Snapshot,
+};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::service::Routes;
 
-/// A driver that takes snapshots and expands volumes. Clones are the same driver.
+/// A driver that takes snapshots, expands and changes volumes. Clones are the same driver.
 #[derive(Clone)]
 pub struct Driver {
     state: Arc<Mutex<DriverState>>,
@@ -37,7 +40,9 @@ pub struct DriverState {
     pub deleted: Vec<DeleteSnapshotRequest>,
     /// What was asked for by ControllerExpandVolume.
     pub expanded: Vec<ControllerExpandVolumeRequest>,
-    /// The last expansion came with the word that nothing else is pending.
+    /// What was asked for by ControllerModifyVolume.
+    pub modified: Vec<ControllerModifyVolumeRequest>,
+    /// The last expansion or change came with the word that nothing else is pending.
     pub single_change: bool,
 
     /// Answers to the next CreateSnapshot calls; `None` means "as usual".
@@ -46,6 +51,8 @@ pub struct DriverState {
     pub delete: VecDeque<Option<Status>>,
     /// Answers to the next ControllerExpandVolume calls.
     pub expand: VecDeque<Option<Answer>>,
+    /// Refusals of the next ControllerModifyVolume calls.
+    pub modify: VecDeque<Option<Status>>,
 
     /// Snapshots by handle.
     pub snapshots: BTreeMap<String, Snapshot>,
@@ -59,6 +66,8 @@ pub struct DriverState {
     pub node_stage: bool,
     /// How long an expansion takes.
     pub takes: Duration,
+    /// How long a change takes.
+    pub modify_takes: Duration,
     /// Expansions at this moment.
     pub(super) running: usize,
     /// The most expansions at one moment.
@@ -95,16 +104,19 @@ impl Driver {
             created: Vec::new(),
             deleted: Vec::new(),
             expanded: Vec::new(),
+            modified: Vec::new(),
             single_change: false,
             create: VecDeque::new(),
             delete: VecDeque::new(),
             expand: VecDeque::new(),
+            modify: VecDeque::new(),
             snapshots: BTreeMap::new(),
             names: BTreeMap::new(),
             taken: BTreeMap::new(),
             ready_after: Duration::ZERO,
             node_stage: true,
             takes: Duration::ZERO,
+            modify_takes: Duration::ZERO,
             running: 0,
             most_running: 0,
             started: Instant::now(),
@@ -144,6 +156,26 @@ impl Driver {
     pub fn asked(&self) -> Vec<i64> {
         let gibibytes = |request: &ControllerExpandVolumeRequest| bytes_of(request) >> 30;
         self.state().expanded.iter().map(gibibytes).collect()
+    }
+
+    /// The parameter of this name of each change.
+    #[must_use]
+    pub fn changed(&self, parameter: &str) -> Vec<String> {
+        let state = self.state();
+        let value = |request: &ControllerModifyVolumeRequest| {
+            request
+                .mutable_parameters
+                .get(parameter)
+                .cloned()
+                .unwrap_or_default()
+        };
+        state.modified.iter().map(value).collect()
+    }
+
+    /// Refuses so many of the next changes.
+    pub fn refuse_changes(&self, status: &Status, times: usize) {
+        let refusals = std::iter::repeat_with(|| Some(status.clone()));
+        self.state().modify.extend(refusals.take(times));
     }
 
     /// Refuses so many of the next expansions.

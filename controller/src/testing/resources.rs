@@ -16,6 +16,9 @@ pub const CLAIMS: GroupResource<'_> = GroupResource::new("", "persistentvolumecl
 pub const VOLUMES: GroupResource<'_> = GroupResource::new("", "persistentvolumes");
 /// StorageClass.
 pub const STORAGE_CLASSES: GroupResource<'_> = GroupResource::new("storage.k8s.io", "storageclasses");
+/// VolumeAttributesClass.
+pub const ATTRIBUTES_CLASSES: GroupResource<'_> =
+    GroupResource::new("storage.k8s.io", "volumeattributesclasses");
 /// VolumeAttachment.
 pub const ATTACHMENTS: GroupResource<'_> = GroupResource::new("storage.k8s.io", "volumeattachments");
 /// Pod.

@@ -200,8 +200,18 @@ impl Controller for Driver {
 
     async fn controller_modify_volume(
         &self,
-        _: Request<ControllerModifyVolumeRequest>,
+        request: Request<ControllerModifyVolumeRequest>,
     ) -> Reply<ControllerModifyVolumeResponse> {
-        Err(Status::unimplemented("ControllerModifyVolume"))
+        let single_change = csi::hints::is_single_change(request.metadata());
+        let request = request.into_inner();
+        let (takes, refusal) = {
+            let mut state = self.state();
+            state.note(format!("ControllerModifyVolume {}", request.volume_id));
+            state.modified.push(request);
+            state.single_change = single_change;
+            (state.modify_takes, state.modify.pop_front().flatten())
+        };
+        tokio::time::sleep(takes).await;
+        refusal.map_or_else(|| Ok(Response::new(ControllerModifyVolumeResponse {})), Err)
     }
 }

@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use runtime::objects::{Claim, Quantity, ResizeStatus, SecretName, Volume};
 
 use super::conditions::{self, Conditions, UNUSED};
-use super::{ClaimChange, Expand, Plan, Step, backoff_of, begin, capability, held, later, size, wait_until};
+use super::{
+    ClaimChange, Expand, Plan, Step, backoff_of, begin, capability, held, later, modify, size, wait_until,
+};
 use crate::events;
 use crate::observe::{Attempt, Grown, Memory, Observed, Usage};
 
@@ -25,7 +27,15 @@ pub(super) fn plan(observed: &Observed<'_>, volume: &Volume, now: Timestamp) -> 
         return stop;
     }
     if let Some(change) = mark(observed, target, unchanged, now) {
+        // One write for both, so that both calls begin together (Q5).
+        let change = match observed.begins_class {
+            Some(class) => modify::marked_with(claim, change, class, now),
+            None => change,
+        };
         plan = plan.step(Step::Claim(change));
+        if let Some(class) = observed.begins_class {
+            plan = plan.event(modify::begun_event(claim, class));
+        }
         // Nobody was asked for this size yet, unless it is the one that was asked for before.
         plan.memory.settled |= observed.settings.recover && is_fresh(observed, unchanged);
     }
@@ -193,7 +203,7 @@ fn call(observed: &Observed<'_>, volume: &Volume, plan: Plan, target: Quantity) 
             target,
             volume_handle: csi.volume_handle.clone(),
             capability,
-            single_change: !observed.claim.attributes_pending,
+            single_change: !observed.claim.attributes_pending(),
         }));
     plan.memory.settled = false;
     // Known even if the call never returns.

@@ -14,6 +14,10 @@ pub const FILE_SYSTEM_RESIZE_PENDING: &str = "FileSystemResizePending";
 pub const CONTROLLER_RESIZE_ERROR: &str = "ControllerResizeError";
 /// Kubelet failed.
 pub const NODE_RESIZE_ERROR: &str = "NodeResizeError";
+/// A change by an attributes class was begun.
+pub const MODIFYING_VOLUME: &str = "ModifyingVolume";
+/// The driver refused it; the reason is the name of the gRPC code.
+pub const MODIFY_VOLUME_ERROR: &str = "ModifyVolumeError";
 /// Kept by the control plane: whether any pod uses the claim.
 pub const UNUSED: &str = "Unused";
 
@@ -48,8 +52,13 @@ pub(super) struct Conditions {
 
 impl Conditions {
     pub(super) fn of(claim: &Claim, now: Timestamp) -> Self {
+        Self::over(&claim.conditions, now)
+    }
+
+    /// On top of a list in the making.
+    pub(super) fn over(list: &[Condition], now: Timestamp) -> Self {
         Self {
-            list: claim.conditions.to_vec(),
+            list: list.to_vec(),
             // Whole seconds, as Kubernetes keeps times.
             now: Timestamp::from_second(now.as_second()).unwrap_or(now),
         }
@@ -66,16 +75,19 @@ impl Conditions {
     }
 
     pub(super) fn resizing(self) -> Self {
-        self.with(RESIZING, None)
+        self.with(RESIZING, None, None)
     }
 
     pub(super) fn node_required(self) -> Self {
-        self.without(&[CONTROLLER_RESIZE_ERROR])
-            .with(FILE_SYSTEM_RESIZE_PENDING, Some(WAITING.to_owned()))
+        self.without(&[CONTROLLER_RESIZE_ERROR]).with(
+            FILE_SYSTEM_RESIZE_PENDING,
+            None,
+            Some(WAITING.to_owned()),
+        )
     }
 
     pub(super) fn failed(self, message: String) -> Self {
-        self.with(CONTROLLER_RESIZE_ERROR, Some(message))
+        self.with(CONTROLLER_RESIZE_ERROR, None, Some(message))
     }
 
     pub(super) fn finished(self) -> Self {
@@ -85,6 +97,23 @@ impl Conditions {
     /// `FileSystemResizePending` alone, as without recovery.
     pub(super) fn only_node_required(self) -> Self {
         self.without(&[RESIZING, NODE_RESIZE_ERROR]).node_required()
+    }
+
+    /// A new class: what was said of another one goes.
+    pub(super) fn modify_begun(self, message: String) -> Self {
+        self.without(&[MODIFY_VOLUME_ERROR]).modifying(message)
+    }
+
+    pub(super) fn modifying(self, message: String) -> Self {
+        self.with(MODIFYING_VOLUME, None, Some(message))
+    }
+
+    pub(super) fn modify_failed(self, reason: &str, message: String) -> Self {
+        self.with(MODIFY_VOLUME_ERROR, Some(reason), Some(message))
+    }
+
+    pub(super) fn modify_ended(self) -> Self {
+        self.without(&[MODIFYING_VOLUME, MODIFY_VOLUME_ERROR])
     }
 
     /// The list, where it differs from the claim's.
@@ -98,27 +127,29 @@ impl Conditions {
         self
     }
 
-    fn with(mut self, kind: &str, message: Option<String>) -> Self {
+    fn with(mut self, kind: &str, reason: Option<&str>, message: Option<String>) -> Self {
+        let reason = reason.map(str::to_owned);
+        let made = Condition {
+            type_: kind.to_owned(),
+            status: "True".to_owned(),
+            last_transition_time: Some(Time(self.now)),
+            reason,
+            message,
+            ..Condition::default()
+        };
         let present = self.list.iter_mut().find(|condition| condition.type_ == kind);
         match present {
             Some(condition) if condition.status == "True" => {
-                if message.is_some() {
-                    condition.message = message;
+                if made.reason.is_some() {
+                    condition.reason = made.reason;
+                }
+                if made.message.is_some() {
+                    condition.message = made.message;
                 }
             }
-            Some(condition) => *condition = new(kind, message, self.now),
-            None => self.list.push(new(kind, message, self.now)),
+            Some(condition) => *condition = made,
+            None => self.list.push(made),
         }
         self
-    }
-}
-
-fn new(kind: &str, message: Option<String>, now: Timestamp) -> Condition {
-    Condition {
-        type_: kind.to_owned(),
-        status: "True".to_owned(),
-        last_transition_time: Some(Time(now)),
-        message,
-        ..Condition::default()
     }
 }

@@ -7,11 +7,13 @@
 //! | [`attempt`] | the mark, the pauses and the call (3.4, 3.6, 3.7) |
 //! | [`record`] | what is written of an answer (3.4, 3.5) |
 //! | [`conditions`] | the conditions of the claim |
+//! | [`modify`] | changes by attributes classes (5) |
 //! | [`capability`] | the volume capability of the call (3.10) |
 
 pub mod attempt;
 pub mod capability;
 pub mod conditions;
+pub mod modify;
 pub mod record;
 pub mod size;
 
@@ -20,7 +22,7 @@ use std::time::Duration;
 use controller::{Event, Next};
 use csi::v1::VolumeCapability;
 use jiff::{SignedDuration, Timestamp};
-use runtime::objects::{Claim, ClaimPhase, Quantity, ResizeStatus, Volume};
+use runtime::objects::{Claim, ClaimPhase, Modify, Quantity, ResizeStatus, Volume};
 
 use crate::events;
 use crate::observe::{Hold, Memory, Observed, Settings};
@@ -54,6 +56,10 @@ pub struct ClaimChange {
     pub conditions: Option<Vec<k8s_openapi::api::core::v1::PersistentVolumeClaimCondition>>,
     /// The annotation node-expansion-not-required comes or goes.
     pub node_expansion_not_required: Option<bool>,
+    /// `modifyVolumeStatus`, where it changes; the inner `None` removes it. Without a target the former one stays.
+    pub modify: Option<Option<Modify>>,
+    /// `currentVolumeAttributesClassName`, where it changes.
+    pub current_class: Option<String>,
 }
 
 impl ClaimChange {
@@ -66,6 +72,8 @@ impl ClaimChange {
             resize: None,
             conditions: None,
             node_expansion_not_required: None,
+            modify: None,
+            current_class: None,
         }
     }
 }
@@ -107,7 +115,11 @@ fn nothing() -> Plan {
     Plan::resting(Memory::default())
 }
 
-fn wait_until(plan: Plan, until: Timestamp, now: Timestamp) -> Plan {
+fn wait_until<S, M>(
+    plan: controller::Plan<S, M>,
+    until: Timestamp,
+    now: Timestamp,
+) -> controller::Plan<S, M> {
     plan.then(Next::After(between(now, until)))
 }
 

@@ -19,7 +19,7 @@ fn defaults_are_those_of_upstream() {
     assert_eq!(config.resync_period, Duration::from_secs(600));
     assert_eq!(config.workers, 10);
     assert!(config.handle_volume_inuse_error && config.annotate && config.recover);
-    assert!(!config.modify_demanded && !config.driver.exit_on_connection_loss);
+    assert!(config.modify && !config.extra_modify_metadata && !config.driver.exit_on_connection_loss);
 }
 
 #[test]
@@ -33,20 +33,25 @@ fn the_flags_of_the_ebs_chart_are_read() {
     .unwrap();
     assert_eq!(config.driver.timeout, Duration::from_secs(60));
     assert_eq!(config.workers, 100);
-    assert!(!config.handle_volume_inuse_error && !config.annotate && config.modify_demanded);
+    assert!(!config.handle_volume_inuse_error && !config.annotate);
+    assert!(config.modify && config.extra_modify_metadata);
     assert!(config.common.election.is_some() && config.common.http.is_some());
 }
 
 #[test]
 fn timeout_wins_over_the_flag_of_one_call() {
-    for (line, driver, resize) in [
-        ("", 10, 10),
-        ("--resize-timeout=90s --modify-timeout=5s", 10, 90),
-        ("--timeout=60s --resize-timeout=90s", 60, 60),
+    for (line, expected) in [
+        ("", [10, 10, 10]),
+        ("--resize-timeout=90s --modify-timeout=5s", [10, 90, 5]),
+        ("--timeout=60s --resize-timeout=90s", [60, 60, 60]),
     ] {
         let config = config(line).unwrap();
-        let expected = (Duration::from_secs(driver), Duration::from_secs(resize));
-        assert_eq!((config.driver.timeout, config.resize_timeout), expected, "{line}");
+        let found = [
+            config.driver.timeout,
+            config.resize_timeout,
+            config.modify_timeout,
+        ];
+        assert_eq!(found, expected.map(Duration::from_secs), "{line}");
     }
 }
 

@@ -4,3 +4,4 @@ mod crash;
 mod expand;
 mod failures;
 mod in_use;
+mod modify;

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use controller::testing::resources::{CLAIMS, SECRETS, STORAGE_CLASSES, VOLUMES};
+use controller::testing::resources::{ATTRIBUTES_CLASSES, CLAIMS, SECRETS, STORAGE_CLASSES, VOLUMES};
 use controller::testing::{self, Driver};
 use csi::v1::controller_service_capability::rpc;
 use serde_json::{Value, json};
@@ -44,7 +44,21 @@ pub fn volume() -> Value {
 impl World {
     /// With class `s`.
     pub fn new() -> Self {
-        let driver = Driver::new(DRIVER, &[rpc::Type::ExpandVolume]);
+        Self::of(&[rpc::Type::ExpandVolume])
+    }
+
+    /// With claim `default/c`, whose volume can be changed, and the attributes classes `gold` and `silver`.
+    pub fn changing() -> Self {
+        let world = Self::of(&[rpc::Type::ExpandVolume, rpc::Type::ModifyVolume]);
+        world.bind("c", volume());
+        world.class("gold");
+        world.class("silver");
+        world
+    }
+
+    /// With a driver that can do this.
+    pub fn of(capabilities: &[rpc::Type]) -> Self {
+        let driver = Driver::new(DRIVER, capabilities);
         let world = testing::World::new(resizer::ENTRY, driver);
         let class = json!({
             "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "s"},
@@ -83,6 +97,60 @@ impl World {
         let status = json!({"phase": "Bound", "capacity": {"storage": "10Gi"}});
         self.change_status(CLAIMS, "default", name, &status);
         made["metadata"]["uid"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates an attributes class whose parameter `is` is its name.
+    pub fn class(&self, name: &str) {
+        self.class_of(name, DRIVER);
+    }
+
+    pub fn class_of(&self, name: &str, driver: &str) {
+        let class = json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttributesClass", "metadata": {"name": name},
+            "driverName": driver, "parameters": {"is": name, "csi.storage.k8s.io/pv/name": "zzz"},
+        });
+        self.create(ATTRIBUTES_CLASSES, class);
+    }
+
+    /// Edits the attributes class of `c`.
+    pub fn want(&self, class: &str) {
+        self.change(CLAIMS, "default", "c", |claim| {
+            claim["spec"]["volumeAttributesClassName"] = match class {
+                "" => Value::Null,
+                class => json!(class),
+            };
+        });
+    }
+
+    /// The class of `v`, that of `c`, how far a change is, its target, and the conditions of `c`, in words.
+    pub fn classes(&self) -> String {
+        let (claim, volume) = (self.claim(), self.get(VOLUMES, "", "v").unwrap());
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let (status, modify) = (&claim["status"], &claim["status"]["modifyVolumeStatus"]);
+        let conditions = status["conditions"].as_array().into_iter().flatten();
+        let conditions: Vec<String> = conditions.map(|condition| text(&condition["type"])).collect();
+        format!(
+            "{} {} {} {} [{}]",
+            text(&volume["spec"]["volumeAttributesClassName"]),
+            text(&status["currentVolumeAttributesClassName"]),
+            text(&modify["status"]),
+            text(&modify["targetVolumeAttributesClassName"]),
+            conditions.join(" ")
+        )
+    }
+
+    /// The condition of this type: reason and message.
+    pub fn condition(&self, kind: &str) -> Option<(String, String)> {
+        let claim = self.claim();
+        let conditions = claim["status"]["conditions"].as_array()?;
+        let found = conditions.iter().find(|condition| condition["type"] == kind)?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Some((text(&found["reason"]), text(&found["message"])))
+    }
+
+    /// The classes that the driver was asked for.
+    pub fn asked_for(&self) -> Vec<String> {
+        self.driver.changed("is")
     }
 
     pub fn create_secret(&self, value: &str) {

@@ -2,7 +2,6 @@
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::Quantity;
@@ -47,9 +46,85 @@ pub struct Claim {
     pub storage_resizer: Option<Box<str>>,
     /// The annotation `volume.kubernetes.io/node-expansion-not-required` is there.
     pub node_expansion_not_required: bool,
-    /// A change of the volume other than of its size is wanted or running: an attributes class, or annotations of
-    /// the days before there were classes.
-    pub attributes_pending: bool,
+    /// There are annotations by which volumes were changed before there were attributes classes.
+    pub changed_by_annotations: bool,
+    /// Attributes classes; none where neither spec nor status name one.
+    pub attributes: Option<Box<Attributes>>,
+}
+
+/// The attributes classes of a claim. Empty names count as none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// `spec.volumeAttributesClassName`: the wanted class.
+    pub wanted: Option<String>,
+    /// `status.currentVolumeAttributesClassName`: the class that the volume has.
+    pub current: Option<String>,
+    /// `status.modifyVolumeStatus`.
+    pub modify: Option<Modify>,
+}
+
+/// `status.modifyVolumeStatus`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Modify {
+    /// How far the change is.
+    pub status: ModifyStatus,
+    /// `targetVolumeAttributesClassName`: the class that is, or was last, asked for.
+    pub target: Option<String>,
+}
+
+/// `status.modifyVolumeStatus.status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum ModifyStatus {
+    /// The class does not exist yet.
+    Pending,
+    /// The driver is called, or will be again.
+    InProgress,
+    /// The driver cannot change the volume so.
+    Infeasible,
+    /// One that we do not know.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl ModifyStatus {
+    /// The word of the API; empty for an unknown one.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::InProgress => "InProgress",
+            Self::Infeasible => "Infeasible",
+            Self::Unknown => "",
+        }
+    }
+}
+
+impl Claim {
+    /// `spec.volumeAttributesClassName`.
+    #[must_use]
+    pub fn wanted_class(&self) -> Option<&str> {
+        self.attributes.as_ref()?.wanted.as_deref()
+    }
+
+    /// `status.currentVolumeAttributesClassName`.
+    #[must_use]
+    pub fn current_class(&self) -> Option<&str> {
+        self.attributes.as_ref()?.current.as_deref()
+    }
+
+    /// `status.modifyVolumeStatus`.
+    #[must_use]
+    pub fn modify(&self) -> Option<&Modify> {
+        self.attributes.as_ref()?.modify.as_ref()
+    }
+
+    /// Whether a change of the volume other than of its size is wanted or running: by an attributes class, or by
+    /// annotations of the days before there were classes.
+    #[must_use]
+    pub fn attributes_pending(&self) -> bool {
+        self.changed_by_annotations || self.modify().is_some() || self.wanted_class() != self.current_class()
+    }
 }
 
 /// `status.allocatedResourceStatuses.storage`.
@@ -147,7 +222,14 @@ struct WireStatus {
     allocated_resource_statuses: Option<Storage<ResizeStatus>>,
     conditions: Option<Box<[PersistentVolumeClaimCondition]>>,
     current_volume_attributes_class_name: Option<String>,
-    modify_volume_status: Option<IgnoredAny>,
+    modify_volume_status: Option<WireModify>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireModify {
+    status: Option<ModifyStatus>,
+    target_volume_attributes_class_name: Option<String>,
 }
 
 /// The `storage` of a list of resources.
@@ -182,7 +264,14 @@ impl<'de> Deserialize<'de> for Claim {
         let status = wire.status.unwrap_or_default();
         let annotations = wire.metadata.annotations;
         let named = |name: Option<String>| name.filter(|name| !name.is_empty());
-        let class = named(spec.volume_attributes_class_name);
+        let attributes = Attributes {
+            wanted: named(spec.volume_attributes_class_name),
+            current: named(status.current_volume_attributes_class_name),
+            modify: status.modify_volume_status.map(|modify| Modify {
+                status: modify.status.unwrap_or_default(),
+                target: named(modify.target_volume_attributes_class_name),
+            }),
+        };
         Ok(Self {
             metadata: wire.metadata.metadata,
             request: storage(spec.resources.and_then(|resources| resources.requests)),
@@ -192,9 +281,8 @@ impl<'de> Deserialize<'de> for Claim {
             conditions: status.conditions.unwrap_or_default(),
             storage_resizer: annotations.storage_resizer,
             node_expansion_not_required: annotations.node_expansion_not_required,
-            attributes_pending: annotations.changes
-                || status.modify_volume_status.is_some()
-                || class != named(status.current_volume_attributes_class_name),
+            changed_by_annotations: annotations.changes,
+            attributes: (attributes != Attributes::default()).then(|| Box::new(attributes)),
             volume_name: spec.volume_name.filter(|name| !name.is_empty()),
             storage_class_name: spec.storage_class_name,
             data_source: spec.data_source,
@@ -266,7 +354,7 @@ mod tests {
         assert_eq!(claim.resize, Some(ResizeStatus::NodeResizePending));
         assert_eq!(claim.conditions[0].reason.as_deref(), Some("R"));
         assert_eq!(claim.storage_resizer.as_deref(), Some("d.csi"));
-        assert!(claim.node_expansion_not_required && !claim.attributes_pending);
+        assert!(claim.node_expansion_not_required && !claim.attributes_pending());
         assert_eq!(claim.metadata.annotations, None);
     }
 
@@ -278,7 +366,8 @@ mod tests {
                 "spec": {"volumeAttributesClassName": wanted},
                 "status": status,
             });
-            serde_json::from_value::<Claim>(claim).unwrap().attributes_pending
+            let claim = serde_json::from_value::<Claim>(claim).unwrap();
+            claim.attributes_pending()
         };
         assert!(!pending(json!(null), None, json!({})));
         assert!(!pending(json!({"a": "b"}), Some(""), json!({})));
@@ -286,6 +375,31 @@ mod tests {
         assert!(pending(json!({}), Some("gold"), json!({})));
         let running = json!({"status": "InProgress", "targetVolumeAttributesClassName": "gold"});
         assert!(pending(json!({}), None, json!({"modifyVolumeStatus": running})));
+    }
+
+    #[test]
+    fn a_claim_keeps_what_changes_by_classes_read() {
+        let claim: Claim = serde_json::from_value(json!({
+            "metadata": {"name": "data"},
+            "spec": {"volumeAttributesClassName": "gold"},
+            "status": {
+                "currentVolumeAttributesClassName": "silver",
+                "modifyVolumeStatus": {"status": "Infeasible", "targetVolumeAttributesClassName": "gold"},
+            },
+        }))
+        .unwrap();
+        assert_eq!(
+            (claim.wanted_class(), claim.current_class()),
+            (Some("gold"), Some("silver"))
+        );
+        let modify = claim.modify().unwrap();
+        assert_eq!(
+            (modify.status.as_str(), modify.target.as_deref()),
+            ("Infeasible", Some("gold"))
+        );
+        let without = json!({"metadata": {"name": "a"}, "spec": {"volumeAttributesClassName": ""}});
+        let without: Claim = serde_json::from_value(without).unwrap();
+        assert_eq!(without.attributes, None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The full PVC and PV of a cluster are most of upstream's memory (spec snapshot Q44): [`Claim`] and
 //! [`Volume`] decode the needed fields only, so that the others are never allocated.
 
+mod attributes_class;
 mod claim;
 mod key;
 mod metadata;
@@ -13,7 +14,8 @@ mod part;
 mod quantity;
 mod volume;
 
-pub use claim::{Claim, ClaimPhase, DataSource, ResizeStatus};
+pub use attributes_class::AttributesClass;
+pub use claim::{Attributes, Claim, ClaimPhase, DataSource, Modify, ModifyStatus, ResizeStatus};
 pub use key::ObjectKey;
 pub use quantity::Quantity;
 pub use volume::{AccessModes, ClaimReference, CsiSource, SecretName, Volume, VolumeMode};

@@ -1,14 +1,17 @@
 //! A claim as few bytes: usually some fifty.
 
 use super::pack::{Pen, Reader};
-use super::{Claim, ClaimPhase, DataSource, ObjectKey, ResizeStatus};
+use super::{Attributes, Claim, ClaimPhase, DataSource, Modify, ModifyStatus, ObjectKey, ResizeStatus};
 
 const NODE_EXPANSION_NOT_REQUIRED: u8 = 1;
-const ATTRIBUTES_PENDING: u8 = 1 << 1;
+const CHANGED_BY_ANNOTATIONS: u8 = 1 << 1;
 /// The volume is called `pvc-` and the claim's UID, as provisioners do.
 const USUAL_VOLUME: u8 = 1 << 2;
 /// Two bits.
 const PHASE: u8 = 3;
+const PHASE_MASK: u8 = 3;
+/// Few claims have attributes classes.
+const HAS_ATTRIBUTES: u8 = 1 << 5;
 
 const PHASES: [ClaimPhase; 3] = [ClaimPhase::Pending, ClaimPhase::Bound, ClaimPhase::Lost];
 const STAGES: [ResizeStatus; 6] = [
@@ -18,6 +21,13 @@ const STAGES: [ResizeStatus; 6] = [
     ResizeStatus::NodeResizeInProgress,
     ResizeStatus::NodeResizeInfeasible,
     ResizeStatus::Unknown,
+];
+
+const MODIFY: [ModifyStatus; 4] = [
+    ModifyStatus::Pending,
+    ModifyStatus::InProgress,
+    ModifyStatus::Infeasible,
+    ModifyStatus::Unknown,
 ];
 
 fn place<T: PartialEq>(all: &[T], one: &T) -> u8 {
@@ -36,7 +46,8 @@ impl Claim {
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         pen.byte(
             flag(self.node_expansion_not_required, NODE_EXPANSION_NOT_REQUIRED)
-                | flag(self.attributes_pending, ATTRIBUTES_PENDING)
+                | flag(self.changed_by_annotations, CHANGED_BY_ANNOTATIONS)
+                | flag(self.attributes.is_some(), HAS_ATTRIBUTES)
                 | flag(is_usual, USUAL_VOLUME)
                 | place(&PHASES, &self.phase) << PHASE,
         );
@@ -54,6 +65,13 @@ impl Claim {
         let conditions = Some(&self.conditions).filter(|conditions| !conditions.is_empty());
         pen.json(conditions);
         pen.text(self.storage_resizer.as_deref());
+        if let Some(attributes) = &self.attributes {
+            pen.text(attributes.wanted.as_deref());
+            pen.text(attributes.current.as_deref());
+            let modify = attributes.modify.as_ref();
+            pen.byte(modify.map_or(0, |modify| place(&MODIFY, &modify.status) + 1));
+            pen.text(modify.and_then(|modify| modify.target.as_deref()));
+        }
         pen.end()
     }
 
@@ -64,8 +82,8 @@ impl Claim {
         let mut claim = Self {
             metadata: reader.metadata(key)?,
             node_expansion_not_required: flags & NODE_EXPANSION_NOT_REQUIRED != 0,
-            attributes_pending: flags & ATTRIBUTES_PENDING != 0,
-            phase: *PHASES.get(usize::from(flags >> PHASE))?,
+            changed_by_annotations: flags & CHANGED_BY_ANNOTATIONS != 0,
+            phase: *PHASES.get(usize::from(flags >> PHASE & PHASE_MASK))?,
             ..Self::default()
         };
         claim.volume_name = match flags & USUAL_VOLUME {
@@ -84,12 +102,29 @@ impl Claim {
         };
         claim.conditions = reader.json()?.unwrap_or_default();
         claim.storage_resizer = reader.boxed()?;
+        if flags & HAS_ATTRIBUTES != 0 {
+            claim.attributes = Some(Box::new(read_attributes(&mut reader)?));
+        }
         Some(claim)
     }
 
     fn usual_volume(&self) -> Option<String> {
         self.metadata.uid.as_ref().map(|uid| format!("pvc-{uid}"))
     }
+}
+
+fn read_attributes(reader: &mut Reader<'_>) -> Option<Attributes> {
+    let (wanted, current) = (reader.text()?, reader.text()?);
+    let status = match reader.byte()?.checked_sub(1) {
+        Some(status) => Some(*MODIFY.get(usize::from(status))?),
+        None => None,
+    };
+    let target = reader.text()?;
+    Some(Attributes {
+        wanted,
+        current,
+        modify: status.map(|status| Modify { status, target }),
+    })
 }
 
 fn source(pen: &mut Pen, source: Option<&DataSource>) {
@@ -134,7 +169,15 @@ mod tests {
             comes_back(&key, &claim);
         }
         let key = ObjectKey::new("shop", "data");
-        for (phase, stage) in [("Bound", "NodeResizePending"), ("Lost", "Strange"), ("", "")] {
+        for (phase, stage, modify) in [
+            ("Bound", "NodeResizePending", json!(null)),
+            ("Lost", "Strange", json!({"status": "Pending"})),
+            (
+                "",
+                "",
+                json!({"status": "Infeasible", "targetVolumeAttributesClassName": "gold"}),
+            ),
+        ] {
             let claim: Claim = serde_json::from_value(json!({
                 "metadata": {
                     "namespace": "shop", "name": "data", "uid": "u", "resourceVersion": "7",
@@ -154,6 +197,7 @@ mod tests {
                     "phase": phase, "capacity": {"storage": "10Gi"}, "allocatedResources": {"storage": "1500Mi"},
                     "allocatedResourceStatuses": {"storage": stage},
                     "conditions": [{"type": "Resizing", "status": "True", "message": "é"}],
+                    "currentVolumeAttributesClassName": "silver", "modifyVolumeStatus": modify,
                 },
             }))
             .unwrap();

@@ -14,6 +14,9 @@ const READ_WRITE_ONCE_POD: u8 = 1 << 3;
 const HAS_PRE_RESIZE_CAPACITY: u8 = 1 << 4;
 const BLOCK: u8 = 1 << 5;
 const FILESYSTEM: u8 = 1 << 6;
+/// Of a byte at the end that most volumes do not have.
+const HAS_CLASS: u8 = 1;
+const HAS_MODIFY_SECRET: u8 = 1 << 1;
 /// The volume is called `pvc-` and the UID of its claim, as provisioners do.
 const USUAL_CLAIM: u8 = 1 << 7;
 
@@ -47,7 +50,40 @@ impl Volume {
         affinity(&mut pen, self.node_affinity.as_deref());
         pen.size(self.capacity);
         pen.list(Some(&self.mount_options), |pen, option| pen.text(Some(option)));
+        self.pack_attributes(&mut pen);
         pen.end()
+    }
+
+    /// Nothing at all where nothing is set.
+    fn pack_attributes(&self, pen: &mut Pen) {
+        let (class, secret) = (self.attributes_class.as_deref(), self.modify_secret.as_deref());
+        if class.is_none() && secret.is_none() {
+            return;
+        }
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        pen.byte(flag(class.is_some(), HAS_CLASS) | flag(secret.is_some(), HAS_MODIFY_SECRET));
+        if class.is_some() {
+            pen.text(class);
+        }
+        if let Some(secret) = secret {
+            pen.text(Some(&secret.namespace));
+            pen.text(Some(&secret.name));
+        }
+    }
+
+    fn unpack_attributes(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        if reader.0.is_empty() {
+            return Some(());
+        }
+        let flags = reader.byte()?;
+        if flags & HAS_CLASS != 0 {
+            self.attributes_class = reader.boxed()?;
+        }
+        if flags & HAS_MODIFY_SECRET != 0 {
+            let (namespace, name) = (reader.text()??, reader.text()??);
+            self.modify_secret = Some(Box::new(SecretName { namespace, name }));
+        }
+        Some(())
     }
 
     fn flags(&self) -> u8 {
@@ -71,7 +107,7 @@ impl Volume {
         let mut reader = Reader(bytes);
         let flags = reader.byte()?;
         let has = |flag: u8| flags & flag != 0;
-        Some(Self {
+        let mut volume = Self {
             access_modes: AccessModes {
                 read_write_once: has(READ_WRITE_ONCE),
                 read_only_many: has(READ_ONLY_MANY),
@@ -90,7 +126,10 @@ impl Volume {
             node_affinity: read_affinity(&mut reader)?,
             capacity: reader.size()?,
             mount_options: reader.list(|reader| reader.boxed()?)??.into_boxed_slice(),
-        })
+            ..Self::default()
+        };
+        volume.unpack_attributes(&mut reader)?;
+        Some(volume)
     }
 }
 
@@ -204,9 +243,14 @@ mod tests {
                 let volume: Volume = serde_json::from_value(json!({
                     "metadata": {
                         "name": "pvc-u", "uid": "v", "resourceVersion": "7",
-                        "annotations": {"volume.alpha.kubernetes.io/pre-resize-capacity": "1Gi"},
+                        "annotations": {
+                            "volume.alpha.kubernetes.io/pre-resize-capacity": "1Gi",
+                            "volume.kubernetes.io/controller-modify-secret-name": "s",
+                            "volume.kubernetes.io/controller-modify-secret-namespace": "n",
+                        },
                     },
                     "spec": {
+                        "volumeAttributesClassName": "gold",
                         "csi": {
                             "driver": "d", "volumeHandle": "v", "fsType": "ext3",
                             "controllerExpandSecretRef": {"name": "s", "namespace": "n"},

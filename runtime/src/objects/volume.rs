@@ -9,6 +9,9 @@ use super::metadata::{FromAnnotations, Metadata};
 
 /// Annotation that holds the size of the claim before its first unfinished expansion.
 const PRE_RESIZE_CAPACITY: &str = "volume.alpha.kubernetes.io/pre-resize-capacity";
+/// Annotations by which the provisioner names the Secret for changes of the volume.
+const MODIFY_SECRET: &str = "volume.kubernetes.io/controller-modify-secret-name";
+const MODIFY_SECRET_NAMESPACE: &str = "volume.kubernetes.io/controller-modify-secret-namespace";
 
 /// A PersistentVolume with the fields that our controllers read (spec snapshot Q44).
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +34,10 @@ pub struct Volume {
     pub mount_options: Box<[Box<str>]>,
     /// The annotation `volume.alpha.kubernetes.io/pre-resize-capacity` is there.
     pub has_pre_resize_capacity: bool,
+    /// `spec.volumeAttributesClassName`, where it is not empty.
+    pub attributes_class: Option<Box<str>>,
+    /// The Secret that ControllerModifyVolume is given, where annotations name it whole.
+    pub modify_secret: Option<Box<SecretName>>,
 }
 
 /// `spec.accessModes`, without those that we do not know.
@@ -119,6 +126,7 @@ struct WireSpec {
     capacity: Option<WireCapacity>,
     access_modes: Option<Vec<WireAccessMode>>,
     mount_options: Option<Box<[Box<str>]>>,
+    volume_attributes_class_name: Option<Box<str>>,
 }
 
 #[derive(Deserialize)]
@@ -140,11 +148,17 @@ enum WireAccessMode {
 #[derive(Default)]
 struct Annotations {
     has_pre_resize_capacity: bool,
+    modify_secret: SecretName,
 }
 
 impl FromAnnotations for Annotations {
-    fn take(&mut self, key: &str, _: &str) {
-        self.has_pre_resize_capacity |= key == PRE_RESIZE_CAPACITY;
+    fn take(&mut self, key: &str, value: &str) {
+        match key {
+            PRE_RESIZE_CAPACITY => self.has_pre_resize_capacity = true,
+            MODIFY_SECRET => value.clone_into(&mut self.modify_secret.name),
+            MODIFY_SECRET_NAMESPACE => value.clone_into(&mut self.modify_secret.namespace),
+            _ => {}
+        }
     }
 }
 
@@ -166,9 +180,14 @@ impl<'de> Deserialize<'de> for Volume {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
         let spec = wire.spec.unwrap_or_default();
+        let annotations = wire.metadata.annotations;
+        let secret = annotations.modify_secret;
+        let is_whole = !secret.name.is_empty() && !secret.namespace.is_empty();
         Ok(Self {
             metadata: wire.metadata.metadata,
-            has_pre_resize_capacity: wire.metadata.annotations.has_pre_resize_capacity,
+            has_pre_resize_capacity: annotations.has_pre_resize_capacity,
+            attributes_class: spec.volume_attributes_class_name.filter(|name| !name.is_empty()),
+            modify_secret: is_whole.then(|| Box::new(secret)),
             capacity: spec.capacity.and_then(|capacity| capacity.storage),
             access_modes: access_modes(spec.access_modes.unwrap_or_default()),
             mount_options: spec.mount_options.unwrap_or_default(),
@@ -241,6 +260,26 @@ mod tests {
         assert_eq!(volume.access_modes, once);
         let secret = volume.csi.unwrap().controller_expand_secret_ref.unwrap();
         assert_eq!((secret.name.as_str(), secret.namespace.as_str()), ("s", "n"));
+    }
+
+    #[test]
+    fn resize_case_96_a_secret_for_changes_is_named_whole_or_not_at_all() {
+        let volume = |annotations| -> Volume {
+            let metadata = json!({"name": "pv-1", "annotations": annotations});
+            serde_json::from_value(
+                json!({"metadata": metadata, "spec": {"volumeAttributesClassName": "gold"}}),
+            )
+            .unwrap()
+        };
+        let whole = volume(json!({
+            "volume.kubernetes.io/controller-modify-secret-name": "s",
+            "volume.kubernetes.io/controller-modify-secret-namespace": "n",
+        }));
+        let secret = whole.modify_secret.unwrap();
+        assert_eq!((secret.name.as_str(), secret.namespace.as_str()), ("s", "n"));
+        assert_eq!(whole.attributes_class.as_deref(), Some("gold"));
+        let half = volume(json!({"volume.kubernetes.io/controller-modify-secret-name": "s"}));
+        assert_eq!(half.modify_secret, None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use controller::patch::Change;
 use controller::{Next, Retries};
 use jiff::Timestamp;
-use resizer::observe::{Attempt, Grown, Memory, Observed, Settings, Usage};
+use resizer::observe::{Attempt, Grown, Memory, Modifying, Observed, Settings, Usage};
 use resizer::patch;
 use resizer::plan::{Plan, Step, plan};
 use runtime::objects::{Claim, Quantity, Volume};
@@ -56,6 +56,8 @@ pub fn scene() -> Scene {
             recover: true,
             retry_interval_start: Duration::from_secs(1),
             retry_interval_max: Duration::from_secs(300),
+            modifying: Modifying::On,
+            extra_modify_metadata: false,
         },
     }
 }
@@ -122,6 +124,7 @@ impl Scene {
             claim: &claim,
             volume: Some(&volume),
             secret: None,
+            begins_class: None,
             usage: self.usage,
             memory: &self.memory,
             retries: &Retries::default(),
@@ -181,7 +184,7 @@ impl Scene {
     }
 }
 
-fn apply(target: &mut Value, change: &Change) {
+pub fn apply(target: &mut Value, change: &Change) {
     let Change::Merge(patch) = change else {
         panic!("no merge patch: {change:?}");
     };

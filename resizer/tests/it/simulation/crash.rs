@@ -9,6 +9,7 @@ use sandbox::faults::{At, Call, Fault, Faults, Refusal, Schedule};
 use crate::world::World;
 
 const DONE: &str = "20Gi 20Gi - []";
+const CHANGED: &str = "gold gold - - []";
 
 /// The calls of a healthy expansion, without those that follow kinds.
 async fn healthy() -> Vec<Call> {
@@ -47,6 +48,70 @@ async fn resize_case_39_100_a_crash_at_any_call_ends_as_without() {
             assert_eq!(world.grown(), "20Gi -", "{fault:?} at {:?}", call);
             assert!(world.driver.asked().len() <= 2, "{fault:?} at {:?}", call);
         }
+    }
+}
+
+/// The calls of a healthy change by class.
+async fn healthy_change() -> Vec<Call> {
+    let world = World::changing();
+    let process = world.start();
+    seconds(1).await;
+    world.want("gold");
+    seconds(5).await;
+    assert_eq!(world.classes(), CHANGED);
+    process.faults.calls().into_iter().map(|(call, _)| call).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn resize_case_89_100_a_crash_at_any_call_of_a_change_ends_as_without() {
+    let calls = healthy_change().await;
+    assert!(calls.len() >= 6, "{calls:?}");
+    for call in &calls {
+        for fault in [Fault::CrashBefore, Fault::CrashAfter] {
+            let world = World::changing();
+            let process = world.start_with(Faults::new(At {
+                number: call.number,
+                fault: fault.clone(),
+            }));
+            seconds(1).await;
+            world.want("gold");
+            seconds(5).await;
+            process.kill().await;
+            let _process = world.start();
+            seconds(20).await;
+            assert_eq!(world.classes(), CHANGED, "{fault:?} at {call:?}");
+            assert!(world.asked_for().len() <= 2, "{fault:?} at {call:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn resize_case_94_a_refused_write_repeats_no_change() {
+    for (resource, numbers, refusal) in [
+        ("persistentvolumeclaims", 2..=2, Refusal::Conflict),
+        ("persistentvolumeclaims", 2..=4, Refusal::Conflict),
+        ("persistentvolumeclaims", 1..=1, Refusal::Conflict),
+        ("/persistentvolumes/", 1..=3, Refusal::ServerError),
+        ("persistentvolumeclaims", 2..=3, Refusal::ServerError),
+    ] {
+        let world = World::changing();
+        let case = format!("{resource} {numbers:?} {refusal:?}");
+        let _process = world.start_with(Faults::new(Refusals {
+            resource,
+            numbers,
+            refusal,
+            seen: AtomicU64::new(0),
+        }));
+        seconds(1).await;
+        world.want("gold");
+        seconds(30).await;
+        assert_eq!(world.classes(), CHANGED, "{case}");
+        assert_eq!(world.asked_for(), ["gold"], "{case}");
+        assert_eq!(
+            world.reasons(),
+            ["VolumeModify", "VolumeModifySuccessful"],
+            "{case}"
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 //! | Module | Plays |
 //! |---|---|
 //! | [`binder`] | the persistent volume controller, for volumes that exist |
-//! | [`protection`] | PVC and PV protection |
+//! | [`protection`] | PVC and PV protection, and that of attributes classes |
 //! | [`collector`] | the garbage collector |
 //! | [`accounts`] | the `default` ServiceAccount of each namespace |
 //! | [`workloads`] | Deployment, ReplicaSet, scheduler, and kubelet for nodes that have none |
@@ -48,6 +48,8 @@ pub(crate) const PODS: GroupResource<'static> = GroupResource::new("", "pods");
 pub(crate) const NODES: GroupResource<'static> = GroupResource::new("", "nodes");
 const NAMESPACES: GroupResource<'static> = GroupResource::new("", "namespaces");
 const SERVICE_ACCOUNTS: GroupResource<'static> = GroupResource::new("", "serviceaccounts");
+const ATTRIBUTES_CLASSES: GroupResource<'static> =
+    GroupResource::new("storage.k8s.io", "volumeattributesclasses");
 const STORAGE_CLASSES: GroupResource<'static> = GroupResource::new("storage.k8s.io", "storageclasses");
 pub(crate) const SECRETS: GroupResource<'static> = GroupResource::new("", "secrets");
 pub(crate) const EVENTS: GroupResource<'static> = GroupResource::new("", "events");

@@ -1,17 +1,25 @@
-//! PVC and PV protection: an object in use keeps its finalizer until its use ends.
+//! PVC and PV protection, and that of attributes classes: an object in use keeps its finalizer until its use ends.
 
 use serde_json::{Value, json};
 
 use super::{
-    Actor, Agenda, CLAIMS, PODS, VOLUMES, attempt, claims_of, has_ended, has_finalizer, is_deleting, is_gone,
-    remove_finalizer, set, text,
+    ATTRIBUTES_CLASSES, Actor, Agenda, CLAIMS, PODS, VOLUMES, attempt, claims_of, has_ended, has_finalizer,
+    is_deleting, is_gone, remove_finalizer, set, text,
 };
 use crate::kube::{Change, GroupResource, Store};
 
 const OF_CLAIMS: &str = "kubernetes.io/pvc-protection";
 const OF_VOLUMES: &str = "kubernetes.io/pv-protection";
+const OF_CLASSES: &str = "kubernetes.io/vac-protection";
 
-/// Both protection controllers.
+const VOLUME_CLASS: &str = "/spec/volumeAttributesClassName";
+const CLAIM_CLASSES: [&str; 3] = [
+    "/spec/volumeAttributesClassName",
+    "/status/currentVolumeAttributesClassName",
+    "/status/modifyVolumeStatus/targetVolumeAttributesClassName",
+];
+
+/// The protection controllers.
 pub(super) struct Protection {
     store: Store,
 }
@@ -44,6 +52,36 @@ impl Protection {
         self.keep(VOLUMES, volume, OF_VOLUMES, needed);
     }
 
+    /// A class is used by the volumes that have it and the claims that want it, have it or are changed to it.
+    fn class(&self, name: &str) {
+        let Some(class) = self.store.get(ATTRIBUTES_CLASSES, "", name) else {
+            return;
+        };
+        let needed = !is_deleting(class.value()) || self.is_class_used(name);
+        self.keep(ATTRIBUTES_CLASSES, class.value(), OF_CLASSES, needed);
+    }
+
+    fn is_class_used(&self, name: &str) -> bool {
+        let volumes = self.store.list(VOLUMES, None);
+        let claims = self.store.list(CLAIMS, None);
+        volumes
+            .iter()
+            .any(|volume| text(volume.value(), VOLUME_CLASS) == name)
+            || claims.iter().any(|claim| {
+                let claim = claim.value();
+                CLAIM_CLASSES.iter().any(|path| text(claim, path) == name)
+            })
+    }
+
+    /// The classes that are being deleted: a use of them may have ended.
+    fn deleted_classes(&self) {
+        for class in self.store.list(ATTRIBUTES_CLASSES, None) {
+            if is_deleting(class.value()) {
+                self.class(text(class.value(), "/metadata/name"));
+            }
+        }
+    }
+
     /// Adds the finalizer to an object that is not being deleted, removes it from one that is not in use.
     fn keep(&self, resource: GroupResource<'_>, object: &Value, finalizer: &str, needed: bool) {
         let present = has_finalizer(object, finalizer);
@@ -68,7 +106,7 @@ impl Protection {
 
 impl Actor for Protection {
     fn interests(&self) -> Vec<GroupResource<'static>> {
-        vec![CLAIMS, VOLUMES, PODS]
+        vec![CLAIMS, VOLUMES, PODS, ATTRIBUTES_CLASSES]
     }
 
     fn store(&self) -> &Store {
@@ -77,7 +115,12 @@ impl Actor for Protection {
 
     fn changed(&mut self, change: &Change) {
         let (object, namespace) = (change.object.value(), change.object.namespace());
-        match text(object, "/kind") {
+        let kind = text(object, "/kind");
+        if kind.starts_with("PersistentVolume") {
+            self.deleted_classes();
+        }
+        match kind {
+            "VolumeAttributesClass" if !is_gone(change) => self.class(change.object.name()),
             "PersistentVolumeClaim" if !is_gone(change) => self.claim(namespace, change.object.name()),
             "PersistentVolume" if !is_gone(change) => {
                 if let Some(volume) = self.store.get(VOLUMES, "", change.object.name()) {

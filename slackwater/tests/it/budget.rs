@@ -258,8 +258,14 @@ async fn snapshot_case_90_a_restart_with_ready_snapshots_writes_nothing() {
     quiet().await;
     assert_eq!(
         Spent::since(&world, begun).work(),
-        sorted(&["create selfsubjectaccessreviews"]),
-        "beyond lists, watches and one access review"
+        // May claims be patched, attributes classes listed and watched? Which kinds are served?
+        sorted(&[
+            "create selfsubjectaccessreviews",
+            "create selfsubjectaccessreviews",
+            "create selfsubjectaccessreviews",
+            "get "
+        ]),
+        "beyond lists and watches"
     );
 }
 
@@ -357,6 +363,64 @@ async fn resize_an_expansion_costs_four_requests_two_events_and_one_call() {
     assert_eq!(world.ec2_size(), 12);
 }
 
+/// What a change by class costs: the mark, the volume, the claim; and it is one call.
+#[tokio::test(start_paused = true)]
+async fn resize_case_79_a_change_by_class_costs_three_requests_two_events_and_one_call() {
+    let (world, process) = started(Ec2Options::instant()).await;
+    let begun = now(&world);
+    world.want_class("p", "fast");
+    world.until("changed", |world| world.is_fast("p")).await;
+    quiet().await;
+    let spent = Spent::since(&world, begun);
+    let expected = [
+        "patch persistentvolumeclaims/status",
+        "patch persistentvolumes",
+        "patch persistentvolumeclaims/status",
+    ];
+    assert_eq!(spent.work(), sorted(&expected));
+    assert_eq!(spent.events(), 2);
+    assert_eq!(spent.refused(), Vec::<&AuditRecord>::new());
+    assert_eq!(calls_of(&process, "ControllerModifyVolume"), 1);
+    assert_eq!(world.ec2.count("ModifyVolume"), 1);
+}
+
+/// A new size and a new class at once: one mark, one call of EC2.
+#[tokio::test(start_paused = true)]
+async fn resize_case_97_a_size_and_a_class_at_once_are_one_modification() {
+    let (world, process) = started(Ec2Options::instant()).await;
+    let begun = now(&world);
+    let both = |claim: &mut serde_json::Value| {
+        claim["spec"]["resources"]["requests"]["storage"] = "12Gi".into();
+        claim["spec"]["volumeAttributesClassName"] = "fast".into();
+    };
+    world
+        .store()
+        .update(crate::world::CLAIMS, "ns", "p", both)
+        .unwrap();
+    let done = |world: &World| world.is_fast("p") && world.is_expanded("p", "12Gi");
+    world.until("grown and changed", done).await;
+    quiet().await;
+    let spent = Spent::since(&world, begun);
+    let expected = [
+        // Both marks.
+        "patch persistentvolumeclaims/status",
+        "patch persistentvolumes",
+        "patch persistentvolumes",
+        "patch persistentvolumeclaims/status",
+        "patch persistentvolumeclaims/status",
+        // The annotation, once the node is done.
+        "patch persistentvolumes",
+    ];
+    assert_eq!(spent.work(), sorted(&expected));
+    assert_eq!(spent.events(), 4);
+    assert_eq!(spent.refused(), Vec::<&AuditRecord>::new());
+    assert_eq!(
+        (expansions(&process), calls_of(&process, "ControllerModifyVolume")),
+        (1, 1)
+    );
+    assert_eq!(world.ec2.count("ModifyVolume"), 1);
+}
+
 /// Without a stage on the node nothing has to be kept for it.
 #[tokio::test(start_paused = true)]
 async fn resize_an_expansion_of_a_block_volume_costs_three_requests() {
@@ -381,10 +445,16 @@ async fn resize_an_expansion_of_a_block_volume_costs_three_requests() {
 }
 
 fn expansions(process: &Process) -> usize {
+    calls_of(process, "ControllerExpandVolume")
+}
+
+fn calls_of(process: &Process, rpc: &str) -> usize {
     let calls = process.faults.calls();
+    let of_rpc = |call: &&str| call.rsplit('/').next() == Some(rpc);
     calls
         .iter()
-        .filter(|(call, _)| call.name.ends_with("/ControllerExpandVolume"))
+        .map(|(call, _)| call.name.as_str())
+        .filter(of_rpc)
         .count()
 }
 

@@ -26,6 +26,8 @@ struct Scenario {
     snapshots: usize,
     /// Sizes to which EC2 was asked to grow the volume, in GiB.
     sizes: &'static [u64],
+    /// IOPS to which EC2 was asked to change the volume.
+    iops: &'static [u64],
 }
 
 fn nothing(_: &World) {}
@@ -42,6 +44,7 @@ const CREATION: Scenario = Scenario {
     done: |world| world.is_ready("s") && settled(world),
     snapshots: 1,
     sizes: &[],
+    iops: &[],
 };
 
 const DELETION: Scenario = Scenario {
@@ -52,6 +55,7 @@ const DELETION: Scenario = Scenario {
     done: |world| world.snapshot("s").is_none() && world.contents().is_empty(),
     snapshots: 0,
     sizes: &[],
+    iops: &[],
 };
 
 const RETENTION: Scenario = Scenario {
@@ -62,6 +66,7 @@ const RETENTION: Scenario = Scenario {
     done: |world| world.snapshot("s").is_none(),
     snapshots: 1,
     sizes: &[],
+    iops: &[],
 };
 
 const IMPORT: Scenario = Scenario {
@@ -77,6 +82,7 @@ const IMPORT: Scenario = Scenario {
     done: |world| world.is_ready("s") && settled(world),
     snapshots: 1,
     sizes: &[],
+    iops: &[],
 };
 
 const EXPANSION: Scenario = Scenario {
@@ -87,6 +93,18 @@ const EXPANSION: Scenario = Scenario {
     done: |world| world.is_expanded("p", "12Gi"),
     snapshots: 0,
     sizes: &[12],
+    iops: &[],
+};
+
+const CHANGE: Scenario = Scenario {
+    name: "change by class",
+    prepare: nothing,
+    prepared: always,
+    act: |world| world.want_class("p", "fast"),
+    done: |world| world.is_fast("p"),
+    snapshots: 0,
+    sizes: &[],
+    iops: &[4_000],
 };
 
 /// No claim is protected any more and no content is being created.
@@ -134,6 +152,7 @@ async fn play(scenario: &Scenario, form: Form, number: usize, faults: Faults) ->
         scenario.name
     );
     assert_eq!(world.modifications(), scenario.sizes, "{}", scenario.name);
+    assert_eq!(world.changes(), scenario.iops, "{}", scenario.name);
     (world.final_state(), faults.calls().len())
 }
 
@@ -189,4 +208,9 @@ async fn import_survives_a_crash_at_every_call() {
 #[tokio::test(start_paused = true)]
 async fn expansion_survives_a_crash_at_every_call() {
     walk(&EXPANSION).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_by_class_survives_a_crash_at_every_call() {
+    walk(&CHANGE).await;
 }

@@ -385,3 +385,36 @@ async fn a_patch_that_never_applies_is_no_lost_race_and_is_told() {
     tokio::time::sleep(Duration::from_secs(300)).await;
     assert!(world.is_ready("s"), "and goes on when it applies");
 }
+
+fn of_volume(call: &str) -> bool {
+    call.starts_with("PATCH") && call.contains("/persistentvolumes/pv-p")
+}
+
+/// The mark, the class of the volume, the class of the claim.
+#[tokio::test(start_paused = true)]
+async fn resize_case_79_each_write_of_a_change_that_is_denied_is_told() {
+    let writes: [(fn(&str) -> bool, usize); 3] = [(of_claim, 0), (of_volume, 0), (of_claim, 1)];
+    for (number, (is_it, behind)) in writes.into_iter().enumerate() {
+        let world = World::new(5, Ec2Options::instant()).await;
+        let process = world
+            .start(Faults::new(Webhook {
+                is_it,
+                behind,
+                is_there: Arc::new(AtomicBool::new(true)),
+                passed: AtomicUsize::new(0),
+            }))
+            .await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        world.want_class("p", "fast");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let events = world.events("p");
+        assert!(
+            told(&world, "p", "VolumeModifyFailed", "no snapshots on Fridays"),
+            "write {number}: {events:?}"
+        );
+        process.faults.end();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert!(world.is_fast("p"), "write {number}: {:#?}", world.claim("p"));
+        assert_eq!(world.ec2.count("ModifyVolume"), 1, "write {number}");
+    }
+}

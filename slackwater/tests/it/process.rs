@@ -344,18 +344,19 @@ async fn the_shared_caches_count_and_are_limited_by_themselves() {
         loop {
             let metrics = get(&address, "/metrics").await.unwrap_or_default();
             let objects = |kind: &str| metrics.contains(&format!("informer_objects{{kind=\"{kind}\"}} 0"));
-            if objects("PersistentVolumeClaim") && objects("PersistentVolume") {
+            let kinds = [
+                "PersistentVolumeClaim",
+                "PersistentVolume",
+                "VolumeAttributesClass",
+            ];
+            if kinds.into_iter().all(objects) && watches(&metrics).len() == kinds.len() {
                 return metrics;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
     let metrics = followed.await.unwrap();
-    let requests: Vec<&str> = metrics
-        .lines()
-        .filter(|line| line.starts_with("slackwater_kube_requests_total") && line.contains("verb=\"watch\""))
-        .collect();
-    assert_eq!(requests.len(), 2, "{metrics}");
+    let requests = watches(&metrics);
     for line in requests {
         assert!(line.contains("code=\"200\",component=\"watches\""), "{line}");
     }
@@ -364,4 +365,12 @@ async fn the_shared_caches_count_and_are_limited_by_themselves() {
     assert!(metrics.contains("slackwater_task_panics_total 0\n"), "{metrics}");
     let ready = get(&address, "/readyz?verbose").await.unwrap();
     assert!(ready.contains("[+]caches ok\n"), "{ready}");
+}
+
+/// The series of requests that watch.
+fn watches(metrics: &str) -> Vec<&str> {
+    let series = metrics
+        .lines()
+        .filter(|line| line.starts_with("slackwater_kube_requests_total"));
+    series.filter(|line| line.contains("verb=\"watch\"")).collect()
 }

@@ -1,7 +1,7 @@
-//! Random schedules: users create, import, delete and expand while calls are refused, lost, delayed and repeated,
+//! Random schedules: users create, import, delete, expand and ask for another class while calls are refused, lost, delayed and repeated,
 //! watches lag and break, and processes die at any call. When the weather clears, everything is in
 //! order: no EC2 snapshot without an owner, none twice, none lost, also where somebody edits or deletes contents under their
-//! snapshots, no finalizer left, nothing stuck, and no volume modified twice for the same growth. All functions run in one process, or each in its own.
+//! snapshots, no finalizer left, nothing stuck, and no volume modified twice for the same growth or class. All functions run in one process, or each in its own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +30,8 @@ struct Ledger {
     alive: BTreeMap<String, Kind>,
     /// Times that the claim was made larger. EC2 allows four in a day.
     grown: u64,
+    /// The claim asks for another attributes class: one of the four.
+    changed: bool,
     /// EC2 snapshots that stay whatever happens: imported with Retain.
     foreign: Vec<String>,
 }
@@ -49,6 +51,10 @@ impl Ledger {
             3 => self.create(world, Kind::Import),
             4 => self.delete(world, random),
             5 => self.edit(world, random),
+            6 if !self.changed => {
+                self.changed = true;
+                world.want_class("p", "fast");
+            }
             10..=11 if self.grown < 3 => {
                 self.grown += 1;
                 world.expand("p", &self.size());
@@ -148,7 +154,7 @@ async fn weather(seed: u64, form: Form) {
         // A process that starts anew looks at everything; one that goes on must have lost nothing.
         fleet.clear();
     }
-    let (alive, size) = (ledger.alive.clone(), ledger.size());
+    let (alive, size, changed) = (ledger.alive.clone(), ledger.size(), ledger.changed);
     let what = format!(
         "seed {seed}, {form:?}: everything alive is ready and as large as asked for, everything deleted is gone"
     );
@@ -158,6 +164,7 @@ async fn weather(seed: u64, form: Form) {
             snapshots.len() == alive.len()
                 && alive.keys().all(|name| world.is_ready(name))
                 && world.is_expanded("p", &size)
+                && (!changed || world.is_fast("p"))
         })
         .await;
     tokio::time::sleep(Duration::from_secs(400)).await;
@@ -219,6 +226,12 @@ fn check(seed: u64, world: &World, ledger: &Ledger) {
     assert!(
         sizes.windows(2).all(|pair| pair[0] < pair[1]),
         "seed {seed}: EC2 was asked to grow to {sizes:?}"
+    );
+    let changes = world.changes();
+    assert_eq!(
+        changes.len(),
+        usize::from(ledger.changed),
+        "seed {seed}: {changes:?}"
     );
 }
 

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::{Clock, Random, Scope};
+use controller::testing::resources::{ATTRIBUTES_CLASSES, DEFINITIONS, STORAGE_CLASSES};
 pub use controller::testing::resources::{CLAIMS, CLASSES, CONTENTS, SNAPSHOTS, VOLUMES};
-use controller::testing::resources::{DEFINITIONS, STORAGE_CLASSES};
 use jiff::Timestamp;
 use sandbox::ec2::{Ec2, Ec2Options, SnapshotView};
 use sandbox::kube::{ApiServer, GroupResource, Store};
 use serde_json::{Value, json};
 
 use crate::driver_socket::DriverSocket;
+
+/// IOPS of the class `fast`.
+pub const FAST: u32 = 4_000;
 
 /// How often a test looks at the world.
 pub const LOOK: Duration = Duration::from_millis(50);
@@ -32,8 +35,8 @@ pub struct World {
 }
 
 impl World {
-    /// A cluster with the definitions, a claim `ns/p` bound to an EBS volume, and the classes `delete`
-    /// and `retain`.
+    /// A cluster with the definitions, a claim `ns/p` bound to an EBS volume, the classes `delete` and `retain`, and the
+    /// attributes class `fast` of 4,000 IOPS.
     pub async fn new(seed: u64, options: Ec2Options) -> Self {
         let clock = Clock::simulated("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap());
         let random = Random::seeded(seed);
@@ -91,6 +94,14 @@ impl World {
             });
             store.create(STORAGE_CLASSES, class).unwrap();
         }
+        let fast = json!({
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "VolumeAttributesClass",
+            "metadata": { "name": "fast" },
+            "driverName": "ebs.csi.aws.com",
+            "parameters": { "type": "gp3", "iops": FAST.to_string() },
+        });
+        store.create(ATTRIBUTES_CLASSES, fast).unwrap();
         self.add_claim("p", &self.volume, "Filesystem");
         self.until("the claim is bound", |world| {
             world
@@ -183,6 +194,26 @@ impl World {
         self.store().update(CLAIMS, "ns", name, ask).unwrap();
     }
 
+    /// The user asks for another attributes class.
+    pub fn want_class(&self, name: &str, class: &str) {
+        let ask = |claim: &mut Value| claim["spec"]["volumeAttributesClassName"] = json!(class);
+        self.store().update(CLAIMS, "ns", name, ask).unwrap();
+    }
+
+    /// Claim, volume and EC2 have the class `fast`, and nothing of the change is left to do.
+    pub fn is_fast(&self, name: &str) -> bool {
+        let (Some(claim), Some(volume)) = (self.claim(name), self.volume(&format!("pv-{name}"))) else {
+            return false;
+        };
+        let handle = volume["spec"]["csi"]["volumeHandle"].as_str().unwrap_or_default();
+        let status = &claim["status"];
+        status["currentVolumeAttributesClassName"] == "fast"
+            && volume["spec"]["volumeAttributesClassName"] == "fast"
+            && status["modifyVolumeStatus"].is_null()
+            && status["conditions"].as_array().is_none_or(Vec::is_empty)
+            && self.ec2.state().volumes[handle].iops == Some(FAST)
+    }
+
     /// The events about an object: reason and message.
     pub fn events(&self, name: &str) -> Vec<(String, String)> {
         let events = self.store().list(GroupResource::new("", "events"), None);
@@ -216,6 +247,15 @@ impl World {
 
     /// The sizes in GiB to which EC2 has agreed to grow that volume, in order.
     pub fn modifications(&self) -> Vec<u64> {
+        self.granted("Size")
+    }
+
+    /// The numbers of IOPS to which EC2 has agreed to change that volume, in order.
+    pub fn changes(&self) -> Vec<u64> {
+        self.granted("Iops")
+    }
+
+    fn granted(&self, parameter: &str) -> Vec<u64> {
         let calls = self.ec2.calls();
         let granted = calls.iter().filter(|call| {
             call.action == "ModifyVolume"
@@ -224,7 +264,7 @@ impl World {
                 && call.parameters["VolumeId"] == self.volume
         });
         granted
-            .map(|call| call.parameters["Size"].parse().unwrap())
+            .filter_map(|call| call.parameters.get(parameter)?.parse().ok())
             .collect()
     }
 
@@ -345,7 +385,16 @@ async fn kubelet(store: Store) {
                     claim["status"]["allocatedResources"]["storage"].clone();
                 if let Some(status) = claim["status"].as_object_mut() {
                     status.remove("allocatedResourceStatuses");
-                    status.remove("conditions");
+                }
+                // Those of a change by class are not kubelet's.
+                let of_class = |one: &Value| {
+                    matches!(
+                        one["type"].as_str(),
+                        Some("ModifyingVolume" | "ModifyVolumeError")
+                    )
+                };
+                if let Some(conditions) = claim["status"]["conditions"].as_array_mut() {
+                    conditions.retain(of_class);
                 }
             };
             let (namespace, name) = (&claim["metadata"]["namespace"], &claim["metadata"]["name"]);

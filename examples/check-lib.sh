@@ -31,6 +31,16 @@ wait_for() {
     fail "$1: $2 is '$(get "$1" "$2")' after $timeout s, not '$3'"
 }
 
+# absent OBJECT PATH: waits until the field is not there.
+absent() {
+  waited=0
+  while [ -n "$(get "$1" "$2")" ]; do
+    [ "$waited" -lt "$timeout" ] || fail "$1: $2 is still '$(get "$1" "$2")' after $timeout s"
+    sleep 1
+    waited=$((waited + 1))
+  done
+}
+
 # gone OBJECT...: waits until nothing of it is there.
 gone() {
   kubectl wait --for=delete --timeout="${timeout}s" "$@" >/dev/null || fail "$* is still there after $timeout s"

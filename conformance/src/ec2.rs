@@ -39,6 +39,8 @@ pub struct Volume {
     /// Type, as `gp3`.
     #[serde(rename = "type")]
     pub volume_type: String,
+    /// IOPS, where the type has them.
+    pub iops: Option<u32>,
     /// `available` and the like.
     pub status: String,
     /// State of the latest modification.

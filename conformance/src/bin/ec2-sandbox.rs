@@ -134,6 +134,7 @@ fn state(ec2: &Ec2) -> Value {
                 "id": volume.id,
                 "gib": volume.size_gib,
                 "type": volume.volume_type,
+                "iops": volume.iops,
                 "status": volume.status,
                 "modification": volume.modification,
                 "tags": volume.tags,

@@ -40,6 +40,7 @@ struct Costs {
     import: Cost,
     deletion: Cost,
     expansion: Cost,
+    change: Cost,
 }
 
 impl Costs {
@@ -51,6 +52,13 @@ impl Costs {
         // Decision 25: the mark, the volume, the claim, and the annotation once the node is done.
         self.expansion
             .must_be("an expansion", 4, 2, &[("ModifyVolume", 1)]);
+        // The mark, the volume, the claim. The dry run asks how many IOPS there may be.
+        self.change.must_be(
+            "a change by class",
+            3,
+            2,
+            &[("CreateVolume", 1), ("ModifyVolume", 1)],
+        );
         assert!(self.import.total() <= 5, "decision 13: {:#?}", self.import);
         assert!(self.import.events.len() <= 3, "{:#?}", self.import);
     }
@@ -144,7 +152,9 @@ async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -
         .unwrap();
     assert_eq!(stage.snapshots_in_ec2(), left, "Retain keeps the EC2 snapshot");
 
-    let expansion = expansion(stage, plane, &stage.growable(1).await[0]).await;
+    let claims = stage.growable(2).await;
+    let expansion = expansion(stage, plane, &claims[0]).await;
+    let change = change(stage, plane, &claims[1]).await;
     stage.clear_claims(plane);
     for path in [SNAPSHOTS, CONTENTS] {
         assert_eq!(stage.list(path).await.unwrap().len(), 0, "{path}");
@@ -155,6 +165,7 @@ async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -
         import,
         deletion,
         expansion,
+        change,
     }
 }
 
@@ -185,5 +196,21 @@ async fn expansion(stage: &Stage, plane: &ControlPlane, claim: &Growable) -> Cos
         again, 0,
         "the condition Unused is kept, so nobody writes it again"
     );
+    cost
+}
+
+/// A claim asks for the class of the example.
+async fn change(stage: &Stage, plane: &ControlPlane, claim: &Growable) -> Cost {
+    stage.is_unused(claim).await;
+    let kubectl = plane.kubectl();
+    stage.fast_class(plane);
+    let begin = stage.begin();
+    let wish = r#"{"spec":{"volumeAttributesClassName":"fast"}}"#;
+    kubectl.ok(&["patch", "pvc", &claim.name, "-p", wish]).unwrap();
+    stage.has_class(claim, "fast", 5_000).await;
+    let cost = stage.cost(&begin).await;
+    assert_eq!(stage.claim_status_writes(&begin, &claim.name), 0);
+    let nothing = r#"{"spec":{"volumeAttributesClassName":null}}"#;
+    assert!(kubectl.ok(&["patch", "pvc", &claim.name, "-p", nothing]).is_err());
     cost
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use conformance::{Patch, until};
+use conformance::{ControlPlane, Patch, until};
 use serde_json::{Value, json};
 
-use crate::journey::Stage;
-use crate::shared::PATIENCE;
+use crate::journey::{Stage, path};
+use crate::shared::{self, PATIENCE};
 
 pub const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
 pub const VOLUMES: &str = "/api/v1/persistentvolumes";
@@ -154,6 +154,59 @@ impl Stage {
             let volume = state.volumes.iter().find(|volume| volume.id == claim.volume);
             assert_eq!(volume.unwrap().gib, gib, "{}", claim.name);
         }
+    }
+
+    /// Makes the attributes class of the example: 6,000 IOPS, of which a volume of these has 500 for each GiB.
+    pub fn fast_class(&self, plane: &ControlPlane) {
+        let file = shared::repository().join("examples/10-volume-attributes-class/fast.yaml");
+        plane.kubectl().ok(&["apply", "-f", &path(&file)]).unwrap();
+    }
+
+    /// Waits until EC2 allows the next modification of these, and asks for this attributes class.
+    pub async fn change(&self, claims: &[Growable], class: &str) {
+        until(
+            "EC2 is done with the former modifications",
+            PATIENCE,
+            async || {
+                let state = self.ec2.state().unwrap();
+                let is_over = |claim: &Growable| {
+                    let volume = state.volumes.iter().find(|volume| volume.id == claim.volume);
+                    volume.is_some_and(|volume| volume.modification.as_deref() == Some("completed"))
+                };
+                claims.iter().all(is_over).then_some(())
+            },
+        )
+        .await
+        .unwrap();
+        let wish = json!({ "spec": { "volumeAttributesClassName": class } });
+        for claim in claims {
+            let path = claim.claim();
+            let answer = self.hand.patch(&path, Patch::Merge, &wish).await.unwrap();
+            answer.ok(&path).unwrap();
+        }
+    }
+
+    /// Waits until claim, volume and EC2 have this attributes class, and nothing is left of the change.
+    pub async fn has_class(&self, claim: &Growable, class: &str, iops: u32) {
+        until(
+            &format!("the claim has the class {class}"),
+            PATIENCE,
+            async || {
+                let object = self.object(&claim.claim()).await?;
+                let volume = self.object(&claim.persistent_volume()).await?;
+                let status = &object["status"];
+                let done = status["currentVolumeAttributesClassName"] == class
+                    && status["modifyVolumeStatus"].is_null()
+                    && !has_condition(status, "ModifyingVolume")
+                    && volume["spec"]["volumeAttributesClassName"] == class;
+                done.then_some(())
+            },
+        )
+        .await
+        .unwrap();
+        let state = self.ec2.state().unwrap();
+        let volume = state.volumes.iter().find(|volume| volume.id == claim.volume);
+        assert_eq!(volume.unwrap().iops, Some(iops), "{}", claim.name);
     }
 
     /// The node's half, when it is due: in progress, then done. A conflict is left for the next look.

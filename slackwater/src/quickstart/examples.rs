@@ -68,6 +68,20 @@ pub const EXPAND: Folder = folder!(
     "persistentvolumeclaim.yaml",
     "pod.yaml"
 );
+/// A volume that is made faster under a running pod.
+pub const CHANGE: Folder = folder!(
+    "10-volume-attributes-class",
+    "README.md",
+    "check.sh",
+    "ids.yaml",
+    "kustomization.yaml",
+    "storageclass.yaml",
+    "standard.yaml",
+    "fast.yaml",
+    "persistentvolume.yaml",
+    "persistentvolumeclaim.yaml",
+    "pod.yaml"
+);
 /// A volume without a file system.
 pub const BLOCK: Folder = folder!(
     "11-block",
@@ -272,6 +286,9 @@ mod tests {
             assert_eq!(objects.len(), 4);
             assert_eq!(objects[1]["spec"]["csi"]["volumeHandle"], "vol-1");
         }
+        let objects = CHANGE.objects(&ids).unwrap();
+        assert_eq!(objects.len(), 6);
+        assert_eq!(objects[3]["spec"]["csi"]["volumeHandle"], "vol-1");
     }
 
     #[test]

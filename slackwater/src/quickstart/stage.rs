@@ -38,6 +38,8 @@ const DRIVER: &str = "ebs.csi.aws.com";
 const NODE: (&str, &str) = ("ip-10-0-0-10.ec2.internal", "m5.large");
 /// GiB of the volumes of the folders 08 and 11.
 const VOLUME_GIB: u32 = 4;
+/// GiB of the volume of the folder 10: EC2 gives 500 IOPS for each.
+const CHANGED_VOLUME_GIB: u32 = 16;
 /// GiB of the volume of the folder 01.
 const STATIC_VOLUME_GIB: u32 = 10;
 
@@ -160,6 +162,10 @@ impl Stage {
             (&examples::SNAPSHOT, Ids::new()),
             (&examples::IMPORT, import),
             (&examples::EXPAND, volume(VOLUME_GIB, "08-expand")?),
+            (
+                &examples::CHANGE,
+                volume(CHANGED_VOLUME_GIB, "10-volume-attributes-class")?,
+            ),
             (&examples::BLOCK, volume(VOLUME_GIB, "11-block")?),
         ];
         examples::write(place, &folders).with_context(|| format!("writing {}", place.display()))

@@ -116,6 +116,14 @@ impl Mixed {
         stage.all_grown(&growable, GIB).await;
         let expansions = stage.cost(&begin).await;
         stage.no_call_twice(COUNT, COUNT);
+        stage.fast_class(plane);
+        let begin = stage.begin();
+        stage.change(&growable, "fast").await;
+        for claim in &growable {
+            stage.has_class(claim, "fast", 500 * GIB).await;
+        }
+        let changes = stage.cost(&begin).await;
+        stage.no_call_twice(COUNT, 2 * COUNT);
         let begin = stage.begin();
         stage.clear(plane).await;
         let deletions = stage.cost(&begin).await;
@@ -123,12 +131,14 @@ impl Mixed {
         for (what, cost) in [
             ("a snapshot", &snapshots),
             ("an expansion", &expansions),
+            ("a change by class", &changes),
             ("a deletion", &deletions),
         ] {
             tell(title, what, cost);
         }
         assert_eq!(snapshots.events.len(), 3 * COUNT, "{snapshots:#?}");
         assert_eq!(expansions.events.len(), 2 * COUNT, "{expansions:#?}");
+        assert_eq!(changes.events.len(), 2 * COUNT, "{changes:#?}");
     }
 
     /// The programs of one side are ended at work, and the other side's go on.

@@ -19,7 +19,7 @@
 //! | [`volume`], [`snapshot`], [`group`], [`expand`], [`attach`] | decisions without I/O |
 //! | [`coalesce`], [`polls`], [`memory`], [`attachments`] | merged changes, merged readiness polls, recent names |
 //! | [`iops`], [`size`], [`topology`], [`token`] | rules of single values |
-//! | [`ec2`] | the port, its client, batches, retries, error classes |
+//! | [`ec2`] | the port, its client, batches, retries; what its error codes mean |
 //! | [`in_flight`], [`deadline`], [`metrics`], [`scraped`], [`waiting`], [`names`] | around all of them |
 //!
 //! Behaviour is specified in `docs/spec/ebs-driver.md`; where it deviates from upstream on purpose,

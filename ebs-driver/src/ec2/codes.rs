@@ -333,7 +333,7 @@ const UNAV: Reply = Reply::Code(Code::Unavailable);
 ///   class asks for beside a new snapshot is a part of it: where it is refused, the snapshot is deleted again. A snapshot
 ///   that was there before may be in use, so its caller is told, and goes on without.
 #[rustfmt::skip]
-const REPLIES: [(Purpose, [Reply; 14]); 17] = [
+pub const REPLIES: [(Purpose, [Reply; 14]); 17] = [
     //                           not found, malformed, parameter, unsupported, token, quota, state, denied, credentials, dry run, throttled, unclear, not sent, refused
     (Purpose::CreateVolume,     [NOTF, IARG, IARG, ABOR, LOOK, ABOR, ABOR, ABOR, ABOR, ABOR, ABOR, ABOR, ABOR, ABOR]),
     (Purpose::CreateVolumeRead, [ABOR, ABOR, ABOR, ABOR, ABOR, ABOR, ABOR, ABOR, ABOR, ABOR, ABOR, ABOR, ABOR, ABOR]),

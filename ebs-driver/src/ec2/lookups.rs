@@ -227,8 +227,8 @@ enum IdFilter {
 
 /// Describes by ID; what EC2 does not know has no row. Several IDs go by filter, which leaves unknown ones out and takes
 /// the larger of EC2's buckets. Where they are too many for one, or the action has none, a refusal names the unknown ones,
-/// and the rest is asked for again at once: by filter where there is one, so that one refused ID costs one further call,
-/// and a second none. What is no ID of EC2 is not sent.
+/// and the rest is asked for again at once: once by list, then by filter where there is one, so that EC2 may name them one
+/// by one. What is no ID of EC2 is not sent.
 async fn by_id<T>(
     ids: Vec<String>,
     prefix: &str,
@@ -243,6 +243,7 @@ async fn by_id<T>(
     if filter == IdFilter::Known && (2..=MAX_FILTER_VALUES).contains(&ids.len()) {
         return describe(Selection::FilteredIds(ids)).await;
     }
+    let mut was_refused = false;
     loop {
         let error = match describe(Selection::Ids(ids.clone())).await {
             Ok(found) => return Ok(found),
@@ -254,9 +255,9 @@ async fn by_id<T>(
             return Ok(Vec::new());
         }
         match filter {
-            IdFilter::Known => break,
-            IdFilter::None if is_named => {}
-            IdFilter::None => return Err(error),
+            IdFilter::Known if was_refused || !is_named => break,
+            IdFilter::None if !is_named => return Err(error),
+            _ => was_refused = true,
         }
     }
     let mut found = Vec::new();
@@ -285,4 +286,61 @@ fn drop_named(ids: &mut Vec<String>, error: &Ec2Error, prefix: &str) -> Result<b
     let before = ids.len();
     ids.retain(|id| !named.contains(id));
     Ok(ids.len() < before)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::errors::Failure;
+    use super::*;
+
+    /// Looks up 300 IDs, of which these are unknown to an EC2 that names so many of them at a time: the numbers of IDs in
+    /// its calls.
+    async fn calls(unknown: &[&str], names: usize, filter: IdFilter) -> Result<Vec<usize>, Ec2Error> {
+        let ids: Vec<String> = (0..300).map(|number| format!("vol-{number:03}")).collect();
+        let unknown: Vec<String> = unknown.iter().map(|id| (*id).to_owned()).collect();
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let describe = |selection: Selection| {
+            let (sent, unknown) = (sent.clone(), unknown.clone());
+            async move {
+                let (ids, is_listed) = match selection {
+                    Selection::Ids(ids) => (ids, true),
+                    Selection::FilteredIds(ids) => (ids, false),
+                    Selection::Tag { .. } => (Vec::new(), false),
+                };
+                sent.lock().unwrap().push(ids.len());
+                let (missing, found): (Vec<String>, Vec<String>) =
+                    ids.into_iter().partition(|id| unknown.contains(id));
+                if missing.is_empty() || !is_listed {
+                    return Ok(found);
+                }
+                let named = &missing[..names.min(missing.len())];
+                Err(Ec2Error {
+                    action: Action::DescribeVolumes,
+                    failure: Failure::Answer {
+                        status: 400,
+                        code: "InvalidVolume.NotFound".to_owned(),
+                        message: format!("The volumes '{}' do not exist.", named.join(", ")),
+                    },
+                })
+            }
+            .boxed()
+        };
+        let found = by_id(ids, "vol-", filter, describe).await?;
+        assert_eq!(found.len(), 300 - unknown.len());
+        Ok(sent.lock().unwrap().clone())
+    }
+
+    #[tokio::test]
+    async fn ebs_case_109_a_long_list_is_not_asked_for_again_for_each_refused_id() {
+        let unknown = ["vol-001", "vol-101", "vol-201"];
+        let known = IdFilter::Known;
+        assert_eq!(calls(&[], 9, known).await.unwrap(), [300]);
+        assert_eq!(calls(&unknown, 9, known).await.unwrap(), [300, 297]);
+        assert_eq!(calls(&unknown, 1, known).await.unwrap(), [300, 299, 200, 98]);
+        assert_eq!(calls(&unknown, 0, known).await.unwrap(), [300, 200, 100]);
+        assert_eq!(calls(&unknown, 9, IdFilter::None).await.unwrap(), [300, 297]);
+        calls(&unknown, 0, IdFilter::None).await.unwrap_err();
+    }
 }

@@ -143,6 +143,13 @@ mod tests {
 
     use super::*;
 
+    /// A test must not wait for ever for what is never told.
+    async fn reason(scope: &Scope) -> TaskPanicked {
+        tokio::time::timeout(Duration::from_secs(60), scope.failed())
+            .await
+            .expect("nothing was told of the panic")
+    }
+
     struct SetOnDrop(Arc<AtomicBool>);
     impl Drop for SetOnDrop {
         fn drop(&mut self) {
@@ -205,13 +212,13 @@ mod tests {
             text: "at 3".to_owned(),
         };
         for scope in [&root, &left, &right] {
-            assert_eq!(scope.failed().await, panicked);
+            assert_eq!(reason(scope).await, panicked);
         }
         assert_eq!(begun.elapsed(), Duration::from_secs(3), "at once");
         // The first one stays the reason; the others are counted.
         left.spawn(async { panic!("later") });
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!((root.failed().await, root.panics().count()), (panicked, 2));
+        assert_eq!((reason(&root).await, root.panics().count()), (panicked, 2));
         assert!(
             !lives.load(Ordering::SeqCst),
             "who ends the process is another's affair"
@@ -229,7 +236,7 @@ mod tests {
         }
         let scope = Scope::new();
         scope.spawn(renewal());
-        assert!(scope.failed().await.task.contains("renewal"));
+        assert!(reason(&scope).await.task.contains("renewal"));
     }
 
     #[tokio::test(start_paused = true)]

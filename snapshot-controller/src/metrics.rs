@@ -390,3 +390,53 @@ fn phase(snapshot: &VolumeSnapshot) -> &'static str {
         "unbound"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::tests::{recorded, recorded_snapshot};
+
+    fn metrics(registry: &Registry) -> Metrics {
+        let clock = Clock::simulated("2026-01-01T00:01:00Z".parse().unwrap());
+        Metrics::new(registry, &clock).unwrap()
+    }
+
+    fn gauge(registry: &Registry, name: &str, label: &str) -> f64 {
+        let families = registry.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        let metrics = family.map(|family| family.get_metric()).unwrap_or_default();
+        let of_label = |metric: &&prometheus::proto::Metric| {
+            label.is_empty() || metric.get_label().iter().any(|one| one.value() == label)
+        };
+        metrics
+            .iter()
+            .filter(of_label)
+            .map(|metric| metric.get_gauge().get_value())
+            .sum()
+    }
+
+    /// Those that are ready are counted as they change, and are not looked at again.
+    #[tokio::test]
+    async fn a_scrape_looks_only_at_snapshots_that_are_not_ready() {
+        let (registry, caches) = (Registry::new(), recorded());
+        let metrics = metrics(&registry);
+        for number in 0..50 {
+            let key = recorded_snapshot(&caches, &format!("ready-{number}"), "p", true);
+            metrics.count(&caches, &key);
+        }
+        let key = recorded_snapshot(&caches, "waiting", "p", false);
+        metrics.count(&caches, &key);
+        let count = |phase| gauge(&registry, "slackwater_volumesnapshots", phase);
+        assert_eq!((count(READY), count("unbound")), (50.0, 1.0));
+        let looked_at: Vec<ObjectKey> = lock(&metrics.census).open.keys().cloned().collect();
+        assert_eq!(looked_at, [key]);
+        // Ready at last, and gone.
+        let key = recorded_snapshot(&caches, "waiting", "p", true);
+        metrics.count(&caches, &key);
+        caches
+            .snapshots
+            .record_deleted(&ObjectKey::new("ns", "ready-0"), "ready-0");
+        metrics.count(&caches, &ObjectKey::new("ns", "ready-0"));
+        assert_eq!((count(READY), count("unbound")), (50.0, 0.0));
+    }
+}

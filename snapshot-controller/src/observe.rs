@@ -315,10 +315,57 @@ fn look<T>(found: Option<T>) -> Lookup<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// Caches that hold what the test records, and follow nothing.
+    pub(crate) fn recorded() -> Caches {
+        let (clock, random, scope) = (base::Clock::system(), base::Random::seeded(1), base::Scope::new());
+        let api = sandbox::kube::ApiServer::new(clock.clone(), random.fork(), &scope);
+        let transport = sandbox::faults::transports::kubernetes(&api, "u", &sandbox::faults::Faults::none());
+        let client = kube::Client::new(transport, "default");
+        let registry = prometheus::Registry::new();
+        let watches = Watches::new(client, clock, random, &scope, &registry);
+        Caches::start(&watches, Options::default()).unwrap()
+    }
+
+    /// A snapshot of the claim `ns/p`.
+    pub(crate) fn recorded_snapshot(caches: &Caches, name: &str, claim: &str, is_ready: bool) -> ObjectKey {
+        let version = if is_ready { "2" } else { "1" };
+        let snapshot: VolumeSnapshot = serde_json::from_value(json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+            "metadata": {"name": name, "namespace": "ns", "uid": name, "resourceVersion": version},
+            "spec": {"source": {"persistentVolumeClaimName": claim}},
+            "status": {"readyToUse": is_ready, "creationTime": "2026-01-01T00:00:00Z"},
+        }))
+        .unwrap();
+        caches.snapshots.record(snapshot);
+        ObjectKey::new("ns", name)
+    }
+
+    #[tokio::test]
+    async fn snapshots_that_no_longer_need_a_claim_are_not_looked_at() {
+        let caches = recorded();
+        for number in 0..50 {
+            recorded_snapshot(&caches, &format!("ready-{number}"), "p", true);
+        }
+        recorded_snapshot(&caches, "waiting", "p", false);
+        recorded_snapshot(&caches, "of-another", "q", false);
+        let claim: Claim = serde_json::from_value(json!({
+            "metadata": {"name": "p", "namespace": "ns", "uid": "u", "resourceVersion": "1"},
+        }))
+        .unwrap();
+        caches.claims.record(claim);
+        let observed = caches.claim(&ObjectKey::new("ns", "p")).unwrap();
+        let names: Vec<_> = observed
+            .snapshots
+            .iter()
+            .map(|around| around.snapshot.metadata.name.as_deref().unwrap())
+            .collect();
+        assert_eq!(names, ["waiting"]);
+    }
 
     #[test]
     fn snapshot_case_67_restores_are_found_through_both_fields_and_across_namespaces() {

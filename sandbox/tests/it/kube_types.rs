@@ -72,6 +72,11 @@ async fn values_of_other_types_are_refused() {
             "json: cannot unmarshal number 15.0 into Go struct field LeaseSpec.spec.leaseDurationSeconds of type int32",
         ),
         (
+            "/api/v1/namespaces/default/pods",
+            json!({"metadata": {"name": "a"}, "spec": {"containers": [], "terminationGracePeriodSeconds": 30.5}}),
+            "cannot unmarshal number 30.5 into Go struct field PodSpec.spec.terminationGracePeriodSeconds of type int64",
+        ),
+        (
             MAPS,
             json!({"metadata": {"name": "a"}, "data": {"k": 1}}),
             "json: cannot unmarshal number into Go struct field ConfigMap.data of type string",

@@ -1,19 +1,23 @@
 //! Leases: two replicas, a leader that dies, a lease that is stolen.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use prometheus::Registry;
 use sandbox::ec2::Ec2Options;
 use sandbox::faults::{At, Fault, Faults};
-use sandbox::kube::GroupResource;
+use sandbox::kube::{Denial, GroupResource};
 use serde_json::json;
+use slackwater::controller::Function;
 
-use crate::world::World;
+use crate::world::{CONTENTS, World};
 
 const LEASES: GroupResource<'_> = GroupResource::new("coordination.k8s.io", "leases");
 const NAMES: [&str; 2] = [
     "snapshot-controller-leader",
     "external-snapshotter-leader-ebs-csi-aws-com",
 ];
+const CONTROLLER: &str = "snapshot-controller";
 const ELECTED: [&str; 1] = ["--leader-election"];
 
 /// Streaming lists and plain ones.
@@ -103,4 +107,79 @@ async fn snapshot_case_91_a_function_whose_lease_is_stolen_stops_and_competes_ag
         !process.is_gone(),
         "a lost lease ends no process of several functions"
     );
+}
+
+/// How many operations of the snapshot-controller have begun and not ended.
+fn in_flight(registry: &Registry) -> f64 {
+    let families = registry.gather();
+    let family = families
+        .iter()
+        .find(|family| family.name() == "snapshot_controller_operations_in_flight");
+    family.unwrap().get_metric()[0].get_gauge().get_value()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_term_leaves_no_operation_in_flight() {
+    let world = World::new(5, Ec2Options::instant()).await;
+    let (scope, faults) = (world.scope.child(), Faults::none());
+    let outside = world.outside(&Function::ALL, &faults, "first", &scope);
+    let controller = Function::ALL
+        .into_iter()
+        .find(|function| function.name() == CONTROLLER);
+    let metrics = outside.registries[&controller.unwrap()].clone();
+    let _process = world
+        .start_reaching(outside, &Function::ALL, faults, &ELECTED, scope)
+        .await;
+    world
+        .until("it leads", |world| holder(world, NAMES[0]) == "first")
+        .await;
+    world.api.deny(CONTROLLER, Denial::of("create", CONTENTS));
+    world.create_snapshot("s", "p", "delete");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(
+        in_flight(&metrics),
+        2.0,
+        "its creation, and its creation until it is ready"
+    );
+    let steal = |lease: &mut serde_json::Value| lease["spec"]["holderIdentity"] = json!("thief");
+    world
+        .store()
+        .update(LEASES, "kube-system", NAMES[0], steal)
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(in_flight(&metrics), 0.0, "another one works on it");
+}
+
+/// The caches are shared; who leads anew makes only those fresh that it reads itself.
+#[tokio::test(start_paused = true)]
+async fn a_new_term_of_one_function_lists_nothing_of_the_others() {
+    let world = World::new(5, Ec2Options::instant()).await;
+    let _process = world.start_with(Faults::none(), "first", &ELECTED).await;
+    for lease in NAMES {
+        world
+            .until("it leads", |world| holder(world, lease) == "first")
+            .await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let before = world.api.audit().len();
+    let steal = |lease: &mut serde_json::Value| lease["spec"]["holderIdentity"] = json!("thief");
+    world
+        .store()
+        .update(LEASES, "kube-system", NAMES[1], steal)
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(holder(&world, NAMES[1]), "thief");
+    world
+        .until("it leads again", |world| holder(world, NAMES[1]) == "first")
+        .await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let audit = world.api.audit().split_off(before);
+    let listed: BTreeSet<String> = audit
+        .into_iter()
+        .filter(|request| matches!(request.verb, "list" | "watch"))
+        .filter(|request| request.resource != "leases")
+        .map(|request| request.resource)
+        .collect();
+    let read = ["volumesnapshotclasses", "volumesnapshotcontents"].map(str::to_owned);
+    assert_eq!(listed, BTreeSet::from(read));
 }

@@ -1,6 +1,7 @@
 //! Indexes: names, counts, and functions that fail.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use runtime::IndexTaken;
 use runtime::objects::Claim;
@@ -8,6 +9,9 @@ use runtime::{Listing, Selection};
 
 use super::{Bench, label};
 use crate::script::{claim, settle};
+
+/// A test must not wait for ever for what is never told.
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn by_uid(claim: &Claim) -> Vec<String> {
     claim.metadata.uid.iter().cloned().collect()
@@ -97,7 +101,9 @@ async fn an_index_function_that_panics_ends_the_process() {
     assert_eq!(bench.scope.panics().count(), 0);
     watch.event("ADDED", &claim("long", "ul", "11"));
     settle().await;
-    let panicked = bench.scope.failed().await;
+    let panicked = tokio::time::timeout(MINUTE, bench.scope.failed())
+        .await
+        .expect("nothing was told of the panic");
     assert!(panicked.task.starts_with("index \"length\" of "), "{panicked}");
     assert_eq!(panicked.text, "a long name");
     // Until it ends, the cache itself is whole.

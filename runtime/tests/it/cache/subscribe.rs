@@ -9,6 +9,9 @@ use runtime::{Change, Subscription};
 use super::{Bench, key, label, typed};
 use crate::script::{claim, settle};
 
+/// A test must not wait for ever for what is never told.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// A handler that notes `Source old>new`.
 fn noting(bench: &Bench) -> (Subscription, Arc<Mutex<Vec<String>>>) {
     let notes = Arc::new(Mutex::new(Vec::new()));
@@ -91,7 +94,9 @@ async fn a_handler_that_panics_ends_the_process_and_holds_up_no_other() {
         take(&notes),
         ["Subscribed >a@1", "Watch a@1>a@11", "Watch a@11>a@12"]
     );
-    let panicked = bench.scope.failed().await;
+    let panicked = tokio::time::timeout(MINUTE, bench.scope.failed())
+        .await
+        .expect("nothing was told of the panic");
     assert!(panicked.task.ends_with("for shop/a"), "{panicked}");
     assert_eq!(
         (panicked.text.as_str(), bench.scope.panics().count()),
@@ -112,6 +117,7 @@ async fn a_watch_that_panics_ends_the_process() {
     let cache = watches.cache::<Claim>(runtime::Selection::default());
     let panicked = tokio::select! {
         () = cache.synced() => panic!("synced"),
+        () = tokio::time::sleep(MINUTE) => panic!("nothing was told of the panic"),
         panicked = scope.failed() => panicked,
     };
     assert_eq!(

@@ -1,9 +1,11 @@
 //! The snapshot API: `VolumeSnapshot`, `VolumeSnapshotContent` and `VolumeSnapshotClass` of
-//! `snapshot.storage.k8s.io/v1`, and the custom resource definitions generated from these types.
+//! `snapshot.storage.k8s.io/v1`, their kin for groups of `groupsnapshot.storage.k8s.io/v1`, and the custom
+//! resource definitions generated from these types.
 //!
 //! | Module | Subject |
 //! |---|---|
 //! | [`definitions`] | the three CustomResourceDefinitions, and their YAML in `crds/manifests/` |
+//! | [`group`] | the types of the group kinds |
 //! | [`names`] | finalizers, annotations and labels |
 //! | [`v1`] | the types |
 //!
@@ -14,5 +16,7 @@
 #![allow(clippy::duplicated_attributes)]
 
 pub mod definitions;
+pub mod group;
 pub mod names;
+mod schemas;
 pub mod v1;

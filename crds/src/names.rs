@@ -87,3 +87,47 @@ pub mod parameters {
 pub fn dynamic_content_name(snapshot_uid: &str) -> String {
     format!("snapcontent-{snapshot_uid}")
 }
+
+/// Names on the group kinds.
+pub mod group {
+    /// The API group of the group kinds.
+    pub const GROUP: &str = "groupsnapshot.storage.k8s.io";
+
+    /// On a `VolumeGroupSnapshot`, from its first sync on, whatever the policy.
+    pub const SNAPSHOT_FINALIZER: &str =
+        "groupsnapshot.storage.kubernetes.io/volumegroupsnapshot-bound-protection";
+    /// On a `VolumeGroupSnapshotContent`; the controller sets it, the sidecar removes it.
+    pub const CONTENT_FINALIZER: &str =
+        "groupsnapshot.storage.kubernetes.io/volumegroupsnapshotcontent-bound-protection";
+
+    /// Marks a class as the default of its driver, with exactly the value `true`.
+    pub const DEFAULT_CLASS_ANNOTATION: &str = "groupsnapshot.storage.kubernetes.io/is-default-class";
+    /// On a content: a create call may be in flight.
+    pub const BEING_CREATED_ANNOTATION: &str =
+        "groupsnapshot.storage.kubernetes.io/volumegroupsnapshot-being-created";
+    /// On a content: its `VolumeGroupSnapshot` is being deleted.
+    pub const BEING_DELETED_ANNOTATION: &str =
+        "groupsnapshot.storage.kubernetes.io/volumegroupsnapshot-being-deleted";
+    /// On a content: the Secret for CreateVolumeGroupSnapshot and DeleteVolumeGroupSnapshot.
+    pub const DELETION_SECRET_NAME_ANNOTATION: &str =
+        "groupsnapshot.storage.kubernetes.io/deletion-secret-name";
+    /// On a content: the namespace of that Secret.
+    pub const DELETION_SECRET_NAMESPACE_ANNOTATION: &str =
+        "groupsnapshot.storage.kubernetes.io/deletion-secret-namespace";
+    /// On a content that was read as `v1beta1`: its list of members as JSON, of which that version has only the
+    /// handles.
+    pub const INFO_LIST_ANNOTATION: &str = "groupsnapshot.storage.kubernetes.io/volume-snapshot-info-list";
+
+    /// Sent to the driver with `--extra-create-metadata`.
+    pub const SNAPSHOT_NAME_PARAMETER: &str = "csi.storage.k8s.io/volumegroupsnapshot/name";
+    /// Sent to the driver with `--extra-create-metadata`.
+    pub const SNAPSHOT_NAMESPACE_PARAMETER: &str = "csi.storage.k8s.io/volumegroupsnapshot/namespace";
+    /// Sent to the driver with `--extra-create-metadata`.
+    pub const CONTENT_NAME_PARAMETER: &str = "csi.storage.k8s.io/volumegroupsnapshotcontent/name";
+
+    /// Name of the content of a dynamic group: `groupsnapcontent-<uid of the VolumeGroupSnapshot>`.
+    #[must_use]
+    pub fn dynamic_content_name(group_uid: &str) -> String {
+        format!("groupsnapcontent-{group_uid}")
+    }
+}

@@ -8,8 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, schemas};
+use super::DeletionPolicy;
 use crate::names::GROUP;
+use crate::schemas;
 
 /// How snapshots of a driver are made.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

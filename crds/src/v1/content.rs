@@ -5,7 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, VolumeSnapshotError, schemas};
+use super::{DeletionPolicy, VolumeSnapshotError};
+use crate::schemas;
 
 /// Which snapshot the content stands for, and for whom.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]

@@ -2,7 +2,7 @@
 
 mod class;
 mod content;
-mod schemas;
+
 mod snapshot;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

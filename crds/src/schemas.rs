@@ -8,12 +8,12 @@ use serde::{Deserialize, Deserializer};
 const QUANTITY_PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
 
 /// A quantity, given as text or as a number.
-pub(super) fn quantity(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn quantity(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "pattern": QUANTITY_PATTERN, "x-kubernetes-int-or-string": true })
 }
 
 /// Reads a quantity that may stand there as a number.
-pub(super) fn read_quantity<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Quantity>, D::Error> {
+pub(crate) fn read_quantity<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Quantity>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum IntOrString {
@@ -29,7 +29,7 @@ pub(super) fn read_quantity<'de, D: Deserializer<'de>>(source: D) -> Result<Opti
 }
 
 /// An `ObjectReference` that is replaced as a whole.
-pub(super) fn object_reference(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn object_reference(_: &mut SchemaGenerator) -> Schema {
     let text = || serde_json::json!({ "type": "string" });
     json_schema!({
         "type": "object",
@@ -46,13 +46,33 @@ pub(super) fn object_reference(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A `LabelSelector` that is replaced as a whole.
+pub(crate) fn label_selector(_: &mut SchemaGenerator) -> Schema {
+    let text = || serde_json::json!({ "type": "string" });
+    let list =
+        |items| serde_json::json!({ "type": "array", "items": items, "x-kubernetes-list-type": "atomic" });
+    let expression = serde_json::json!({
+        "type": "object",
+        "properties": { "key": text(), "operator": text(), "values": list(text()) },
+        "required": ["key", "operator"],
+    });
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "matchExpressions": list(expression),
+            "matchLabels": { "type": "object", "additionalProperties": text() },
+        },
+        "x-kubernetes-map-type": "atomic",
+    })
+}
+
 /// Bytes: a whole number that is not negative.
-pub(super) fn bytes(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn bytes(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "integer", "format": "int64", "minimum": 0 })
 }
 
 /// What becomes of the snapshot when its `VolumeSnapshot` is deleted.
-pub(super) fn deletion_policy(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn deletion_policy(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "enum": ["Delete", "Retain"] })
 }
 

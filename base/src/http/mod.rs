@@ -15,6 +15,7 @@ mod exposition;
 mod guard;
 mod leader;
 mod readiness;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -31,10 +32,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use guard::TlsListener;
-pub use guard::{Guard, Tls, TlsError};
+pub use guard::Guard;
 pub use leader::{LeaderHealth, LeaseOverdue};
 pub use readiness::{Readiness, ReadyHandle};
+use tls::TlsListener;
+pub use tls::{Tls, TlsError, serve_https};
 
 use crate::args::HttpAddress;
 use crate::{Bucket, Scope};
@@ -203,7 +205,10 @@ async fn serve_on<L: Listener<Addr: std::fmt::Debug>>(
 }
 
 /// `:8080` means every address, IPv6 and IPv4 where there is IPv6.
-async fn listen(address: &str) -> io::Result<TcpListener> {
+///
+/// # Errors
+/// The address is taken, or is none.
+pub async fn listen(address: &str) -> io::Result<TcpListener> {
     let Some(port) = address.strip_prefix(':') else {
         return TcpListener::bind(address).await;
     };

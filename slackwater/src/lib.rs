@@ -8,6 +8,7 @@
 //! | `ending` | how a process ends |
 //! | [`quickstart`] | all of it on a sandbox |
 //! | [`run`] | from the command line to the exit code |
+//! | `webhook` | the process of the conversion webhook |
 
 pub mod controller;
 pub mod driver;
@@ -15,6 +16,7 @@ mod ending;
 pub mod mode;
 pub mod quickstart;
 mod run;
+mod webhook;
 
 pub use run::run;
 

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use snapshot_controller::webhook;
+
 use crate::controller::Function;
 
 /// What the binary can be.
@@ -18,6 +20,8 @@ pub enum Mode {
     Quickstart,
     /// Prints the custom resource definitions.
     Crds,
+    /// Upstream's conversion webhook of the group kinds.
+    ConversionWebhook,
 }
 
 impl Mode {
@@ -27,6 +31,7 @@ impl Mode {
             .into_iter()
             .filter(|function| function.entry().is_some());
         functions.map(Self::Function).chain([
+            Self::ConversionWebhook,
             Self::AwsEbsCsiDriver,
             Self::Controller,
             Self::Quickstart,
@@ -43,6 +48,7 @@ impl Mode {
             Self::Controller => "controller",
             Self::Quickstart => "quickstart",
             Self::Crds => "crds",
+            Self::ConversionWebhook => webhook::NAME,
         }
     }
 
@@ -52,6 +58,7 @@ impl Mode {
             Self::AwsEbsCsiDriver => "serve the EBS CSI driver (`aws-ebs-csi-driver controller|node|all`)",
             Self::Controller => "run several of these in one process (`--functions`)",
             Self::Quickstart => "show all of it on a sandbox, with no cluster and no AWS account",
+            Self::ConversionWebhook => "convert group snapshot objects between their API versions",
             Self::Crds => "print the definitions of the snapshot kinds as YAML",
         }
     }
@@ -128,7 +135,7 @@ impl Invocation {
 fn usage() -> String {
     let mut text = "usage: slackwater MODE [flags]\n\nmodes:\n".to_owned();
     for mode in Mode::all() {
-        text += &format!("  {:<20} {}\n", mode.name(), mode.summary());
+        text += &format!("  {:<27} {}\n", mode.name(), mode.summary());
     }
     text + "\n`slackwater MODE --help` lists the flags of a mode. A link with the name of a mode is that mode."
 }
@@ -160,6 +167,11 @@ mod tests {
                 vec!["/bin/aws-ebs-csi-driver", "controller"],
             ),
             (vec!["./slackwater", "crds"], Mode::Crds, vec!["crds"]),
+            (
+                vec!["/bin/snapshot-conversion-webhook", "--port=8443"],
+                Mode::ConversionWebhook,
+                vec!["/bin/snapshot-conversion-webhook", "--port=8443"],
+            ),
         ] {
             let expected: Vec<OsString> = rest.iter().map(OsString::from).collect();
             assert_eq!(of(&args), Ok(Invocation { mode, args: expected }), "{args:?}");

@@ -11,7 +11,7 @@ use base::args::{LogArgs, ProcessArgs, version_line};
 
 use crate::controller::{self, ArgsError, Commands, ControllerCommand, Function, WhenLost};
 use crate::mode::{Invocation, Mode};
-use crate::{driver, quickstart};
+use crate::{driver, quickstart, webhook};
 
 /// Runs the process.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -39,6 +39,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(error) => refuse(&error),
         },
         Mode::Function(function) => function_mode(function, invocation),
+        Mode::ConversionWebhook => parsed(base::args::parse(invocation.args), webhook_mode),
         Mode::AwsEbsCsiDriver => parsed(
             base::args::parse::<ebs_driver::Args>(invocation.args),
             driver_mode,
@@ -56,6 +57,11 @@ fn function_mode(function: Function, invocation: Invocation) -> ExitCode {
         let commands = Commands::alone(function, command);
         started(invocation.mode, &process, &log, alone(commands))
     })
+}
+
+fn webhook_mode(args: snapshot_controller::webhook::Args) -> ExitCode {
+    let (process, log) = (args.process.clone(), args.log.clone());
+    started(Mode::ConversionWebhook, &process, &log, webhook::run(args))
 }
 
 /// The driver prints its version as one JSON object, as upstream's does.

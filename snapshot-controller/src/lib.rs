@@ -19,6 +19,7 @@
 //! | `execute.rs`, `claims.rs` | steps to requests |
 //! | [`events`] | reasons and texts of the events |
 //! | `metrics.rs` | metrics |
+//! | [`webhook`] | the conversion webhook of the group kinds, a process of its own |
 
 mod args;
 mod claims;
@@ -30,6 +31,7 @@ mod observe;
 pub mod plan;
 mod run;
 mod triggers;
+pub mod webhook;
 
 pub use args::{Args, Config, OwnArgs};
 pub use run::ENTRY;

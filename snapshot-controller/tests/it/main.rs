@@ -20,4 +20,5 @@ mod properties;
 mod refusals;
 mod scene;
 mod waking;
+mod webhook;
 mod world;

@@ -2,9 +2,12 @@
 //!
 //! What the derive makes is brought to upstream's form here: optional fields are absent, not null, and
 //! each kind lists the unserved `v1beta1` so that clusters whose `status.storedVersions` holds it can
-//! upgrade (specification `snapshot.md` 1.1).
+//! upgrade (specification `snapshot.md` 1.1). The versions of the group kinds are in `group`.
+
+mod group;
 
 use kube::{CustomResourceExt, Resource};
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
@@ -13,7 +16,19 @@ use crate::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 
 /// The definitions as YAML, by file name, in the order in which to apply them. Equal to what
 /// [`all`] makes; a test holds that.
-pub const MANIFESTS: [(&str, &str); 3] = [
+pub const MANIFESTS: [(&str, &str); 6] = [
+    (
+        "groupsnapshot.storage.k8s.io_volumegroupsnapshotclasses.yaml",
+        include_str!("../manifests/groupsnapshot.storage.k8s.io_volumegroupsnapshotclasses.yaml"),
+    ),
+    (
+        "groupsnapshot.storage.k8s.io_volumegroupsnapshotcontents.yaml",
+        include_str!("../manifests/groupsnapshot.storage.k8s.io_volumegroupsnapshotcontents.yaml"),
+    ),
+    (
+        "groupsnapshot.storage.k8s.io_volumegroupsnapshots.yaml",
+        include_str!("../manifests/groupsnapshot.storage.k8s.io_volumegroupsnapshots.yaml"),
+    ),
     (
         "snapshot.storage.k8s.io_volumesnapshotclasses.yaml",
         include_str!("../manifests/snapshot.storage.k8s.io_volumesnapshotclasses.yaml"),
@@ -30,7 +45,19 @@ pub const MANIFESTS: [(&str, &str); 3] = [
 
 /// The definitions as JSON, in the order of [`MANIFESTS`].
 #[must_use]
-pub fn all() -> [Value; 3] {
+pub fn all() -> Vec<Value> {
+    groups().into_iter().chain(snapshots()).collect()
+}
+
+/// Those of the group kinds.
+#[must_use]
+pub fn groups() -> [Value; 3] {
+    group::all()
+}
+
+/// Those of single snapshots.
+#[must_use]
+pub fn snapshots() -> [Value; 3] {
     [
         volume_snapshot_classes(),
         volume_snapshot_contents(),
@@ -63,32 +90,50 @@ fn volume_snapshot_contents() -> Value {
 
 /// The class has no `spec`, so its definition is written here around the schema of its fields.
 fn volume_snapshot_classes() -> Value {
+    let mut definition = finished(class_definition::<VolumeSnapshotClass>(&ClassNames {
+        singular: "volumesnapshotclass",
+        short: ["vsclass", "vsclasses"],
+        approved: "https://github.com/kubernetes-csi/external-snapshotter/pull/814",
+        policy: "Whether content and physical snapshot go when the bound VolumeSnapshot is deleted.",
+    }));
+    append_v1beta1(&mut definition, "VolumeSnapshotClass", &[]);
+    definition
+}
+
+/// What the definition of a class does not take from its type.
+struct ClassNames {
+    singular: &'static str,
+    short: [&'static str; 2],
+    approved: &'static str,
+    /// What the column of the policy says.
+    policy: &'static str,
+}
+
+fn class_definition<K: Resource<DynamicType = ()> + JsonSchema>(names: &ClassNames) -> Value {
     let mut generator = SchemaSettings::openapi3()
         .with(|settings| settings.inline_subschemas = true)
         .into_generator();
-    let mut schema = generator.root_schema_for::<VolumeSnapshotClass>().to_value();
+    let mut schema = generator.root_schema_for::<K>().to_value();
     if let Some(schema) = schema.as_object_mut() {
         schema.remove("$schema");
         schema.remove("title");
         schema.remove("components");
     }
-    let plural = VolumeSnapshotClass::plural(&());
-    let definition = json!({
+    let (group, plural) = (K::group(&()), K::plural(&()));
+    json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
-            "name": format!("{plural}.{GROUP}"),
-            "annotations": {
-                "api-approved.kubernetes.io": "https://github.com/kubernetes-csi/external-snapshotter/pull/814",
-            },
+            "name": format!("{plural}.{group}"),
+            "annotations": { "api-approved.kubernetes.io": names.approved },
         },
         "spec": {
-            "group": GROUP,
+            "group": group,
             "names": {
-                "kind": "VolumeSnapshotClass",
+                "kind": K::kind(&()),
                 "plural": plural,
-                "singular": "volumesnapshotclass",
-                "shortNames": ["vsclass", "vsclasses"],
+                "singular": names.singular,
+                "shortNames": names.short,
             },
             "scope": "Cluster",
             "versions": [{
@@ -102,17 +147,14 @@ fn volume_snapshot_classes() -> Value {
                         "name": "DeletionPolicy",
                         "type": "string",
                         "jsonPath": ".deletionPolicy",
-                        "description": "Whether content and physical snapshot go when the bound VolumeSnapshot is deleted.",
+                        "description": names.policy,
                     },
                     { "name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp" },
                 ],
                 "schema": { "openAPIV3Schema": schema },
             }],
         },
-    });
-    let mut definition = finished(definition);
-    append_v1beta1(&mut definition, "VolumeSnapshotClass", &[]);
-    definition
+    })
 }
 
 /// Brings a generated definition to the form that is shipped.

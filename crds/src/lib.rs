@@ -4,7 +4,7 @@
 //!
 //! | Module | Subject |
 //! |---|---|
-//! | [`definitions`] | the three CustomResourceDefinitions, and their YAML in `crds/manifests/` |
+//! | [`definitions`] | the CustomResourceDefinitions, and their YAML in `crds/manifests/` |
 //! | [`group`] | the types of the group kinds |
 //! | [`names`] | finalizers, annotations and labels |
 //! | [`v1`] | the types |

@@ -130,4 +130,18 @@ pub mod group {
     pub fn dynamic_content_name(group_uid: &str) -> String {
         format!("groupsnapcontent-{group_uid}")
     }
+
+    /// Name of a member: `snapshot-<hash>`, of the SHA-256 in hexadecimal of the group's UID and the volume's handle.
+    #[must_use]
+    pub fn member_name(hash: &str) -> String {
+        format!("snapshot-{hash}")
+    }
+
+    /// Name of the content of a member of this name; none for a name that no group gives.
+    #[must_use]
+    pub fn member_content_name(member: &str) -> Option<String> {
+        let hash = member.strip_prefix("snapshot-")?;
+        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hash.then(|| format!("snapcontent-{hash}"))
+    }
 }

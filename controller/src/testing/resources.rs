@@ -3,6 +3,7 @@
 use sandbox::kube::GroupResource;
 
 const SNAPSHOT_GROUP: &str = "snapshot.storage.k8s.io";
+const GROUP_GROUP: &str = "groupsnapshot.storage.k8s.io";
 
 /// VolumeSnapshot.
 pub const SNAPSHOTS: GroupResource<'_> = GroupResource::new(SNAPSHOT_GROUP, "volumesnapshots");
@@ -10,6 +11,12 @@ pub const SNAPSHOTS: GroupResource<'_> = GroupResource::new(SNAPSHOT_GROUP, "vol
 pub const CONTENTS: GroupResource<'_> = GroupResource::new(SNAPSHOT_GROUP, "volumesnapshotcontents");
 /// VolumeSnapshotClass.
 pub const CLASSES: GroupResource<'_> = GroupResource::new(SNAPSHOT_GROUP, "volumesnapshotclasses");
+/// VolumeGroupSnapshot.
+pub const GROUPS: GroupResource<'_> = GroupResource::new(GROUP_GROUP, "volumegroupsnapshots");
+/// VolumeGroupSnapshotContent.
+pub const GROUP_CONTENTS: GroupResource<'_> = GroupResource::new(GROUP_GROUP, "volumegroupsnapshotcontents");
+/// VolumeGroupSnapshotClass.
+pub const GROUP_CLASSES: GroupResource<'_> = GroupResource::new(GROUP_GROUP, "volumegroupsnapshotclasses");
 /// PersistentVolumeClaim.
 pub const CLAIMS: GroupResource<'_> = GroupResource::new("", "persistentvolumeclaims");
 /// PersistentVolume.

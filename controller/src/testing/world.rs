@@ -67,9 +67,16 @@ impl World {
         }
     }
 
-    /// Creates the definitions of the snapshot kinds.
+    /// Creates the definitions of the snapshot kinds, without those of groups.
     pub fn define(&self) {
-        for definition in crds::definitions::all() {
+        for definition in crds::definitions::snapshots() {
+            self.create(DEFINITIONS, definition);
+        }
+    }
+
+    /// Creates the definitions of the group kinds.
+    pub fn define_groups(&self) {
+        for definition in crds::definitions::groups() {
             self.create(DEFINITIONS, definition);
         }
     }

@@ -15,7 +15,7 @@ const VOLUME: &str = "/api/v1/persistentvolumes/test-pv";
 
 async fn with_definitions() -> Fixture {
     let fixture = Fixture::new();
-    for definition in crds::definitions::all() {
+    for definition in crds::definitions::snapshots() {
         let name = definition["metadata"]["name"].as_str().unwrap();
         let path =
             format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}?fieldManager=test");

@@ -154,7 +154,7 @@ impl Cluster {
         let (random, scope) = (Random::from_entropy(), Scope::new());
         let api = ApiServer::new(Clock::system(), random.fork(), &scope);
         if with_definitions {
-            for definition in crds::definitions::all() {
+            for definition in crds::definitions::snapshots() {
                 let kind = GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions");
                 api.store("installer").create(kind, definition).unwrap();
             }

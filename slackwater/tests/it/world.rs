@@ -67,7 +67,7 @@ impl World {
 
     async fn furnish(&self) {
         let store = self.store();
-        for definition in crds::definitions::all() {
+        for definition in crds::definitions::snapshots() {
             store.create(DEFINITIONS, definition).unwrap();
         }
         let namespace = json!({ "metadata": { "name": "ns" } });

@@ -159,6 +159,49 @@ pub async fn wait_for_crds(
     }
 }
 
+/// Whether the API server serves some kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// All of them.
+    Yes,
+    /// This one is not known, or may not be listed.
+    No(Missing),
+    /// Of this one the answer told nothing.
+    Unclear(Missing),
+}
+
+/// Asks for each kind with a LIST of one object, up to the first that is not served.
+pub async fn are_served(client: &kube::Client, kinds: &[ApiResource]) -> Served {
+    for kind in kinds {
+        let Err(obstacle) = probe(client, kind).await else {
+            continue;
+        };
+        let is_final = obstacle.as_ref().is_none_or(|obstacle| obstacle.is_final);
+        let missing = Missing::of(kind, obstacle);
+        return match is_final {
+            true => Served::No(missing),
+            false => Served::Unclear(missing),
+        };
+    }
+    Served::Yes
+}
+
+/// What keeps a kind from being listed.
+struct Obstacle {
+    text: String,
+    /// Asking again changes nothing.
+    is_final: bool,
+}
+
+impl Missing {
+    fn of(kind: &ApiResource, obstacle: Option<Obstacle>) -> Self {
+        Self {
+            definition: format!("{}.{}/{}", kind.plural, kind.group, kind.version),
+            obstacle: obstacle.map(|obstacle| obstacle.text),
+        }
+    }
+}
+
 /// One LIST of one object for each kind; those that answer are taken out of `kinds`.
 async fn probe_all(
     client: &kube::Client,
@@ -173,8 +216,7 @@ async fn probe_all(
             gauge.set(&kind.kind, obstacle.is_err());
         }
         if let Err(obstacle) = obstacle {
-            let definition = format!("{}.{}/{}", kind.plural, kind.group, kind.version);
-            missing.push(Missing { definition, obstacle });
+            missing.push(Missing::of(kind, obstacle));
             left.push(kind);
         }
     }
@@ -183,16 +225,25 @@ async fn probe_all(
 }
 
 /// `Err(None)` when the API server does not know the kind.
-async fn probe(client: &kube::Client, kind: &ApiResource) -> Result<(), Option<String>> {
+async fn probe(client: &kube::Client, kind: &ApiResource) -> Result<(), Option<Obstacle>> {
+    let passing = |text| {
+        Some(Obstacle {
+            text,
+            is_final: false,
+        })
+    };
     let path = format!("/apis/{}/{}/{}", kind.group, kind.version, kind.plural);
     let request = Request::new(path)
         .list(&ListParams::default().limit(1))
-        .map_err(|error| Some(error.to_string()))?;
+        .map_err(|error| passing(error.to_string()))?;
     match tokio::time::timeout(PROBE_TIMEOUT, client.request::<IgnoredAny>(request)).await {
         Ok(Ok(_)) => Ok(()),
         // Of a group that nobody serves the API server says so in plain text, which is no NotFound of an object.
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(None),
-        Ok(Err(error)) => Err(Some(explain(&error))),
-        Err(_) => Err(Some("the API server does not answer".to_owned())),
+        Ok(Err(error)) => Err(Some(Obstacle {
+            text: explain(&error),
+            is_final: matches!(&error, kube::Error::Api(status) if status.code == 403),
+        })),
+        Err(_) => Err(passing("the API server does not answer".to_owned())),
     }
 }

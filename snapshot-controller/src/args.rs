@@ -77,6 +77,8 @@ pub struct Config {
     pub workers: usize,
     /// How it waits for the definitions of the snapshot kinds.
     pub definitions: Definitions,
+    /// Whether it works on group snapshots where their kinds are defined (`CSIVolumeGroupSnapshot`).
+    pub groups: bool,
     /// Options that change decisions.
     pub options: Options,
 }
@@ -90,6 +92,7 @@ impl Args {
         let own = &self.own;
         let common = self.common.config(&GATES)?;
         Ok(Config {
+            groups: common.gates.enabled(GATES[0].name),
             common,
             resync_period: own.resync_period.0,
             workers: workers("worker-threads", own.worker_threads)?,
@@ -126,6 +129,7 @@ mod tests {
         );
         assert_eq!(config.options, Options::default());
         assert!(config.common.election.is_none() && config.common.http.is_none());
+        assert!(config.groups);
     }
 
     #[test]
@@ -144,7 +148,7 @@ mod tests {
         assert_eq!(config.workers, 3);
         assert!(config.common.election.is_some() && config.common.http.is_some());
         assert!(config.options.distributed && !config.options.record_volume_mode);
-        assert!(!config.common.gates.enabled("CSIVolumeGroupSnapshot"));
+        assert!(!config.groups);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The events that users and tools look for: reasons and texts (spec snapshot 2.3 to 2.10).
 
+pub mod group;
+
 use controller::Event;
 use crds::v1::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotContent};
 

@@ -1,4 +1,4 @@
-//! Reconciles VolumeSnapshot, VolumeSnapshotContent and VolumeSnapshotClass.
+//! Reconciles VolumeSnapshot, VolumeSnapshotContent and VolumeSnapshotClass, and their kin for groups.
 //!
 //! Replaces upstream's `snapshot-controller`: it makes a content for each snapshot of a claim, binds
 //! pre-provisioned contents, keeps source claims alive while they are cut, copies what the driver says into
@@ -19,6 +19,7 @@
 //! | `execute.rs`, `claims.rs` | steps to requests |
 //! | [`events`] | reasons and texts of the events |
 //! | `metrics.rs` | metrics |
+//! | `group/` | the same for the group kinds: caches, triggers, requests, and when there are any |
 //! | [`webhook`] | the conversion webhook of the group kinds, a process of its own |
 
 mod args;
@@ -26,6 +27,7 @@ mod claims;
 mod controllers;
 pub mod events;
 mod execute;
+mod group;
 mod metrics;
 mod observe;
 pub mod plan;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::Clock;
 use base::metrics::register;
+use crds::group::v1::VolumeGroupSnapshot;
 use crds::v1::VolumeSnapshot;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -18,6 +19,7 @@ use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, O
 use runtime::ObjectKey;
 
 use crate::observe::Caches;
+use crate::plan::group::{self, ObservedGroup};
 use crate::plan::{Observed, Source, is_deleting, is_ready};
 
 const SECONDS: [f64; 13] = [
@@ -35,20 +37,44 @@ enum Operation {
 }
 
 impl Operation {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "CreateSnapshot",
-            Self::CreateAndReady => "CreateSnapshotAndReady",
-            Self::Delete => "DeleteSnapshot",
+    fn as_str(self, of_group: bool) -> &'static str {
+        match (self, of_group) {
+            (Self::Create, false) => "CreateSnapshot",
+            (Self::Create, true) => "CreateGroupSnapshot",
+            (Self::CreateAndReady, false) => "CreateSnapshotAndReady",
+            (Self::CreateAndReady, true) => "CreateGroupSnapshotAndReady",
+            (Self::Delete, false) => "DeleteSnapshot",
+            (Self::Delete, true) => "DeleteGroupSnapshot",
         }
     }
 }
 
-/// How a snapshot is counted.
+/// How far a snapshot or a group is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Begun,
+    Cut,
+    Ready,
+    Deleting,
+}
+
+impl Stage {
+    fn of(is_deleting: bool, is_ready: bool, is_cut: bool) -> Self {
+        match (is_deleting, is_ready, is_cut) {
+            (true, _, _) => Self::Deleting,
+            (false, true, _) => Self::Ready,
+            (false, false, true) => Self::Cut,
+            (false, false, false) => Self::Begun,
+        }
+    }
+}
+
+/// How a snapshot or a group is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Labels {
     driver: String,
     kind: &'static str,
+    of_group: bool,
 }
 
 impl Labels {
@@ -70,6 +96,22 @@ impl Labels {
         Self {
             driver: driver.unwrap_or_else(|| UNKNOWN.to_owned()),
             kind,
+            of_group: false,
+        }
+    }
+
+    fn of_group(observed: &ObservedGroup) -> Self {
+        let content = observed.content.found();
+        let of_content = || content.map(|content| content.spec.driver.clone());
+        let of_class = || observed.class.found().map(|class| class.driver.clone());
+        let (driver, kind) = match group::Source::of(&observed.group) {
+            group::Source::PreProvisioned(_) => (of_content(), "pre-provisioned"),
+            group::Source::Dynamic(_) | group::Source::Invalid => (of_class().or_else(of_content), "dynamic"),
+        };
+        Self {
+            driver: driver.unwrap_or_else(|| UNKNOWN.to_owned()),
+            kind,
+            of_group: true,
         }
     }
 
@@ -143,38 +185,64 @@ impl Metrics {
     pub(crate) fn see(&self, observed: &Observed, now: Timestamp) {
         let snapshot = &observed.snapshot;
         let Some(uid) = snapshot.uid() else { return };
-        let labels = Labels::of(observed);
+        let cut = snapshot
+            .status
+            .as_ref()
+            .is_some_and(|status| status.creation_time.is_some());
+        let stage = Stage::of(is_deleting(&**snapshot), is_ready(snapshot), cut);
+        self.progress(&uid, &Labels::of(observed), stage, now);
+    }
+
+    /// The same for a group.
+    pub(crate) fn see_group(&self, observed: &ObservedGroup, now: Timestamp) {
+        let group = &observed.group;
+        let Some(uid) = group.uid() else { return };
+        let cut = group
+            .status
+            .as_ref()
+            .is_some_and(|status| status.creation_time.is_some());
+        let stage = Stage::of(is_deleting(&**group), group::is_ready(group), cut);
+        self.progress(&uid, &Labels::of_group(observed), stage, now);
+    }
+
+    fn progress(&self, uid: &str, labels: &Labels, stage: Stage, now: Timestamp) {
         let start = |operation| {
             lock(&self.table)
-                .entry((uid.clone(), operation))
+                .entry((uid.to_owned(), operation))
                 .or_insert_with(|| Started {
                     at: now,
                     labels: labels.clone(),
                 });
         };
-        if is_deleting(&**snapshot) {
-            start(Operation::Delete);
-            return;
-        }
-        let cut = snapshot
-            .status
-            .as_ref()
-            .is_some_and(|status| status.creation_time.is_some());
-        if is_ready(snapshot) {
-            self.succeed(&uid, Operation::Create, &labels, now);
-            self.succeed(&uid, Operation::CreateAndReady, &labels, now);
-        } else if cut {
-            self.succeed(&uid, Operation::Create, &labels, now);
-            start(Operation::CreateAndReady);
-        } else {
-            start(Operation::Create);
-            start(Operation::CreateAndReady);
+        match stage {
+            Stage::Deleting => start(Operation::Delete),
+            Stage::Ready => {
+                self.succeed(uid, Operation::Create, labels, now);
+                self.succeed(uid, Operation::CreateAndReady, labels, now);
+            }
+            Stage::Cut => {
+                self.succeed(uid, Operation::Create, labels, now);
+                start(Operation::CreateAndReady);
+            }
+            Stage::Begun => {
+                start(Operation::Create);
+                start(Operation::CreateAndReady);
+            }
         }
     }
 
     /// Ends the deletion of a snapshot that is gone, and cancels what was pending of its creation.
     pub(crate) fn gone(&self, snapshot: &VolumeSnapshot) {
-        let Some(uid) = snapshot.uid() else { return };
+        self.ended(snapshot);
+    }
+
+    /// The same for a group.
+    pub(crate) fn gone_group(&self, group: &VolumeGroupSnapshot) {
+        self.ended(group);
+    }
+
+    fn ended(&self, object: &impl ResourceExt) {
+        let Some(uid) = object.uid() else { return };
         let now = self.clock.now();
         let take = |operation| lock(&self.table).remove(&(uid.clone(), operation));
         let deleted = take(Operation::Delete);
@@ -201,7 +269,12 @@ impl Metrics {
 
     fn observe(&self, operation: Operation, status: &str, labels: &Labels, from: Timestamp, to: Timestamp) {
         self.operations
-            .with_label_values(&[labels.driver.as_str(), operation.as_str(), labels.kind, status])
+            .with_label_values(&[
+                labels.driver.as_str(),
+                operation.as_str(labels.of_group),
+                labels.kind,
+                status,
+            ])
             .observe(to.duration_since(from).as_secs_f64().max(0.0));
     }
 }

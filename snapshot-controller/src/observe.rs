@@ -12,7 +12,9 @@ use runtime::cache::IndexTaken;
 use runtime::objects::{Claim, ClaimPhase, DataSource, Volume};
 use runtime::{Cache, ObjectKey, Selection, Watches};
 
+use crate::group::caches::Switch;
 use crate::plan::content::ObservedContent;
+use crate::plan::group::member;
 use crate::plan::protect::ObservedClaim;
 use crate::plan::topology::NodeFacts;
 use crate::plan::{Lookup, Observed, Options, Source, class, content_name, is_ready};
@@ -28,6 +30,10 @@ pub(crate) const WAITING_BY_CLAIM: &str = "waiting-by-claim";
 pub(crate) const BY_PARTNER: &str = "partner";
 /// Claims by `namespace/name` of the snapshot that they are filled from.
 pub(crate) const BY_ORIGIN: &str = "origin";
+/// Snapshots by `namespace/name` of the group that they are members of, and all members under "".
+pub(crate) const BY_GROUP: &str = "group";
+/// Contents by the handle of the group that their snapshot belongs to.
+pub(crate) const BY_GROUP_HANDLE: &str = "group-handle";
 /// Default classes, under "".
 pub(crate) const DEFAULTS: &str = "default";
 
@@ -44,6 +50,8 @@ pub(crate) struct Caches {
     pub(crate) options: Options,
     /// Contents whose POST had an unclear outcome.
     pub(crate) unclear: Arc<Unclear>,
+    /// The group kinds, once it is known that there are any.
+    pub(crate) groups: Switch,
 }
 
 /// Names of contents of which it is not known whether they exist.
@@ -59,7 +67,7 @@ impl Unclear {
         self.with(|names| names.remove(name));
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.with(|names| names.contains(name))
     }
 
@@ -81,6 +89,7 @@ impl Caches {
             nodes: options.distributed.then(|| watches.cache(all())),
             options,
             unclear: Arc::default(),
+            groups: Switch::default(),
         };
         caches.index()?;
         Ok(caches)
@@ -113,6 +122,11 @@ impl Caches {
                 let reference = &content.spec.volume_snapshot_ref;
                 let name = reference.name.as_deref().unwrap_or_default();
                 vec![joined(reference.namespace.as_deref(), name)]
+            })?;
+        self.snapshots.index(BY_GROUP, groups_of)?;
+        self.contents
+            .index(BY_GROUP_HANDLE, |content: &VolumeSnapshotContent| {
+                group_handle(content).map(str::to_owned).into_iter().collect()
             })?;
         self.classes.index(DEFAULTS, |candidate: &VolumeSnapshotClass| {
             class::is_default(candidate)
@@ -161,8 +175,12 @@ impl Caches {
             Some(name) => look(self.classes.get(&ObjectKey::cluster(name))),
             None => Lookup::NotReferenced,
         };
+        let content = self.content_of(&snapshot);
         Observed {
-            content: self.content_of(&snapshot),
+            group: self
+                .groups
+                .group_of(&snapshot, content.found().map(AsRef::as_ref)),
+            content,
             class,
             default_classes: self.classes.indexed(DEFAULTS, ""),
             claim,
@@ -186,7 +204,7 @@ impl Caches {
         }
     }
 
-    fn are_followed(&self) -> bool {
+    pub(crate) fn are_followed(&self) -> bool {
         self.snapshots.is_followed()
             && self.contents.is_followed()
             && self.classes.is_followed()
@@ -200,6 +218,11 @@ impl Caches {
         if snapshot.metadata.deletion_timestamp.is_none() {
             return Vec::new();
         }
+        self.pending(snapshot)
+    }
+
+    /// Pending claims that are to be filled from the snapshot.
+    pub(crate) fn pending(&self, snapshot: &VolumeSnapshot) -> Vec<ObjectKey> {
         let claims = self
             .claims
             .indexed(BY_ORIGIN, &ObjectKey::of(snapshot).to_string());
@@ -284,6 +307,27 @@ pub(crate) fn reference_key(content: &VolumeSnapshotContent) -> Option<ObjectKey
     ))
 }
 
+/// `namespace/name` of the group that a snapshot is a member of: by its owner, else by its status.
+pub(crate) fn groups_of(snapshot: &VolumeSnapshot) -> Vec<String> {
+    let by_status = || {
+        let status = snapshot.status.as_ref()?;
+        status.volume_group_snapshot_name.as_deref()
+    };
+    let owner = member::owner(snapshot).map(|owner| owner.name.as_str());
+    match owner.or_else(by_status) {
+        Some(name) => vec![
+            joined(snapshot.metadata.namespace.as_deref(), name),
+            String::new(),
+        ],
+        None => Vec::new(),
+    }
+}
+
+/// The handle of the group that a content's snapshot belongs to.
+pub(crate) fn group_handle(content: &VolumeSnapshotContent) -> Option<&str> {
+    content.status.as_ref()?.volume_group_snapshot_handle.as_deref()
+}
+
 /// `namespace/name` of the snapshots that a claim is filled from: `dataSource` and `dataSourceRef`, which may
 /// name another namespace (spec snapshot Q45).
 pub(crate) fn origins(claim: &Claim) -> Vec<String> {
@@ -306,11 +350,11 @@ fn is_snapshot(source: &DataSource) -> bool {
     source.api_group.as_deref() == Some(names::GROUP) && source.kind == "VolumeSnapshot"
 }
 
-fn joined(namespace: Option<&str>, name: &str) -> String {
+pub(crate) fn joined(namespace: Option<&str>, name: &str) -> String {
     ObjectKey::new(namespace.unwrap_or_default(), name).to_string()
 }
 
-fn look<T>(found: Option<T>) -> Lookup<T> {
+pub(crate) fn look<T>(found: Option<T>) -> Lookup<T> {
     found.map_or(Lookup::Absent, Lookup::Found)
 }
 

@@ -13,6 +13,7 @@
 //! | [`delete`] | deletion of a snapshot |
 //! | [`protect`] | when a claim may lose its finalizer |
 //! | [`content`] | the controller's share of a content |
+//! | [`group`] | group snapshots, their contents and members |
 //! | [`topology`] | the node of a content, with distributed snapshotting |
 
 pub mod bind;
@@ -20,6 +21,7 @@ pub mod class;
 pub mod content;
 pub mod create;
 pub mod delete;
+pub mod group;
 pub mod protect;
 pub mod refusal;
 pub mod status;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 
 use controller::patch::Change;
 use controller::{Action, Next};
+use crds::group::v1::VolumeGroupSnapshot;
 use crds::names;
 use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use jiff::Timestamp;
@@ -38,9 +41,6 @@ use runtime::objects::{Claim, Volume};
 
 use refusal::Refusal;
 use topology::NodeFacts;
-
-/// API group of the group kinds.
-const GROUP_SNAPSHOT_GROUP: &str = "groupsnapshot.storage.k8s.io";
 
 /// What the caches say about an object that another one refers to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -105,6 +105,8 @@ pub struct Observed {
     pub nodes: Vec<Arc<NodeFacts>>,
     /// Every kind above is followed at this moment. Else what is missing may only not be known yet.
     pub is_live: bool,
+    /// The group that the snapshot is a member of; unknown until it is known whether there are group kinds.
+    pub group: Lookup<Arc<VolumeGroupSnapshot>>,
     /// Options of the controller.
     pub options: Options,
 }
@@ -277,18 +279,12 @@ pub fn is_deleting(object: &impl ResourceExt) -> bool {
 /// True for a snapshot that a group owns, whatever the version of the owner's API (spec snapshot Q31).
 #[must_use]
 pub fn is_member(snapshot: &VolumeSnapshot) -> bool {
-    snapshot.owner_references().iter().any(|owner| {
-        owner.kind == "VolumeGroupSnapshot"
-            && owner
-                .api_version
-                .strip_prefix(GROUP_SNAPSHOT_GROUP)
-                .is_some_and(|rest| rest.starts_with('/'))
-    })
+    group::member::owner(snapshot).is_some()
 }
 
 /// The name of the content that belongs to a snapshot: the bound one; else the one that a pre-provisioned
-/// snapshot points to; else the one derived from the UID. None for members that are not bound, and for
-/// invalid sources.
+/// snapshot points to; else the one derived from the UID, or for a member from its name. None for members that are not
+/// bound and have another name, and for invalid sources.
 ///
 /// Source: spec snapshot 1.5, 2.8, Q16.
 #[must_use]
@@ -301,7 +297,10 @@ pub fn content_name(snapshot: &VolumeSnapshot) -> Option<String> {
     match Source::of(snapshot) {
         Source::PreProvisioned(name) => Some(name.to_owned()),
         Source::Dynamic(_) => bound.or_else(|| snapshot.uid().map(|uid| names::dynamic_content_name(&uid))),
-        Source::Member | Source::Invalid => bound,
+        Source::Member => {
+            bound.or_else(|| names::group::member_content_name(snapshot.metadata.name.as_deref()?))
+        }
+        Source::Invalid => bound,
     }
 }
 

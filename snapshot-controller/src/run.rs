@@ -23,6 +23,7 @@ use crate::claims::{ClaimVerb, ClaimWriter};
 use crate::controllers::{Claims, Contents, Shared, Snapshots};
 use crate::events::COMPONENT;
 use crate::execute::{Executor, NAME};
+use crate::group::{self, Groups};
 use crate::metrics::Metrics;
 use crate::observe::Caches;
 use crate::triggers::{Queues, enqueue};
@@ -86,11 +87,13 @@ impl Start for Config {
             contents: queue("content")?,
             claims: queue("claim")?,
         };
+        let groups = group::Queues::new(queue)?;
         Ok(Box::new(Prepared {
             config: *self,
             function,
             metrics,
             queues,
+            groups,
             claim_verb: OnceCell::new(),
         }))
     }
@@ -102,6 +105,7 @@ struct Prepared {
     function: Function,
     metrics: Arc<Metrics>,
     queues: Queues,
+    groups: group::Queues,
     /// Asked once, by the first term of leadership.
     claim_verb: OnceCell<ClaimVerb>,
 }
@@ -144,6 +148,10 @@ impl Prepared {
         });
         let resync = self.config.resync_period;
         let enqueue = enqueue(&caches, &self.queues, &self.metrics, resync, &scope);
+        let groups = self.groups(&caches);
+        if !self.config.groups {
+            groups.switch_off();
+        }
         let shared = self.shared(caches, verb);
         let snapshots = Snapshots {
             shared: shared.clone(),
@@ -152,7 +160,7 @@ impl Prepared {
         };
         let contents = Contents(shared.clone());
         let function = &self.function;
-        tokio::join!(
+        let (_, _, _, ended) = tokio::join!(
             queues
                 .snapshots
                 .run(&scope, Arc::new(function.reconciler(snapshots))),
@@ -162,9 +170,26 @@ impl Prepared {
             queues
                 .claims
                 .run(&scope, Arc::new(function.reconciler(Claims(shared)))),
+            async {
+                match self.config.groups {
+                    true => groups.work(&scope).await,
+                    false => Ok(()),
+                }
+            },
         );
         drop(enqueue);
-        Ok(())
+        ended
+    }
+
+    fn groups(&self, caches: &Caches) -> Groups<'_> {
+        Groups {
+            function: &self.function,
+            queues: &self.groups,
+            caches: caches.clone(),
+            metrics: self.metrics.clone(),
+            snapshots: self.queues.snapshots.clone(),
+            resync: self.config.resync_period,
+        }
     }
 
     fn shared(&self, caches: Caches, verb: ClaimVerb) -> Shared {

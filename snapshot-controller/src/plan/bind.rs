@@ -6,14 +6,16 @@ use crds::names;
 use crds::v1::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use jiff::Timestamp;
 use json_patch::PatchOperation;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::json;
 
-use super::create::{content_missing, snapshot_finalizers};
+use super::create::{content_missing, read_again, snapshot_finalizers};
+use super::group::member;
 use super::refusal::{self, Refusal};
 use super::{
     ContentIntent, Lookup, Observed, Plan, Source, Step, class, is_bound, is_deleting, may_bind, protect,
-    refers_to, settled, status, then_await,
+    refers_to, settled, status, then_again, then_await,
 };
 use crate::events::{
     self, SNAPSHOT_BIND_FAILED, SNAPSHOT_CONTENT_MISBOUND, SNAPSHOT_CONTENT_MISMATCH, SNAPSHOT_MISBOUND,
@@ -40,16 +42,35 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     keep_up(observed, content, now)
 }
 
-/// Decides about a member of a group while groups are off: it follows its content and is never cut.
+/// Decides about a member of a group: it follows its content and is never cut. Its group makes the content, and what
+/// the driver said of it follows at once: until then nothing is written, so that one PATCH tells all.
 ///
-/// Sends: PATCH vs, PATCH vs/status. Source: spec snapshot 2.5 step 1, Q20, Q31.
+/// Sends: PATCH vs, PATCH vs/status. Source: spec snapshot 2.5 step 1, Q20, Q31, Q33.
 #[must_use]
 pub fn plan_member(observed: &Observed, now: Timestamp) -> Plan {
-    match observed.content.found() {
-        Some(content) => keep_up(observed, content, now),
-        None if super::was_cut(&observed.snapshot) => refusal::show(observed, content_missing(), now),
-        None => settled(),
+    match &observed.content {
+        Lookup::Found(content) if is_coming(&observed.snapshot, content) => settled(),
+        Lookup::Found(content) => keep_up(observed, content, now),
+        Lookup::Unknown => then_again(vec![read_again(observed).into()]),
+        Lookup::Absent | Lookup::NotReferenced if super::was_cut(&observed.snapshot) => {
+            refusal::show(observed, content_missing(), now)
+        }
+        Lookup::Absent | Lookup::NotReferenced => settled(),
     }
+}
+
+/// Nothing is known of the snapshot yet, and the member does not name its content.
+fn is_coming(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> bool {
+    let handle = content
+        .status
+        .as_ref()
+        .and_then(|status| status.snapshot_handle.as_ref());
+    handle.is_none() && !is_bound_by_status(snapshot)
+}
+
+fn is_bound_by_status(snapshot: &VolumeSnapshot) -> bool {
+    let status = snapshot.status.as_ref();
+    status.is_some_and(|status| status.bound_volume_snapshot_content_name.is_some())
 }
 
 /// Decides about a snapshot whose content exists: that the two belong together, finalizers, binding, status.
@@ -59,9 +80,12 @@ pub fn keep_up(observed: &Observed, content: &VolumeSnapshotContent, now: Timest
     if let Some(refusal) = strangers(snapshot, content) {
         return refusal::show(observed, refusal, now);
     }
-    let was_bound = is_bound(content, snapshot) && !refers_to(content, snapshot);
+    // A member whose group was left half way has never been bound.
+    let once = Source::of(snapshot) != Source::Member || is_bound_by_status(snapshot);
+    let was_bound = once && is_bound(content, snapshot) && !refers_to(content, snapshot);
     let mut actions: Vec<Action<Step>> = [
         own(snapshot, content.spec.deletion_policy, None),
+        member::join(observed),
         bind(snapshot, content),
         protect::again(observed),
     ]
@@ -72,7 +96,7 @@ pub fn keep_up(observed: &Observed, content: &VolumeSnapshotContent, now: Timest
     if was_bound {
         actions.push(Action::Event(events::rebound(content)));
     }
-    actions.extend(status::follow(snapshot, content));
+    actions.extend(status::follow(snapshot, content, member::group_name(observed)));
     if is_deleting(content) {
         actions.push(Action::Event(events::content_was_deleted(content)));
     }
@@ -200,7 +224,11 @@ fn bind(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Option<St
     if pre_provisioned {
         operations.extend(class_for(snapshot, content, unbound));
     }
-    operations.extend(stale_marks(content, unbound && pre_provisioned));
+    let marks = [
+        (names::BEING_DELETED_ANNOTATION, true),
+        (names::BEING_CREATED_ANNOTATION, unbound && pre_provisioned),
+    ];
+    operations.extend(stale_marks(&content.metadata, marks));
     // None can be added to an object that is being deleted.
     if unbound && !is_deleting(content) {
         operations.extend(patch::add_finalizers(
@@ -247,13 +275,9 @@ fn class_for(
 
 /// Removes what tells of an earlier life of a content whose snapshot lives: that its snapshot is going, and, where it is
 /// bound anew, that a call may be running. The names of its Secrets stay: they belong to the handle.
-fn stale_marks(content: &VolumeSnapshotContent, anew: bool) -> Vec<PatchOperation> {
-    let annotations = content.metadata.annotations.as_ref();
-    let stale = [
-        (names::BEING_DELETED_ANNOTATION, true),
-        (names::BEING_CREATED_ANNOTATION, anew),
-    ];
-    stale
+pub(super) fn stale_marks(metadata: &ObjectMeta, marks: [(&str, bool); 2]) -> Vec<PatchOperation> {
+    let annotations = metadata.annotations.as_ref();
+    marks
         .into_iter()
         .filter(|(_, is_stale)| *is_stale)
         .filter_map(|(key, _)| Some((key, annotations?.get(key)?)))

@@ -70,17 +70,23 @@ fn default(observed: &Observed) -> Result<&Arc<VolumeSnapshotClass>, Refusal> {
         )
     };
     let source = source(observed).map_err(refuse)?;
-    let mut candidates = observed
+    let candidates = observed
         .default_classes
         .iter()
         .filter(|class| is_default(class) && class.driver == source.csi.driver);
+    only(candidates, "snapshot").map_err(refuse)
+}
+
+/// The only one of these default classes.
+///
+/// # Errors
+/// There is none, or there are several.
+pub(super) fn only<'a, K>(candidates: impl Iterator<Item = &'a K>, of: &str) -> Result<&'a K, String> {
+    let mut candidates = candidates;
     match (candidates.next(), candidates.count()) {
         (Some(class), 0) => Ok(class),
-        (None, _) => Err(refuse("cannot find default snapshot class".to_owned())),
-        (Some(_), others) => Err(refuse(format!(
-            "{} default snapshot classes were found",
-            others + 1
-        ))),
+        (None, _) => Err(format!("cannot find default {of} class")),
+        (Some(_), others) => Err(format!("{} default {of} classes were found", others + 1)),
     }
 }
 

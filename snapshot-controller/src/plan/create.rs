@@ -1,13 +1,13 @@
 //! Dynamic snapshots: from a claim to a bound content (spec snapshot 2.5).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use controller::Action;
 use controller::template::{SecretTemplate, TemplateError, Tokens};
 use crds::names::{self, parameters};
 use crds::v1::{
-    DeletionPolicy, VolumeSnapshotClass, VolumeSnapshotContent, VolumeSnapshotContentSource,
-    VolumeSnapshotContentSpec,
+    DeletionPolicy, VolumeSnapshotContent, VolumeSnapshotContentSource, VolumeSnapshotContentSpec,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -96,17 +96,29 @@ pub fn source(observed: &Observed) -> Result<SourceVolume<'_>, String> {
             observed.snapshot.namespace().unwrap_or_default()
         ));
     };
+    volume_of(claim, &observed.volume, "snapshot")
+}
+
+/// Follows a claim to its CSI volume; `what` is to be taken of it.
+///
+/// # Errors
+/// A sentence about the first thing that is missing or wrong.
+pub(super) fn volume_of<'a>(
+    claim: &'a Claim,
+    volume: &'a Lookup<Arc<Volume>>,
+    what: &str,
+) -> Result<SourceVolume<'a>, String> {
     let Some(volume_name) = claim
         .volume_name
         .as_deref()
         .filter(|_| claim.phase == ClaimPhase::Bound)
     else {
         return Err(format!(
-            "the PVC {} is not yet bound to a PV, will not attempt to take a snapshot",
+            "the PVC {} is not yet bound to a PV, will not attempt to take a {what}",
             claim.name_any()
         ));
     };
-    let Some(volume) = observed.volume.found() else {
+    let Some(volume) = volume.found() else {
         return Err(format!(
             "the PersistentVolume {volume_name:?} of claim {:?} does not exist",
             claim.name_any()
@@ -185,7 +197,9 @@ fn content_metadata(
 ) -> Result<ObjectMeta, String> {
     let snapshot = &observed.snapshot;
     let name = names::dynamic_content_name(&snapshot.uid().unwrap_or_default());
-    let secret = secret_of(choice.class(), &name, &snapshot.metadata).map_err(|error| error.to_string())?;
+    let secret = SNAPSHOT_SECRET
+        .resolve(&choice.class().parameters, &name, &snapshot.metadata)
+        .map_err(|error| error.to_string())?;
     let mut annotations =
         BTreeMap::from([(names::FRESH_ANNOTATION.to_owned(), names::MARK_VALUE.to_owned())]);
     if let Some(secret) = secret {
@@ -207,31 +221,43 @@ fn content_metadata(
     })
 }
 
-/// The Secret for CreateSnapshot and DeleteSnapshot (spec snapshot 3.6).
-fn secret_of(
-    class: &VolumeSnapshotClass,
-    content: &str,
-    snapshot: &ObjectMeta,
-) -> Result<Option<SecretName>, TemplateError> {
-    let for_namespace = Tokens::from([
-        ("volumesnapshotcontent.name", content),
-        (
-            "volumesnapshot.namespace",
-            snapshot.namespace.as_deref().unwrap_or_default(),
-        ),
-    ]);
-    let mut for_name = for_namespace.clone();
-    for_name.insert(
-        "volumesnapshot.name",
-        snapshot.name.as_deref().unwrap_or_default(),
-    );
-    let template = SecretTemplate {
-        name_key: parameters::SECRET_NAME,
-        namespace_key: parameters::SECRET_NAMESPACE,
-        for_name: &for_name,
-        for_namespace: &for_namespace,
-    };
-    template.resolve(&class.parameters)
+/// How a class names the Secret for creating and deleting, and what the templates may use (spec snapshot 3.6).
+pub(super) struct SecretOf {
+    pub(super) name_key: &'static str,
+    pub(super) namespace_key: &'static str,
+    /// Tokens for the names of content and snapshot, and for the snapshot's namespace.
+    pub(super) content: &'static str,
+    pub(super) name: &'static str,
+    pub(super) namespace: &'static str,
+}
+
+const SNAPSHOT_SECRET: SecretOf = SecretOf {
+    name_key: parameters::SECRET_NAME,
+    namespace_key: parameters::SECRET_NAMESPACE,
+    content: "volumesnapshotcontent.name",
+    name: "volumesnapshot.name",
+    namespace: "volumesnapshot.namespace",
+};
+
+impl SecretOf {
+    pub(super) fn resolve(
+        &self,
+        parameters: &BTreeMap<String, String>,
+        content: &str,
+        snapshot: &ObjectMeta,
+    ) -> Result<Option<SecretName>, TemplateError> {
+        let namespace = snapshot.namespace.as_deref().unwrap_or_default();
+        let for_namespace = Tokens::from([(self.content, content), (self.namespace, namespace)]);
+        let mut for_name = for_namespace.clone();
+        for_name.insert(self.name, snapshot.name.as_deref().unwrap_or_default());
+        let template = SecretTemplate {
+            name_key: self.name_key,
+            namespace_key: self.namespace_key,
+            for_name: &for_name,
+            for_namespace: &for_namespace,
+        };
+        template.resolve(parameters)
+    }
 }
 
 fn managed_by(
@@ -301,7 +327,7 @@ fn create(observed: &Observed, inputs: Inputs<'_>) -> Plan {
     .flatten()
     .map(Action::from)
     .collect();
-    let told = status::follow(snapshot, &inputs.content);
+    let told = status::follow(snapshot, &inputs.content, None);
     let announced = told.iter().any(|action| matches!(action, Action::Event(_)));
     actions.push(Step::CreateContent(Box::new(inputs.content)).into());
     actions.extend(told);

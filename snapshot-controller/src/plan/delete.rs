@@ -2,6 +2,7 @@
 
 use controller::patch::{self, Change};
 use controller::{Action, Event};
+use crds::group::v1::VolumeGroupSnapshot;
 use crds::names;
 use crds::v1::{DeletionPolicy, VolumeSnapshotContent};
 use kube::ResourceExt;
@@ -24,14 +25,20 @@ const OURS: [&str; 3] = [
 /// Decides about a snapshot that is being deleted.
 ///
 /// The content's own policy holds, not the class's. Under Delete the finalizers stay until the content is
-/// gone; all of them go in one PATCH. Groups are off, so a member is released like any other (Q14, Q20).
-/// Reads: finalizers, content, pending restores. Sends: PATCH vsc, DELETE vsc, PATCH vs.
+/// gone; all of them go in one PATCH. A member waits for its group; while groups are off it is released like any other
+/// (Q14, Q20). Reads: finalizers, content, group, pending restores. Sends: PATCH vsc, DELETE vsc, PATCH vs.
 /// Source: spec snapshot 2.8, decision 13.
 #[must_use]
 pub fn plan(observed: &Observed) -> Plan {
     let metadata = &observed.snapshot.metadata;
     if !OURS.iter().any(|name| patch::has_finalizer(metadata, name)) {
         return settled();
+    }
+    match &observed.group {
+        Lookup::Found(group) => return held(observed, group),
+        // Whether it is gone will be known soon, and that wakes its members.
+        Lookup::Unknown => return settled(),
+        Lookup::Absent | Lookup::NotReferenced => {}
     }
     if observed.content == Lookup::Unknown {
         return then_again(vec![read_again(observed).into()]);
@@ -57,6 +64,19 @@ pub fn plan(observed: &Observed) -> Plan {
         DeletionPolicy::Retain => actions.push(release(observed).into()),
     }
     then_await(actions)
+}
+
+/// A member goes with its group and not before. That is told, unless the group is on its way (spec snapshot 2.8, Q38).
+fn held(observed: &Observed, group: &VolumeGroupSnapshot) -> Plan {
+    if is_deleting(group) {
+        return settled();
+    }
+    let text = format!(
+        "VolumeSnapshot {} is a member of VolumeGroupSnapshot {}: it goes when that is deleted, with all members",
+        observed.snapshot.name_any(),
+        group.name_any()
+    );
+    then_await(vec![Action::Event(Event::warning(SNAPSHOT_DELETE_PENDING, text))])
 }
 
 /// The PATCH that tells the sidecar that the snapshot is going; nothing when the mark is there.

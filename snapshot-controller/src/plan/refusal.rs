@@ -1,13 +1,15 @@
 //! How a user's or a driver's mistake is shown: `status.error` and an event, once (spec snapshot 2.7.3).
 
-use controller::patch::Change;
+use controller::patch::{self, Change, Members};
 use controller::{Action, Event, Next, UNTIL_GROWN, is_young};
-use crds::v1::VolumeSnapshot;
+use crds::group::v1::VolumeGroupSnapshot;
+use crds::v1::{VolumeSnapshot, VolumeSnapshotError};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use kube::Resource;
+use serde_json::json;
 
-use super::status::{rfc3339_seconds, status_patch};
-use super::{Observed, Plan, Step, then_await, then_retry};
+use super::status::rfc3339_seconds;
+use super::{Observed, Plan, Step};
 
 /// Why nothing can be done until somebody acts. Its text is `status.error.message` and the event's message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,40 +54,83 @@ impl Refusal {
     }
 }
 
+/// An object that shows refusals in its status.
+pub trait Shows: Resource {
+    /// Whether it has a status.
+    fn has_status(&self) -> bool;
+    /// `status.readyToUse`.
+    fn ready(&self) -> Option<bool>;
+    /// `status.error`.
+    fn error(&self) -> Option<&VolumeSnapshotError>;
+}
+
+impl Shows for VolumeSnapshot {
+    fn has_status(&self) -> bool {
+        self.status.is_some()
+    }
+
+    fn ready(&self) -> Option<bool> {
+        self.status.as_ref()?.ready_to_use
+    }
+
+    fn error(&self) -> Option<&VolumeSnapshotError> {
+        self.status.as_ref()?.error.as_ref()
+    }
+}
+
+impl Shows for VolumeGroupSnapshot {
+    fn has_status(&self) -> bool {
+        self.status.is_some()
+    }
+
+    fn ready(&self) -> Option<bool> {
+        self.status.as_ref()?.ready_to_use
+    }
+
+    fn error(&self) -> Option<&VolumeSnapshotError> {
+        self.status.as_ref()?.error.as_ref()
+    }
+}
+
+/// Writes the refusal to status and event of a snapshot; see [`told`].
+#[must_use]
+pub fn show(observed: &Observed, refusal: Refusal, now: Timestamp) -> Plan {
+    let patch = Step::PatchSnapshotStatus;
+    told(&*observed.snapshot, observed.is_live, &refusal, now, patch)
+}
+
 /// Writes the refusal to status and event unless the same text stands there, and tries again with back-off. Nothing is
 /// refused while the snapshot is young or a kind is not followed, as after an outage, when the watches come back one by
 /// one: what seems to be missing may be there.
 #[must_use]
-pub fn show(observed: &Observed, refusal: Refusal, now: Timestamp) -> Plan {
-    if !observed.is_live || is_young(&*observed.snapshot, now) {
-        return then_await(Vec::new()).then(Next::After(UNTIL_GROWN));
+pub fn told<S>(
+    object: &impl Shows,
+    is_live: bool,
+    refusal: &Refusal,
+    now: Timestamp,
+    patch: impl Fn(Change) -> S,
+) -> controller::Plan<S, ()> {
+    let mut plan = controller::Plan::resting(());
+    if !is_live || is_young(object, now) {
+        return plan.then(Next::After(UNTIL_GROWN));
     }
-    let mut actions: Vec<Action<Step>> = Vec::new();
-    if let Some(change) = error_patch(&observed.snapshot, &refusal, now) {
-        actions.push(Step::PatchSnapshotStatus(change).into());
-    }
-    if stored_message(&observed.snapshot) != Some(refusal.message.as_str()) {
-        let told = Event::warning(refusal.reason, refusal.message.clone());
-        actions.push(Action::Event(told));
-    }
-    then_retry(actions, &refusal)
-}
-
-/// The text of `status.error`.
-#[must_use]
-pub fn stored_message(snapshot: &VolumeSnapshot) -> Option<&str> {
-    snapshot.status.as_ref()?.error.as_ref()?.message.as_deref()
-}
-
-fn error_patch(snapshot: &VolumeSnapshot, refusal: &Refusal, now: Timestamp) -> Option<Change> {
-    let mut fields: Vec<(&'static str, Option<Value>)> = Vec::new();
-    let ready = snapshot.status.as_ref().and_then(|status| status.ready_to_use);
-    if refusal.ready == ReadyFlag::Lower && ready != Some(false) {
+    let known = object.error().and_then(|error| error.message.as_deref());
+    let is_new = known != Some(refusal.message.as_str());
+    let mut fields = Members::new();
+    if refusal.ready == ReadyFlag::Lower && object.ready() != Some(false) {
         fields.push(("readyToUse", Some(json!(false))));
     }
-    if stored_message(snapshot) != Some(refusal.message.as_str()) {
+    if is_new {
         let error = json!({"message": refusal.message, "time": rfc3339_seconds(now)});
         fields.push(("error", Some(error)));
     }
-    status_patch(snapshot, fields)
+    if !fields.is_empty() {
+        let operations = patch::status(object.meta(), object.has_status(), fields);
+        plan.actions.push(Action::Step(patch(Change::json(operations))));
+    }
+    if is_new {
+        let event = Event::warning(refusal.reason, refusal.message.clone());
+        plan.actions.push(Action::Event(event));
+    }
+    plan.then(Next::backoff(refusal.to_string()))
 }

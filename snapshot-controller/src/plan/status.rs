@@ -2,7 +2,7 @@
 
 use controller::patch::{self, Change, Members};
 use controller::{Action, Event};
-use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
+use crds::v1::{VolumeSnapshot, VolumeSnapshotContent, VolumeSnapshotError};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -10,11 +10,15 @@ use super::{Source, Step};
 use crate::events;
 
 /// The steps that make the snapshot's status follow its content: at most one PATCH and the events that it
-/// announces. Nothing when the status says it all.
+/// announces. Nothing when the status says it all. `group` is the name of the group that it is a member of.
 ///
 /// `readyToUse` never falls while the content is there and bound: spec snapshot 2.7.2.
 #[must_use]
-pub fn follow(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Vec<Action<Step>> {
+pub fn follow(
+    snapshot: &VolumeSnapshot,
+    content: &VolumeSnapshotContent,
+    group: Option<&str>,
+) -> Vec<Action<Step>> {
     let mut fields = Vec::new();
     let mut told = Vec::new();
     bound_name(snapshot, content, &mut fields, &mut told);
@@ -22,6 +26,7 @@ pub fn follow(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Vec
     readiness(snapshot, content, &mut fields, &mut told);
     restore_size(snapshot, content, &mut fields);
     error(snapshot, content, &mut fields);
+    group_name(snapshot, group, &mut fields);
     let mut actions = Vec::new();
     if let Some(change) = status_patch(snapshot, fields) {
         actions.push(Step::PatchSnapshotStatus(change).into());
@@ -114,21 +119,37 @@ fn error(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent, fields: &mu
         .as_ref()
         .and_then(|status| status.error.as_ref())
         .filter(|_| !becomes_ready(snapshot, content));
-    match (known, wanted) {
-        (None, None) => {}
-        (Some(_), None) => fields.push(("error", None)),
-        (known, Some(wanted)) => {
-            if known.map(|error| &error.message) != Some(&wanted.message) {
-                let mut error = Map::new();
-                if let Some(message) = &wanted.message {
-                    error.insert("message".to_owned(), json!(message));
-                }
-                if let Some(time) = &wanted.time {
-                    error.insert("time".to_owned(), json!(rfc3339_seconds(time.0)));
-                }
-                fields.push(("error", Some(Value::Object(error))));
-            }
-        }
+    fields.extend(error_field(known, wanted));
+}
+
+/// The member `error` of a status that is to become this one; nothing when it says the same already.
+pub(super) fn error_field(
+    known: Option<&VolumeSnapshotError>,
+    wanted: Option<&VolumeSnapshotError>,
+) -> Option<(&'static str, Option<Value>)> {
+    let Some(wanted) = wanted else {
+        return known.map(|_| ("error", None));
+    };
+    if known.map(|error| &error.message) == Some(&wanted.message) {
+        return None;
+    }
+    let mut error = Map::new();
+    if let Some(message) = &wanted.message {
+        error.insert("message".to_owned(), json!(message));
+    }
+    if let Some(time) = &wanted.time {
+        error.insert("time".to_owned(), json!(rfc3339_seconds(time.0)));
+    }
+    Some(("error", Some(Value::Object(error))))
+}
+
+fn group_name(snapshot: &VolumeSnapshot, group: Option<&str>, fields: &mut Members) {
+    let known = snapshot
+        .status
+        .as_ref()
+        .and_then(|status| status.volume_group_snapshot_name.as_deref());
+    if let (None, Some(group)) = (known, group) {
+        fields.push(("volumeGroupSnapshotName", Some(json!(group))));
     }
 }
 

@@ -10,9 +10,13 @@
 
 mod budgets;
 mod crash;
+mod group_crash;
+mod group_world;
+mod groups;
 mod lifecycle;
 mod plan_create;
 mod plan_delete;
+mod plan_group;
 mod plan_import;
 mod plan_inputs;
 mod plan_protect;

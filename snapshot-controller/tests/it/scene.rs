@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use controller::patch::Change;
 use controller::{Action, Next};
+use crds::group::v1::VolumeGroupSnapshot;
 use jiff::Timestamp;
 use json_patch::merge;
 use runtime::ObjectKey;
@@ -48,6 +49,8 @@ pub struct Scene {
     pub content_unknown: bool,
     /// Not all kinds are followed.
     pub is_lost: bool,
+    /// The group that the snapshot is a member of.
+    pub group: Lookup<Arc<VolumeGroupSnapshot>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +177,7 @@ impl Scene {
             restores: self.restores.clone(),
             nodes: self.nodes.clone(),
             is_live: !self.is_lost,
+            group: self.group.clone(),
             options: Options {
                 record_volume_mode: !self.ignore_mode,
                 distributed: self.distributed,

@@ -14,6 +14,7 @@ use snapshot_controller::ENTRY;
 
 use crate::scene::{BEING_DELETED, CONTENT_BOUND};
 
+const GROUP_HANDLE: &str = "groupsnapshot.storage.k8s.io/volumeGroupSnapshotHandle";
 pub const USER: &str = "snapshot-controller";
 
 pub struct World {
@@ -156,7 +157,8 @@ async fn attend_one(store: &Store, sidecar: &Sidecar, content: &Value) {
         .is_some_and(|list| list.contains(&json!(CONTENT_BOUND)));
     if metadata["deletionTimestamp"].is_string() {
         if held && metadata["annotations"][BEING_DELETED].is_string() {
-            if content["spec"]["deletionPolicy"] == "Delete" {
+            let in_group = content["status"]["volumeGroupSnapshotHandle"].is_string();
+            if content["spec"]["deletionPolicy"] == "Delete" && !in_group {
                 sidecar.deleted.lock().unwrap().push(name.to_owned());
             }
             let _ = store.update(CONTENTS, "", name, |object| {
@@ -164,6 +166,9 @@ async fn attend_one(store: &Store, sidecar: &Sidecar, content: &Value) {
                 list.retain(|finalizer| finalizer != CONTENT_BOUND);
             });
         }
+        return;
+    }
+    if metadata["annotations"][GROUP_HANDLE].is_string() {
         return;
     }
     if content["status"]["snapshotHandle"].is_null() {

@@ -1,0 +1,151 @@
+//! Whether there are group kinds, and the work on them once there are (spec snapshot 2.1, Q2).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Queue, Scope};
+use controller::{Error, Function};
+use crds::group::v1::{VolumeGroupSnapshot, VolumeGroupSnapshotClass, VolumeGroupSnapshotContent};
+use kube::core::ApiResource;
+use runtime::ObjectKey;
+use runtime::crds::{CrdsMissing, Served, are_served};
+
+use super::caches::GroupCaches;
+use super::controllers::{GroupContents, GroupSnapshots, Shared};
+use super::execute::Executor;
+use super::triggers::{Concerned, enqueue};
+use crate::metrics::Metrics;
+use crate::observe::{BY_GROUP, Caches};
+
+/// How often to look whether the kinds have come: one LIST.
+const LOOK_AGAIN: Duration = Duration::from_secs(120);
+/// The first pause after an answer that tells nothing.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The queues of the group kinds.
+#[derive(Clone)]
+pub(crate) struct Queues {
+    pub(super) groups: Queue<ObjectKey>,
+    pub(super) contents: Queue<ObjectKey>,
+}
+
+impl Queues {
+    pub(crate) fn new(queue: impl Fn(&str) -> Result<Queue<ObjectKey>, Error>) -> Result<Self, Error> {
+        Ok(Self {
+            groups: queue("group-snapshot")?,
+            contents: queue("group-content")?,
+        })
+    }
+}
+
+/// The work on groups in one term of leadership.
+pub(crate) struct Groups<'a> {
+    pub(crate) function: &'a Function,
+    pub(crate) queues: &'a Queues,
+    pub(crate) caches: Caches,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Those of single snapshots.
+    pub(crate) snapshots: Queue<ObjectKey>,
+    pub(crate) resync: Duration,
+}
+
+impl Groups<'_> {
+    /// Waits until there are group kinds, without holding up anything else, and works on them until the scope is stopping.
+    /// When their definitions go again, so do the objects, and what is left finds its groups gone.
+    pub(crate) async fn work(&self, scope: &Scope) -> Result<(), Error> {
+        let _terms = (self.queues.groups.term(), self.queues.contents.term());
+        tokio::select! {
+            biased;
+            () = scope.stopping() => return Ok(()),
+            () = self.served() => {}
+        }
+        let context = self.function.context();
+        let groups = GroupCaches::start(&context.watches, &self.caches)?;
+        tokio::select! {
+            biased;
+            () = scope.stopping() => return Ok(()),
+            () = groups.caught_up() => {}
+        }
+        self.caches.groups.on(&groups);
+        self.wake_members();
+        let concerned = Arc::new(Concerned {
+            caches: self.caches.clone(),
+            groups: groups.clone(),
+            queues: self.queues.clone(),
+            snapshots: self.snapshots.clone(),
+        });
+        let enqueue = enqueue(&concerned, &self.metrics, self.resync, scope);
+        let shared = Shared {
+            executor: Arc::new(Executor::new(&context.client, &self.caches, &groups)),
+            caches: self.caches.clone(),
+            groups,
+        };
+        let snapshots = GroupSnapshots {
+            shared: shared.clone(),
+            metrics: self.metrics.clone(),
+            clock: context.clock.clone(),
+        };
+        let function = self.function;
+        tokio::join!(
+            self.queues
+                .groups
+                .run(scope, Arc::new(function.reconciler(snapshots))),
+            self.queues
+                .contents
+                .run(scope, Arc::new(function.reconciler(GroupContents(shared)))),
+        );
+        drop(enqueue);
+        Ok(())
+    }
+
+    /// Groups are not for this process: members are snapshots like any other.
+    pub(crate) fn switch_off(&self) {
+        self.caches.groups.off();
+    }
+
+    /// Resolves once all group kinds can be listed. That one is missing, or may not be listed, is told once.
+    async fn served(&self) {
+        let kinds = [
+            ApiResource::erase::<VolumeGroupSnapshot>(&()),
+            ApiResource::erase::<VolumeGroupSnapshotContent>(&()),
+            ApiResource::erase::<VolumeGroupSnapshotClass>(&()),
+        ];
+        let mut pause = FIRST_PAUSE;
+        let mut told = String::new();
+        loop {
+            let wait = match are_served(&self.function.context().client, &kinds).await {
+                Served::Yes => return,
+                Served::No(missing) => {
+                    let why = CrdsMissing {
+                        missing: vec![missing],
+                    }
+                    .to_string();
+                    if why != told {
+                        tracing::warn!("group snapshots are off: {why}");
+                        told = why;
+                        self.caches.groups.off();
+                        self.wake_members();
+                    }
+                    LOOK_AGAIN
+                }
+                Served::Unclear(missing) => {
+                    tracing::debug!(
+                        ?missing,
+                        "it cannot be told yet whether there are group snapshots"
+                    );
+                    let wait = pause;
+                    pause = (pause * 2).min(LOOK_AGAIN);
+                    wait
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Members that are being deleted wait until it is known whether their groups are there.
+    fn wake_members(&self) {
+        for member in self.caches.snapshots.indexed(BY_GROUP, "") {
+            self.snapshots.add(ObjectKey::of(&*member));
+        }
+    }
+}

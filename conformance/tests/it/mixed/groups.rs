@@ -1,11 +1,11 @@
-//! Group snapshots by our driver with upstream's snapshot-controller and csi-snapshotter: two volumes of one node, a group
-//! of them by selector, and the deletion of the group.
+//! Group snapshots by our driver with upstream's snapshot-controller and csi-snapshotter, and with our controller: two
+//! volumes of one node, a group of them by selector, and the deletion of the group.
 
 use conformance::until;
 use serde_json::{Value, json};
 
 use super::volumes::claim;
-use super::{LAYER, Mixed, Upstream};
+use super::{Cast, LAYER, Mixed, Ours, Upstream};
 use crate::expansion::CLAIMS;
 use crate::journey::SNAPSHOTS;
 use crate::shared::{self, PATIENCE};
@@ -98,15 +98,15 @@ impl Mixed {
     }
 }
 
-#[tokio::test]
-async fn our_driver_takes_groups_for_upstreams_controllers() {
-    let Some(mut mixed) = Mixed::new("groups").await else {
+/// A group by these programs and our driver, from its claims to its deletion.
+async fn group_story(title: &str, cast: Cast) {
+    let Some(mut mixed) = Mixed::new(title).await else {
         return;
     };
     let driver = mixed.stage.driver();
     mixed.node().await;
     let sidecars = mixed.start_sidecars().await;
-    let controllers = mixed.start([Upstream; 3]).await;
+    let controllers = mixed.start(cast).await;
     let (volumes, attachments) = mixed.database().await;
 
     mixed.take_group().await;
@@ -125,6 +125,19 @@ async fn our_driver_takes_groups_for_upstreams_controllers() {
     }
     let kubectl = mixed.plane.kubectl();
     kubectl.ok(&["delete", "pvc", "--all", "--timeout=120s"]).unwrap();
-    mixed.end_volumes(sidecars, controllers, driver).await;
-    shared::say(&format!("{LAYER}: groups: EC2 {counts:?}"));
+    kubectl
+        .ok(&["delete", "volumegroupsnapshotclass", "--all", "--timeout=60s"])
+        .unwrap();
+    mixed.end_volumes(cast, sidecars, controllers, driver).await;
+    shared::say(&format!("{LAYER}: {title}: EC2 {counts:?}"));
+}
+
+#[tokio::test]
+async fn our_driver_takes_groups_for_upstreams_controllers() {
+    group_story("groups", [Upstream; 3]).await;
+}
+
+#[tokio::test]
+async fn our_snapshot_controller_takes_groups_with_upstreams_csi_snapshotter() {
+    group_story("groups of ours", [Ours, Upstream, Upstream]).await;
 }

@@ -4,7 +4,7 @@
 use conformance::{Process, until};
 use serde_json::{Value, json};
 
-use super::{LAYER, Mixed, Upstream};
+use super::{Cast, LAYER, Mixed, Upstream};
 use crate::expansion::{CLAIMS, VOLUMES};
 use crate::journey::{SNAPSHOTS, UPSTREAM};
 use crate::shared::{self, PATIENCE, repository};
@@ -78,6 +78,7 @@ impl Mixed {
     /// The node goes, and all programs were there to the end.
     pub(super) async fn end_volumes(
         self,
+        cast: Cast,
         sidecars: Vec<Process>,
         controllers: Vec<Process>,
         driver: Process,
@@ -90,7 +91,7 @@ impl Mixed {
         for mut process in sidecars {
             process.check().unwrap();
         }
-        self.end([Upstream; 3], controllers, driver).await;
+        self.end(cast, controllers, driver).await;
     }
 
     /// Waits until the claim is bound; the EBS volume behind it and the PersistentVolume.
@@ -219,6 +220,8 @@ async fn our_driver_with_upstreams_provisioner_and_attacher() {
     })
     .await
     .unwrap();
-    mixed.end_volumes(sidecars, controllers, driver).await;
+    mixed
+        .end_volumes([Upstream; 3], sidecars, controllers, driver)
+        .await;
     shared::say(&format!("{LAYER}: volumes: EC2 {counts:?}"));
 }

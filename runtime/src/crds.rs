@@ -18,6 +18,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const LOG_EVERY: Duration = Duration::from_secs(60);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often kinds are asked for that a cluster may do without.
+const SELDOM: Duration = Duration::from_secs(120);
 /// Upstream's lower bound of `--retry-crd-interval-max`.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
 
@@ -184,6 +186,33 @@ pub async fn are_served(client: &kube::Client, kinds: &[ApiResource]) -> Served 
         };
     }
     Served::Yes
+}
+
+/// Resolves once the API server serves all these kinds, which a cluster may do without: then that is never. A definite no is
+/// the last word for two minutes and `told` when it is another one than before; what gives no verdict is asked again within
+/// seconds.
+pub async fn until_served(client: &kube::Client, kinds: &[ApiResource], mut told: impl FnMut(&CrdsMissing)) {
+    let (mut pause, mut last) = (FIRST_PAUSE, None);
+    loop {
+        let missing = match are_served(client, kinds).await {
+            Served::Yes => return,
+            Served::No(missing) => missing,
+            Served::Unclear(_) => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+                continue;
+            }
+        };
+        let missing = CrdsMissing {
+            missing: vec![missing],
+        };
+        if last.as_ref() != Some(&missing) {
+            told(&missing);
+            last = Some(missing);
+        }
+        pause = FIRST_PAUSE;
+        tokio::time::sleep(SELDOM).await;
+    }
 }
 
 /// What keeps a kind from being listed.

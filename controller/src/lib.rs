@@ -62,4 +62,4 @@ pub use plan::{Action, Event, Next, Plan};
 pub use reconciler::Reconciler;
 pub use secret::{SecretAnswer, SecretRead};
 pub use sidecar::{Sidecar, SidecarOptions};
-pub use young::{UNTIL_GROWN, is_young};
+pub use young::{UNTIL_GROWN, is_young, is_young_at};

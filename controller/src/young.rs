@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
 /// So long may the watch of one kind be behind that of another. Creation times have whole seconds, so that the shortest
@@ -17,7 +18,13 @@ pub const UNTIL_GROWN: Duration = Duration::from_secs(1);
 /// Where this clock and the API server's differ by more than two seconds nothing is young.
 #[must_use]
 pub fn is_young(object: &impl Resource, now: Timestamp) -> bool {
-    let created = object.meta().creation_timestamp.as_ref();
+    is_young_at(object.meta(), now)
+}
+
+/// The same by the metadata of the object.
+#[must_use]
+pub fn is_young_at(metadata: &ObjectMeta, now: Timestamp) -> bool {
+    let created = metadata.creation_timestamp.as_ref();
     created.is_some_and(|created| now.duration_since(created.0).abs() < LAG)
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use csi::v1::controller_server::ControllerServer;
 use csi::v1::controller_service_capability::rpc;
+use csi::v1::group_controller_server::GroupControllerServer;
 use csi::v1::identity_server::IdentityServer;
 use csi::v1::{
     ControllerExpandVolumeRequest, ControllerModifyVolumeRequest, CreateSnapshotRequest,
@@ -14,6 +15,8 @@ use csi::v1::{
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::service::Routes;
+
+use super::group::Groups;
 
 /// A driver that takes snapshots, expands and changes volumes. Clones are the same driver.
 #[derive(Clone)]
@@ -54,6 +57,8 @@ pub struct DriverState {
     /// Refusals of the next ControllerModifyVolume calls.
     pub modify: VecDeque<Option<Status>>,
 
+    /// Groups of snapshots.
+    pub groups: Groups,
     /// Snapshots by handle.
     pub snapshots: BTreeMap<String, Snapshot>,
     /// Handles by name: CreateSnapshot is repeatable.
@@ -110,6 +115,7 @@ impl Driver {
             delete: VecDeque::new(),
             expand: VecDeque::new(),
             modify: VecDeque::new(),
+            groups: Groups::default(),
             snapshots: BTreeMap::new(),
             names: BTreeMap::new(),
             taken: BTreeMap::new(),
@@ -134,7 +140,9 @@ impl Driver {
     /// Its services.
     #[must_use]
     pub fn routes(&self) -> Routes {
-        Routes::new(IdentityServer::new(self.clone())).add_service(ControllerServer::new(self.clone()))
+        Routes::new(IdentityServer::new(self.clone()))
+            .add_service(ControllerServer::new(self.clone()))
+            .add_service(GroupControllerServer::new(self.clone()))
     }
 
     /// The calls of one RPC: seconds since the start.

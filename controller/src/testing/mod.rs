@@ -9,6 +9,7 @@
 )]
 
 mod driver;
+mod group;
 mod process;
 pub mod resources;
 mod rpc;
@@ -17,6 +18,7 @@ mod world;
 use std::time::Duration;
 
 pub use driver::{Answer, Driver, DriverState};
+pub use group::Groups;
 pub use process::Process;
 pub use world::{Told, World};
 

@@ -52,7 +52,7 @@ pub struct OwnArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = -1, allow_negative_numbers = true)]
     pub groupsnapshot_name_uuid_length: i32,
 
-    /// Pass the names of VolumeSnapshot and VolumeSnapshotContent to the driver as parameters.
+    /// Pass the names of VolumeSnapshot and VolumeSnapshotContent, or those of a group, to the driver as parameters.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
     pub extra_create_metadata: bool,
@@ -71,10 +71,13 @@ pub struct OwnArgs {
     pub worker_threads: usize,
 }
 
+/// Groups of snapshots; on by default since external-snapshotter 8.7.
+const GROUPS: &str = "CSIVolumeGroupSnapshot";
+
 /// The gates that upstream knows.
 const GATES: [Gate; 2] = [
     Gate {
-        name: "CSIVolumeGroupSnapshot",
+        name: GROUPS,
         default: true,
         stage: Stage::Ga,
     },
@@ -121,6 +124,12 @@ pub struct Config {
     pub name_prefix: String,
     /// Characters of the UID in CSI names; `None` is all of them.
     pub name_uid_length: Option<usize>,
+    /// Beginning of the CSI names of groups.
+    pub group_name_prefix: String,
+    /// Characters of the UID in those; `None` is all of them.
+    pub group_name_uid_length: Option<usize>,
+    /// Groups are wanted. The driver and the cluster must have them too.
+    pub groups: bool,
     /// Pass object names to the driver.
     pub extra_create_metadata: bool,
     /// Handle only contents labelled with this node.
@@ -156,15 +165,15 @@ impl Args {
         if let Some((flag, _)) = prefixes.into_iter().find(|(_, prefix)| prefix.is_empty()) {
             return Err(ConfigError::EmptyPrefix(flag));
         }
-        uid_length(
-            "groupsnapshot-name-uuid-length",
-            own.groupsnapshot_name_uuid_length,
-        )?;
+        let group_uid_length = own.groupsnapshot_name_uuid_length;
         Ok(Config {
+            groups: common.gates.enabled(GROUPS),
             common,
             driver: own.driver.config(own.timeout)?,
             name_prefix: own.snapshot_name_prefix.clone(),
             name_uid_length: uid_length("snapshot-name-uuid-length", own.snapshot_name_uuid_length)?,
+            group_name_prefix: own.groupsnapshot_name_prefix.clone(),
+            group_name_uid_length: uid_length("groupsnapshot-name-uuid-length", group_uid_length)?,
             extra_create_metadata: own.extra_create_metadata,
             node,
             resync_period: own.resync_period.0,

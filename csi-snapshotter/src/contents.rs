@@ -1,69 +1,123 @@
-//! The rules for contents as the frame runs them.
+//! The rules for contents of one kind as the frame runs them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use controller::{Failure, Known, Objects, Past, Run, SecretRead};
-use crds::names;
-use crds::v1::{VolumeSnapshotClass, VolumeSnapshotContent};
+use crds::group::v1::{VolumeGroupSnapshot, VolumeGroupSnapshotClass, VolumeGroupSnapshotContent};
+use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use runtime::{Cache, ObjectKey};
+use runtime::{Cache, Cached, ObjectKey};
 
-use crate::askers::Askers;
+use crate::askers::{Asker, Askers};
 use crate::calls::Calls;
-use crate::observe::{ClassLookup, ContentExt as _, Memory, Observed, Reply, Settings};
+use crate::content::{Class, Content, Words};
+use crate::observe::{ClassLookup, Memory, Observed, Reply, Settings};
+use crate::patch;
 use crate::plan::{Plan, Step, plan};
-use crate::{events, patch};
+
+/// A kind of contents, with the kinds that belong to it.
+pub(crate) trait Kind: Content + Cached + fmt::Debug {
+    type Class: Class + Cached;
+    type Asker: Asker;
+    const WORDS: &'static Words;
+
+    /// Both ask for the same.
+    fn same_spec(&self, other: &Self) -> bool;
+}
+
+impl Kind for VolumeSnapshotContent {
+    type Class = VolumeSnapshotClass;
+    type Asker = VolumeSnapshot;
+    const WORDS: &'static Words = &Words::SNAPSHOT;
+
+    fn same_spec(&self, other: &Self) -> bool {
+        self.spec == other.spec
+    }
+}
+
+impl Kind for VolumeGroupSnapshotContent {
+    type Class = VolumeGroupSnapshotClass;
+    type Asker = VolumeGroupSnapshot;
+    const WORDS: &'static Words = &Words::GROUP;
+
+    fn same_spec(&self, other: &Self) -> bool {
+        self.spec == other.spec
+    }
+}
 
 /// Works on contents.
-pub(crate) struct Contents {
-    pub(crate) contents: Objects<VolumeSnapshotContent>,
-    pub(crate) classes: Cache<VolumeSnapshotClass>,
-    pub(crate) askers: Askers,
+pub(crate) struct Contents<K: Kind> {
+    pub(crate) contents: Objects<K>,
+    pub(crate) classes: Cache<K::Class>,
+    pub(crate) askers: Askers<K::Asker>,
+    /// The contents of the members of groups.
+    pub(crate) members: Option<Cache<VolumeSnapshotContent>>,
     pub(crate) calls: Calls,
     pub(crate) settings: Settings,
 }
 
+/// Index of contents by the group that they belong to.
+pub(crate) const BY_GROUP: &str = "group that it belongs to";
+
+/// The group that a content belongs to, for the index.
+pub(crate) fn group_of(content: &VolumeSnapshotContent) -> Vec<String> {
+    content.group_handle().map(str::to_owned).into_iter().collect()
+}
+
 /// The objects of one round.
-pub(crate) struct Seen {
-    content: Arc<VolumeSnapshotContent>,
-    class: NamedClass,
+pub(crate) struct Seen<K: Kind> {
+    content: Arc<K>,
+    class: NamedClass<K::Class>,
+    members: Vec<String>,
     is_live: bool,
 }
 
-/// The VolumeSnapshotClass that a content names.
-enum NamedClass {
+/// The class that a content names.
+enum NamedClass<C> {
     NotNamed,
     Absent(String),
-    Found(Arc<VolumeSnapshotClass>),
+    Found(Arc<C>),
 }
 
-impl NamedClass {
+impl<C: Class> NamedClass<C> {
     fn lookup(&self) -> ClassLookup<'_> {
         match self {
             Self::NotNamed => ClassLookup::NotNamed,
             Self::Absent(name) => ClassLookup::Absent(name),
-            Self::Found(class) => ClassLookup::Found(class),
+            Self::Found(class) => ClassLookup::Found(&**class),
         }
     }
 }
 
+impl<K: Kind> Contents<K> {
+    /// The snapshots of a group that is to go and names none: those whose contents say that they are of it (Q35).
+    fn members_of(&self, content: &K) -> Vec<String> {
+        let (Some(members), Some(group)) = (&self.members, content.stored_handle()) else {
+            return Vec::new();
+        };
+        if !content.is_terminating() || !content.member_handles().is_empty() {
+            return Vec::new();
+        }
+        let of_group = members.indexed(BY_GROUP, group).into_iter();
+        let ours = of_group.filter(|member| member.spec.driver == content.driver());
+        ours.filter_map(|member| member.stored_handle().map(str::to_owned))
+            .collect()
+    }
+}
+
 #[async_trait]
-impl controller::Controller for Contents {
-    type Seen = Seen;
+impl<K: Kind> controller::Controller for Contents<K> {
+    type Seen = Seen<K>;
     type Memory = Memory;
     type Step = Step;
     type Answer = Reply;
 
-    fn observe(&self, key: &ObjectKey) -> Option<Seen> {
+    fn observe(&self, key: &ObjectKey) -> Option<Seen<K>> {
         let content = self.contents.cache().get(key)?;
-        let name = content
-            .spec
-            .volume_snapshot_class_name
-            .as_deref()
-            .filter(|name| !name.is_empty());
-        let class = match name {
+        let class = match content.class_name() {
             None => NamedClass::NotNamed,
             Some(name) => match self.classes.get(&ObjectKey::cluster(name)) {
                 Some(class) => NamedClass::Found(class),
@@ -72,31 +126,34 @@ impl controller::Controller for Contents {
         };
         let is_live = self.contents.cache().is_followed() && self.classes.is_followed();
         Some(Seen {
+            members: self.members_of(&content),
             content,
             class,
             is_live,
         })
     }
 
-    fn uid<'a>(&self, seen: &'a Seen) -> &'a str {
-        seen.content.metadata.uid.as_deref().unwrap_or_default()
+    fn uid<'a>(&self, seen: &'a Seen<K>) -> &'a str {
+        seen.content.metadata().uid.as_deref().unwrap_or_default()
     }
 
-    fn reference(&self, seen: &Seen) -> ObjectReference {
+    fn reference(&self, seen: &Seen<K>) -> ObjectReference {
+        let metadata = seen.content.metadata();
         ObjectReference {
-            api_version: Some(format!("{}/v1", names::GROUP)),
-            kind: Some("VolumeSnapshotContent".to_string()),
-            name: Some(seen.content.name().to_string()),
-            uid: seen.content.metadata.uid.clone(),
-            resource_version: seen.content.metadata.resource_version.clone(),
+            api_version: Some(K::api_version(&()).into_owned()),
+            kind: Some(K::kind(&()).into_owned()),
+            name: metadata.name.clone(),
+            uid: metadata.uid.clone(),
+            resource_version: metadata.resource_version.clone(),
             ..ObjectReference::default()
         }
     }
 
-    fn plan(&self, seen: &Seen, past: &Past<Memory>, run: &Run<Reply>, now: Timestamp) -> Plan {
+    fn plan(&self, seen: &Seen<K>, past: &Past<Memory>, run: &Run<Reply>, now: Timestamp) -> Plan {
         let observed = Observed {
-            content: &seen.content,
+            content: &*seen.content,
             class: seen.class.lookup(),
+            members: &seen.members,
             is_live: seen.is_live,
             secret: run.secret.as_ref(),
             reply: run.answers.last(),
@@ -106,16 +163,16 @@ impl controller::Controller for Contents {
         plan(&observed, now)
     }
 
-    async fn take(&self, seen: &Seen, step: &Step, run: &Run<Reply>) -> Result<Option<Reply>, Failure> {
+    async fn take(&self, seen: &Seen<K>, step: &Step, run: &Run<Reply>) -> Result<Option<Reply>, Failure> {
         if let Step::Call(call) = step {
             let secrets = SecretRead::data(run.secret.as_ref());
-            return Ok(Some(self.calls.call(&seen.content, call, secrets).await));
+            return Ok(Some(self.calls.call(&*seen.content, call, secrets).await));
         }
-        if let Step::ReadSnapshot { namespace, name } = step {
+        if let Step::ReadAsker { namespace, name } = step {
             let behind = self.askers.read(namespace, name).await;
             return Ok(Some(Reply::Behind(behind.map_err(Failure::Refused)?)));
         }
-        if let Some((part, change)) = patch::of(&seen.content, step) {
+        if let Some((part, change)) = patch::of(&*seen.content, step) {
             self.contents
                 .patch(&Known::of(&*seen.content), part, &change)
                 .await?;
@@ -124,10 +181,11 @@ impl controller::Controller for Contents {
     }
 
     fn refusal_reason(&self, step: &Step) -> &'static str {
+        let words = K::WORDS;
         match step {
-            Step::Mark | Step::Call(_) | Step::ReadSnapshot { .. } => events::CREATION_FAILED,
-            Step::Unmark | Step::Settle | Step::Status(_) => events::CHECK_FAILED,
-            Step::RemoveFinalizer { .. } => events::DELETE_ERROR,
+            Step::Mark | Step::Call(_) | Step::ReadAsker { .. } => words.creation_failed,
+            Step::Unmark | Step::Settle | Step::Status(_) => words.check_failed,
+            Step::RemoveFinalizer { .. } => words.delete_error,
         }
     }
 }

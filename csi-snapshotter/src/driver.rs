@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use controller::Error;
 use csi::Channel;
-use csi::identity::{ControllerCapability, controller_capabilities, plugin_info, wait_until_ready};
+use csi::identity::{
+    ControllerCapability, GroupControllerCapability, IdentityError, controller_capabilities,
+    group_controller_capabilities, plugin_info, wait_until_ready,
+};
 
 /// A driver that has snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub(crate) struct Driver {
     name: String,
     /// By ListSnapshots it can be asked whether a snapshot is ready.
     pub(crate) lists: bool,
+    /// It takes, shows and deletes groups.
+    pub(crate) groups: bool,
 }
 
 impl controller::Driver for Driver {
@@ -20,8 +25,9 @@ impl controller::Driver for Driver {
     }
 
     fn text(&self) -> String {
-        let lists = if self.lists { "with" } else { "without" };
-        format!("{} (snapshots, {lists} lists)", self.name)
+        let with = |has| if has { "with" } else { "without" };
+        let (lists, groups) = (with(self.lists), with(self.groups));
+        format!("{} (snapshots, {lists} lists, {groups} groups)", self.name)
     }
 
     async fn ask(channel: &Channel, timeout: Duration) -> Result<Self, Error> {
@@ -36,6 +42,22 @@ impl controller::Driver for Driver {
         Ok(Self {
             name: driver,
             lists: capabilities.contains(&ControllerCapability::ListSnapshots),
+            groups: takes_groups(channel, timeout).await?,
         })
+    }
+}
+
+/// A driver that fails this question has no groups, as upstream: it may never have heard of them. One that is away is asked
+/// again.
+async fn takes_groups(channel: &Channel, timeout: Duration) -> Result<bool, IdentityError> {
+    match group_controller_capabilities(channel, timeout).await {
+        Ok(capabilities) => {
+            Ok(capabilities.contains(&GroupControllerCapability::CreateDeleteGetVolumeGroupSnapshot))
+        }
+        Err(error) if error.is_unreachable() => Err(error),
+        Err(error) => {
+            tracing::debug!(%error, "the CSI driver has no groups");
+            Ok(false)
+        }
     }
 }

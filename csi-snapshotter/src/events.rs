@@ -1,5 +1,5 @@
-//! Reasons of the events that this function records on contents. Source: snapshot.md 3.4.3, 3.5. All are
-//! warnings: good news is told by the snapshot controller, on the VolumeSnapshot.
+//! Reasons of the events that this function records on contents. Source: snapshot.md 3.4.3, 3.5, 4.2. All are
+//! warnings: good news is told by the snapshot controller, on what asked for the content.
 
 /// Taking the snapshot failed.
 pub const CREATION_FAILED: &str = "SnapshotCreationFailed";
@@ -7,6 +7,12 @@ pub const CREATION_FAILED: &str = "SnapshotCreationFailed";
 pub const CHECK_FAILED: &str = "SnapshotContentCheckandUpdateFailed";
 /// Deleting the snapshot failed.
 pub const DELETE_ERROR: &str = "SnapshotDeleteError";
+/// Taking the group failed.
+pub const GROUP_CREATION_FAILED: &str = "GroupSnapshotCreationFailed";
+/// Looking after a group that exists, or should exist, failed.
+pub const GROUP_CHECK_FAILED: &str = "GroupSnapshotContentCheckandUpdateFailed";
+/// Deleting the group failed.
+pub const GROUP_DELETE_ERROR: &str = "GroupSnapshotDeleteError";
 
 /// The source component: `csi-snapshotter <driver>`.
 #[must_use]

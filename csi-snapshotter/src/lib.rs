@@ -1,39 +1,45 @@
-//! Drives a CSI driver from VolumeSnapshotContent objects: what upstream's `csi-snapshotter` sidecar does.
+//! Drives a CSI driver from VolumeSnapshotContent and VolumeGroupSnapshotContent objects: what upstream's `csi-snapshotter`
+//! sidecar does.
 //!
 //! ```text
 //! changes of contents and classes ── triggers ── queue ── the frame (crate `controller`)
 //!     observe: caches only
 //!     plan:    pure, all the rules
 //!     take:    one request or CSI call a step
-//! VolumeSnapshotContent <── PATCH mark, PATCH status, PATCH mark
-//! driver                <── CreateSnapshot, DeleteSnapshot, ListSnapshots
+//! content <── PATCH mark, PATCH status, PATCH mark
+//! driver  <── CreateSnapshot, DeleteSnapshot, ListSnapshots; those of groups
 //! ```
 //!
 //! A snapshot costs three requests: the being-created mark before CreateSnapshot, the status with its answer, and
 //! the mark away. While it is not ready CreateSnapshot repeats on a timer of its own and nothing is written. A
-//! deletion costs one request, the removal of the finalizer (decisions 12 to 15).
+//! deletion costs one request, the removal of the finalizer (decisions 12 to 15). A group of any size costs as much: both
+//! kinds of contents go through the same rules ([`content`]).
 //!
 //! | Module | Subject |
 //! |---|---|
 //! | [`args`] | upstream's flags, and the checked [`Config`] |
+//! | [`content`] | contents of both kinds, by what plans ask of them |
 //! | [`observe`] | what a plan is made from |
 //! | [`plan`] | the decisions |
 //! | [`patch`] | steps as patches |
-//! | `askers` | the VolumeSnapshots behind contents |
+//! | `askers` | what asked for contents |
 //! | `calls` | calls of the driver |
-//! | `contents` | all of this as the frame runs it |
+//! | `contents` | all of this as the frame runs it, a kind each |
 //! | `triggers` | which changes wake a content |
 //! | [`events`] | reasons of events |
 //! | `driver` | what the driver can do |
 //! | `run` | start-up and work |
 //!
-//! Groups are not handled yet: contents that belong to one are left to their group (snapshot.md 3.3 rows 2, 5, 7).
+//! A VolumeSnapshotContent that is a member of a group is only looked at; its group makes and deletes it (snapshot.md 3.3 rows
+//! 2, 5, 7; 4.3). Groups are off where the gate `CSIVolumeGroupSnapshot` is, where the driver has none, and until the API
+//! server serves their kinds.
 //!
-//! Replaces `kubernetes-csi/external-snapshotter: cmd/csi-snapshotter`; specification `snapshot.md` 3.
+//! Replaces `kubernetes-csi/external-snapshotter: cmd/csi-snapshotter`; specification `snapshot.md` 3 and 4.2.
 
 pub mod args;
 mod askers;
 mod calls;
+pub mod content;
 mod contents;
 mod driver;
 pub mod events;

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller::{CallFailure, SecretRead};
-use crds::names;
-use crds::v1::{DeletionPolicy, VolumeSnapshotClass, VolumeSnapshotContent, VolumeSnapshotContentStatus};
 use jiff::Timestamp;
+
+use crate::content::{Class, Content};
 
 /// Everything that [`crate::plan::plan`] may look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'a> {
     /// The newest known of the content.
-    pub content: &'a VolumeSnapshotContent,
+    pub content: &'a dyn Content,
     /// The class that it names.
     pub class: ClassLookup<'a>,
+    /// The snapshots of a group that names none itself, as their own contents tell them.
+    pub members: &'a [String],
     /// Both kinds are followed at this moment. Else a class that is missing may only not be known yet.
     pub is_live: bool,
     /// What reading a Secret answered in this run.
@@ -35,7 +37,7 @@ pub enum ClassLookup<'a> {
     /// It names one that does not exist.
     Absent(&'a str),
     /// It exists.
-    Found(&'a VolumeSnapshotClass),
+    Found(&'a dyn Class),
 }
 
 /// What does not change while the function runs.
@@ -43,11 +45,11 @@ pub enum ClassLookup<'a> {
 pub struct Settings {
     /// The driver's name from GetPluginInfo.
     pub driver: String,
-    /// The driver has LIST_SNAPSHOTS.
-    pub can_list: bool,
-    /// `--snapshot-name-prefix`.
+    /// The driver can be asked about what exists. For snapshots that is LIST_SNAPSHOTS.
+    pub can_look: bool,
+    /// `--snapshot-name-prefix`, `--groupsnapshot-name-prefix`.
     pub name_prefix: String,
-    /// `--snapshot-name-uuid-length`; `None` keeps the UID whole, dashes included.
+    /// `--snapshot-name-uuid-length`, `--groupsnapshot-name-uuid-length`; `None` keeps the UID whole, dashes included.
     pub name_uid_length: Option<usize>,
     /// `--extra-create-metadata`.
     pub extra_create_metadata: bool,
@@ -58,22 +60,22 @@ pub struct Settings {
 /// The driver's answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// To CreateSnapshot.
+    /// To CreateSnapshot, CreateVolumeGroupSnapshot.
     Created(Result<Snapshot, CallFailure>),
-    /// To ListSnapshots of one handle: whatever the driver lists.
+    /// To ListSnapshots of one handle, GetVolumeGroupSnapshot: whatever the driver shows.
     Listed(Result<Vec<Snapshot>, CallFailure>),
-    /// To DeleteSnapshot of this handle.
+    /// To DeleteSnapshot, DeleteVolumeGroupSnapshot of this handle.
     Deleted {
         /// The handle that was to be deleted.
         handle: String,
         /// What came of it.
         outcome: Result<(), CallFailure>,
     },
-    /// The VolumeSnapshot under the name of the content's reference.
+    /// What asked for the content: the object under the name of its reference.
     Behind(Behind),
 }
 
-/// What the API server says of the VolumeSnapshot that a content names.
+/// What the API server says of the VolumeSnapshot or VolumeGroupSnapshot that a content names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Behind {
     /// Our role does not show any.
@@ -84,14 +86,14 @@ pub enum Behind {
     Found {
         /// Its UID.
         uid: String,
-        /// `status.boundVolumeSnapshotContentName`.
+        /// The content that its status names.
         content: Option<String>,
         /// It is being deleted.
         is_going: bool,
     },
 }
 
-/// A snapshot as the driver describes it.
+/// A snapshot, or a group of them, as the driver describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Its handle; never empty.
@@ -104,6 +106,10 @@ pub struct Snapshot {
     pub ready: bool,
     /// The group that it belongs to; may be empty.
     pub group_handle: String,
+    /// The volume that it is of; empty for a group.
+    pub volume_handle: String,
+    /// The snapshots of a group.
+    pub members: Vec<Self>,
 }
 
 /// What is remembered of a content between runs.
@@ -132,112 +138,4 @@ pub struct Told {
     pub text: String,
     /// When it was written into the status.
     pub written: Option<Timestamp>,
-}
-
-/// Questions to a content.
-pub(crate) trait ContentExt {
-    fn name(&self) -> &str;
-    fn annotation(&self, key: &str) -> Option<&str>;
-    /// The being-created mark is present; its value does not count.
-    fn is_being_created(&self) -> bool;
-    fn is_being_deleted(&self) -> bool;
-    /// A CreateSnapshot for this content may be running. Only one with a volume to cut has any; elsewhere the mark was
-    /// copied from another content.
-    fn call_may_run(&self) -> bool;
-    fn is_terminating(&self) -> bool;
-    /// Member of a dynamic group: CreateSnapshot must not be called for it.
-    fn is_group_member(&self) -> bool;
-    fn volume_handle(&self) -> Option<&str>;
-    fn source_snapshot_handle(&self) -> Option<&str>;
-    fn stored_handle(&self) -> Option<&str>;
-    fn group_handle(&self) -> Option<&str>;
-    fn is_ready(&self) -> bool;
-    fn deletes(&self) -> bool;
-    fn snapshot_uid(&self) -> &str;
-    fn finalizers(&self) -> &[String];
-    /// Where our finalizer stands in the list.
-    fn finalizer_position(&self) -> Option<usize>;
-}
-
-impl ContentExt for VolumeSnapshotContent {
-    fn name(&self) -> &str {
-        self.metadata.name.as_deref().unwrap_or_default()
-    }
-
-    fn annotation(&self, key: &str) -> Option<&str> {
-        self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
-    }
-
-    fn is_being_created(&self) -> bool {
-        self.annotation(names::BEING_CREATED_ANNOTATION).is_some()
-    }
-
-    fn is_being_deleted(&self) -> bool {
-        self.annotation(names::BEING_DELETED_ANNOTATION).is_some()
-    }
-
-    fn call_may_run(&self) -> bool {
-        self.is_being_created() && self.volume_handle().is_some()
-    }
-
-    fn is_terminating(&self) -> bool {
-        self.metadata.deletion_timestamp.is_some()
-    }
-
-    fn is_group_member(&self) -> bool {
-        self.annotation(names::GROUP_HANDLE_ANNOTATION).is_some()
-    }
-
-    fn volume_handle(&self) -> Option<&str> {
-        self.spec.source.volume_handle.as_deref()
-    }
-
-    fn source_snapshot_handle(&self) -> Option<&str> {
-        self.spec.source.snapshot_handle.as_deref()
-    }
-
-    fn stored_handle(&self) -> Option<&str> {
-        text(self.status.as_ref(), |status| status.snapshot_handle.as_deref())
-    }
-
-    fn group_handle(&self) -> Option<&str> {
-        text(self.status.as_ref(), |status| {
-            status.volume_group_snapshot_handle.as_deref()
-        })
-    }
-
-    fn is_ready(&self) -> bool {
-        self.status.as_ref().and_then(|status| status.ready_to_use) == Some(true)
-    }
-
-    fn deletes(&self) -> bool {
-        self.spec.deletion_policy == DeletionPolicy::Delete
-    }
-
-    fn snapshot_uid(&self) -> &str {
-        self.spec.volume_snapshot_ref.uid.as_deref().unwrap_or_default()
-    }
-
-    fn finalizers(&self) -> &[String] {
-        self.metadata.finalizers.as_deref().unwrap_or_default()
-    }
-
-    fn finalizer_position(&self) -> Option<usize> {
-        self.finalizers()
-            .iter()
-            .position(|finalizer| finalizer == names::CONTENT_FINALIZER)
-    }
-}
-
-/// A handle that is blank names nothing.
-pub(crate) fn is_blank(handle: &str) -> bool {
-    handle.trim().is_empty()
-}
-
-/// A blank text counts as absent.
-fn text<'a>(
-    status: Option<&'a VolumeSnapshotContentStatus>,
-    field: impl Fn(&'a VolumeSnapshotContentStatus) -> Option<&'a str>,
-) -> Option<&'a str> {
-    status.and_then(field).filter(|text| !is_blank(text))
 }

@@ -1,5 +1,7 @@
 //! Start-up and work.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use base::args::Environment;
 use base::http::LeaderHealth;
@@ -8,20 +10,22 @@ use controller::{
     Command, ConfigError, Definitions, Driver as _, Enqueue, Entry, Error, Objects, Ready, Sidecar,
     SidecarOptions, Start, serve_by_namespace,
 };
+use crds::group::v1::{VolumeGroupSnapshotClass, VolumeGroupSnapshotContent};
 use crds::names;
 use crds::v1::{VolumeSnapshotClass, VolumeSnapshotContent};
 use csi::{Address, Channel};
 use kube::core::ApiResource;
 use runtime::args::{CommonArgs, CommonConfig};
+use runtime::crds::{CrdsMissing, until_served};
 use runtime::{Cache, Context, ObjectKey, Selection};
 
 use crate::args::{Args, Config};
 use crate::askers::Askers;
 use crate::calls::Calls;
-use crate::contents::Contents;
+use crate::contents::{BY_GROUP, Contents, Kind, group_of};
 use crate::driver::Driver;
 use crate::observe::Settings;
-use crate::triggers::BY_CLASS;
+use crate::triggers::{BY_CLASS, class_of};
 use crate::{events, triggers};
 
 /// The function's name.
@@ -81,10 +85,22 @@ impl Start for Config {
         let function = sidecar.function();
         function.wait_for_crds(&kinds, &self.definitions).await?;
         let queue = function.queue(format!("{NAME}-content"), self.workers)?;
+        let takes_groups = self.groups && sidecar.driver().groups;
+        let group_queue = if takes_groups {
+            Some(function.queue(format!("{NAME}-groupsnapshotcontent"), self.workers)?)
+        } else {
+            tracing::info!(
+                gate = self.groups,
+                driver = sidecar.driver().groups,
+                "groups of snapshots are off"
+            );
+            None
+        };
         Ok(Box::new(Prepared {
             config: *self,
             sidecar,
             queue,
+            group_queue,
         }))
     }
 }
@@ -94,6 +110,8 @@ struct Prepared {
     config: Config,
     sidecar: Sidecar<Driver>,
     queue: Queue<ObjectKey>,
+    /// None where groups are off: by the gate, or since the driver has none.
+    group_queue: Option<Queue<ObjectKey>>,
 }
 
 #[async_trait]
@@ -110,17 +128,80 @@ impl Ready for Prepared {
 impl Prepared {
     /// Works until the scope is stopping and running contents are done.
     async fn work(&self, scope: Scope) -> Result<(), Error> {
-        let _term = self.queue.term();
-        let watches = &self.sidecar.function().context().watches;
+        tokio::try_join!(self.snapshots(&scope), self.groups(&scope))?;
+        Ok(())
+    }
+
+    async fn snapshots(&self, scope: &Scope) -> Result<(), Error> {
+        let driver = self.sidecar.driver();
+        let settings = Settings {
+            driver: driver.name().to_owned(),
+            can_look: driver.lists,
+            name_prefix: self.config.name_prefix.clone(),
+            name_uid_length: self.config.name_uid_length,
+            extra_create_metadata: self.config.extra_create_metadata,
+            retry_interval_max: self.config.common.retry_intervals.1,
+        };
+        self.contents::<VolumeSnapshotContent>(&self.queue, settings, None, scope)
+            .await
+    }
+
+    /// The same for groups, once the API server serves their kinds: in a cluster without them that may be never.
+    async fn groups(&self, scope: &Scope) -> Result<(), Error> {
+        let Some(queue) = &self.group_queue else {
+            return Ok(());
+        };
+        let kinds = [
+            ApiResource::erase::<VolumeGroupSnapshotContent>(&()),
+            ApiResource::erase::<VolumeGroupSnapshotClass>(&()),
+        ];
+        let client = &self.sidecar.function().context().client;
+        let members = self.cache::<VolumeSnapshotContent>();
+        members.index(BY_GROUP, group_of)?;
+        let ready = async {
+            let off = |missing: &CrdsMissing| tracing::info!("groups of snapshots are off: {missing}");
+            until_served(client, &kinds, off).await;
+            members.synced().await;
+        };
+        tokio::select! {
+            biased;
+            () = scope.stopping() => return Ok(()),
+            () = ready => {}
+        }
+        let settings = Settings {
+            driver: self.sidecar.driver().name().to_owned(),
+            can_look: true,
+            name_prefix: self.config.group_name_prefix.clone(),
+            name_uid_length: self.config.group_name_uid_length,
+            extra_create_metadata: self.config.extra_create_metadata,
+            retry_interval_max: self.config.common.retry_intervals.1,
+        };
+        self.contents::<VolumeGroupSnapshotContent>(queue, settings, Some(members), scope)
+            .await
+    }
+
+    /// The contents that this process serves.
+    fn cache<K: Kind>(&self) -> Cache<K> {
         let selection = match &self.config.node {
             Some(node) => Selection::labels(format!("{}={node}", names::MANAGED_BY_LABEL)),
             None => Selection::default(),
         };
-        let contents: Cache<VolumeSnapshotContent> = watches.cache(selection);
-        let classes: Cache<VolumeSnapshotClass> = watches.cache(Selection::default());
-        contents.index(BY_CLASS, |content: &VolumeSnapshotContent| {
-            content.spec.volume_snapshot_class_name.iter().cloned().collect()
-        })?;
+        self.sidecar.function().context().watches.cache(selection)
+    }
+
+    /// Works on the contents of one kind.
+    async fn contents<K: Kind>(
+        &self,
+        queue: &Queue<ObjectKey>,
+        settings: Settings,
+        members: Option<Cache<VolumeSnapshotContent>>,
+        scope: &Scope,
+    ) -> Result<(), Error> {
+        let _term = queue.term();
+        let function = self.sidecar.function();
+        let contents = self.cache::<K>();
+        let classes: Cache<K::Class> = function.context().watches.cache(Selection::default());
+        contents.index(BY_CLASS, class_of::<K>)?;
         tokio::select! {
             biased;
             () = scope.stopping() => return Ok(()),
@@ -130,41 +211,30 @@ impl Prepared {
             content.spec.volume_snapshot_ref.namespace.clone()
         });
         let mut enqueue = Enqueue::new();
-        let driver = self.sidecar.driver().name().to_owned();
-        let of_contents = enqueue.on(&contents, &self.queue, move |change| {
+        let driver = settings.driver.clone();
+        let of_contents = enqueue.on(&contents, queue, move |change| {
             let concerned = triggers::concerns(change, &driver);
             concerned.then(|| change.key.clone()).into_iter().collect()
         });
-        of_contents.resync_every(self.config.resync_period, &scope);
+        of_contents.resync_every(self.config.resync_period, scope);
         // A class that comes or changes may be what its contents wait for.
-        let (users, driver) = (contents.clone(), self.sidecar.driver().name().to_owned());
-        enqueue.on(&classes, &self.queue, move |change| {
+        let (users, driver) = (contents.clone(), settings.driver.clone());
+        enqueue.on(&classes, queue, move |change| {
             triggers::of_class(change, &users, &driver)
         });
-        let reconciler = self.sidecar.function().reconciler(self.rules(contents, classes));
-        self.queue.run(&scope, std::sync::Arc::new(reconciler)).await;
-        Ok(())
-    }
-
-    fn rules(&self, contents: Cache<VolumeSnapshotContent>, classes: Cache<VolumeSnapshotClass>) -> Contents {
-        let client = &self.sidecar.function().context().client;
-        let driver = self.sidecar.driver();
-        Contents {
+        let client = &function.context().client;
+        let rules = Contents {
             contents: Objects::new(contents, client, NAME),
             classes,
-            askers: Askers::new(client, self.sidecar.function().context().random.fork(), NAME),
+            askers: Askers::new(client, function.context().random.fork(), NAME),
+            members,
             calls: Calls {
                 channel: self.sidecar.channel().clone(),
                 timeout: self.config.driver.timeout,
             },
-            settings: Settings {
-                driver: driver.name().to_owned(),
-                can_list: driver.lists,
-                name_prefix: self.config.name_prefix.clone(),
-                name_uid_length: self.config.name_uid_length,
-                extra_create_metadata: self.config.extra_create_metadata,
-                retry_interval_max: self.config.common.retry_intervals.1,
-            },
-        }
+            settings,
+        };
+        queue.run(scope, Arc::new(function.reconciler(rules))).await;
+        Ok(())
     }
 }

@@ -1,12 +1,11 @@
-//! Whether a VolumeSnapshot stands behind a content. A role like upstream's does not show any; then this driver goes by what
+//! Whether a VolumeSnapshot, or VolumeGroupSnapshot, stands behind a content. A role like upstream's does not show any; then this driver goes by what
 //! is on the content, as upstream does.
 
 use controller::template::can_be_named;
-use crds::names;
-use crds::v1::VolumeSnapshotContent;
 
 use super::Step;
-use crate::observe::{Behind, ContentExt as _, Observed, Reply};
+use crate::content::Content;
+use crate::observe::{Behind, Observed, Reply};
 
 /// What is known of it in this run.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,13 +28,13 @@ pub(super) fn known(observed: &Observed<'_>) -> Asker {
     match observed.reply {
         Some(Reply::Behind(behind)) => answer(observed.content, behind),
         _ => match named(observed.content) {
-            Some((namespace, name)) => Asker::Unasked(Step::ReadSnapshot { namespace, name }),
+            Some((namespace, name)) => Asker::Unasked(Step::ReadAsker { namespace, name }),
             None => Asker::Nobody,
         },
     }
 }
 
-fn answer(content: &VolumeSnapshotContent, behind: &Behind) -> Asker {
+fn answer(content: &dyn Content, behind: &Behind) -> Asker {
     let Behind::Found {
         uid,
         content: bound,
@@ -48,9 +47,9 @@ fn answer(content: &VolumeSnapshotContent, behind: &Behind) -> Asker {
         };
     };
     let name = content.name();
-    let wanted = content.snapshot_uid();
+    let wanted = content.asker_uid();
     let is_it = wanted.is_empty() || wanted == uid;
-    let by_uid = content.volume_handle().is_some() && name == names::dynamic_content_name(uid);
+    let by_uid = content.volumes().is_some() && name == content.name_for(uid);
     if is_it && (by_uid || bound.as_deref() == Some(name)) {
         Asker::Stands { is_going: *is_going }
     } else {
@@ -58,10 +57,10 @@ fn answer(content: &VolumeSnapshotContent, behind: &Behind) -> Asker {
     }
 }
 
-/// Namespace and name of the VolumeSnapshot. What is no name is not asked for: it would be a part of the request's path,
-/// and nothing can have it.
-fn named(content: &VolumeSnapshotContent) -> Option<(String, String)> {
-    let reference = &content.spec.volume_snapshot_ref;
+/// Namespace and name of the asker. What is no name is not asked for: it would be a part of the request's path, and nothing
+/// can have it.
+fn named(content: &dyn Content) -> Option<(String, String)> {
+    let reference = content.reference();
     let (namespace, name) = (reference.namespace.as_deref()?, reference.name.as_deref()?);
     can_be_named(namespace, name).then(|| (namespace.to_owned(), name.to_owned()))
 }

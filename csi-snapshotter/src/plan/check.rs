@@ -1,23 +1,23 @@
-//! ListSnapshots: the state of a snapshot that exists already.
+//! ListSnapshots and GetVolumeGroupSnapshot: the state of what exists already.
 
 use controller::{CallFailure, Next, UNTIL_GROWN};
-use crds::v1::VolumeSnapshotContent;
 use jiff::Timestamp;
 
 use super::secrets::{self, Need};
 use super::status::{self, Answer};
-use super::{Call, Plan, StatusChange, Step, begin, may_be_behind, parameters, poll};
-use crate::observe::{ClassLookup, ContentExt as _, Memory, Observed, Snapshot};
+use super::{Plan, StatusChange, Step, begin, may_be_behind, parameters, poll};
+use crate::content::Content;
+use crate::observe::{ClassLookup, Memory, Observed, Snapshot};
 
-/// Decides how to look at a snapshot: pre-provisioned, or a member of a group.
+/// Decides how to look at what is pre-provisioned, or at a member of a group.
 ///
-/// Reads: class, annotations. Sends: GET of the Secret, then ListSnapshots; for a driver that cannot list, only
-/// the status. Bound or not does not count `[K]`. Source: snapshot.md 3.4.2.
+/// Reads: class, annotations. Sends: GET of the Secret, then ListSnapshots or GetVolumeGroupSnapshot; for a driver that cannot
+/// list, only the status. Bound or not does not count `[K]`. Source: snapshot.md 3.4.2, 4.2.
 pub(super) fn plan(observed: &Observed<'_>, handle: &str, now: Timestamp) -> Plan {
     let plan = begin(observed);
     let unusable = match observed.class {
         ClassLookup::NotNamed => None,
-        ClassLookup::Absent(name) => Some(format!("failed to get snapshot class {name}: it does not exist")),
+        ClassLookup::Absent(name) => Some(parameters::absent(observed, name)),
         ClassLookup::Found(class) => parameters::of_another_driver(observed, class),
     };
     match unusable {
@@ -25,7 +25,7 @@ pub(super) fn plan(observed: &Observed<'_>, handle: &str, now: Timestamp) -> Pla
         Some(_) if may_be_behind(observed, now) => return plan.then(Next::After(UNTIL_GROWN)),
         Some(reason) => return status::failed(observed, plan, &reason, now),
     }
-    if !observed.settings.can_list {
+    if !observed.settings.can_look {
         let trusted = Snapshot {
             handle: handle.to_string(),
             ready: true,
@@ -36,21 +36,18 @@ pub(super) fn plan(observed: &Observed<'_>, handle: &str, now: Timestamp) -> Pla
     let need = if observed.content.is_group_member() {
         secrets::of_annotations(observed)
     } else {
-        secrets::of_list(observed)
+        secrets::of_look(observed)
     };
     match need {
         Need::Nothing | Need::Ready => {}
         Need::Read(secret) => return plan.read_secret(secret).then(Next::Again),
         Need::Missing(text) | Need::Invalid(text) => return status::failed(observed, plan, &text, now),
     }
-    plan.step(Step::Call(Call::List {
-        snapshot_handle: handle.to_string(),
-    }))
-    .then(Next::Again)
+    plan.step(Step::Call(observed.content.look_call(handle)))
+        .then(Next::Again)
 }
 
-/// Decides what follows from the answer to ListSnapshots: what was listed counts only if it bears the handle that was
-/// asked for. Sends: PATCH of the status where it changes.
+/// Decides what follows from the answer: what is shown counts only if it bears the handle that was asked for. Sends: PATCH of the status where it changes.
 pub(super) fn after(
     observed: &Observed<'_>,
     outcome: &Result<Vec<Snapshot>, CallFailure>,
@@ -63,9 +60,10 @@ pub(super) fn after(
         Ok(listed) => match listed.iter().find(|snapshot| snapshot.handle == handle) {
             Some(snapshot) => answered(observed, plan, snapshot, now),
             None => {
-                let mut reason = format!("can not find snapshot for snapshotID {handle}");
+                let words = content.words();
+                let mut reason = format!("can not find {} for {} {handle}", words.noun, words.id);
                 if let Some(other) = listed.first() {
-                    let other = format!("; the driver listed {:?} instead", other.handle);
+                    let other = format!("; the driver answered {:?} instead", other.handle);
                     reason.push_str(&other);
                 }
                 status::failed(observed, plan, &reason, now)
@@ -73,7 +71,9 @@ pub(super) fn after(
         },
         Err(failure) => {
             let reason = format!(
-                "failed to list snapshot for content {}: {:?}",
+                "failed to {} {} for content {}: {:?}",
+                content.words().look,
+                content.words().noun,
                 content.name(),
                 failure.text
             );
@@ -101,8 +101,8 @@ fn answered(observed: &Observed<'_>, mut plan: Plan, snapshot: &Snapshot, now: T
     poll(plan, observed, now)
 }
 
-/// The handle that ListSnapshots is asked for.
-fn asked_for(content: &VolumeSnapshotContent) -> &str {
-    let handle = content.source_snapshot_handle().or(content.stored_handle());
+/// The handle that the driver is asked for.
+fn asked_for(content: &dyn Content) -> &str {
+    let handle = content.source_handle().or(content.stored_handle());
     handle.unwrap_or_default()
 }

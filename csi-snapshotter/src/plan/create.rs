@@ -1,31 +1,34 @@
-//! CreateSnapshot: the cut, and the poll for readiness.
+//! CreateSnapshot and CreateVolumeGroupSnapshot: the cut, and the poll for readiness.
 
 use std::collections::BTreeMap;
 
 use controller::{CallFailure, Event, Next, UNTIL_GROWN};
 use crds::names;
-use crds::v1::VolumeSnapshotContent;
 use csi::{Class, CreateSnapshotHint};
 use jiff::Timestamp;
 
 use super::behind::{self, Asker};
 use super::secrets::{self, Need};
 use super::status::{self, Answer};
-use super::{Call, Plan, StatusChange, Step, begin, delete, may_be_behind, parameters, poll};
-use crate::events;
-use crate::observe::{ContentExt as _, Memory, Observed, Snapshot};
+use super::{Plan, StatusChange, Step, begin, delete, may_be_behind, members, parameters, poll};
+use crate::content::Content;
+use crate::observe::{Memory, Observed, Snapshot};
 
-/// Decides how to call CreateSnapshot.
+/// Decides how to call CreateSnapshot, or CreateVolumeGroupSnapshot.
 ///
-/// Reads: class, annotations, status. Sends: GET of the Secret; then the being-created mark and CreateSnapshot.
+/// Reads: class, annotations, status. Sends: GET of the Secret; then the being-created mark and the call.
 /// The mark is set only when everything is valid and no handle is stored (decisions 12, 14).
-/// Source: snapshot.md 3.4.1, 3.7, Q23.
+/// Source: snapshot.md 3.4.1, 3.7, 4.2, Q23.
 pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let content = observed.content;
-    if content.snapshot_uid().is_empty() {
+    if content.asker_uid().is_empty() {
         // The name comes from the uid: without it all such contents would share one snapshot.
-        let reason = "spec.volumeSnapshotRef.uid is missing; a content with a volumeHandle needs it";
-        return status::failed(observed, begin(observed), reason, now);
+        let words = content.words();
+        let reason = format!(
+            "spec.{}.uid is missing; a content with {} needs it",
+            words.reference, words.volume_field
+        );
+        return status::failed(observed, begin(observed), &reason, now);
     }
     let mut notes = Vec::new();
     let parameters = match usable_parameters(observed, &mut notes) {
@@ -43,48 +46,53 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     if is_of_unknown_origin(content) {
         match behind::known(observed) {
             Asker::Unasked(asks) => return plan.step(asks).then(Next::Again),
-            Asker::Nobody => return status::failed(observed, plan, NOBODY_ASKED, now),
+            Asker::Nobody => return status::failed(observed, plan, &nobody_asked(content), now),
             Asker::Hidden | Asker::Stands { .. } => {}
         }
     }
+    let words = content.words();
     for note in notes {
-        let message = status::steady(&mut plan.memory, &format!("Failed to create snapshot: {note}"));
-        plan = plan.event(Event::warning(events::CREATION_FAILED, message));
+        let text = format!("Failed to create {}: {note}", words.noun);
+        let message = status::steady(&mut plan.memory, &text);
+        plan = plan.event(Event::warning(words.creation_failed, message));
     }
     if content.stored_handle().is_none() && !content.is_being_created() {
         plan = plan.step(Step::Mark);
     }
     plan.memory.parameters = Some(parameters.clone());
-    plan.step(Step::Call(Call::Create {
-        volume_handle: content.volume_handle().unwrap_or_default().to_string(),
-        name: parameters::snapshot_name(observed.settings, content.snapshot_uid()),
-        parameters,
-    }))
-    .then(Next::Again)
+    let name = parameters::snapshot_name(observed.settings, content.asker_uid());
+    plan.step(Step::Call(content.create_call(name, parameters)))
+        .then(Next::Again)
 }
 
 /// Whether somebody else than our snapshot-controller may have made the content, such as a backup tool that puts an
 /// exported one back: nothing was tried for it yet, and it is not fresh.
-fn is_of_unknown_origin(content: &VolumeSnapshotContent) -> bool {
+fn is_of_unknown_origin(content: &dyn Content) -> bool {
     content.stored_handle().is_none()
         && !content.is_being_created()
         && content.annotation(names::FRESH_ANNOTATION).is_none()
 }
 
-/// What the driver may be told of earlier CreateSnapshot calls for this content, as it was observed before
-/// the plan that calls: without a mark the plan has just set it, so nobody has called yet.
-pub fn hint(content: &VolumeSnapshotContent) -> CreateSnapshotHint<'_> {
+/// What the driver may be told of earlier calls for this content, as it was observed before the plan that calls: without
+/// a mark the plan has just set it, so nobody has called yet.
+pub fn hint(content: &dyn Content) -> CreateSnapshotHint<'_> {
     match content.stored_handle() {
         Some(handle) => CreateSnapshotHint::Stored(handle),
         // A status without a handle tells of a call that failed.
-        None if content.is_being_created() || content.status.is_some() => CreateSnapshotHint::None,
+        None if content.is_being_created() || content.status().is_some() => CreateSnapshotHint::None,
         None => CreateSnapshotHint::FirstAttempt,
     }
 }
 
 /// Why nothing is made for a content that was put there by hand.
-const NOBODY_ASKED: &str = "no VolumeSnapshot stands behind this content, so no snapshot is taken; delete it, and import \
-                            an existing snapshot by a content with spec.source.snapshotHandle";
+fn nobody_asked(content: &dyn Content) -> String {
+    let words = content.words();
+    let (asker, noun, field) = (words.asker, words.noun, words.handle_field);
+    format!(
+        "no {asker} stands behind this content, so no {noun} is taken; delete it, and import an existing {noun} by a \
+         content with spec.source.{field}"
+    )
+}
 
 /// A call that was begun must end before the content can go, whatever has vanished meanwhile (Q23).
 fn must_end(observed: &Observed<'_>) -> bool {
@@ -112,10 +120,10 @@ fn usable_parameters(
     }
 }
 
-/// Decides what follows from the answer to CreateSnapshot.
+/// Decides what follows from the answer to the call.
 ///
 /// Sends: PATCH of the status where it changes, PATCH that ends the mark unless the call may still run.
-/// Source: snapshot.md 3.4.1.
+/// Source: snapshot.md 3.4.1, 4.2.
 pub(super) fn after(
     observed: &Observed<'_>,
     outcome: &Result<Snapshot, CallFailure>,
@@ -123,10 +131,11 @@ pub(super) fn after(
 ) -> Plan {
     match outcome {
         Ok(snapshot) => match observed.content.stored_handle() {
-            Some(first) if first != snapshot.handle => {
-                second_snapshot(observed, first, &snapshot.handle, now)
-            }
-            _ => answered(observed, snapshot, now),
+            Some(first) if first != snapshot.handle => second_snapshot(observed, first, snapshot, now),
+            _ => match members::flaw(observed.content, snapshot) {
+                Some(flaw) => flawed(observed, snapshot, &flaw, now),
+                None => answered(observed, snapshot, now),
+            },
         },
         Err(failure) => call_failed(observed, failure, now),
     }
@@ -152,17 +161,42 @@ fn answered(observed: &Observed<'_>, snapshot: &Snapshot, now: Timestamp) -> Pla
     poll(plan, observed, now)
 }
 
+/// A group of which a part is missing, or that has become another one, is never ready. Its handle is kept, so that it can be
+/// deleted.
+fn flawed(observed: &Observed<'_>, snapshot: &Snapshot, flaw: &str, now: Timestamp) -> Plan {
+    let content = observed.content;
+    let mut plan = begin(observed);
+    if content.is_being_created() {
+        let kept = Answer::of_flawed(content, snapshot, now);
+        plan = plan.step(Step::Status(StatusChange::Answer(kept)));
+        return plan.step(Step::Settle).then(Next::Again);
+    }
+    status::failed(observed, plan, flaw, now)
+}
+
 /// The first answer counts; the second snapshot must not leak (decision 14).
-fn second_snapshot(observed: &Observed<'_>, first: &str, second: &str, now: Timestamp) -> Plan {
+fn second_snapshot(observed: &Observed<'_>, first: &str, second: &Snapshot, now: Timestamp) -> Plan {
+    let content = observed.content;
+    let handle = &second.handle;
+    let members = second
+        .members
+        .iter()
+        .map(|member| member.handle.clone())
+        .collect();
+    let Some(call) = content.delete_call(handle, members) else {
+        let reason = format!(
+            "the driver answered {} {handle} where it had answered {first} before, and did not say which snapshots are in \
+             it; {first} is kept",
+            content.words().noun
+        );
+        return status::failed(observed, begin(observed), &reason, now);
+    };
     let reason = format!(
-        "the driver answered snapshot {second} where it had answered {first} before; {first} is kept, {second} is \
-         deleted"
+        "the driver answered {} {handle} where it had answered {first} before; {first} is kept, {handle} is deleted",
+        content.words().noun
     );
-    let second = Step::Call(Call::Delete {
-        snapshot_handle: second.to_string(),
-    });
     // Deleted first: a refused write of the status must not leave it behind.
-    let plan = begin(observed).step(second);
+    let plan = begin(observed).step(Step::Call(call));
     status::failed(observed, plan, &reason, now).then(Next::Again)
 }
 
@@ -173,9 +207,12 @@ fn call_failed(observed: &Observed<'_>, failure: &CallFailure, now: Timestamp) -
     if content.is_being_created() && !may_run {
         plan = plan.step(Step::Unmark);
     }
-    let volume = content.volume_handle().unwrap_or_default();
+    let words = content.words();
     let reason = format!(
-        "failed to take snapshot of the volume {volume}: {:?}",
+        "failed to take {} of the {} {}: {:?}",
+        words.noun,
+        words.volumes,
+        content.volumes().unwrap_or_default().join(", "),
         failure.text
     );
     let plan = status::failed(observed, plan, &reason, now);

@@ -1,20 +1,23 @@
-//! The decisions: what a content needs now. Pure: no request, no clock, no randomness, no log line.
+//! The decisions: what a content needs now. Pure: no request, no clock, no randomness, no log line. They hold for snapshots
+//! and for groups of snapshots; where those differ, [`Content`] says how.
 //!
 //! | Module | Decides |
 //! |---|---|
 //! | this one | which row of snapshot.md 3.3 a content is in |
-//! | [`behind`] | whether a VolumeSnapshot stands behind a content |
-//! | [`create`] | CreateSnapshot and the poll for readiness (3.4.1) |
-//! | [`check`] | ListSnapshots of pre-provisioned contents (3.4.2) |
-//! | [`delete`] | DeleteSnapshot and the finalizer (3.5) |
+//! | [`behind`] | whether something that asks for it stands behind a content |
+//! | [`create`] | the call that takes it, and the poll for readiness (3.4.1, 4.2) |
+//! | [`check`] | looking at pre-provisioned ones (3.4.2, 4.2) |
+//! | [`delete`] | the call that deletes it, and the finalizer (3.5, 4.2) |
+//! | [`members`] | the snapshots of a group (4.2) |
 //! | [`status`] | what is written of an answer or an error (3.4.3) |
-//! | [`parameters`] | names and parameters of CreateSnapshot (3.7) |
+//! | [`parameters`] | names and parameters of calls (3.7) |
 //! | [`secrets`] | which Secret a call needs (3.6) |
 
 pub mod behind;
 pub mod check;
 pub mod create;
 pub mod delete;
+mod members;
 pub mod parameters;
 pub mod secrets;
 pub mod status;
@@ -22,11 +25,11 @@ pub mod status;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use controller::{Next, is_young};
-use crds::v1::VolumeSnapshotContent;
+use controller::{Next, is_young_at};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::observe::{ContentExt as _, Memory, Observed, Reply, is_blank};
+use crate::content::{Content, is_blank};
+use crate::observe::{Memory, Observed, Reply};
 
 /// The shortest and the longest wait between two polls for readiness, and what it grows to at once.
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
@@ -45,9 +48,9 @@ pub enum Step {
     Unmark,
     /// The same once the snapshot is cut: the content is fresh no more.
     Settle,
-    /// GET of the VolumeSnapshot that the reference names, where our role allows it. The reply is in the next
-    /// observation.
-    ReadSnapshot {
+    /// GET of the VolumeSnapshot or VolumeGroupSnapshot that the reference names, where our role allows it. The reply is in
+    /// the next observation.
+    ReadAsker {
         /// Its namespace.
         namespace: String,
         /// Its name.
@@ -86,10 +89,33 @@ pub enum Call {
         /// The snapshot.
         snapshot_handle: String,
     },
+    /// CreateVolumeGroupSnapshot.
+    CreateGroup {
+        /// The volumes.
+        volume_handles: Vec<String>,
+        /// The name that makes the call repeatable.
+        name: String,
+        /// Without Secret keys.
+        parameters: BTreeMap<String, String>,
+    },
+    /// GetVolumeGroupSnapshot.
+    GetGroup {
+        /// The group.
+        group_handle: String,
+        /// Its snapshots.
+        snapshot_handles: Vec<String>,
+    },
+    /// DeleteVolumeGroupSnapshot.
+    DeleteGroup {
+        /// The group.
+        group_handle: String,
+        /// Its snapshots; CSI wants to be told them.
+        snapshot_handles: Vec<String>,
+    },
 }
 
 /// A change of `status`. Absent members are not written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StatusChange {
     /// From a good answer.
     Answer(status::Answer),
@@ -108,7 +134,7 @@ pub enum StatusChange {
 
 /// Whether the class may exist and only not be known yet.
 fn may_be_behind(observed: &Observed<'_>, now: Timestamp) -> bool {
-    !observed.is_live || is_young(observed.content, now)
+    !observed.is_live || is_young_at(observed.content.metadata(), now)
 }
 
 /// Nothing yet.
@@ -156,9 +182,9 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
 /// Whether this driver is to serve the content. The class has no part in it: one of another driver is an error that is
 /// told where a class is needed.
 fn is_ours(observed: &Observed<'_>) -> bool {
-    let source = &observed.content.spec.source;
-    source.volume_handle.is_some() != source.snapshot_handle.is_some()
-        && observed.content.spec.driver == observed.settings.driver
+    let content = observed.content;
+    content.volumes().is_some() != content.source_handle().is_some()
+        && content.driver() == observed.settings.driver
 }
 
 /// The rows of 3.3.
@@ -187,7 +213,7 @@ fn decide(observed: &Observed<'_>, now: Timestamp) -> Plan {
     if let Some(left) = until_due(observed, now) {
         return plan.then(Next::After(left));
     }
-    if let Some(handle) = content.source_snapshot_handle() {
+    if let Some(handle) = content.source_handle() {
         return check::plan(observed, handle, now);
     }
     if !content.is_group_member() {
@@ -200,12 +226,12 @@ fn decide(observed: &Observed<'_>, now: Timestamp) -> Plan {
     }
 }
 
-/// The handle in the source that cannot be one.
-fn blank_source(content: &VolumeSnapshotContent) -> Option<&'static str> {
-    let sources = [
-        ("snapshotHandle", content.source_snapshot_handle()),
-        ("volumeHandle", content.volume_handle()),
-    ];
-    let blank = |(_, handle): &(_, Option<&str>)| handle.is_some_and(is_blank);
-    sources.into_iter().find(blank).map(|(name, _)| name)
+/// The field of the source that holds what can be no handle.
+fn blank_source(content: &dyn Content) -> Option<&'static str> {
+    let words = content.words();
+    if content.source_handle().is_some_and(is_blank) {
+        return Some(words.handle_field);
+    }
+    let volumes = content.volumes()?;
+    (volumes.is_empty() || volumes.iter().any(|volume| is_blank(volume))).then_some(words.volume_field)
 }

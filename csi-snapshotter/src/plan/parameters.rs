@@ -1,14 +1,14 @@
-//! Names and parameters of CreateSnapshot. Source: snapshot.md 3.7.
+//! Names and parameters of CreateSnapshot and CreateVolumeGroupSnapshot. Source: snapshot.md 3.7.
 
 use std::collections::BTreeMap;
 
 use crds::names::parameters;
-use crds::v1::VolumeSnapshotClass;
 
-use crate::observe::{ClassLookup, ContentExt as _, Observed, Settings};
+use crate::content::Class;
+use crate::observe::{ClassLookup, Observed, Settings};
 
-/// The CSI name of a snapshot, which makes CreateSnapshot repeatable: prefix, dash, and the UID of the
-/// VolumeSnapshot, whole or its first characters without dashes.
+/// The CSI name of a snapshot or a group, which makes the call repeatable: prefix, dash, and the UID of what asks for it,
+/// whole or its first characters without dashes.
 #[must_use]
 pub fn snapshot_name(settings: &Settings, uid: &str) -> String {
     let uid = match settings.name_uid_length {
@@ -23,16 +23,23 @@ pub fn snapshot_name(settings: &Settings, uid: &str) -> String {
 }
 
 /// Why the class cannot be used, if it is of another driver: it was named so, or deleted and made anew.
-pub(super) fn of_another_driver(observed: &Observed<'_>, class: &VolumeSnapshotClass) -> Option<String> {
+pub(super) fn of_another_driver(observed: &Observed<'_>, class: &dyn Class) -> Option<String> {
     let driver = &observed.settings.driver;
-    (class.driver != *driver).then(|| {
-        let name = class.metadata.name.as_deref().unwrap_or_default();
+    (class.driver() != driver).then(|| {
         format!(
-            "snapshot class {name} is of driver {}, but content {} is of driver {driver}; name a class of that driver",
-            class.driver,
+            "{} class {} is of driver {}, but content {} is of driver {driver}; name a class of that driver",
+            observed.content.words().noun,
+            class.name(),
+            class.driver(),
             observed.content.name()
         )
     })
+}
+
+/// Why the class cannot be used that does not exist.
+pub(super) fn absent(observed: &Observed<'_>, name: &str) -> String {
+    let noun = observed.content.words().noun;
+    format!("failed to get {noun} class {name}: it does not exist")
 }
 
 /// The parameters of the class without those that name Secrets, and with the names of the objects where asked for.
@@ -47,17 +54,18 @@ pub fn of_class(observed: &Observed<'_>) -> Result<BTreeMap<String, String>, Str
             Some(reason) => return Err(reason),
         },
         ClassLookup::Absent(name) => {
-            return Err(format!("failed to get snapshot class {name}: it does not exist"));
+            return Err(absent(observed, name));
         }
         ClassLookup::NotNamed => {
             return Err(format!(
-                "failed to get snapshot class: content {} names none",
+                "failed to get {} class: content {} names none",
+                content.words().noun,
                 content.name()
             ));
         }
     };
     let mut passed = BTreeMap::new();
-    for (key, value) in &class.parameters {
+    for (key, value) in class.parameters() {
         if parameters::SECRET_KEYS.contains(&key.as_str()) {
             continue;
         }
@@ -71,11 +79,15 @@ pub fn of_class(observed: &Observed<'_>) -> Result<BTreeMap<String, String>, Str
         passed.insert(key.clone(), value.clone());
     }
     if observed.settings.extra_create_metadata {
-        let snapshot = &content.spec.volume_snapshot_ref;
+        let asker = content.reference();
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        passed.insert(parameters::SNAPSHOT_NAME.into(), text(&snapshot.name));
-        passed.insert(parameters::SNAPSHOT_NAMESPACE.into(), text(&snapshot.namespace));
-        passed.insert(parameters::CONTENT_NAME.into(), content.name().into());
+        let values = [
+            text(&asker.name),
+            text(&asker.namespace),
+            content.name().to_owned(),
+        ];
+        let keys = content.words().metadata_parameters.map(str::to_owned);
+        passed.extend(keys.into_iter().zip(values));
     }
     Ok(passed)
 }

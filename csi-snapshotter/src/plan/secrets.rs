@@ -2,10 +2,9 @@
 
 use controller::SecretAnswer;
 use controller::template::{SecretTemplate, Tokens, can_be_named};
-use crds::names::{DELETION_SECRET_NAME_ANNOTATION, DELETION_SECRET_NAMESPACE_ANNOTATION, parameters};
 use runtime::objects::SecretName;
 
-use crate::observe::{ClassLookup, ContentExt as _, Observed};
+use crate::observe::{ClassLookup, Observed};
 
 /// What a call needs before it can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,27 +21,29 @@ pub enum Need {
     Invalid(String),
 }
 
-/// For CreateSnapshot and DeleteSnapshot, and ListSnapshots of group members: as the annotations say. One
+/// For the calls that make and delete, and ListSnapshots of group members: as the annotations say. One
 /// annotation without the other means none. Anybody may have written them, so they are checked as names first.
 #[must_use]
 pub fn of_annotations(observed: &Observed<'_>) -> Need {
     let content = observed.content;
-    let name = content.annotation(DELETION_SECRET_NAME_ANNOTATION);
-    let namespace = content.annotation(DELETION_SECRET_NAMESPACE_ANNOTATION);
+    let words = content.words();
+    let name = content.annotation(words.secret_name);
+    let namespace = content.annotation(words.secret_namespace);
     let (Some(name), Some(namespace)) = (name, namespace) else {
         return Need::Nothing;
     };
     if name.is_empty() || namespace.is_empty() {
         return Need::Missing(format!(
-            "cannot retrieve secrets for snapshot content {}: secret name or namespace not specified in its \
-             annotations",
+            "cannot retrieve secrets for {} content {}: secret name or namespace not specified in its annotations",
+            words.noun,
             content.name()
         ));
     }
     if !can_be_named(namespace, name) {
         return Need::Missing(format!(
-            "the annotations of snapshot content {} name secret {name:?} in namespace {namespace:?}, which no secret can \
+            "the annotations of {} content {} name secret {name:?} in namespace {namespace:?}, which no secret can \
              have as its name",
+            words.noun,
             content.name()
         ));
     }
@@ -50,29 +51,27 @@ pub fn of_annotations(observed: &Observed<'_>) -> Need {
     read(observed, SecretName { namespace, name })
 }
 
-/// For ListSnapshots of pre-provisioned contents: as the keys of the class say.
+/// For looking at what existed before: as the keys of the class say.
 #[must_use]
-pub fn of_list(observed: &Observed<'_>) -> Need {
+pub fn of_look(observed: &Observed<'_>) -> Need {
     let ClassLookup::Found(class) = observed.class else {
         return Need::Nothing;
     };
-    let reference = &observed.content.spec.volume_snapshot_ref;
-    let mut for_namespace = Tokens::from([("volumesnapshotcontent.name", observed.content.name())]);
-    for_namespace.extend(
-        reference
-            .namespace
-            .as_deref()
-            .map(|it| ("volumesnapshot.namespace", it)),
-    );
+    let reference = observed.content.reference();
+    let words = observed.content.words();
+    let [content_token, namespace_token, name_token] = words.tokens;
+    let mut for_namespace = Tokens::from([(content_token, observed.content.name())]);
+    for_namespace.extend(reference.namespace.as_deref().map(|it| (namespace_token, it)));
     let mut for_name = for_namespace.clone();
-    for_name.extend(reference.name.as_deref().map(|it| ("volumesnapshot.name", it)));
+    for_name.extend(reference.name.as_deref().map(|it| (name_token, it)));
+    let (name_key, namespace_key) = words.look_secret;
     let template = SecretTemplate {
-        name_key: parameters::LIST_SECRET_NAME,
-        namespace_key: parameters::LIST_SECRET_NAMESPACE,
+        name_key,
+        namespace_key,
         for_name: &for_name,
         for_namespace: &for_namespace,
     };
-    match template.resolve(&class.parameters) {
+    match template.resolve(class.parameters()) {
         Ok(None) => Need::Nothing,
         Ok(Some(secret)) => read(observed, secret),
         Err(error) => Need::Invalid(error.to_string()),

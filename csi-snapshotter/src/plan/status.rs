@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use controller::{CallFailure, Event, Next};
-use crds::v1::VolumeSnapshotContent;
+use crds::group::v1::VolumeSnapshotInfo;
 use csi::mask;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Plan, StatusChange, Step};
-use crate::events;
-use crate::observe::{ContentExt as _, Memory, Observed, Snapshot, Told};
+use super::{Plan, StatusChange, Step, members};
+use crate::content::Content;
+use crate::observe::{Memory, Observed, Snapshot, Told};
 
 /// Errors that are equal after masking are written at most once in this time (Q29).
 const QUIET: SignedDuration = SignedDuration::from_secs(60);
@@ -18,9 +18,9 @@ const LONGEST_MEMORY: usize = 8;
 
 /// The members of `status` that a good answer changes. Handle, time, size and group are set once; readiness
 /// follows the answer; the error goes with the first good answer (decision 16).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
-    /// `snapshotHandle`. Written only to the version that was observed: the first writer wins.
+    /// `snapshotHandle`, of a group `volumeGroupSnapshotHandle`. Written only to the version that was observed: the first writer wins.
     pub handle: Option<String>,
     /// `creationTime`, nanoseconds since 1970.
     pub creation_time: Option<i64>,
@@ -28,8 +28,10 @@ pub struct Answer {
     pub restore_size: Option<i64>,
     /// `readyToUse`.
     pub ready: Option<bool>,
-    /// `volumeGroupSnapshotHandle`.
+    /// `volumeGroupSnapshotHandle` of a snapshot.
     pub group_handle: Option<String>,
+    /// `volumeSnapshotInfoList`.
+    pub members: Option<Vec<VolumeSnapshotInfo>>,
     /// `error` goes.
     pub clear_error: bool,
 }
@@ -39,25 +41,33 @@ impl Answer {
     ///
     /// A driver that gives no time of creation took the snapshot now, not in 1970 (Q25).
     #[must_use]
-    pub fn of(
-        content: &VolumeSnapshotContent,
-        handle: &str,
-        snapshot: &Snapshot,
-        now: Timestamp,
-    ) -> Option<Self> {
-        let status = content.status.clone().unwrap_or_default();
+    pub fn of(content: &dyn Content, handle: &str, snapshot: &Snapshot, now: Timestamp) -> Option<Self> {
+        let status = content.status().unwrap_or_default();
         let taken = snapshot.creation_time.unwrap_or(now).as_nanosecond();
         let answer = Self {
             handle: content.stored_handle().is_none().then(|| handle.to_string()),
-            creation_time: i64::try_from(taken)
-                .ok()
-                .filter(|_| status.creation_time.is_none()),
-            restore_size: Some(snapshot.size_bytes).filter(|size| *size > 0 && status.restore_size.is_none()),
-            ready: Some(snapshot.ready).filter(|ready| status.ready_to_use != Some(*ready)),
+            creation_time: i64::try_from(taken).ok().filter(|_| !status.has_creation_time),
+            restore_size: Some(snapshot.size_bytes).filter(|size| *size > 0 && !status.has_size),
+            ready: Some(snapshot.ready).filter(|ready| status.ready != Some(*ready)),
             group_handle: None,
+            members: members::infos(content, snapshot),
             clear_error: status.error.is_some(),
         };
         (answer != Self::default()).then_some(answer)
+    }
+
+    /// What is kept of an answer that makes no whole group: it is not ready, and nothing is settled.
+    #[must_use]
+    pub fn of_flawed(content: &dyn Content, group: &Snapshot, now: Timestamp) -> Self {
+        let unready = Snapshot {
+            ready: false,
+            ..group.clone()
+        };
+        let answer = Self::of(content, &group.handle, &unready, now).unwrap_or_default();
+        Self {
+            clear_error: false,
+            ..answer
+        }
     }
 }
 
@@ -68,18 +78,22 @@ impl Answer {
 /// the second failure of one and the same cause reads otherwise than the first. Source: snapshot.md 3.4.3.
 pub(super) fn failed(observed: &Observed<'_>, mut plan: Plan, reason: &str, now: Timestamp) -> Plan {
     let content = observed.content;
-    let taking = content.source_snapshot_handle().is_none() && content.stored_handle().is_none();
-    let (event, beginning) = if taking {
-        (events::CREATION_FAILED, "Failed to create snapshot")
+    let words = content.words();
+    let noun = words.noun;
+    let taking = content.source_handle().is_none() && content.stored_handle().is_none();
+    let (event, text) = if taking {
+        (
+            words.creation_failed,
+            format!("Failed to create {noun}: {reason}"),
+        )
     } else {
         (
-            events::CHECK_FAILED,
-            "Failed to check and update snapshot content",
+            words.check_failed,
+            format!("Failed to check and update {noun} content: {reason}"),
         )
     };
-    let text = format!("{beginning}: {reason}");
-    let status = content.status.as_ref();
-    let stored = status.and_then(|status| status.error.as_ref()?.message.as_deref());
+    let status = content.status();
+    let stored = status.and_then(|status| status.error?.message.as_deref());
     let message = match stored {
         Some(stored) if mask::mask(stored) == mask::mask(&text) => stored.to_string(),
         _ => {
@@ -89,7 +103,7 @@ pub(super) fn failed(observed: &Observed<'_>, mut plan: Plan, reason: &str, now:
                 plan = plan.step(Step::Status(StatusChange::Failed {
                     message: message.clone(),
                     time: now,
-                    not_ready: status.and_then(|status| status.ready_to_use) != Some(false),
+                    not_ready: status.and_then(|status| status.ready) != Some(false),
                 }));
             }
             message

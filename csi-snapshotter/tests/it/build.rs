@@ -6,6 +6,7 @@ use crds::v1::{
     DeletionPolicy, VolumeSnapshotClass, VolumeSnapshotContent, VolumeSnapshotContentSource,
     VolumeSnapshotContentSpec, VolumeSnapshotContentStatus, VolumeSnapshotError,
 };
+use csi_snapshotter::content::Content as AnyContent;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
@@ -21,6 +22,17 @@ pub const SECRET_NAMESPACE: &str = "snapshot.storage.kubernetes.io/deletion-secr
 /// A content, changed step by step.
 #[derive(Clone, Debug)]
 pub struct Content(pub VolumeSnapshotContent);
+
+/// A content of either kind, for plans.
+pub trait AsContent {
+    fn as_content(&self) -> &dyn AnyContent;
+}
+
+impl AsContent for Content {
+    fn as_content(&self) -> &dyn AnyContent {
+        &self.0
+    }
+}
 
 /// `snapcontent-u` of VolumeSnapshot `ns/s` (uid `u`), volume `vol`, class `k`, policy Delete, our finalizer, as our
 /// snapshot-controller makes it.

@@ -3,6 +3,8 @@
 
 mod args;
 mod build;
+mod group_world;
+mod groups;
 mod plan;
 mod simulation;
 mod world;

@@ -6,6 +6,8 @@ use controller::testing::resources::{CLASSES, CONTENTS, SECRETS};
 use controller::testing::{self, Driver};
 use crds::v1::{VolumeSnapshotClass, VolumeSnapshotContent, VolumeSnapshotContentStatus};
 use csi::v1::controller_service_capability::rpc;
+use sandbox::kube::GroupResource;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::build::{BEING_CREATED, BEING_DELETED, Content, DRIVER};
@@ -41,6 +43,16 @@ impl World {
         let capabilities = [rpc::Type::CreateDeleteSnapshot, rpc::Type::ListSnapshots];
         let driver = Driver::new(DRIVER, &capabilities);
         Self(testing::World::new(csi_snapshotter::ENTRY, driver))
+    }
+
+    /// Any object; answers it as it was stored.
+    pub fn create_any(&self, resource: GroupResource<'_>, object: impl Serialize) -> Value {
+        self.0.create(resource, object)
+    }
+
+    /// The content, where another kind's is created by `create`.
+    pub fn create_content(&self, content: &Content) {
+        self.create(content);
     }
 
     pub fn create_class(&self, class: &VolumeSnapshotClass) {

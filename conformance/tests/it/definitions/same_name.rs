@@ -31,6 +31,7 @@ fn changes_of_content(content: &VolumeSnapshotContent) -> Vec<Change> {
         restore_size: Some(1 << 30),
         ready: Some(true),
         group_handle: None,
+        members: None,
         clear_error: true,
     };
     let failed = |not_ready| StatusChange::Failed {

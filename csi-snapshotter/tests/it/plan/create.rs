@@ -35,6 +35,7 @@ fn snapshot_case_19_the_mark_goes_before_the_call_and_away_after_the_status() {
         restore_size: Some(5 << 30),
         ready: Some(true),
         group_handle: None,
+        members: None,
         clear_error: false,
     };
     assert_eq!(plan.steps, [answer(written), Step::Settle]);

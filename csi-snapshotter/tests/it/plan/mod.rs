@@ -2,6 +2,9 @@
 
 mod create;
 mod delete;
+mod group_properties;
+mod groups;
+mod members;
 mod properties;
 mod statically;
 
@@ -11,6 +14,7 @@ use std::time::Duration;
 use controller::{Action, CallFailure, Event, Next, SecretAnswer, SecretRead};
 use crds::v1::VolumeSnapshotClass;
 use csi::Class as ErrorClass;
+use csi_snapshotter::content::Class;
 use csi_snapshotter::observe::{Behind, ClassLookup, Memory, Observed, Reply, Settings, Snapshot};
 use csi_snapshotter::plan::status::Answer;
 use csi_snapshotter::plan::{Call, StatusChange, Step, plan};
@@ -19,7 +23,7 @@ use runtime::EventType;
 use runtime::objects::SecretName;
 use tonic::Code;
 
-use crate::build::{Content, DRIVER, class};
+use crate::build::{AsContent, Content, DRIVER, class};
 
 /// 2026-01-01T00:10:00Z.
 pub fn now() -> Timestamp {
@@ -28,9 +32,10 @@ pub fn now() -> Timestamp {
 
 /// What a plan is made of, with the usual things in place.
 #[derive(Clone, Debug)]
-pub struct Given {
-    pub content: Content,
-    pub class: Option<VolumeSnapshotClass>,
+pub struct Given<C = Content, K = VolumeSnapshotClass> {
+    pub content: C,
+    pub class: Option<K>,
+    pub members: Vec<String>,
     pub is_live: bool,
     pub secret: Option<SecretRead>,
     pub reply: Option<Reply>,
@@ -40,17 +45,23 @@ pub struct Given {
 }
 
 pub fn given(content: Content) -> Given {
+    given_with(content, class(&[("type", "fast")]), "snapshot")
+}
+
+/// The same for any kind.
+pub fn given_with<C, K>(content: C, class: K, prefix: &str) -> Given<C, K> {
     Given {
         content,
-        class: Some(class(&[("type", "fast")])),
+        class: Some(class),
+        members: Vec::new(),
         is_live: true,
         secret: None,
         reply: None,
         memory: Memory::default(),
         settings: Settings {
             driver: DRIVER.into(),
-            can_list: true,
-            name_prefix: "snapshot".into(),
+            can_look: true,
+            name_prefix: prefix.into(),
             name_uid_length: None,
             extra_create_metadata: false,
             retry_interval_max: Duration::from_secs(300),
@@ -69,7 +80,7 @@ pub struct Planned {
     pub next: Next,
 }
 
-impl Given {
+impl<C: AsContent, K: Class> Given<C, K> {
     pub fn plan(&self) -> Planned {
         let (mut steps, mut reads, mut events) = (Vec::new(), Vec::new(), Vec::new());
         let plan = self.whole();
@@ -95,8 +106,8 @@ impl Given {
     }
 
     fn whole(&self) -> csi_snapshotter::plan::Plan {
-        let content = &self.content.0;
-        let class = match (content.spec.volume_snapshot_class_name.as_deref(), &self.class) {
+        let content = self.content.as_content();
+        let class = match (content.class_name(), &self.class) {
             (None, _) => ClassLookup::NotNamed,
             (Some(_), Some(class)) => ClassLookup::Found(class),
             (Some(name), None) => ClassLookup::Absent(name),
@@ -105,6 +116,7 @@ impl Given {
             &Observed {
                 content,
                 class,
+                members: &self.members,
                 is_live: self.is_live,
                 secret: self.secret.as_ref(),
                 reply: self.reply.as_ref(),
@@ -115,7 +127,7 @@ impl Given {
         )
     }
 
-    pub fn class(self, class: Option<VolumeSnapshotClass>) -> Self {
+    pub fn class(self, class: Option<K>) -> Self {
         Self { class, ..self }
     }
 
@@ -194,6 +206,8 @@ pub fn snapshot(ready: bool) -> Snapshot {
         size_bytes: 5 << 30,
         ready,
         group_handle: String::new(),
+        volume_handle: "vol".into(),
+        members: Vec::new(),
     }
 }
 
@@ -213,7 +227,7 @@ pub fn failure(class: ErrorClass, text: &str) -> CallFailure {
 
 /// The read of the VolumeSnapshot that the content names.
 pub fn read_snapshot() -> Step {
-    Step::ReadSnapshot {
+    Step::ReadAsker {
         namespace: "ns".into(),
         name: "s".into(),
     }

@@ -43,7 +43,7 @@ fn snapshot_case_76_size_and_time_come_from_the_list_bound_or_not() {
 #[test]
 fn snapshot_case_77_without_list_the_handle_is_trusted() {
     let mut given = given(static_());
-    given.settings.can_list = false;
+    given.settings.can_look = false;
     let plan = given.plan();
     let written = Answer {
         handle: Some("snap-x".into()),
@@ -179,7 +179,7 @@ fn snapshot_case_108_a_list_without_the_handle_that_was_asked_for_finds_nothing(
         ..snapshot(true)
     };
     let plan = given(static_()).reply(listed(Some(other.clone()))).plan();
-    let text = "Failed to check and update snapshot content: can not find snapshot for snapshotID snap-x; the driver listed \
+    let text = "Failed to check and update snapshot content: can not find snapshot for snapshotID snap-x; the driver answered \
                 \"snap-y\" instead";
     assert_eq!(plan.steps, [failed(text, true)]);
     let both = Reply::Listed(Ok(vec![other, snap_x()]));
@@ -195,9 +195,9 @@ fn snapshot_case_107_a_handle_that_names_nothing_is_refused_at_once_and_can_be_d
     for blank in ["", " ", "\t\n"] {
         let mut content = static_();
         content.0.spec.source.snapshot_handle = Some(blank.into());
-        for can_list in [true, false] {
+        for can_look in [true, false] {
             let mut given = given(content.clone());
-            given.settings.can_list = can_list;
+            given.settings.can_look = can_look;
             let plan = given.plan();
             let text = "Failed to check and update snapshot content: spec.source.snapshotHandle is blank and names nothing; \
                         delete this content and make another one";

@@ -4,6 +4,8 @@ mod connection;
 mod create;
 mod delete;
 mod faults;
+mod group_faults;
+mod groups;
 mod start;
 mod statically;
 

@@ -1,0 +1,77 @@
+//! The snapshots of a group, as CreateVolumeGroupSnapshot answers them. Source: snapshot.md 4.2.
+
+use std::collections::BTreeSet;
+
+use crds::group::v1::VolumeSnapshotInfo;
+
+use crate::content::Content;
+use crate::observe::Snapshot;
+
+/// Why an answer makes no whole group: there are fewer snapshots than volumes, or other ones than before. None for a
+/// snapshot.
+pub(super) fn flaw(content: &dyn Content, answered: &Snapshot) -> Option<String> {
+    if !content.words().is_group {
+        return None;
+    }
+    let (group, volumes) = (&answered.handle, content.volumes().unwrap_or_default());
+    let members = &answered.members;
+    if members.len() < volumes.len() {
+        let taken: BTreeSet<&str> = members
+            .iter()
+            .map(|member| member.volume_handle.as_str())
+            .collect();
+        let lacks: Vec<&str> = volumes
+            .iter()
+            .map(String::as_str)
+            .filter(|one| !taken.contains(one))
+            .collect();
+        return Some(format!(
+            "the driver answered {} snapshots for the {} volumes of group {group}; there is none of {}",
+            members.len(),
+            volumes.len(),
+            lacks.join(", ")
+        ));
+    }
+    let before = handles(content.status().unwrap_or_default().members);
+    let now: BTreeSet<&str> = members.iter().map(|member| member.handle.as_str()).collect();
+    (!before.is_empty() && before != now).then(|| {
+        format!(
+            "the driver answered the snapshots {} of group {group} where it had answered {} before; those are kept",
+            joined(&now),
+            joined(&before)
+        )
+    })
+}
+
+/// What `volumeSnapshotInfoList` becomes, if anything else: it is written with the first answer, and again when the group
+/// turns ready, so that a poll writes nothing.
+pub(super) fn infos(content: &dyn Content, answered: &Snapshot) -> Option<Vec<VolumeSnapshotInfo>> {
+    let status = content.status().unwrap_or_default();
+    let turns_ready = answered.ready && status.ready != Some(true);
+    let infos: Vec<VolumeSnapshotInfo> = answered.members.iter().map(info).collect();
+    let is_due = content.volumes().is_some() && (status.members.is_empty() || turns_ready);
+    (is_due && infos != status.members).then_some(infos)
+}
+
+/// What the driver does not say stays unset.
+fn info(member: &Snapshot) -> VolumeSnapshotInfo {
+    let taken = member.creation_time.map(jiff::Timestamp::as_nanosecond);
+    VolumeSnapshotInfo {
+        creation_time: taken.and_then(|taken| i64::try_from(taken).ok()),
+        ready_to_use: Some(member.ready),
+        restore_size: Some(member.size_bytes).filter(|size| *size > 0),
+        snapshot_handle: Some(member.handle.clone()),
+        volume_handle: Some(member.volume_handle.clone()).filter(|volume| !volume.is_empty()),
+    }
+}
+
+fn handles(infos: &[VolumeSnapshotInfo]) -> BTreeSet<&str> {
+    infos
+        .iter()
+        .filter_map(|info| info.snapshot_handle.as_deref())
+        .collect()
+}
+
+fn joined(handles: &BTreeSet<&str>) -> String {
+    handles.iter().copied().collect::<Vec<_>>().join(", ")
+}

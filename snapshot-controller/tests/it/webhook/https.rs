@@ -92,7 +92,7 @@ fn review(objects: &[Value]) -> String {
 }
 
 #[tokio::test]
-async fn snapshot_case_11_reviews_are_answered_over_https() {
+async fn snapshot_case_11_and_138_reviews_are_answered_over_https() {
     let (served, pem) = Served::new().await;
     // A client that says nothing holds up nobody.
     let _silent = TcpStream::connect(served.address).await.unwrap();
@@ -131,7 +131,7 @@ async fn snapshot_case_11_reviews_are_answered_over_https() {
 }
 
 #[tokio::test]
-async fn a_renewed_certificate_is_served_without_a_restart() {
+async fn snapshot_case_138_a_renewed_certificate_is_served_without_a_restart() {
     let (served, first) = Served::new().await;
     let tls = served.tls.clone();
     served

@@ -194,11 +194,10 @@ impl<K: Cached> Cache<K> {
     /// Waits until cache or overlay are newer than `resource_version`, or the object is gone: after a conflict,
     /// before planning again (decision 17). False if that does not happen `within` the time.
     pub async fn passes(&self, key: &ObjectKey, resource_version: &str, within: Duration) -> bool {
-        let mut changes = self.hub.changes();
         let known = Version::parse(resource_version);
         let passed = async {
             loop {
-                changes.mark_unchanged();
+                let change = self.hub.change();
                 let Some(object) = self.get(key) else { return };
                 let current = object.meta().resource_version.as_deref().unwrap_or_default();
                 let version = Version::parse(current);
@@ -206,9 +205,7 @@ impl<K: Cached> Cache<K> {
                 if known.is_older_than(version) || (!numeric && current != resource_version) {
                     return;
                 }
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
+                change.await;
             }
         };
         tokio::time::timeout(within, passed).await.is_ok()

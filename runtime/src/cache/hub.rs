@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use base::Panics;
 use kube::Resource;
-use tokio::sync::watch;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use super::asks::Asks;
@@ -28,9 +29,11 @@ pub(super) type Trim<K> = Arc<dyn Fn(&mut K) + Send + Sync>;
 
 pub(super) struct Hub<K> {
     state: Mutex<State<K>>,
-    /// Counts changes, for those who wait.
-    changed: watch::Sender<u64>,
-    asks: watch::Sender<Asks>,
+    /// Wakes those who wait for a change, in the order in which they came: one that wakes them in any order would make
+    /// schedules that cannot be replayed.
+    changed: Notify,
+    asks: Mutex<Asks>,
+    asked: Notify,
     trim: Option<Trim<K>>,
     packing: Option<Packing<K>>,
     panics: Panics,
@@ -64,7 +67,7 @@ impl<K: Resource + Send + Sync + 'static> AnyHub for Hub<K> {
     }
 
     fn relist(&self) {
-        self.asks.send_modify(Asks::ask_for_list);
+        self.change_asks(Asks::ask_for_list);
     }
 }
 
@@ -120,8 +123,9 @@ impl<K: Resource + 'static> Hub<K> {
                 delivering: false,
                 contact: Contact::new(Instant::now()),
             }),
-            changed: watch::Sender::new(0),
-            asks: watch::Sender::new(Asks::default()),
+            changed: Notify::new(),
+            asks: Mutex::default(),
+            asked: Notify::new(),
             trim,
             packing: Packing::of_kind(),
             panics,
@@ -166,13 +170,13 @@ impl<K: Resource + 'static> Hub<K> {
     pub(super) fn replace(&self, listed: Listed<Item<K>>, force: bool, ask: u64) -> Result<(), StaleList> {
         self.write(|store| store.replace(listed, force))?;
         self.heard();
-        self.asks.send_modify(|asks| asks.listed(ask));
+        self.change_asks(|asks| asks.listed(ask));
         Ok(())
     }
 
     /// The watch has passed a version that was asked for after this ask.
     pub(super) fn passed(&self, ask: u64) {
-        self.asks.send_modify(|asks| asks.passed(ask));
+        self.change_asks(|asks| asks.passed(ask));
     }
 
     pub(super) fn record(&self, object: K) -> Arc<K> {
@@ -184,29 +188,36 @@ impl<K: Resource + 'static> Hub<K> {
         self.write(|store| store.record_deleted(key, uid, Version::default(), Instant::now()));
     }
 
-    pub(super) fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    /// The next change from now on.
+    pub(super) fn change(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     pub(super) fn asks(&self) -> Asks {
-        *self.asks.borrow()
+        *self.asks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn changes_of_asks(&self) -> watch::Receiver<Asks> {
-        self.asks.subscribe()
+    fn change_asks(&self, change: impl FnOnce(&mut Asks)) {
+        change(&mut self.asks.lock().unwrap_or_else(PoisonError::into_inner));
+        self.asked.notify_waiters();
     }
 
     /// Asks for the cache to be fresh; the number of the ask.
     pub(super) fn ask(&self) -> u64 {
         let mut ask = 0;
-        self.asks.send_modify(|asks| ask = asks.ask());
+        self.change_asks(|asks| ask = asks.ask());
         ask
     }
 
     /// Resolves when it is so with the asks.
     pub(super) async fn until(&self, so: impl Fn(Asks) -> bool) {
-        // Fails only when the hub is gone, which `self` is not.
-        let _ = self.changes_of_asks().wait_for(|asks| so(*asks)).await;
+        loop {
+            let asked = self.asked.notified();
+            if so(self.asks()) {
+                return;
+            }
+            asked.await;
+        }
     }
 
     /// Changes what is known of the contact with the server.
@@ -266,7 +277,7 @@ impl<K: Resource + 'static> Hub<K> {
         };
         if changed {
             self.deliver();
-            self.changed.send_modify(|count| *count += 1);
+            self.changed.notify_waiters();
         }
         answer
     }

@@ -218,12 +218,11 @@ impl<K: Cached> Watcher<K> {
     }
 
     async fn read(&mut self, stream: &mut Stream<K>, version: &mut String, until: Option<Version>) -> End {
-        let mut asks = self.hub.changes_of_asks();
         loop {
             let silent = self.state.silence.ends();
             let event = tokio::select! {
                 biased;
-                Ok(_) = asks.wait_for(|asks| asks.open().is_some()), if until.is_none() => return End::Asked,
+                () = self.hub.until(|asks| asks.open().is_some()), if until.is_none() => return End::Asked,
                 event = stream.next() => event,
                 () = until_then(silent) => return End::Relist(Why::Silent),
             };

@@ -55,7 +55,7 @@ impl Cluster {
     }
 
     fn get(&self, resource: GroupResource<'_>, name: &str) -> Option<Value> {
-        let cluster = [VOLUMES, NODES, NAMESPACES].contains(&resource);
+        let cluster = [VOLUMES, NODES, NAMESPACES, ATTRIBUTES_CLASSES].contains(&resource);
         let namespace = if cluster { "" } else { "default" };
         self.store
             .get(resource, namespace, name)
@@ -73,7 +73,8 @@ impl Cluster {
     }
 
     fn delete(&self, resource: GroupResource<'_>, name: &str) {
-        let namespace = if resource == VOLUMES { "" } else { "default" };
+        let cluster = [VOLUMES, ATTRIBUTES_CLASSES].contains(&resource);
+        let namespace = if cluster { "" } else { "default" };
         self.store.delete(resource, namespace, name, None).unwrap();
     }
 }
@@ -399,4 +400,47 @@ async fn settled_objects_are_written_no_more() {
         .unwrap();
     cluster.settle().await;
     assert_eq!(cluster.server.revision(), revision + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attributes_class_is_kept_while_a_claim_or_a_volume_names_it() {
+    let cluster = Cluster::new();
+    for name in ["gold", "silver", "idle"] {
+        let class = json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttributesClass", "metadata": {"name": name},
+            "driverName": "ebs.csi.aws.com", "parameters": {"iops": "4000"},
+        });
+        cluster.store.create(ATTRIBUTES_CLASSES, class).unwrap();
+    }
+    let class = |name: &str| json!({"spec": {"volumeAttributesClassName": name}});
+    cluster.volume("v", &class("gold"));
+    cluster.claim("c", &class("gold"));
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "v"), both("Bound", "Bound"));
+    let current = |cluster: &Cluster| {
+        let claim = cluster.get(CLAIMS, "c").unwrap();
+        text(&claim, "/status/currentVolumeAttributesClassName").to_owned()
+    };
+    assert_eq!(current(&cluster), "gold", "as at provisioning");
+    let target = json!({"status": "InProgress", "targetVolumeAttributesClassName": "silver"});
+    let change = |claim: &mut Value| claim["status"]["modifyVolumeStatus"] = target.clone();
+    cluster
+        .store
+        .update_status(CLAIMS, "default", "c", change)
+        .unwrap();
+    for name in ["gold", "silver", "idle"] {
+        cluster.delete(ATTRIBUTES_CLASSES, name);
+    }
+    cluster.settle().await;
+    let there = |name: &str| cluster.get(ATTRIBUTES_CLASSES, name).is_some();
+    assert_eq!(
+        [there("gold"), there("silver"), there("idle")],
+        [true, true, false]
+    );
+    cluster.delete(CLAIMS, "c");
+    cluster.settle().await;
+    assert!(there("gold") && !there("silver"), "the volume has it still");
+    cluster.delete(VOLUMES, "v");
+    cluster.settle().await;
+    assert!(!there("gold"));
 }

@@ -211,6 +211,37 @@ fn seen(target: &Path) -> String {
     seen
 }
 
+/// Options that mount(8) takes.
+const TAKEN: [&str; 27] = [
+    "noatime,nodiratime",
+    "user",
+    "users",
+    "user,exec",
+    "nouser",
+    "owner",
+    "group,dev",
+    "comment=x",
+    "iversion",
+    "noiversion",
+    "loud",
+    "silent",
+    "nostrictatime",
+    "strictatime",
+    "noatime,atime",
+    "private",
+    "rshared",
+    "slave",
+    "unbindable",
+    "ro,rw",
+    "rw,ro",
+    "mand",
+    "sync,async",
+    "nosymfollow",
+    "defaults,noauto,nofail,_netdev,x-a.b=c,X-mount.mkdir",
+    "discard",
+    "commit=30,errors=remount-ro",
+];
+
 /// The same options lead to the same mount as with mount(8) itself.
 #[tokio::test]
 async fn ebs_case_114_options_are_taken_as_mount_8_takes_them() {
@@ -222,36 +253,7 @@ async fn ebs_case_114_options_are_taken_as_mount_8_takes_them() {
         .await
         .unwrap();
     host.make_directory(&target).await.unwrap();
-    let taken = [
-        "noatime,nodiratime",
-        "user",
-        "users",
-        "user,exec",
-        "nouser",
-        "owner",
-        "group,dev",
-        "comment=x",
-        "iversion",
-        "noiversion",
-        "loud",
-        "silent",
-        "nostrictatime",
-        "strictatime",
-        "noatime,atime",
-        "private",
-        "rshared",
-        "slave",
-        "unbindable",
-        "ro,rw",
-        "rw,ro",
-        "mand",
-        "sync,async",
-        "nosymfollow",
-        "defaults,noauto,nofail,_netdev,x-a.b=c,X-mount.mkdir",
-        "discard",
-        "commit=30,errors=remount-ro",
-    ];
-    for options in taken {
+    for options in TAKEN {
         let tool = std::process::Command::new("mount")
             .args(["-t", "ext4", "-o", options])
             .args([&machine.device, &target])

@@ -1,5 +1,6 @@
 //! Layer 2: the definitions of the snapshot kinds, before the real API server.
 
+mod conversion;
 mod groups;
 mod same_name;
 

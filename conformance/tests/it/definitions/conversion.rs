@@ -1,0 +1,160 @@
+//! The API server asks our conversion webhook.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use conformance::{Hand, Launch, Patch, Process, free_port, slackwater, until};
+use serde_json::{Value, json};
+
+use super::LAYER;
+use crate::shared::{self, PATIENCE};
+
+const DEFINITION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/volumegroupsnapshotcontents.groupsnapshot.storage.k8s.io";
+const ANNOTATION: &str = "groupsnapshot.storage.kubernetes.io/volume-snapshot-info-list";
+
+fn path(version: &str, name: &str) -> String {
+    format!("/apis/groupsnapshot.storage.k8s.io/{version}/volumegroupsnapshotcontents{name}")
+}
+
+/// Writes a certificate of loopback and its key; the certificate.
+fn certificate(folder: &Path) -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names)
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    std::fs::write(folder.join("webhook.crt"), certificate.pem()).unwrap();
+    std::fs::write(folder.join("webhook.key"), key.serialize_pem()).unwrap();
+    certificate.pem()
+}
+
+/// The API server converts by this strategy from now on, or soon.
+async fn converts_by(hand: &Hand, conversion: &Value) {
+    let change = json!({ "spec": { "conversion": conversion } });
+    let changed = hand.patch(DEFINITION, Patch::Merge, &change).await.unwrap();
+    changed.ok(DEFINITION).unwrap();
+}
+
+fn content() -> Value {
+    json!({
+        "apiVersion": "groupsnapshot.storage.k8s.io/v1",
+        "kind": "VolumeGroupSnapshotContent",
+        "metadata": { "name": "converted" },
+        "spec": {
+            "deletionPolicy": "Retain",
+            "driver": "other.example.com",
+            "source": { "volumeHandles": ["vol-1", "vol-2"] },
+            "volumeGroupSnapshotRef": { "name": "g", "namespace": "default" },
+        },
+    })
+}
+
+fn members() -> Value {
+    json!([
+        { "volumeHandle": "vol-1", "snapshotHandle": "snap-1", "creationTime": 23, "readyToUse": true, "restoreSize": 12 },
+        { "volumeHandle": "vol-2", "snapshotHandle": "snap-2", "creationTime": 23, "readyToUse": false, "restoreSize": 12 },
+    ])
+}
+
+async fn read(hand: &Hand, version: &str) -> Value {
+    let at = path(version, "/converted");
+    hand.get(&at).await.unwrap().ok(&at).unwrap()
+}
+
+#[tokio::test]
+async fn snapshot_case_11_members_survive_the_older_version() {
+    let Some(plane) = shared::control_plane(LAYER).await else {
+        return;
+    };
+    let (folder, port) = (tempfile::tempdir().unwrap(), free_port().unwrap());
+    let pem = certificate(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let launch = Launch::new("snapshot-conversion-webhook", &slackwater().unwrap()).args([
+        "snapshot-conversion-webhook".to_owned(),
+        format!("--tls-cert-file={}", file("webhook.crt")),
+        format!("--tls-private-key-file={}", file("webhook.key")),
+        format!("--port={port}"),
+    ]);
+    let mut webhook = Process::start(plane.keeper(), plane.folder(), &launch).unwrap();
+    until("the webhook listens", PATIENCE, async || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+    })
+    .await
+    .unwrap();
+    let hand = plane.hand().await.unwrap();
+    let client =
+        json!({ "url": format!("https://127.0.0.1:{port}/convert"), "caBundle": STANDARD.encode(pem) });
+    let by_webhook = json!({
+        "strategy": "Webhook",
+        "webhook": { "conversionReviewVersions": ["v1"], "clientConfig": client },
+    });
+    converts_by(&hand, &by_webhook).await;
+    let made = hand.create(&path("v1", ""), &content()).await.unwrap();
+    made.ok("create").unwrap();
+    let status =
+        json!({ "status": { "volumeGroupSnapshotHandle": "group-1", "volumeSnapshotInfoList": members() } });
+    let at = path("v1", "/converted/status");
+    hand.patch(&at, Patch::Merge, &status)
+        .await
+        .unwrap()
+        .ok(&at)
+        .unwrap();
+
+    // The strategy is taken a little later: until then the list is only dropped.
+    let old = until("the webhook is asked", PATIENCE, async || {
+        let old = read(&hand, "v1beta1").await;
+        old["status"]["volumeSnapshotHandlePairList"]
+            .is_array()
+            .then_some(old)
+    })
+    .await
+    .unwrap();
+    let pairs = json!([
+        { "volumeHandle": "vol-1", "snapshotHandle": "snap-1" },
+        { "volumeHandle": "vol-2", "snapshotHandle": "snap-2" },
+    ]);
+    assert_eq!(old["status"]["volumeSnapshotHandlePairList"], pairs);
+    assert!(old["metadata"]["annotations"][ANNOTATION].is_string(), "{old}");
+
+    // Put back as it was read, and written in the older version.
+    for (part, mut object) in [("", old.clone()), ("/status", old)] {
+        if part.is_empty() {
+            object["metadata"]["labels"] = json!({ "touched": "yes" });
+        } else {
+            let version = read(&hand, "v1beta1").await["metadata"]["resourceVersion"].clone();
+            object["metadata"]["resourceVersion"] = version;
+            object["status"]["readyToUse"] = json!(true);
+        }
+        let at = path("v1beta1", &format!("/converted{part}"));
+        hand.replace(&at, &object).await.unwrap().ok(&at).unwrap();
+    }
+    for version in ["v1", "v1beta2"] {
+        let new = read(&hand, version).await;
+        assert_eq!(new["status"]["volumeSnapshotInfoList"], members(), "{version}");
+        assert_eq!(new["status"]["readyToUse"], true, "{version}");
+        assert!(new["metadata"]["annotations"][ANNOTATION].is_null(), "{new}");
+        assert_eq!(
+            new["apiVersion"],
+            format!("groupsnapshot.storage.k8s.io/{version}")
+        );
+    }
+
+    let malformed = json!({ "metadata": { "annotations": { (ANNOTATION): "7" } } });
+    let at = path("v1beta1", "/converted");
+    let refused = hand.patch(&at, Patch::Merge, &malformed).await.unwrap();
+    assert!(
+        refused.message().contains("it is no list of objects"),
+        "{refused:?}"
+    );
+    webhook.check().unwrap();
+
+    hand.delete(&path("v1", "/converted"))
+        .await
+        .unwrap()
+        .ok("delete")
+        .unwrap();
+    converts_by(&hand, &json!({ "strategy": "None", "webhook": null })).await;
+    crate::processes::terminate([webhook]).await;
+}

@@ -141,3 +141,13 @@ async fn our_driver_takes_groups_for_upstreams_controllers() {
 async fn our_snapshot_controller_takes_groups_with_upstreams_csi_snapshotter() {
     group_story("groups of ours", [Ours, Upstream, Upstream]).await;
 }
+
+#[tokio::test]
+async fn our_csi_snapshotter_takes_groups_with_upstreams_snapshot_controller() {
+    group_story("groups of our csi-snapshotter", [Upstream, Ours, Upstream]).await;
+}
+
+#[tokio::test]
+async fn all_of_ours_take_groups() {
+    group_story("groups of all of ours", [Ours; 3]).await;
+}

@@ -207,9 +207,7 @@ impl Prepared {
             () = scope.stopping() => return Ok(()),
             _ = async { tokio::join!(contents.caught_up(), classes.caught_up()) } => {}
         }
-        serve_by_namespace(&self.queue, &contents, |content| {
-            content.spec.volume_snapshot_ref.namespace.clone()
-        });
+        serve_by_namespace(queue, &contents, |content| content.reference().namespace.clone());
         let mut enqueue = Enqueue::new();
         let driver = settings.driver.clone();
         let of_contents = enqueue.on(&contents, queue, move |change| {

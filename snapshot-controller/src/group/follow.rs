@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Queue, Scope};
-use controller::{Error, Function};
+use controller::{Error, Function, serve_by_namespace};
 use crds::group::v1::{VolumeGroupSnapshot, VolumeGroupSnapshotClass, VolumeGroupSnapshotContent};
 use kube::core::ApiResource;
 use runtime::ObjectKey;
@@ -73,6 +73,9 @@ impl Groups<'_> {
             groups: groups.clone(),
             queues: self.queues.clone(),
             snapshots: self.snapshots.clone(),
+        });
+        serve_by_namespace(&self.queues.contents, &groups.contents, |content| {
+            content.spec.volume_group_snapshot_ref.namespace.clone()
         });
         let enqueue = enqueue(&concerned, &self.metrics, self.resync, scope);
         let shared = Shared {

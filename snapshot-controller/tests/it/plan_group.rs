@@ -153,6 +153,8 @@ fn snapshot_case_95_the_finalizer_is_there_before_the_content() {
     reference["apiVersion"] = json!("groupsnapshot.storage.k8s.io/v1");
     reference["kind"] = json!("VolumeGroupSnapshot");
     reference["resourceVersion"] = json!("10");
+    // The sidecar need not ask who wants it.
+    expected["metadata"]["annotations"] = json!({"slackwater.io/fresh": "yes"});
     assert_eq!(made, expected);
 }
 
@@ -233,6 +235,10 @@ fn snapshot_case_124_the_secret_of_a_group_is_resolved_with_it_and_goes_to_its_m
     let made = made.unwrap();
     assert_eq!(made[&annotation("name")], "g-groupsnapcontent-gu");
     assert_eq!(made[&annotation("namespace")], "ns");
+    assert_eq!(
+        made["slackwater.io/fresh"], "yes",
+        "the sidecar need not ask who wants it"
+    );
     let mut seen = with_member(&json!({"metadata": {"annotations": made}}));
     let uid = json!({"metadata": {"uid": "mu"}});
     seen.members[0].snapshot = Lookup::Found(typed(&member_of_g(&uid)));

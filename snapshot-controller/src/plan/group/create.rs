@@ -8,7 +8,7 @@ use crds::group::v1::{
     VolumeGroupSnapshotContentSource, VolumeGroupSnapshotContentSpec,
 };
 use crds::names::group as names;
-use crds::names::parameters;
+use crds::names::{FRESH_ANNOTATION, MARK_VALUE, parameters};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -175,15 +175,17 @@ fn content(
     let secret = GROUP_SECRET
         .resolve(&class.parameters, &name, &group.metadata)
         .map_err(|error| error.to_string())?;
-    let annotations = secret.map(|secret| {
-        BTreeMap::from([
-            (names::DELETION_SECRET_NAME_ANNOTATION.to_owned(), secret.name),
-            (
-                names::DELETION_SECRET_NAMESPACE_ANNOTATION.to_owned(),
-                secret.namespace,
-            ),
-        ])
-    });
+    let mut annotations = BTreeMap::from([(FRESH_ANNOTATION.to_owned(), MARK_VALUE.to_owned())]);
+    if let Some(secret) = secret {
+        let (name, namespace) = (
+            names::DELETION_SECRET_NAME_ANNOTATION,
+            names::DELETION_SECRET_NAMESPACE_ANNOTATION,
+        );
+        annotations.extend([
+            (name.to_owned(), secret.name),
+            (namespace.to_owned(), secret.namespace),
+        ]);
+    }
     let mut handles: Vec<String> = Vec::new();
     for source in sources {
         // Two claims may share a volume, which is cut once.
@@ -193,7 +195,7 @@ fn content(
     }
     Ok(VolumeGroupSnapshotContent {
         metadata: ObjectMeta {
-            annotations,
+            annotations: Some(annotations),
             finalizers: Some(vec![names::CONTENT_FINALIZER.to_owned()]),
             name: Some(name),
             ..ObjectMeta::default()

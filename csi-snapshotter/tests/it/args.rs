@@ -30,7 +30,11 @@ fn defaults_are_those_of_upstream() {
     );
     assert!(!config.extra_create_metadata && config.node.is_none() && config.common.http.is_none());
     assert!(config.common.election.is_none() && !config.driver.exit_on_connection_loss);
-    assert!(config.common.gates.enabled("CSIVolumeGroupSnapshot"));
+    assert!(config.common.gates.enabled("CSIVolumeGroupSnapshot") && config.groups);
+    assert_eq!(
+        (config.group_name_prefix.as_str(), config.group_name_uid_length),
+        ("groupsnapshot", None)
+    );
 }
 
 #[test]
@@ -48,7 +52,7 @@ fn the_flags_of_the_ebs_chart_are_read() {
     assert_eq!((config.workers, config.name_uid_length), (100, Some(8)));
     assert_eq!(config.common.retry_intervals.1, Duration::from_secs(1800));
     assert_eq!(config.driver.timeout, Duration::from_secs(30));
-    assert!(!config.common.gates.enabled("CSIVolumeGroupSnapshot"));
+    assert!(!config.common.gates.enabled("CSIVolumeGroupSnapshot") && !config.groups);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use controller::{Error, Function, serve_by_namespace};
 use crds::group::v1::{VolumeGroupSnapshot, VolumeGroupSnapshotClass, VolumeGroupSnapshotContent};
 use kube::core::ApiResource;
 use runtime::ObjectKey;
-use runtime::crds::{CrdsMissing, Served, are_served};
+use runtime::crds::until_served;
 
 use super::caches::GroupCaches;
 use super::controllers::{GroupContents, GroupSnapshots, Shared};
@@ -16,11 +16,6 @@ use super::execute::Executor;
 use super::triggers::{Concerned, enqueue};
 use crate::metrics::Metrics;
 use crate::observe::{BY_GROUP, Caches};
-
-/// How often to look whether the kinds have come: one LIST.
-const LOOK_AGAIN: Duration = Duration::from_secs(120);
-/// The first pause after an answer that tells nothing.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The queues of the group kinds.
 #[derive(Clone)]
@@ -113,36 +108,12 @@ impl Groups<'_> {
             ApiResource::erase::<VolumeGroupSnapshotContent>(&()),
             ApiResource::erase::<VolumeGroupSnapshotClass>(&()),
         ];
-        let mut pause = FIRST_PAUSE;
-        let mut told = String::new();
-        loop {
-            let wait = match are_served(&self.function.context().client, &kinds).await {
-                Served::Yes => return,
-                Served::No(missing) => {
-                    let why = CrdsMissing {
-                        missing: vec![missing],
-                    }
-                    .to_string();
-                    if why != told {
-                        tracing::warn!("group snapshots are off: {why}");
-                        told = why;
-                        self.caches.groups.off();
-                        self.wake_members();
-                    }
-                    LOOK_AGAIN
-                }
-                Served::Unclear(missing) => {
-                    tracing::debug!(
-                        ?missing,
-                        "it cannot be told yet whether there are group snapshots"
-                    );
-                    let wait = pause;
-                    pause = (pause * 2).min(LOOK_AGAIN);
-                    wait
-                }
-            };
-            tokio::time::sleep(wait).await;
-        }
+        until_served(&self.function.context().client, &kinds, |missing| {
+            tracing::warn!("group snapshots are off: {missing}");
+            self.caches.groups.off();
+            self.wake_members();
+        })
+        .await;
     }
 
     /// Members that are being deleted wait until it is known whether their groups are there.

@@ -11,6 +11,7 @@ mod driver_socket;
 mod failed_snapshot;
 mod fairness;
 mod fleet;
+mod groups;
 mod leases;
 mod liveness;
 mod node_mode;

@@ -144,10 +144,10 @@ async fn our_snapshot_controller_takes_groups_with_upstreams_csi_snapshotter() {
 
 #[tokio::test]
 async fn our_csi_snapshotter_takes_groups_with_upstreams_snapshot_controller() {
-    group_story("groups of our csi-snapshotter", [Upstream, Ours, Upstream]).await;
+    group_story("groups by our csi-snapshotter", [Upstream, Ours, Upstream]).await;
 }
 
 #[tokio::test]
 async fn all_of_ours_take_groups() {
-    group_story("groups of all of ours", [Ours; 3]).await;
+    group_story("groups by all of ours", [Ours; 3]).await;
 }

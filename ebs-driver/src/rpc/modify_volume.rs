@@ -37,6 +37,9 @@ pub(super) async fn properties(
     Ok(ModifyVolumePropertiesResponse {})
 }
 
+/// With what every ID of an EBS volume begins.
+const VOLUME_PREFIX: &str = "vol-";
+
 /// A wrong parameter is refused before EC2 is asked; nothing that is asked for needs no call.
 async fn modify(
     core: &Core,
@@ -46,6 +49,10 @@ async fn modify(
 ) -> Result<(), Status> {
     let parameters = ChangeParameters::parse(parameters).map_err(status::bad)?;
     let tags = tags::of_change(&parameters).map_err(status::bad)?;
+    if !id.starts_with(VOLUME_PREFIX) {
+        // EC2 would call it malformed; for who asks it is a volume that is not there.
+        return Err(Status::not_found(format!("there is no volume {id}")));
+    }
     let change = Change::of_attributes(parameters, tags);
     if change == Change::default() {
         return Ok(());

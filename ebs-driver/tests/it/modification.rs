@@ -104,7 +104,7 @@ async fn ebs_case_75_the_codes_of_a_refused_modification() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ebs_case_76_97_98_what_is_wrong_is_refused_by_its_name_without_a_call() {
+async fn ebs_case_76_97_98_105_what_is_wrong_is_refused_by_its_name_without_a_call() {
     let (world, id) = instant();
     for (parameters, named) in [
         (vec![("Iops", "4000")], "Iops"),
@@ -129,6 +129,10 @@ async fn ebs_case_76_97_98_what_is_wrong_is_refused_by_its_name_without_a_call()
         code(modify(&world, local, &[("iops", "4000")]).await),
         Code::InvalidArgument
     );
+    // Case 105: what is no ID of a volume names none.
+    for parameters in [vec![], vec![("iops", "4000")]] {
+        assert_eq!(code(modify(&world, "some-id", &parameters).await), Code::NotFound);
+    }
     // Nothing is asked for.
     modify(&world, &id, &[]).await.unwrap();
     modify(&world, &id, &[("csi.storage.k8s.io/pvc/name", "c")])

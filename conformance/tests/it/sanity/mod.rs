@@ -23,6 +23,8 @@ const LAYER: &str = "3 csi-sanity";
 const HEADING: &str = "## Cases of csi-sanity that are not passed";
 /// How many cases pass at least.
 const PASSED: usize = 74;
+/// What volumes are changed to.
+const MUTABLE_PARAMETERS: &str = "iops: \"4000\"\n";
 const ZONE: &str = "us-east-1a";
 const INSTANCE_TYPE: &str = "m5.large";
 const GIB: u64 = 1 << 30;
@@ -143,6 +145,7 @@ async fn serve_node(instance_id: String, socket: PathBuf, stopping: Cancellation
 /// Its output. It ends with 1 where a case fails; the report says which.
 async fn run(program: &Path, suite: &Suite, node: &Path, report: &Path) -> String {
     let path = |name: &str| suite.folder().join(name).display().to_string();
+    std::fs::write(path("mutable.yaml"), MUTABLE_PARAMETERS).unwrap();
     let mut command = Command::new(program);
     command.args([
         "--ginkgo.no-color".to_owned(),
@@ -153,6 +156,7 @@ async fn run(program: &Path, suite: &Suite, node: &Path, report: &Path) -> Strin
         format!("--csi.mountdir={}", path("target")),
         format!("--csi.stagingdir={}", path("staging")),
         format!("--csi.testvolumesize={}", 10 * GIB),
+        format!("--csi.testvolumemutableparameters={}", path("mutable.yaml")),
         format!("--csi.testvolumeexpandsize={}", 20 * GIB),
     ]);
     let output = tokio::task::spawn_blocking(move || command.output());

@@ -393,7 +393,8 @@ fn of_volume(call: &str) -> bool {
 /// The mark, the class of the volume, the class of the claim.
 #[tokio::test(start_paused = true)]
 async fn resize_case_79_each_write_of_a_change_that_is_denied_is_told() {
-    let writes: [(fn(&str) -> bool, usize); 3] = [(of_claim, 0), (of_volume, 0), (of_claim, 1)];
+    type Is = fn(&str) -> bool;
+    let writes: [(Is, usize); 3] = [(of_claim, 0), (of_volume, 0), (of_claim, 1)];
     for (number, (is_it, behind)) in writes.into_iter().enumerate() {
         let world = World::new(5, Ec2Options::instant()).await;
         let process = world

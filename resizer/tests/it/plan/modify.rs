@@ -35,7 +35,10 @@ fn classes(wanted: &str, current: &str, status: &str, target: &str) -> Classes {
         memory: Memory::default(),
         settings: scene.settings,
     };
-    let named = |name: &str| (!name.is_empty()).then(|| json!(name)).unwrap_or_default();
+    let named = |name: &str| match name {
+        "" => Value::Null,
+        name => json!(name),
+    };
     found.claim["spec"]["volumeAttributesClassName"] = named(wanted);
     found.claim["status"]["currentVolumeAttributesClassName"] = named(current);
     found.volume["spec"]["volumeAttributesClassName"] = named(current);

@@ -1,7 +1,10 @@
 //! The controller is killed at every request of a group's story and started again: the end must be the same.
 
+use std::time::Duration;
+
+use base::Random;
 use controller::testing::resources::{GROUP_CONTENTS, GROUPS};
-use sandbox::faults::{At, Fault, Faults};
+use sandbox::faults::{At, Fault, Faults, Storm};
 use serde_json::{Value, json};
 
 use crate::group_world::{members, status, take, with_groups};
@@ -80,4 +83,42 @@ async fn snapshot_case_123_the_crash_walk_of_groups_ends_as_if_nothing_had_happe
             }
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn storms_of_faults_lose_no_group_and_leave_none() {
+    for seed in 0..40 {
+        let wait = (seed % 2 == 0).then(|| Duration::from_secs(7));
+        let world = with_groups(wait).await;
+        let mut process = world.start_with(storm(seed, 0));
+        take(&world, "g");
+        take(&world, "h");
+        for turn in 1..=40 {
+            seconds(3).await;
+            if turn == 10 {
+                world.delete(GROUPS, "default", "h");
+            }
+            if process.faults.has_crashed() {
+                process.kill().await;
+                process = world.start_with(storm(seed, turn));
+            }
+        }
+        process.kill().await;
+        let _process = world.start();
+        seconds(400).await;
+        let found = end(&world);
+        let expected = json!({
+            "group": true, "error": null, "groups": 1, "group contents": 1,
+            "members": [[true, "g"], [true, "g"]], "contents": 2,
+        });
+        assert_eq!(found, expected, "seed {seed}");
+    }
+}
+
+fn storm(seed: u64, turn: u64) -> Faults {
+    Faults::new(Storm {
+        random: Random::seeded(seed * 1_000 + turn),
+        share: 0.15,
+        crashes: true,
+    })
 }

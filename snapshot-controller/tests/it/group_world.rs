@@ -112,13 +112,19 @@ async fn attend_group(store: &Store, content: &Value, ready_after: Option<Durati
                 info["readyToUse"] = json!(true);
             }
         });
-        for member in store.list(CONTENTS, None) {
-            let name = member.value()["metadata"]["name"].as_str().unwrap().to_owned();
-            if member.value()["status"]["volumeGroupSnapshotHandle"].is_string() {
-                let _ = store.update_status(CONTENTS, "", &name, |object| {
-                    object["status"]["readyToUse"] = json!(true);
-                });
-            }
+    } else if content["status"]["readyToUse"] == true {
+        look_at_members(store, &content["status"]["volumeGroupSnapshotHandle"]);
+    }
+}
+
+/// What ListSnapshots would tell of the members of a group that is ready.
+fn look_at_members(store: &Store, handle: &Value) {
+    for member in store.list(CONTENTS, None) {
+        let (name, status) = (&member.value()["metadata"]["name"], &member.value()["status"]);
+        if status["volumeGroupSnapshotHandle"] == *handle && status["readyToUse"] == false {
+            let _ = store.update_status(CONTENTS, "", name.as_str().unwrap(), |object| {
+                object["status"]["readyToUse"] = json!(true);
+            });
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use controller::testing::resources::{GROUP_CLASSES, GROUP_CONTENTS, GROUPS};
+use sandbox::kube::Denial;
 use serde_json::{Value, json};
 
 use crate::group_world::{
     self, GROUP_FINALIZER, class, furnish, group, label, members, of_database, status, take, with_groups,
 };
 use crate::scene::{AS_SOURCE, BOUND, IN_GROUP};
-use crate::world::{CLAIMS, CONTENTS, SNAPSHOTS, World, seconds};
+use crate::world::{CLAIMS, CONTENTS, SNAPSHOTS, USER, World, seconds};
 
 /// SHA-256 of the group's UID and the volume's handle, as the names of members have it.
 fn hashes(world: &World) -> Vec<String> {
@@ -45,6 +46,35 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+/// Both members of group `g` name each other and the group, and say what the driver said.
+fn members_are_whole(world: &World) {
+    for (hash, member) in hashes(world).iter().zip(members(world)) {
+        assert_eq!(member["metadata"]["name"], format!("snapshot-{hash}"));
+        let finalizers = json!([IN_GROUP, AS_SOURCE, BOUND]);
+        assert_eq!(member["metadata"]["finalizers"], finalizers);
+        let own = &member["status"];
+        assert_eq!(
+            own["boundVolumeSnapshotContentName"],
+            format!("snapcontent-{hash}")
+        );
+        assert_eq!(own["volumeGroupSnapshotName"], "g");
+        assert_eq!(
+            (&own["readyToUse"], &own["restoreSize"]),
+            (&json!(true), &json!("1Gi"))
+        );
+        let content = world.get(CONTENTS, "", &format!("snapcontent-{hash}")).unwrap();
+        assert_eq!(
+            content["spec"]["volumeSnapshotRef"]["uid"],
+            member["metadata"]["uid"]
+        );
+        assert_eq!(content["spec"]["sourceVolumeMode"], "Filesystem");
+        let volume = text(&content["spec"]["source"]["volumeHandle"]).to_owned();
+        assert_eq!(content["status"]["snapshotHandle"], format!("snap-of-{volume}"));
+        let claim = &member["spec"]["source"]["persistentVolumeClaimName"];
+        assert_eq!(volume, format!("vol-{}v", text(claim)), "the claim of the volume");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_95_a_group_ready_at_once_is_four_writes_and_four_a_member() {
     let world = with_groups(None).await;
@@ -77,31 +107,7 @@ async fn snapshot_case_95_a_group_ready_at_once_is_four_writes_and_four_a_member
         contents[0]["spec"]["source"]["volumeHandles"],
         json!(["vol-pv", "vol-qv"])
     );
-    for (hash, member) in hashes(&world).iter().zip(members(&world)) {
-        assert_eq!(member["metadata"]["name"], format!("snapshot-{hash}"));
-        let finalizers = json!([IN_GROUP, AS_SOURCE, BOUND]);
-        assert_eq!(member["metadata"]["finalizers"], finalizers);
-        let own = &member["status"];
-        assert_eq!(
-            own["boundVolumeSnapshotContentName"],
-            format!("snapcontent-{hash}")
-        );
-        assert_eq!(own["volumeGroupSnapshotName"], "g");
-        assert_eq!(
-            (&own["readyToUse"], &own["restoreSize"]),
-            (&json!(true), &json!("1Gi"))
-        );
-        let content = world.get(CONTENTS, "", &format!("snapcontent-{hash}")).unwrap();
-        assert_eq!(
-            content["spec"]["volumeSnapshotRef"]["uid"],
-            member["metadata"]["uid"]
-        );
-        assert_eq!(content["spec"]["sourceVolumeMode"], "Filesystem");
-        let volume = text(&content["spec"]["source"]["volumeHandle"]).to_owned();
-        assert_eq!(content["status"]["snapshotHandle"], format!("snap-of-{volume}"));
-        let claim = &member["spec"]["source"]["persistentVolumeClaimName"];
-        assert_eq!(volume, format!("vol-{}v", text(claim)), "the claim of the volume");
-    }
+    members_are_whole(&world);
     for reason in [
         "CreatingGroupSnapshot x1",
         "GroupSnapshotCreated x1",
@@ -253,6 +259,97 @@ async fn snapshot_case_14_15_groups_begin_when_their_definitions_come() {
     take(&world, "g");
     seconds(130).await;
     assert_eq!(status(&world, "g")["readyToUse"], true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_14_a_role_without_the_group_kinds_is_as_if_there_were_none() {
+    let world = with_groups(None).await;
+    world.api.deny(USER, Denial::of("list", GROUPS));
+    let _process = world.start();
+    take(&world, "g");
+    world.create_snapshot("s");
+    seconds(100).await;
+    assert_eq!(world.snapshot("s")["status"]["readyToUse"], true);
+    assert!(status(&world, "g").is_null());
+    assert!(
+        !world.followed("volumegroupsnapshotcontents"),
+        "nothing is watched"
+    );
+    world.api.allow_all(USER);
+    seconds(30).await;
+    assert_eq!(status(&world, "g")["readyToUse"], true);
+}
+
+/// What upstream's controller has written of a member when it ends between its requests: the objects exist, without the
+/// UID in the reference, without finalizers of the bound and without any status.
+fn left_half_way(world: &World) {
+    let group = world.get(GROUPS, "default", "g").unwrap();
+    let uid = &group["metadata"]["uid"];
+    let name = snapshot_controller::plan::group::member::name(text(uid), "vol-pv");
+    world.create(
+        CONTENTS,
+        json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotContent",
+            "metadata": {"name": name.replace("snapshot-", "snapcontent-"), "annotations":
+                {"groupsnapshot.storage.k8s.io/volumeGroupSnapshotHandle": "made-1"}},
+            "spec": {"deletionPolicy": "Delete", "driver": "d", "source": {"volumeHandle": "vol-pv"},
+                "volumeSnapshotRef": {"kind": "VolumeSnapshot", "name": name, "namespace": "default"}},
+        }),
+    );
+    world.create(
+        SNAPSHOTS,
+        json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+            "metadata": {"name": name, "namespace": "default", "finalizers": [IN_GROUP], "ownerReferences": [
+                {"apiVersion": "groupsnapshot.storage.k8s.io/v1beta2", "kind": "VolumeGroupSnapshot",
+                    "name": "g", "uid": uid}]},
+            "spec": {"source": {"persistentVolumeClaimName": "p"}},
+        }),
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_101_what_upstream_leaves_half_way_is_finished() {
+    let world = World::new().await;
+    world.define_groups();
+    label(&world, "p", "app", "db");
+    let mut taken = group("g", &of_database(), Some("gone"));
+    taken["metadata"]["finalizers"] = json!([GROUP_FINALIZER]);
+    let uid = world.create(GROUPS, taken)["metadata"]["uid"].clone();
+    let name = format!("groupsnapcontent-{}", text(&uid));
+    world.create(
+        GROUP_CONTENTS,
+        json!({
+            "apiVersion": "groupsnapshot.storage.k8s.io/v1beta2", "kind": "VolumeGroupSnapshotContent",
+            "metadata": {"name": name},
+            "spec": {"deletionPolicy": "Delete", "driver": "d", "source": {"volumeHandles": ["vol-pv"]},
+                "volumeGroupSnapshotClassName": "gone",
+                "volumeGroupSnapshotRef": {"name": "g", "namespace": "default", "uid": uid}},
+        }),
+    );
+    let made = json!({"volumeGroupSnapshotHandle": "made-1", "readyToUse": true,
+        "creationTime": "2026-01-01T00:00:00Z", "volumeSnapshotInfoList": [
+            {"volumeHandle": "vol-pv", "snapshotHandle": "made-1-p", "readyToUse": true}]});
+    world.change_status(GROUP_CONTENTS, "", &name, &made);
+    left_half_way(&world);
+    let _process = world.start();
+    seconds(5).await;
+    assert_eq!(status(&world, "g")["readyToUse"], true, "{}", status(&world, "g"));
+    let member = &members(&world)[0];
+    assert_eq!(member["status"]["readyToUse"], true, "{member}");
+    assert_eq!(member["status"]["volumeGroupSnapshotName"], "g");
+    let content = &world.contents()[0];
+    assert_eq!(
+        content["spec"]["volumeSnapshotRef"]["uid"],
+        member["metadata"]["uid"]
+    );
+    assert_eq!(content["status"]["snapshotHandle"], "made-1-p");
+    assert!(
+        !world
+            .reasons()
+            .iter()
+            .any(|reason| reason.starts_with("SnapshotContentRebound"))
+    );
 }
 
 #[tokio::test(start_paused = true)]

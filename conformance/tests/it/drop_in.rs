@@ -11,11 +11,13 @@ use crate::shared::{self, Guard};
 const LAYER: &str = "1 drop-in";
 
 /// Rights that this journey does not use, by function: what they are for.
-const RARE: [(&str, &str); 15] = [
+const RARE: [(&str, &str); 17] = [
     // The object is read once when the cache does not pass a conflict within a second (decision 17).
     ("snapshot-controller", "get persistentvolumeclaims"),
     ("snapshot-controller", "get volumesnapshots"),
     ("snapshot-controller", "get volumesnapshotcontents"),
+    ("snapshot-controller", "get volumegroupsnapshots"),
+    ("snapshot-controller", "get volumegroupsnapshotcontents"),
     ("csi-snapshotter", "get volumesnapshotcontents"),
     // Before a content that somebody else made is cut or deleted.
     ("csi-snapshotter", "get volumesnapshots"),
@@ -106,7 +108,7 @@ async fn the_examples_work_in_one_process() {
     stage.nothing_denied();
 }
 
-/// The claim, the snapshot, the import, the deletion of all of it, an expansion, and the end of the processes.
+/// The claim, the snapshot, the import, the deletion of all of it, an expansion, a group, and the end of the processes.
 async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -> Costs {
     let kubectl = plane.kubectl();
     for lease in LEASES {
@@ -155,6 +157,7 @@ async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -
     let claims = stage.growable(2).await;
     let expansion = expansion(stage, plane, &claims[0]).await;
     let change = change(stage, plane, &claims[1]).await;
+    stage.group_by_hand().await;
     stage.clear_claims(plane);
     for path in [SNAPSHOTS, CONTENTS] {
         assert_eq!(stage.list(path).await.unwrap().len(), 0, "{path}");

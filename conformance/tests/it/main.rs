@@ -14,6 +14,7 @@ mod definitions;
 mod drop_in;
 mod expansion;
 mod faults;
+mod group_by_hand;
 mod journey;
 mod kubectl_sandbox;
 mod mixed;

@@ -180,6 +180,12 @@ async fn a_new_term_of_one_function_lists_nothing_of_the_others() {
         .filter(|request| request.resource != "leases")
         .map(|request| request.resource)
         .collect();
-    let read = ["volumesnapshotclasses", "volumesnapshotcontents"].map(str::to_owned);
+    // That of the groups asks whether there are any.
+    let read = [
+        "volumegroupsnapshotcontents",
+        "volumesnapshotclasses",
+        "volumesnapshotcontents",
+    ]
+    .map(str::to_owned);
     assert_eq!(listed, BTreeSet::from(read));
 }

@@ -11,7 +11,7 @@ use crate::shared::{self, Guard};
 const LAYER: &str = "1 drop-in";
 
 /// Rights that this journey does not use, by function: what they are for.
-const RARE: [(&str, &str); 17] = [
+const RARE: [(&str, &str); 19] = [
     // The object is read once when the cache does not pass a conflict within a second (decision 17).
     ("snapshot-controller", "get persistentvolumeclaims"),
     ("snapshot-controller", "get volumesnapshots"),
@@ -21,6 +21,8 @@ const RARE: [(&str, &str); 17] = [
     ("csi-snapshotter", "get volumesnapshotcontents"),
     // Before a content that somebody else made is cut or deleted.
     ("csi-snapshotter", "get volumesnapshots"),
+    ("csi-snapshotter", "get volumegroupsnapshots"),
+    ("csi-snapshotter", "get volumegroupsnapshotcontents"),
     ("csi-resizer", "get persistentvolumeclaims"),
     ("csi-resizer", "get persistentvolumes"),
     // An event that repeats.

@@ -41,6 +41,40 @@ impl Stage {
         .await
         .unwrap();
         self.delete_group().await;
+        self.group_that_nobody_knows().await;
+    }
+
+    /// A group that was given by a handle which our driver does not know: told, and gone when it is deleted.
+    async fn group_that_nobody_knows(&self) {
+        let name = json!({"name": "unknown", "namespace": "default"});
+        let content = json!({
+            "apiVersion": "groupsnapshot.storage.k8s.io/v1", "kind": "VolumeGroupSnapshotContent",
+            "metadata": {"name": "unknown"},
+            "spec": {"deletionPolicy": "Delete", "driver": "ebs.csi.aws.com", "volumeGroupSnapshotRef": name,
+                "source": {"groupSnapshotHandles": {"volumeGroupSnapshotHandle": "unknown",
+                    "volumeSnapshotHandles": ["snap-0123456789abcdef0"]}}},
+        });
+        let group = json!({
+            "apiVersion": "groupsnapshot.storage.k8s.io/v1", "kind": "VolumeGroupSnapshot", "metadata": name,
+            "spec": {"source": {"volumeGroupSnapshotContentName": "unknown"}},
+        });
+        for (path, object) in [(GROUP_CONTENTS, content), (GROUPS, group)] {
+            self.hand.create(path, &object).await.unwrap().ok(path).unwrap();
+        }
+        let path = format!("{GROUPS}/unknown");
+        until("the group tells that nobody knows it", PATIENCE, async || {
+            let group = self.hand.find(&path).await.unwrap()?;
+            group["status"]["error"]["message"].is_string().then_some(())
+        })
+        .await
+        .unwrap();
+        self.hand.delete(&path).await.unwrap().ok(&path).unwrap();
+        until("it is gone", PATIENCE, async || {
+            let left = self.list(GROUPS).await?.len() + self.list(GROUP_CONTENTS).await?.len();
+            (left == 0).then_some(())
+        })
+        .await
+        .unwrap();
     }
 
     async fn furnish_group(&self) {

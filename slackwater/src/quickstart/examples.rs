@@ -95,6 +95,20 @@ pub const BLOCK: Folder = folder!(
     "pod.yaml",
     "snapshot.yaml"
 );
+/// A database on two volumes, both of one moment.
+pub const GROUP: Folder = folder!(
+    "14-group-snapshot",
+    "README.md",
+    "check.sh",
+    "ids.yaml",
+    "kustomization.yaml",
+    "storageclass.yaml",
+    "volumes.yaml",
+    "claims.yaml",
+    "pod.yaml",
+    "volumegroupsnapshotclass.yaml",
+    "volumegroupsnapshot.yaml"
+);
 /// What the checks of all folders share, beside them.
 const SHARED: (&str, &str) = ("check-lib.sh", include_str!("../../../examples/check-lib.sh"));
 

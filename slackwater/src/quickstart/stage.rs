@@ -167,8 +167,23 @@ impl Stage {
                 volume(CHANGED_VOLUME_GIB, "10-volume-attributes-class")?,
             ),
             (&examples::BLOCK, volume(VOLUME_GIB, "11-block")?),
+            (&examples::GROUP, self.database()?),
         ];
         examples::write(place, &folders).with_context(|| format!("writing {}", place.display()))
+    }
+
+    /// The two volumes of the folder with a group.
+    fn database(&self) -> anyhow::Result<Ids<'static>> {
+        let zone = &self.volume.1;
+        let volume = |name| {
+            self.ec2
+                .create_volume_fixture(zone, VOLUME_GIB, &[("Name", name)])
+        };
+        Ok(Ids::from([
+            ("dataVolume", volume("14-group-snapshot, data")?),
+            ("logVolume", volume("14-group-snapshot, log")?),
+            ("zone", zone.clone()),
+        ]))
     }
 
     async fn serve_metrics(&self) -> anyhow::Result<std::net::SocketAddr> {

@@ -38,7 +38,11 @@ pub const UPSTREAM: Roles = Roles {
     namespace: "kube-system",
 };
 pub const OURS: Roles = Roles {
-    files: &["deploy/rbac.yaml", "deploy/rbac-controller.yaml"],
+    files: &[
+        "deploy/snapshot-controller/rbac.yaml",
+        "deploy/rbac.yaml",
+        "deploy/rbac-controller.yaml",
+    ],
     namespace: "slackwater",
 };
 

@@ -2,6 +2,7 @@
 
 mod conversion;
 mod groups;
+mod installed;
 mod same_name;
 
 use conformance::{Hand, Patch, until};

@@ -475,21 +475,28 @@ impl Purpose {
         Status::new(self.code(error), error.to_string())
     }
 
-    /// The RPC as the sidecars judge it; none where they judge no code of it.
+    /// The RPCs as the sidecars judge them, with their names; none where they judge no code of it.
     #[must_use]
-    pub fn operation(self) -> Option<Operation> {
+    pub fn operations(self) -> &'static [(&'static str, Operation)] {
         match self {
-            Self::CreateVolume | Self::CreateVolumeRead => Some(Operation::CreateVolume),
-            Self::DeleteVolume => Some(Operation::DeleteVolume),
-            Self::AttachRead | Self::Attach => Some(Operation::PublishVolume),
-            Self::Detach => Some(Operation::UnpublishVolume),
-            Self::Change | Self::ChangeRead => Some(Operation::ExpandVolume),
-            Self::CreateSnapshot | Self::SnapshotRead | Self::NewSnapshotClass | Self::SnapshotClass => {
-                Some(Operation::CreateSnapshot)
-            }
-            Self::DeleteSnapshot => Some(Operation::DeleteSnapshot),
-            Self::ListSnapshots | Self::ListPage => Some(Operation::ListSnapshots),
-            Self::Validate | Self::Probe => None,
+            Self::CreateVolume | Self::CreateVolumeRead => &[("CreateVolume", Operation::CreateVolume)],
+            Self::DeleteVolume => &[("DeleteVolume", Operation::DeleteVolume)],
+            Self::AttachRead | Self::Attach => &[("ControllerPublishVolume", Operation::PublishVolume)],
+            Self::Detach => &[("ControllerUnpublishVolume", Operation::UnpublishVolume)],
+            Self::Change | Self::ChangeRead => &[
+                ("ControllerExpandVolume", Operation::ExpandVolume),
+                ("ControllerModifyVolume", Operation::ModifyVolume),
+            ],
+            Self::CreateSnapshot | Self::SnapshotRead | Self::NewSnapshotClass | Self::SnapshotClass => &[
+                ("CreateSnapshot", Operation::CreateSnapshot),
+                ("CreateVolumeGroupSnapshot", Operation::CreateGroupSnapshot),
+            ],
+            Self::DeleteSnapshot => &[
+                ("DeleteSnapshot", Operation::DeleteSnapshot),
+                ("DeleteVolumeGroupSnapshot", Operation::DeleteGroupSnapshot),
+            ],
+            Self::ListSnapshots | Self::ListPage => &[("ListSnapshots", Operation::ListSnapshots)],
+            Self::Validate | Self::Probe => &[],
         }
     }
 }

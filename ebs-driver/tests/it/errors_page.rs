@@ -39,15 +39,19 @@ fn place(purpose: Purpose) -> &'static str {
         }
         Purpose::Detach => "`status.detachError` of the VolumeAttachment",
         Purpose::Change | Purpose::ChangeRead => {
-            "event `VolumeResizeFailed` and condition `ControllerResizeError` on the PersistentVolumeClaim"
+            "on the PersistentVolumeClaim the event `VolumeResizeFailed` and the condition `ControllerResizeError`; of a change \
+             by class `VolumeModifyFailed` and `ModifyVolumeError`"
         }
         Purpose::CreateSnapshot
         | Purpose::SnapshotRead
         | Purpose::NewSnapshotClass
         | Purpose::SnapshotClass => {
-            "`status.error` of the VolumeSnapshot and of its content, event `SnapshotCreationFailed` on the content"
+            "`status.error` of the VolumeSnapshot and of its content, event `SnapshotCreationFailed` on the content; of a \
+             group the same, and `GroupSnapshotCreationFailed`"
         }
-        Purpose::DeleteSnapshot => "event `SnapshotDeleteError` on the VolumeSnapshotContent",
+        Purpose::DeleteSnapshot => {
+            "event `SnapshotDeleteError` on the VolumeSnapshotContent; `GroupSnapshotDeleteError` on that of a group"
+        }
         Purpose::ListSnapshots | Purpose::ListPage => {
             "`status.error` of the content of a snapshot that was imported"
         }
@@ -73,14 +77,25 @@ fn note(purpose: Purpose) -> &'static str {
     }
 }
 
-/// What the sidecar makes of a gRPC code.
-fn retried(operation: Option<Operation>, code: Code) -> &'static str {
-    match operation.map(|operation| classify(operation, code)) {
-        None => "the caller decides",
-        Some(Class::Ok) => "done",
-        Some(Class::Final) => "final: nothing is being done; tried anew with back-off",
-        Some(Class::InProgress) => "not final: it may be done; the same request is repeated with back-off",
-        Some(Class::Infeasible) => "infeasible: tried anew slowly, until request or class is changed",
+/// What the sidecars make of a gRPC code: of each call, where they differ.
+fn retried(operations: &[(&str, Operation)], code: Code) -> String {
+    let text = |operation| match classify(operation, code) {
+        Class::Ok => "done",
+        Class::Final => "final: nothing is being done; tried anew with back-off",
+        Class::InProgress => "not final: it may be done; the same request is repeated with back-off",
+        Class::Infeasible => "infeasible: tried anew slowly, until request or class is changed",
+    };
+    let of_each: Vec<(&str, &str)> = operations.iter().map(|(name, one)| (*name, text(*one))).collect();
+    match of_each.first() {
+        None => "the caller decides".to_owned(),
+        Some((_, first)) if of_each.iter().all(|(_, text)| text == first) => (*first).to_owned(),
+        Some(_) => {
+            let lines: Vec<String> = of_each
+                .iter()
+                .map(|(name, text)| format!("{name}: {text}"))
+                .collect();
+            lines.join("<br>")
+        }
     }
 }
 
@@ -128,7 +143,7 @@ fn call(page: &mut String, purpose: Purpose) {
         } else {
             ""
         };
-        let done = retried(purpose.operation(), code);
+        let done = retried(purpose.operations(), code);
         writeln!(page, "| {}{looked} | {done} | {why} |", code_name(code)).unwrap();
     }
 }

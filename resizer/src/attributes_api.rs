@@ -24,6 +24,8 @@ const WATCH: Permission = Permission {
 /// Longest wait for an answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// So often in a row may the question be refused before it counts as an answer.
+const PATIENCE: u32 = 6;
 
 /// Why not, if it is so: the API server has no such kind, or our role does not show it. While the API server gives no
 /// verdict it is asked again.
@@ -41,6 +43,7 @@ pub(crate) async fn obstacle(client: &Client, random: &Random) -> Option<String>
 
 async fn is_served(client: &Client, random: &Random) -> Result<(), String> {
     let mut pause = Duration::from_millis(200);
+    let mut refused = 0;
     loop {
         let asked = client.list_api_group_resources(GROUP_VERSION);
         let answered = match tokio::time::timeout(REQUEST_TIMEOUT, asked).await {
@@ -56,9 +59,12 @@ async fn is_served(client: &Client, random: &Random) -> Result<(), String> {
                 tracing::debug!(%error, "cannot ask yet which kinds are served, trying on");
             }
             Err(error) => {
-                return Err(format!(
-                    "the API server does not say which kinds it serves: {error}"
-                ));
+                refused += 1;
+                if refused == PATIENCE {
+                    return Err(format!(
+                        "the API server does not say which kinds it serves: {error}"
+                    ));
+                }
             }
         }
         tokio::time::sleep(random.jittered(pause, 0.5)).await;

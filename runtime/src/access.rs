@@ -45,17 +45,28 @@ struct ReviewStatus {
     allowed: bool,
 }
 
+/// So often in a row may the question be refused by something that is no verdict on us, such as an admission webhook.
+const PATIENCE: u32 = 6;
+
 /// Asks with one SelfSubjectAccessReview. While the API server gives no verdict, it is asked again with
-/// growing pauses up to 10 s; one that refuses the question counts as no.
+/// growing pauses up to 10 s. Where we may not even ask, and where the question is refused again and again, it is no.
 pub async fn may(client: &kube::Client, random: &Random, permission: Permission) -> bool {
     let mut pause = Duration::from_millis(200);
     let mut logged = false;
+    let mut refused = 0;
     loop {
         match ask(client, permission).await {
             Ok(allowed) => return allowed,
             Err(Refusal::Final(reason)) => {
                 tracing::warn!(%reason, "cannot ask what we may do; taken as not allowed: {permission:?}");
                 return false;
+            }
+            Err(Refusal::Question(reason)) => {
+                refused += 1;
+                if refused == PATIENCE {
+                    tracing::warn!(%reason, "refused what we may do; taken as not allowed: {permission:?}");
+                    return false;
+                }
             }
             Err(Refusal::Passing(reason)) => {
                 if !logged {
@@ -70,7 +81,11 @@ pub async fn may(client: &kube::Client, random: &Random, permission: Permission)
 }
 
 enum Refusal {
+    /// No verdict on anything.
     Passing(String),
+    /// The request is refused, by a rule or a webhook; that says nothing of the permission.
+    Question(String),
+    /// We may not ask.
     Final(String),
 }
 
@@ -92,9 +107,17 @@ async fn ask(client: &kube::Client, permission: Permission) -> Result<bool, Refu
         Ok(Ok(review)) => Ok(review.status.allowed),
         Ok(Err(error)) => {
             let reason = explain(&error);
-            Err(match ApiError::from(error).class() {
+            let error = ApiError::from(error);
+            Err(match error.class() {
                 ApiErrorClass::Transient => Refusal::Passing(reason),
-                _ => Refusal::Final(reason),
+                ApiErrorClass::NotFound => Refusal::Final(reason),
+                ApiErrorClass::Forbidden if error.code() == 403 => Refusal::Final(reason),
+                // A webhook says 400 where it names no code.
+                ApiErrorClass::Forbidden
+                | ApiErrorClass::Conflict
+                | ApiErrorClass::Invalid
+                | ApiErrorClass::AlreadyExists
+                | ApiErrorClass::Gone => Refusal::Question(reason),
             })
         }
         Err(_) => Err(Refusal::Passing("no answer within 10 s".to_owned())),

@@ -187,3 +187,24 @@ async fn a_server_that_gives_no_verdict_is_asked_again() {
         assert_eq!(store.sent().len(), 6, "{code}");
     }
 }
+
+/// A webhook or a lost race says nothing of what we may do, unless it goes on for ever.
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_refused_is_asked_some_times_more() {
+    for code in [400, 409, 422] {
+        for (refusals, requests) in [(2, 3), (u32::MAX, 6)] {
+            let store = Store::default();
+            let mut left = refusals;
+            store.faults(move |_| {
+                let refuse = (left > 0).then_some(code);
+                left = left.saturating_sub(1);
+                Fault {
+                    refuse,
+                    ..Fault::default()
+                }
+            });
+            assert!(!may(&store.client(), &Random::seeded(1), PATCH_CLAIMS).await);
+            assert_eq!(store.sent().len(), requests, "{code}");
+        }
+    }
+}

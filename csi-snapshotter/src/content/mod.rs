@@ -129,6 +129,13 @@ pub trait Content: Debug + Send + Sync {
         self.reference().uid.as_deref().unwrap_or_default()
     }
 
+    /// The UID in the name of a content that a controller made: that of what asked for it, also where the reference has
+    /// lost it.
+    fn uid_in_name(&self) -> &str {
+        let prefix = self.name_for("");
+        self.name().strip_prefix(prefix.as_str()).unwrap_or_default()
+    }
+
     /// Its finalizers.
     fn finalizers(&self) -> &[String] {
         self.metadata().finalizers.as_deref().unwrap_or_default()

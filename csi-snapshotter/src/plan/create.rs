@@ -21,7 +21,12 @@ use crate::observe::{Memory, Observed, Snapshot};
 /// Source: snapshot.md 3.4.1, 3.7, 4.2, Q23.
 pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let content = observed.content;
-    if content.asker_uid().is_empty() {
+    let uid = match content.asker_uid() {
+        // The call that must end was named by it.
+        "" if must_end(observed) => content.uid_in_name(),
+        uid => uid,
+    };
+    if uid.is_empty() {
         // The name comes from the uid: without it all such contents would share one snapshot.
         let words = content.words();
         let reason = format!(
@@ -60,7 +65,7 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
         plan = plan.step(Step::Mark);
     }
     plan.memory.parameters = Some(parameters.clone());
-    let name = parameters::snapshot_name(observed.settings, content.asker_uid());
+    let name = parameters::snapshot_name(observed.settings, uid);
     plan.step(Step::Call(content.create_call(name, parameters)))
         .then(Next::Again)
 }

@@ -621,6 +621,30 @@ fn snapshot_case_57_a_begun_call_ends_without_class_and_secret() {
 }
 
 #[test]
+fn snapshot_case_118_a_begun_call_ends_also_where_the_reference_has_lost_the_uid() {
+    let mut content = dynamic().marked().being_deleted();
+    content.0.spec.volume_snapshot_ref.uid = None;
+    assert_eq!(
+        given(content.clone()).plan().steps,
+        [create()],
+        "by the UID in the name"
+    );
+    content.0.metadata.name = Some("by-hand".into());
+    let plan = given(content).plan();
+    assert!(
+        matches!(plan.steps[..], [Step::Status(StatusChange::Failed { .. })]),
+        "{plan:?}"
+    );
+    let mut alive = dynamic();
+    alive.0.spec.volume_snapshot_ref.uid = None;
+    let plan = given(alive).plan();
+    assert!(
+        matches!(plan.steps[..], [Step::Status(StatusChange::Failed { .. })]),
+        "nothing is begun"
+    );
+}
+
+#[test]
 fn the_driver_may_ask_to_wait() {
     let mut slow = failure(Final, "rpc error: rate");
     slow.retry_after = Some(Duration::from_secs(90));

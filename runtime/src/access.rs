@@ -8,7 +8,6 @@ use kube::core::Request;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::client::explain;
 use crate::error::{ApiError, ApiErrorClass};
 
 const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
@@ -48,31 +47,46 @@ struct ReviewStatus {
 /// So often in a row may the question be refused by something that is no verdict on us, such as an admission webhook.
 const PATIENCE: u32 = 6;
 
-/// Asks with one SelfSubjectAccessReview. While the API server gives no verdict, it is asked again with
-/// growing pauses up to 10 s. Where we may not even ask, and where the question is refused again and again, it is no.
+/// Asks with one SelfSubjectAccessReview, until there is a [`verdict`]. Where we may not even ask it is no.
 pub async fn may(client: &kube::Client, random: &Random, permission: Permission) -> bool {
+    match verdict(random, || ask(client, permission)).await {
+        Ok(allowed) => allowed,
+        Err(error) => {
+            tracing::warn!(%error, "cannot ask what we may do; taken as not allowed: {permission:?}");
+            false
+        }
+    }
+}
+
+/// Asks until the API server answers. While it gives no verdict it is asked again, with growing pauses up to 10 s.
+///
+/// # Errors
+/// What is asked for does not exist, or we may not ask; at once. The question is refused for another reason, again and
+/// again.
+pub async fn verdict<T, F>(random: &Random, ask: impl Fn() -> F) -> Result<T, ApiError>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
     let mut pause = Duration::from_millis(200);
-    let mut logged = false;
-    let mut refused = 0;
+    let (mut logged, mut refused) = (false, 0);
     loop {
-        match ask(client, permission).await {
-            Ok(allowed) => return allowed,
-            Err(Refusal::Final(reason)) => {
-                tracing::warn!(%reason, "cannot ask what we may do; taken as not allowed: {permission:?}");
-                return false;
-            }
-            Err(Refusal::Question(reason)) => {
-                refused += 1;
-                if refused == PATIENCE {
-                    tracing::warn!(%reason, "refused what we may do; taken as not allowed: {permission:?}");
-                    return false;
-                }
-            }
-            Err(Refusal::Passing(reason)) => {
+        let answered = match tokio::time::timeout(REQUEST_TIMEOUT, ask()).await {
+            Ok(answered) => answered.map_err(ApiError::from),
+            Err(_) => Err(ApiError::no_answer("no answer within 10 s")),
+        };
+        match answered {
+            Ok(answer) => return Ok(answer),
+            Err(error) if error.class() == ApiErrorClass::Transient => {
                 if !logged {
-                    tracing::warn!(%reason, "cannot ask yet what we may do, trying on");
+                    tracing::warn!(%error, "the API server gives no verdict yet, asking on");
                 }
                 logged = true;
+            }
+            Err(error) => {
+                refused += 1;
+                if is_final(&error) || refused == PATIENCE {
+                    return Err(error);
+                }
             }
         }
         tokio::time::sleep(random.jittered(pause, 0.5)).await;
@@ -80,16 +94,12 @@ pub async fn may(client: &kube::Client, random: &Random, permission: Permission)
     }
 }
 
-enum Refusal {
-    /// No verdict on anything.
-    Passing(String),
-    /// The request is refused, by a rule or a webhook; that says nothing of the permission.
-    Question(String),
-    /// We may not ask.
-    Final(String),
+/// A webhook that denies, and a lost race, say nothing of what was asked; a webhook says 400 where it names no code.
+fn is_final(error: &ApiError) -> bool {
+    error.class() == ApiErrorClass::NotFound || error.code() == 403
 }
 
-async fn ask(client: &kube::Client, permission: Permission) -> Result<bool, Refusal> {
+async fn ask(client: &kube::Client, permission: Permission) -> Result<bool, kube::Error> {
     let Permission {
         verb,
         group,
@@ -102,24 +112,7 @@ async fn ask(client: &kube::Client, permission: Permission) -> Result<bool, Refu
     });
     let request = Request::new(PATH)
         .create(&PostParams::default(), review.to_string().into_bytes())
-        .map_err(|error| Refusal::Final(error.to_string()))?;
-    match tokio::time::timeout(REQUEST_TIMEOUT, client.request::<Review>(request)).await {
-        Ok(Ok(review)) => Ok(review.status.allowed),
-        Ok(Err(error)) => {
-            let reason = explain(&error);
-            let error = ApiError::from(error);
-            Err(match error.class() {
-                ApiErrorClass::Transient => Refusal::Passing(reason),
-                ApiErrorClass::NotFound => Refusal::Final(reason),
-                ApiErrorClass::Forbidden if error.code() == 403 => Refusal::Final(reason),
-                // A webhook says 400 where it names no code.
-                ApiErrorClass::Forbidden
-                | ApiErrorClass::Conflict
-                | ApiErrorClass::Invalid
-                | ApiErrorClass::AlreadyExists
-                | ApiErrorClass::Gone => Refusal::Question(reason),
-            })
-        }
-        Err(_) => Err(Refusal::Passing("no answer within 10 s".to_owned())),
-    }
+        .map_err(kube::Error::BuildRequest)?;
+    let review: Review = client.request(request).await?;
+    Ok(review.status.allowed)
 }

@@ -136,8 +136,8 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 
 fn print_definitions() -> ExitCode {
     let mut out = std::io::stdout().lock();
-    for (_, text) in crds::definitions::MANIFESTS {
-        if out.write_all(text.as_bytes()).is_err() {
+    for kind in crds::definitions::KINDS {
+        if out.write_all(kind.manifest.as_bytes()).is_err() {
             // The reader has gone: `slackwater crds | head`.
             return ExitCode::FAILURE;
         }

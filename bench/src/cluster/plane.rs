@@ -87,7 +87,7 @@ impl Plane {
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
-        let mut definitions = crds::definitions::snapshots().to_vec();
+        let mut definitions = crds::definitions::snapshots();
         definitions.extend(definitions_of_upstream()?);
         for definition in definitions {
             let request = Request::post(DEFINITIONS)

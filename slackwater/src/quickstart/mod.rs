@@ -59,7 +59,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     screen.line(&format!(
         "{} run, {} definitions are installed",
         Function::ALL.map(Function::name).join(", "),
-        crds::definitions::MANIFESTS.len()
+        crds::definitions::KINDS.len()
     ))?;
     let scope = stage.scope.clone();
     let played = async {

@@ -116,9 +116,9 @@ fn a_bad_kubeconfig_or_no_cluster_ends_with_one_line_that_says_what_to_do() {
 #[test]
 fn the_definitions_are_printed_as_they_are_shipped() {
     let output = run(Path::new(BINARY), &["crds"]);
-    let expected: String = crds::definitions::MANIFESTS
+    let expected: String = crds::definitions::KINDS
         .iter()
-        .map(|(_, text)| *text)
+        .map(|kind| kind.manifest)
         .collect();
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);

@@ -72,7 +72,7 @@ async fn corpus_the_sandbox_answers_as_the_real_one() {
 
 /// The definitions of the custom kinds.
 fn custom() -> Vec<Value> {
-    let mut definitions: Vec<Value> = crds::definitions::snapshots().into();
+    let mut definitions = crds::definitions::snapshots();
     let widgets = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/widgets.json"));
     definitions.push(serde_json::from_str(widgets).unwrap());
     definitions

@@ -84,12 +84,9 @@ impl Pair<'_> {
     /// Attaches the volume, or finds it attached: the device name by which it is.
     async fn attach(&self, core: &Core, call: Call) -> Result<String, Status> {
         let instance = instance(core, self.node_id, call).await?;
-        let mapped = attach::mapped(&instance, self.volume_id);
-        if let Some(mapping) = mapped.filter(|mapping| mapping.state == AttachmentState::Attached) {
-            core.attachments.attached(self.node_id, self.volume_id);
-            return Ok(mapping.device.clone());
-        }
-        let is_begun = mapped.is_some() || core.attachments.reserved(self.node_id, self.volume_id).is_some();
+        let is_mapped = attach::mapped(&instance, self.volume_id).is_some();
+        // What an instance shows may be past: only the volume tells whether it is attached.
+        let is_begun = is_mapped || core.attachments.reserved(self.node_id, self.volume_id).is_some();
         if is_begun && let Some(device) = self.resume(core, call).await? {
             return Ok(device);
         }

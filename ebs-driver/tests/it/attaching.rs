@@ -74,7 +74,10 @@ async fn ebs_case_49_50_a_volume_is_attached_once() {
     assert_eq!(world.sent("AttachVolume", "EbsCardIndex"), None);
     let before = world.calls();
     assert_eq!(publish(&world, &volumes[0], &node).await.unwrap(), "/dev/xvdaa");
-    assert_eq!(world.actions_since(before), ["DescribeInstances"]);
+    assert_eq!(
+        world.actions_since(before),
+        ["DescribeInstances", "DescribeVolumes"]
+    );
     assert_eq!(world.ec2.count("AttachVolume"), 1);
 }
 
@@ -170,6 +173,29 @@ async fn ebs_case_55_60_a_detached_volume_is_gone_from_its_instance() {
     tokio::join!(detaching, validations);
     assert!(world.ec2.state().volumes[&volumes[0]].attachments.is_empty());
     assert_eq!(world.ec2.count("DetachVolume"), 1);
+}
+
+/// An instance may show an attachment for a while after it is gone, whoever detached it.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_135_what_an_instance_still_shows_is_no_attachment() {
+    for restarted in [false, true] {
+        let mut options = Ec2Options::instant();
+        options.lag.instance = Duration::from_secs(300);
+        let (mut world, node, volumes) = region(options, 1);
+        let volume = &volumes[0];
+        publish(&world, volume, &node).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(400)).await;
+        unpublish(&world, volume, &node).await.unwrap();
+        if restarted {
+            world = world.restarted();
+        }
+        publish(&world, volume, &node).await.unwrap();
+        assert_eq!(
+            world.ec2.state().volumes[volume].attachments.len(),
+            1,
+            "{restarted}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

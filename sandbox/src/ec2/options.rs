@@ -205,6 +205,8 @@ pub struct Lag {
     pub tag: Duration,
     /// A new modification of a volume.
     pub modification: Duration,
+    /// What was attached to an instance or detached from it, in DescribeInstances; volumes show it at once.
+    pub instance: Duration,
 }
 
 impl Default for Lag {
@@ -215,6 +217,7 @@ impl Default for Lag {
             snapshot: short,
             tag: short,
             modification: Duration::ZERO,
+            instance: Duration::ZERO,
         }
     }
 }
@@ -226,7 +229,7 @@ impl Lag {
         Self::all(Duration::ZERO)
     }
 
-    /// New volumes, snapshots and tags stay unseen for this long; modifications do not.
+    /// New volumes, snapshots and tags stay unseen for this long; modifications and attachments do not.
     #[must_use]
     pub fn all(duration: Duration) -> Self {
         Self {
@@ -234,6 +237,7 @@ impl Lag {
             snapshot: duration,
             tag: duration,
             modification: Duration::ZERO,
+            instance: Duration::ZERO,
         }
     }
 }

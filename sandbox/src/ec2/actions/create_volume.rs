@@ -309,6 +309,7 @@ fn new_volume(
         seen_from: after(now, options.lag.volume),
         deleted_until: None,
         attachments: Vec::new(),
+        former: Vec::new(),
         modification: None,
         modified_at: Vec::new(),
         initialization_rate: origin.initialization_rate,

@@ -100,23 +100,24 @@ fn write(xml: &mut Xml, state: &State, instance: &Instance, call: &Call<'_>) {
     });
     xml.field("rootDeviceType", "ebs");
     xml.field("rootDeviceName", &instance.root_device);
-    let attached = state.volumes.values().flat_map(|volume| {
-        let here = volume
-            .attachments
-            .iter()
-            .filter(|one| one.instance_id == instance.id);
-        here.map(move |attachment| (volume, attachment))
+    let attached = state.volumes.values().filter_map(|volume| {
+        let (attachment, status) = volume.shown_at(&instance.id, call.now, call.options.lag.instance)?;
+        Some((volume, attachment, status))
     });
-    xml.list("blockDeviceMapping", attached, |xml, (volume, attachment)| {
-        xml.field("deviceName", &attachment.device);
-        xml.element("ebs", |xml| {
-            xml.field("volumeId", &volume.id);
-            xml.field("status", attachment.status(call.now));
-            xml.time("attachTime", attachment.begun_at);
-            xml.field("deleteOnTermination", attachment.delete_on_termination);
-            xml.optional("ebsCardIndex", attachment.card);
-        });
-    });
+    xml.list(
+        "blockDeviceMapping",
+        attached,
+        |xml, (volume, attachment, status)| {
+            xml.field("deviceName", &attachment.device);
+            xml.element("ebs", |xml| {
+                xml.field("volumeId", &volume.id);
+                xml.field("status", status);
+                xml.time("attachTime", attachment.begun_at);
+                xml.field("deleteOnTermination", attachment.delete_on_termination);
+                xml.optional("ebsCardIndex", attachment.card);
+            });
+        },
+    );
     instance.tags.write(xml, call.now);
 }
 

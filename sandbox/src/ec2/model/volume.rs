@@ -9,7 +9,7 @@ use super::super::limits::TypeLimits;
 use super::super::options::Zone;
 use super::super::tags::Tags;
 use super::super::xml::Xml;
-use super::percent;
+use super::{after, percent};
 
 /// A volume.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub(in crate::ec2) struct Volume {
     /// Until when it is shown as `deleting`.
     pub(in crate::ec2) deleted_until: Option<Timestamp>,
     pub(in crate::ec2) attachments: Vec<Attachment>,
+    /// The last attachment to each instance that it was detached from: instances may show it for a while.
+    pub(in crate::ec2) former: Vec<Attachment>,
     /// The latest modification.
     pub(in crate::ec2) modification: Option<Modification>,
     /// When modifications began.
@@ -168,6 +170,23 @@ impl Modification {
 }
 
 impl Volume {
+    /// Its attachment to an instance as DescribeInstances shows it, which is this much behind, and the state of that.
+    pub(in crate::ec2) fn shown_at(
+        &self,
+        instance_id: &str,
+        now: Timestamp,
+        lag: Duration,
+    ) -> Option<(&Attachment, &'static str)> {
+        let here = |one: &&Attachment| one.instance_id == instance_id;
+        let present = self.attachments.iter().find(here);
+        if let Some(one) = present.filter(|one| after(one.begun_at, lag) <= now) {
+            return Some((one, one.status(now)));
+        }
+        let former = self.former.iter().find(here)?;
+        let is_shown = former.gone_at.is_some_and(|gone| now < after(gone, lag));
+        is_shown.then_some((former, "attached"))
+    }
+
     /// `creating`, `available`, `in-use`, `deleting` or `error`.
     pub(in crate::ec2) fn status(&self, now: Timestamp) -> &'static str {
         if self.deleted_until.is_some() {
@@ -195,8 +214,12 @@ impl Volume {
 
     /// Writes down what time has brought: finished detachments and the effect of a modification.
     pub(in crate::ec2) fn settle(&mut self, now: Timestamp) {
-        self.attachments
-            .retain(|attachment| attachment.gone_at.is_none_or(|gone| now < gone));
+        let is_gone = |one: &mut Attachment| one.gone_at.is_some_and(|gone| gone <= now);
+        let gone: Vec<Attachment> = self.attachments.extract_if(.., is_gone).collect();
+        for one in gone {
+            self.former.retain(|other| other.instance_id != one.instance_id);
+            self.former.push(one);
+        }
         if let Some(modification) = &mut self.modification
             && !modification.applied
             && !modification.fails

@@ -29,6 +29,7 @@
 //! | `status` | the one writer of the status of claims |
 //! | `attributes_api` | whether classes can be followed |
 //! | `triggers` | which changes wake a claim |
+//! | `metrics` | claims by the stage they are in |
 //! | `usage` | whether a volume is in use |
 //! | [`events`] | reasons of events |
 //! | `driver` | what the driver can do |
@@ -42,6 +43,7 @@ mod calls;
 mod claims;
 mod driver;
 pub mod events;
+mod metrics;
 mod modifications;
 pub mod observe;
 pub mod patch;

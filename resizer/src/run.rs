@@ -19,8 +19,10 @@ use crate::args::{Args, Config};
 use crate::calls::Calls;
 use crate::claims::Claims;
 use crate::driver::Driver;
+use crate::metrics::Metrics;
 use crate::modifications::Modifications;
 use crate::observe::{Modifying, Settings};
+use crate::plan::is_ours;
 use crate::status::StatusWriter;
 use crate::usage::Usages;
 use crate::{attributes_api, events, triggers};
@@ -82,11 +84,14 @@ impl Start for Config {
         let function = sidecar.function();
         let expansions = function.queue(name("pvc"), self.workers)?;
         let modifications = function.queue(name("modify"), self.workers)?;
+        let context = function.context();
+        let metrics = Metrics::new(&context.registry, &context.clock, driver.name())?;
         Ok(Box::new(Prepared {
             config: *self,
             sidecar,
             expansions,
             modifications,
+            metrics,
         }))
     }
 }
@@ -97,6 +102,7 @@ struct Prepared {
     sidecar: Sidecar<Driver>,
     expansions: Queue<ObjectKey>,
     modifications: Queue<ObjectKey>,
+    metrics: Metrics,
 }
 
 /// What a term of leadership works on.
@@ -123,7 +129,11 @@ impl Ready for Prepared {
 impl Prepared {
     /// Works until the scope is stopping and running claims are done.
     async fn work(&self, scope: Scope) -> Result<(), Error> {
-        let _terms = (self.expansions.term(), self.modifications.term());
+        let _terms = (
+            self.expansions.term(),
+            self.modifications.term(),
+            self.metrics.term(),
+        );
         let term = tokio::select! {
             biased;
             () = scope.stopping() => return Ok(()),
@@ -134,6 +144,7 @@ impl Prepared {
             self.follow_sizes(&term, &mut enqueue, &scope);
         }
         self.follow_classes(&term, &mut enqueue, &scope);
+        self.count(&term, &mut enqueue);
         let function = self.sidecar.function();
         let expansions = function.reconciler(self.expansion_rules(&term, &scope));
         let modifications = function.reconciler(self.modification_rules(&term));
@@ -228,6 +239,20 @@ impl Prepared {
                 triggers::of_class(change, &known)
             });
         }
+    }
+
+    fn count(&self, term: &Term, enqueue: &mut Enqueue) {
+        let (metrics, volumes, settings) =
+            (self.metrics.clone(), term.volumes.clone(), term.settings.clone());
+        let clock = self.sidecar.function().context().clock.clone();
+        let is_ours = move |claim: &Claim| {
+            let volume = claim.volume_name.as_ref();
+            let volume = volume.and_then(|name| volumes.get(&ObjectKey::cluster(name)));
+            volume.is_some_and(|volume| is_ours(claim, &volume, &settings))
+        };
+        enqueue.tell(&term.claims, move |change| {
+            metrics.count(change, &is_ours, clock.now())
+        });
     }
 
     fn settings(&self, modifying: Modifying) -> Settings {

@@ -189,7 +189,7 @@ fn concerns(claim: &Claim, volume: &Volume, settings: &Settings) -> bool {
 }
 
 /// The volume's own source counts; only an in-tree volume is ours by the claim's annotation (Q20).
-fn is_ours(claim: &Claim, volume: &Volume, settings: &Settings) -> bool {
+pub(crate) fn is_ours(claim: &Claim, volume: &Volume, settings: &Settings) -> bool {
     match &volume.csi {
         Some(csi) => csi.driver == settings.driver,
         None => claim.storage_resizer.as_deref() == Some(settings.driver.as_str()),

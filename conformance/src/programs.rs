@@ -110,6 +110,27 @@ pub fn ec2_sandbox() -> Result<PathBuf, Error> {
     )
 }
 
+/// Prometheus: `SLACKWATER_PROMETHEUS`, else `prometheus` on the search path.
+///
+/// # Errors
+/// [`Error::Missing`] with the command that installs it.
+pub fn prometheus() -> Result<PathBuf, Error> {
+    let program = match std::env::var_os("SLACKWATER_PROMETHEUS") {
+        Some(program) => Some(PathBuf::from(program)),
+        None => std::env::var_os("PATH").and_then(|path| {
+            std::env::split_paths(&path)
+                .map(|folder| folder.join("prometheus"))
+                .find(|program| program.is_file())
+        }),
+    };
+    program
+        .filter(|program| program.is_file())
+        .ok_or_else(|| Error::Missing {
+            name: "prometheus".to_owned(),
+            command: "apt-get install prometheus (or name it in SLACKWATER_PROMETHEUS)".to_owned(),
+        })
+}
+
 /// The folder in which all data stay after the end, if one is wished for.
 pub(crate) fn kept_folder() -> Option<PathBuf> {
     std::env::var_os(KEEP).map(PathBuf::from)

@@ -25,3 +25,4 @@ mod replicas;
 mod requests;
 mod sanity;
 mod shared;
+mod watching;

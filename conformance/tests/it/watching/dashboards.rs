@@ -1,0 +1,73 @@
+//! The queries of the dashboards.
+
+use serde_json::Value;
+
+use super::prometheus::Prometheus;
+use crate::shared::{PATIENCE, repository, say};
+
+/// Panels that show nothing in this run, and why.
+const EMPTY: [(&str, &str); 6] = [
+    ("CreateVolume and DeleteVolume a minute", "no provisioner runs"),
+    ("Attaching and detaching a minute", "no attacher runs"),
+    ("Provisioning and attaching: Time of a call", "neither runs"),
+    ("Detaching for long", "nothing is detached"),
+    ("Given up in an hour", "no snapshot is deleted before it is cut"),
+    ("Calls without an answer", "EC2 always answers"),
+];
+
+/// A panel, with its row in front where its title alone is not its own.
+struct Panel {
+    title: String,
+    queries: Vec<String>,
+}
+
+/// The panels of a dashboard; variables are as they are chosen at first.
+fn panels(file: &str) -> Vec<Panel> {
+    let text = std::fs::read_to_string(repository().join("dashboards").join(file)).unwrap();
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let (mut panels, mut row) = (Vec::new(), String::new());
+    for panel in dashboard["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
+        let Some(targets) = panel["targets"].as_array() else {
+            title.clone_into(&mut row);
+            continue;
+        };
+        let chosen = |target: &Value| {
+            let query = target["expr"].as_str().unwrap();
+            let query = query.replace("$driver", ".*").replace("$quantile", "0.99");
+            query.replace("$__rate_interval", "60s")
+        };
+        panels.push(Panel {
+            title: match title {
+                "Time of a call" => format!("{row}: {title}"),
+                _ => title.to_owned(),
+            },
+            queries: targets.iter().map(chosen).collect(),
+        });
+    }
+    panels
+}
+
+/// Every query is understood, and every panel shows something but those that are listed, which do not.
+pub async fn all_show_something(prometheus: &Prometheus) {
+    let (mut shown, mut wrong) = (0, Vec::new());
+    for file in ["suite.json", "ebs.json"] {
+        for panel in panels(file) {
+            let mut series = 0;
+            for query in &panel.queries {
+                let answer = prometheus.since(PATIENCE, query).await;
+                series += answer
+                    .unwrap_or_else(|error| panic!("{}: {query}: {error}", panel.title))
+                    .len();
+            }
+            let why = EMPTY.iter().find(|(title, _)| *title == panel.title);
+            if (series == 0) != why.is_some() {
+                wrong.push(format!("{file}: {}: {series} series, {why:?}", panel.title));
+            }
+            shown += 1;
+        }
+    }
+    say(&format!("layer 9 watching: {shown} panels"));
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(shown > EMPTY.len());
+}

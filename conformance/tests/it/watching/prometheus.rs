@@ -1,0 +1,162 @@
+//! A Prometheus as a process of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use conformance::{Keeper, Launch, Process, free_port, until};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+use crate::shared::PATIENCE;
+
+/// Scrapes and evaluates each second. Dropping it ends it.
+pub struct Prometheus {
+    _process: Process,
+    url: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// Job and address of what is scraped.
+pub type Target = (String, u16);
+
+impl Prometheus {
+    pub async fn start(
+        program: &Path,
+        keeper: &Keeper,
+        folder: &Path,
+        targets: &[Target],
+        rules: &str,
+    ) -> Self {
+        std::fs::write(folder.join("rules.yaml"), rules).unwrap();
+        let configuration = folder.join("prometheus.yaml");
+        std::fs::write(&configuration, configured(targets)).unwrap();
+        let port = free_port().unwrap();
+        let data = folder.join("prometheus-data");
+        let launch = Launch::new("prometheus", program).args([
+            format!("--config.file={}", configuration.display()),
+            format!("--storage.tsdb.path={}", data.display()),
+            format!("--web.listen-address=127.0.0.1:{port}"),
+            "--log.level=warn".to_owned(),
+        ]);
+        let prometheus = Self {
+            _process: Process::start(keeper, folder, &launch).unwrap(),
+            url: format!("http://127.0.0.1:{port}"),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        };
+        until("Prometheus is ready", PATIENCE, async || {
+            let answer = prometheus.get("/-/ready").await?;
+            answer.contains("Ready").then_some(())
+        })
+        .await
+        .unwrap();
+        prometheus
+    }
+
+    /// The series that an expression answers now; the error of one that is none.
+    pub async fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
+        self.series(&format!("/api/v1/query?query={}", escaped(expression)))
+            .await
+    }
+
+    /// Those that it has answered in the last `time`.
+    pub async fn since(&self, time: Duration, expression: &str) -> Result<Vec<Value>, String> {
+        let (query, now) = (escaped(expression), jiff::Timestamp::now().as_second());
+        let begin = now - i64::try_from(time.as_secs()).unwrap();
+        self.series(&format!(
+            "/api/v1/query_range?query={query}&start={begin}&end={now}&step=2"
+        ))
+        .await
+    }
+
+    async fn series(&self, path: &str) -> Result<Vec<Value>, String> {
+        let answer = self.get(path).await;
+        let answer: Value =
+            serde_json::from_str(&answer.ok_or("no answer")?).map_err(|error| error.to_string())?;
+        match (&answer["status"], &answer["data"]["result"]) {
+            (Value::String(status), Value::Array(result)) if status == "success" => Ok(result.clone()),
+            _ => Err(answer.to_string()),
+        }
+    }
+
+    /// The names of the alerts that fire.
+    pub async fn firing(&self) -> BTreeSet<String> {
+        let query = r#"group by (alertname) (ALERTS{alertstate="firing"})"#;
+        let fire = self.query(query).await.unwrap_or_default();
+        let name = |series: &Value| Some(series["metric"]["alertname"].as_str()?.to_owned());
+        fire.iter().filter_map(name).collect()
+    }
+
+    /// Waits until these fire.
+    pub async fn fires(&self, alerts: &[&str]) {
+        self.wait(alerts, "fire", |firing, alert| firing.contains(alert))
+            .await;
+    }
+
+    /// Waits until these are silent.
+    pub async fn is_silent(&self, alerts: &[&str]) {
+        self.wait(alerts, "are silent", |firing, alert| !firing.contains(alert))
+            .await;
+    }
+
+    async fn wait(&self, alerts: &[&str], what: &str, holds: impl Fn(&BTreeSet<String>, &str) -> bool) {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let firing = self.firing().await;
+            let late: Vec<_> = alerts.iter().filter(|alert| !holds(&firing, alert)).collect();
+            if late.is_empty() {
+                return;
+            }
+            assert!(
+                tokio::time::Instant::now() < end,
+                "{late:?} do not {what}; {firing:?} fire"
+            );
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    /// The exposition of one target.
+    pub async fn scrape(&self, port: u16) -> String {
+        self.fetch(&format!("http://127.0.0.1:{port}/metrics"))
+            .await
+            .unwrap_or_default()
+    }
+
+    async fn get(&self, path: &str) -> Option<String> {
+        self.fetch(&format!("{}{path}", self.url)).await
+    }
+
+    async fn fetch(&self, url: &str) -> Option<String> {
+        let answer = self.client.get(url.parse().ok()?).await.ok()?;
+        let body = answer.into_body().collect().await.ok()?.to_bytes();
+        Some(String::from_utf8_lossy(&body).into_owned())
+    }
+}
+
+fn escaped(expression: &str) -> String {
+    form_urlencoded::byte_serialize(expression.as_bytes()).collect()
+}
+
+fn configured(targets: &[Target]) -> String {
+    let mut text = "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n\
+                    rule_files: [rules.yaml]\nscrape_configs:\n"
+        .to_owned();
+    let mut jobs: BTreeMap<&str, Vec<u16>> = BTreeMap::new();
+    for (job, port) in targets {
+        jobs.entry(job).or_default().push(*port);
+    }
+    for (job, ports) in jobs {
+        let addresses: Vec<String> = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
+        let addresses = addresses.join(", ");
+        let _ = writeln!(
+            text,
+            "- job_name: {job}\n  static_configs:\n  - targets: [{addresses}]\n    labels: {{namespace: slackwater, pod: controller-0}}"
+        );
+    }
+    text
+}

@@ -14,12 +14,14 @@ use tokio::sync::Semaphore;
 use tower::{BoxError, Service};
 
 use super::metrics::{RequestKind, RequestMetrics};
+use super::rest_client::{Call, Counted, RestClientMetrics};
 
 /// Signs with the user agent, waits for the rate limit and for its turn, sends, and counts.
 pub(super) struct Layered {
     pub(super) base: kube::Client,
     pub(super) agent: Option<HeaderValue>,
     pub(super) metrics: RequestMetrics,
+    pub(super) rest_client: RestClientMetrics,
     pub(super) bucket: Option<Bucket>,
     /// A place for each request that is not answered yet.
     pub(super) places: Option<Arc<Semaphore>>,
@@ -27,9 +29,9 @@ pub(super) struct Layered {
 }
 
 impl Service<Request<Body>> for Layered {
-    type Response = Response<Body>;
+    type Response = Response<Counted>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Counted>, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
@@ -40,19 +42,25 @@ impl Service<Request<Body>> for Layered {
             request.headers_mut().insert(USER_AGENT, agent.clone());
         }
         let (base, metrics, limit) = (self.base.clone(), self.metrics.clone(), self.answer_timeout);
-        let wait = self.bucket.as_ref().map(Bucket::take).unwrap_or_default();
+        let call = self
+            .rest_client
+            .begin(&request, RequestKind::of(&request).verb == "watch");
+        let wait = self.bucket.as_ref().map(Bucket::take);
         let places = self.places.clone();
         Box::pin(async move {
-            if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
-                metrics.throttled(wait);
+            if let Some(wait) = wait {
+                if !wait.is_zero() {
+                    tokio::time::sleep(wait).await;
+                    metrics.throttled(wait);
+                }
+                call.waited(wait);
             }
             // Closed by nobody: without a place the request would go out all the same.
             let _place = match &places {
                 Some(places) => places.acquire().await.ok(),
                 None => None,
             };
-            send(&base, &metrics, limit, request).await
+            send(&base, &metrics, call, limit, request).await
         })
     }
 }
@@ -60,9 +68,10 @@ impl Service<Request<Body>> for Layered {
 async fn send(
     base: &kube::Client,
     metrics: &RequestMetrics,
+    call: Call,
     limit: Duration,
     request: Request<Body>,
-) -> Result<Response<Body>, BoxError> {
+) -> Result<Response<Counted>, BoxError> {
     let head = {
         let mut head = Request::new(());
         *head.method_mut() = request.method().clone();
@@ -76,7 +85,7 @@ async fn send(
         Ok(Err(_)) | Err(_) => measured.end("error"),
     }
     match answer {
-        Ok(Ok(response)) => Ok(response),
+        Ok(Ok(response)) => Ok(call.answered(response)),
         Ok(Err(error)) => Err(Box::new(error)),
         Err(_) => Err(Box::new(std::io::Error::new(
             std::io::ErrorKind::TimedOut,

@@ -8,6 +8,7 @@
 mod explain;
 mod layers;
 mod metrics;
+mod rest_client;
 mod transport;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ use tokio::sync::Semaphore;
 
 pub use self::explain::{ClientError, explain};
 pub use self::metrics::RequestKind;
+use self::rest_client::RestClientMetrics;
 
 use crate::args::KubeArgs;
 
@@ -32,12 +34,16 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Requests of one function that wait for the beginning of their answer at the same time. The API server answers no
 /// faster when more are open, and a connection carries only so many (by default 100).
 const IN_FLIGHT: usize = 32;
+/// What client-go calls the host of a client without an address.
+const UNKNOWN_HOST: &str = "none";
 
 /// The way to the API server.
 #[derive(Clone)]
 pub struct Connection {
     base: kube::Client,
     server: String,
+    /// Host and port of the API server, for metrics.
+    host: String,
     limit: Option<RateLimit>,
     agent: Option<HeaderValue>,
 }
@@ -54,10 +60,12 @@ impl Connection {
         };
         let agent = agent(user_agent)?;
         let server = config.cluster_url.to_string();
+        let host = config.cluster_url.authority().map(ToString::to_string);
         let base = transport::client(config).map_err(|error| ClientError::setup(&server, &error))?;
         Ok(Self {
             base,
             server,
+            host: host.unwrap_or_else(|| UNKNOWN_HOST.to_owned()),
             limit: args.rate_limit(),
             agent: Some(agent),
         })
@@ -69,6 +77,7 @@ impl Connection {
         Self {
             base,
             server: "the API server given".to_owned(),
+            host: UNKNOWN_HOST.to_owned(),
             limit,
             agent: None,
         }
@@ -92,16 +101,42 @@ impl Connection {
     /// # Errors
     /// When `registry` has clients already.
     pub fn clients(&self, component: &str, registry: &Registry) -> Result<Clients, prometheus::Error> {
+        let rest_client = RestClientMetrics::new(&self.host, registry)?;
+        self.counted(component, registry, rest_client)
+    }
+
+    /// Clients for what the functions share, counted in `registry` as `component`, and in `rest_client_*`, which know of no
+    /// components, together with those of one function.
+    ///
+    /// # Errors
+    /// As [`Connection::clients`].
+    pub fn clients_beside(
+        &self,
+        function: &Clients,
+        component: &str,
+        registry: &Registry,
+    ) -> Result<Clients, prometheus::Error> {
+        self.counted(component, registry, function.rest_client.clone())
+    }
+
+    fn counted(
+        &self,
+        component: &str,
+        registry: &Registry,
+        rest_client: RestClientMetrics,
+    ) -> Result<Clients, prometheus::Error> {
         let metrics = metrics::RequestMetrics::new(component, registry)?;
         Ok(Clients {
-            work: self.layered(&metrics, self.limit, Some(IN_FLIGHT)),
-            leases: self.layered(&metrics, None, None),
+            work: self.layered(&metrics, &rest_client, self.limit, Some(IN_FLIGHT)),
+            leases: self.layered(&metrics, &rest_client, None, None),
+            rest_client,
         })
     }
 
     fn layered(
         &self,
         metrics: &metrics::RequestMetrics,
+        rest_client: &RestClientMetrics,
         limit: Option<RateLimit>,
         in_flight: Option<usize>,
     ) -> kube::Client {
@@ -109,6 +144,7 @@ impl Connection {
             base: self.base.clone(),
             agent: self.agent.clone(),
             metrics: metrics.clone(),
+            rest_client: rest_client.clone(),
             bucket: limit.map(base::Bucket::new),
             places: in_flight.map(|places| Arc::new(Semaphore::new(places))),
             answer_timeout: ANSWER_TIMEOUT,
@@ -139,6 +175,7 @@ pub struct Clients {
     pub work: kube::Client,
     /// For leases: never limited, so that load cannot starve renewals (snapshot 5.2).
     pub leases: kube::Client,
+    rest_client: RestClientMetrics,
 }
 
 fn agent(user_agent: &str) -> Result<HeaderValue, ClientError> {

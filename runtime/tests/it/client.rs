@@ -270,3 +270,59 @@ async fn the_user_agent_names_the_program() {
     let (head, _) = tokio::join!(serve, clients.work.apiserver_version());
     assert!(head.contains("user-agent: csi-snapshotter/0.1.0\r\n"), "{head}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_told_by_the_names_of_client_go() {
+    let (store, registry, shared) = (Store::default(), Registry::new(), Registry::new());
+    store.faults(|_| Fault {
+        before: Duration::from_secs(3),
+        ..Fault::default()
+    });
+    let limit = RateLimit { qps: 0.25, burst: 1 };
+    let connection = Connection::over(store.client(), Some(limit));
+    let clients = connection.clients("csi-resizer", &registry).unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(clients.work.clone(), "ns");
+    let map = ConfigMap {
+        metadata: kube::core::ObjectMeta {
+            name: Some("m".repeat(60)),
+            ..Default::default()
+        },
+        ..ConfigMap::default()
+    };
+    let made = maps
+        .create(&kube::api::PostParams::default(), &map)
+        .await
+        .unwrap();
+    // It waits a second for the limit and is given up.
+    let cut = tokio::time::timeout(Duration::from_secs(2), maps.get("m")).await;
+    assert!(cut.is_err() && made.metadata.name.is_some());
+    let watches = connection.shared("slackwater/0.1.0 watches").unwrap();
+    let watches = watches.clients_beside(&clients, "watches", &shared).unwrap();
+    let followed: Api<ConfigMap> = Api::namespaced(watches.work, "ns");
+    let watch = followed
+        .watch(&kube::api::WatchParams::default(), "1")
+        .await
+        .unwrap();
+    drop(watch);
+    let told = text(&registry);
+    for line in [
+        "rest_client_requests_total{code=\"201\",host=\"none\",method=\"POST\"} 1",
+        "rest_client_requests_total{code=\"<error>\",host=\"none\",method=\"GET\"} 1",
+        "rest_client_requests_total{code=\"200\",host=\"none\",method=\"GET\"} 1",
+        "rest_client_request_duration_seconds_sum{host=\"none\",verb=\"POST\"} 3",
+        "rest_client_request_duration_seconds_bucket{host=\"none\",verb=\"POST\",le=\"0.005\"} 0",
+        "rest_client_request_duration_seconds_count{host=\"none\",verb=\"GET\"} 1",
+        "rest_client_request_size_bytes_count{host=\"none\",verb=\"POST\"} 1",
+        "rest_client_request_size_bytes_bucket{host=\"none\",verb=\"POST\",le=\"64\"} 0",
+        "rest_client_request_size_bytes_sum{host=\"none\",verb=\"GET\"} 0",
+        "rest_client_response_size_bytes_count{host=\"none\",verb=\"POST\"} 1",
+        "rest_client_rate_limiter_duration_seconds_sum{host=\"none\",verb=\"GET\"} 1",
+        "rest_client_rate_limiter_duration_seconds_count{host=\"none\",verb=\"POST\"} 1",
+    ] {
+        assert!(told.contains(&format!("{line}\n")), "{line}\n{told}");
+    }
+    assert!(
+        !text(&shared).contains("rest_client"),
+        "no series twice in one process"
+    );
+}

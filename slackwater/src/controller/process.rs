@@ -124,11 +124,12 @@ async fn outside(
         };
         let agent = |name: &str| format!("slackwater/{VERSION} {name}");
         let connection = Connection::from_args(&common.kube, &agent(function.name())).await?;
+        let clients = connection.clients(function.name(), registry)?;
         if watches.is_none() {
-            let clients = connection.shared(&agent(WATCHES))?.clients(WATCHES, shared)?;
-            watches = Some(clients.work);
+            let of_watches = connection.shared(&agent(WATCHES))?;
+            watches = Some(of_watches.clients_beside(&clients, WATCHES, shared)?.work);
         }
-        kubernetes.insert(*function, connection.clients(function.name(), registry)?);
+        kubernetes.insert(*function, clients);
     }
     Ok(Outside {
         kubernetes,

@@ -87,7 +87,7 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Writer<K> {
     /// # Errors
     /// See [`Writer`].
     pub async fn list(&self, selection: &Selection) -> Result<Vec<K>, ApiError> {
-        let listed = list_all(&self.client, selection, |object: K| object).await;
+        let listed = list_all(&self.client, selection, |object: K| Some(object)).await;
         Ok(listed
             .map_err(|error| error.during(format!("list {}", K::plural(&()))))?
             .objects)

@@ -77,6 +77,10 @@ impl<K: Cached> Cache<K> {
         Self { hub }
     }
 
+    pub(super) fn keep_all(&self) {
+        self.hub.keep_all();
+    }
+
     /// The newest known of an object: cache or overlay.
     #[must_use]
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<K>> {

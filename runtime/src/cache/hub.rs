@@ -19,7 +19,7 @@ use super::asks::Asks;
 use super::contact::Contact;
 use super::index::IndexTaken;
 use super::kept::{Item, Packing, Place};
-use super::store::{Listed, StaleList, Store};
+use super::store::{Keep, Listed, StaleList, Store};
 use super::subscription::{Change, Source};
 use super::version::Version;
 use crate::objects::ObjectKey;
@@ -113,10 +113,10 @@ impl To {
 }
 
 impl<K: Resource + 'static> Hub<K> {
-    pub(super) fn new(selective: bool, trim: Option<Trim<K>>, panics: Panics) -> Self {
+    pub(super) fn new(selective: bool, trim: Option<Trim<K>>, keep: Option<Keep<K>>, panics: Panics) -> Self {
         Self {
             state: Mutex::new(State {
-                store: Store::new(selective),
+                store: Store::new(selective, keep),
                 handlers: BTreeMap::new(),
                 next_handler: 0,
                 undelivered: VecDeque::new(),
@@ -132,9 +132,19 @@ impl<K: Resource + 'static> Hub<K> {
         }
     }
 
-    /// An object of a list as [`Hub::replace`] takes it.
-    pub(super) fn item(&self, object: K) -> Item<K> {
-        Item::new(self.trimmed(object), self.packing.as_ref())
+    /// An object of a list as [`Hub::replace`] takes it; none where it is not kept.
+    pub(super) fn item(&self, object: K) -> Option<Item<K>> {
+        let object = self.trimmed(object);
+        let is_kept = self.read(|store| store.keeps(&object));
+        is_kept.then(|| Item::new(object, self.packing.as_ref()))
+    }
+
+    /// Keeps all objects from now on, for a reader that wants them. It counts as synced once they are listed.
+    pub(super) fn keep_all(&self) {
+        let is_new = self.lock().store.keep_all();
+        if is_new {
+            self.change_asks(Asks::ask_for_list);
+        }
     }
 
     pub(super) fn read<T>(&self, read: impl FnOnce(&Store<K>) -> T) -> T {

@@ -139,9 +139,14 @@ impl<K: Cached> Watcher<K> {
     fn collect(&mut self, listed: &mut Listed<Item<K>>, event: Event<K>) {
         match event {
             Event::Applied(object) => {
-                let item = self.hub.item(object);
-                listed.unreadable.remove(&item.place.key());
-                listed.objects.push(item);
+                let key = ObjectKey::of(&object);
+                match self.hub.item(object) {
+                    Some(item) => {
+                        listed.unreadable.remove(&key);
+                        listed.objects.push(item);
+                    }
+                    None => listed.drop(&key),
+                }
             }
             Event::Deleted(object) => listed.drop(&ObjectKey::of(&object)),
             Event::Unreadable {

@@ -20,13 +20,13 @@ pub(super) const PAGE: u32 = 500;
 /// A name that no object has.
 const NOBODY: &str = "slackwater-asks-for-the-version";
 
-/// Everything that is selected, as of the newest version, each as `take` makes it. Pages are decoded one by one.
+/// Everything that is selected, as of the newest version, each as `take` makes it, if it does. Pages are decoded one by one.
 ///
 /// Sends: LIST, one a page. A continue token that expires between two pages leads to one LIST without pages.
 pub(crate) async fn list_all<K, T>(
     client: &Client,
     selection: &Selection,
-    take: impl Fn(K) -> T,
+    take: impl Fn(K) -> Option<T>,
 ) -> Result<Listed<T>, ApiError>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned,
@@ -45,7 +45,7 @@ where
 async fn list_pages<K, T>(
     client: &Client,
     selection: &Selection,
-    take: &impl Fn(K) -> T,
+    take: &impl Fn(K) -> Option<T>,
     limit: Option<u32>,
 ) -> Result<Listed<T>, (ApiError, bool)>
 where
@@ -64,7 +64,7 @@ where
         let failed = |error| (error, later);
         let list = built(request.list(&params)).map_err(failed)?;
         let page = page::<K>(&exchange(client, list).await.map_err(failed)?).map_err(failed)?;
-        listed.objects.extend(page.objects.into_iter().map(take));
+        listed.objects.extend(page.objects.into_iter().filter_map(take));
         for key in &page.unreadable {
             tracing::warn!(kind = %K::kind(&()), %key, "an object in a list cannot be decoded and is skipped");
         }

@@ -55,8 +55,13 @@ struct Tombstone {
     recorded: Instant,
 }
 
+/// Whether an object is kept, as it is now.
+pub(super) type Keep<K> = Arc<dyn Fn(&K) -> bool + Send + Sync>;
+
 pub(super) struct Store<K> {
     entries: BTreeMap<Place, Entry<K>>,
+    /// Which objects are kept; none for all. Own writes are, until the watch has passed them.
+    keep: Option<Keep<K>>,
     packing: Option<Packing<K>>,
     /// By key and UID.
     tombstones: BTreeMap<(ObjectKey, String), Tombstone>,
@@ -76,9 +81,10 @@ pub(super) struct Store<K> {
 
 impl<K: Resource + 'static> Store<K> {
     /// `selective`: the watch shows only some objects of the kind.
-    pub(super) fn new(selective: bool) -> Self {
+    pub(super) fn new(selective: bool, keep: Option<Keep<K>>) -> Self {
         Self {
             selective,
+            keep,
             entries: BTreeMap::new(),
             packing: Packing::of_kind(),
             tombstones: BTreeMap::new(),
@@ -192,12 +198,34 @@ impl<K: Resource + 'static> Store<K> {
         self.indexes.get(index).map_or(0, |index| index.count(value))
     }
 
+    /// Whether an object is kept, as it is now.
+    pub(super) fn keeps(&self, object: &K) -> bool {
+        self.keep.as_ref().is_none_or(|keep| keep(object))
+    }
+
+    /// Keeps all from now on. True where that is new: those that were not kept are to be listed.
+    pub(super) fn keep_all(&mut self) -> bool {
+        self.keep.take().is_some()
+    }
+
     /// ADDED or MODIFIED.
     pub(super) fn apply(&mut self, object: K) {
         let version = Version::of(&object);
+        if !self.keeps(&object) {
+            return self.pass_over(&ObjectKey::of(&object), version);
+        }
         let (key, object) = (ObjectKey::of(&object), Arc::new(object));
         let kept = Kept::new(&key, &object, self.packing.as_ref());
         self.upsert(object, kept, version);
+        self.advance(version);
+    }
+
+    /// An object that is not kept, as of this version: one that was kept goes.
+    fn pass_over(&mut self, key: &ObjectKey, version: Version) {
+        let known = self.entries.get(&Place::of(key)).map(Entry::version);
+        if known.is_some_and(|known| !version.is_older_than(known)) {
+            self.remove(key, Source::Watch);
+        }
         self.advance(version);
     }
 

@@ -163,7 +163,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let (mut server, mut store) = (Server::default(), Store::new(false));
+        let (mut server, mut store) = (Server::default(), Store::new(false, None));
         server.relist(&mut store);
         Self {
             server,
@@ -293,7 +293,7 @@ proptest! {
 
 #[test]
 fn tombstones_do_not_pile_up() {
-    let mut store = Store::<Claim>::new(false);
+    let mut store = Store::<Claim>::new(false, None);
     let start = Instant::now();
     for number in 0..100_u32 {
         // The watch was faster than the answer: no event will clear these.
@@ -303,7 +303,7 @@ fn tombstones_do_not_pile_up() {
     }
     assert_eq!(store.tombstones(), 10);
     // Those of which a version is known go with the event or with a list.
-    let mut store = Store::<Claim>::new(false);
+    let mut store = Store::<Claim>::new(false, None);
     for name in 0..3_u8 {
         store.apply(claim(name, &format!("u{name}"), u64::from(name) + 1));
         store.record_deleted(&key(name), &format!("u{name}"), Version::default(), start);

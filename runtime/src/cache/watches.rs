@@ -12,6 +12,7 @@ use prometheus::Registry;
 use super::cache::{Cache, Cached, Selection};
 use super::hub::{AnyHub, Hub, Trim};
 use super::metrics::Metrics;
+use super::store::Keep;
 use super::watcher::{Progress, Watcher};
 
 /// A cache that cannot be followed for so long makes the process unready. Shorter ones are ordinary (an API server
@@ -92,6 +93,21 @@ impl Watches {
     /// The cache of this kind and selection. The first call starts its watch; later ones share it.
     #[must_use]
     pub fn cache<K: Cached>(&self, selection: Selection) -> Cache<K> {
+        let cache = self.shared(selection, None);
+        cache.keep_all();
+        cache
+    }
+
+    /// The cache of all objects of this kind, of which the process keeps those of which `keep` is true, unless somebody else in
+    /// it reads them all: an object costs nothing that nobody asks about. It is judged at each of its changes, as it is then;
+    /// one that is kept no longer counts as gone. So whatever may need something must be kept, and who drops an object by its
+    /// own write sees it until the watch has shown that. `keep` runs under the cache's lock and must not use it.
+    #[must_use]
+    pub fn cache_keeping<K: Cached>(&self, keep: impl Fn(&K) -> bool + Send + Sync + 'static) -> Cache<K> {
+        self.shared(Selection::default(), Some(Arc::new(keep)))
+    }
+
+    fn shared<K: Cached>(&self, selection: Selection, keep: Option<Keep<K>>) -> Cache<K> {
         let mut known = self.inner.known();
         let place = (TypeId::of::<K>(), selection.clone());
         if let Some(cache) = known
@@ -106,7 +122,8 @@ impl Watches {
             .get(&place.0)
             .and_then(|trim| trim.downcast_ref::<Trim<K>>());
         let panics = self.inner.scope.panics();
-        let hub = Arc::new(Hub::new(selection != Selection::default(), trim.cloned(), panics));
+        let is_selective = selection != Selection::default();
+        let hub = Arc::new(Hub::new(is_selective, trim.cloned(), keep, panics));
         let cache = Cache::new(hub.clone());
         known.caches.insert(place, Box::new(cache.clone()));
         known.hubs.push((K::kind(&()).into_owned(), hub.clone()));

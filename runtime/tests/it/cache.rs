@@ -4,6 +4,7 @@ mod broken;
 mod caught_up;
 mod follow;
 mod index;
+mod keeping;
 mod list;
 mod overlay;
 mod quiet;
@@ -36,11 +37,20 @@ impl Bench {
     }
 
     fn selecting(listing: Listing, selection: Selection) -> Self {
+        Self::with(listing, |watches| watches.cache(selection))
+    }
+
+    /// That keeps these claims.
+    fn keeping(listing: Listing, keep: fn(&Claim) -> bool) -> Self {
+        Self::with(listing, |watches| watches.cache_keeping(keep))
+    }
+
+    fn with(listing: Listing, cache: impl FnOnce(&Watches) -> Cache<Claim>) -> Self {
         let (script, scope, registry) = (Script::default(), Scope::new(), Registry::new());
         let clock = Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
         let random = Random::seeded(1);
         let watches = Watches::with_listing(script.client(), clock, random, &scope, &registry, listing);
-        let cache = watches.cache::<Claim>(selection);
+        let cache = cache(&watches);
         Self {
             script,
             cache,

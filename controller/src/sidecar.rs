@@ -7,6 +7,7 @@ use std::time::Duration;
 use csi::{Channel, Metrics, State};
 use runtime::Context;
 use runtime::args::CommonConfig;
+use runtime::migration::is_migrated_driver;
 
 use crate::args::DriverConfig;
 use crate::driver::{PAUSE, meet};
@@ -28,6 +29,8 @@ pub struct SidecarOptions {
     pub component: fn(&str) -> String,
     /// How to reach the driver.
     pub driver: DriverConfig,
+    /// Calls are measured by whether they are for a volume of an in-tree plugin.
+    pub tells_migrated: bool,
 }
 
 /// A sidecar after it has met its driver.
@@ -52,7 +55,10 @@ impl<D: Driver> Sidecar<D> {
         let Some(channel) = channel else {
             return Err(Error::NoDriver);
         };
-        let metrics = Metrics::new(&context.registry)?;
+        let metrics = match options.tells_migrated {
+            true => Metrics::telling_migrated(&context.registry)?,
+            false => Metrics::new(&context.registry)?,
+        };
         let channel = channel.with_metrics(metrics.clone());
         let timeout = options.driver.timeout;
         let patient = !options.driver.exit_on_connection_loss;
@@ -61,7 +67,7 @@ impl<D: Driver> Sidecar<D> {
             let _ = tokio::time::timeout(FIRST_CONNECTION, channel.connected()).await;
         }
         let driver: D = meet(&channel, timeout, patient).await?;
-        metrics.set_driver(driver.name());
+        metrics.set_driver(driver.name(), is_migrated_driver(driver.name()));
         tracing::info!(driver = driver.text(), "found the CSI driver");
         let function = FunctionOptions {
             name: options.name,

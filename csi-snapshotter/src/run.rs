@@ -76,6 +76,8 @@ impl Start for Config {
             lease: |driver| format!("external-snapshotter-leader-{driver}"),
             component: events::component,
             driver: self.driver.clone(),
+            // A content does not tell what its volume was made by, and upstream has no such label here.
+            tells_migrated: false,
         };
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;
         let kinds = [

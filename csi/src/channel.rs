@@ -231,7 +231,7 @@ impl Service<Request<Body>> for Channel {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let mut measured = Measured::start(self.metrics.as_ref(), request.uri().path());
+        let mut measured = Measured::start(self.metrics.as_ref(), &request);
         let deadline = answer::deadline(request.headers());
         let sent = self.transport.clone().send(request);
         Box::pin(async move {

@@ -37,6 +37,7 @@ impl Calls {
         if call.single_change {
             csi::hints::attach_single_change(&mut request);
         }
+        mark(&mut request, call.migrated);
         let answered = self.channel.controller().controller_expand_volume(request).await;
         let answer = answered
             .map_err(|status| CallFailure::of(Operation::ExpandVolume, &status, &secrets))?
@@ -72,9 +73,17 @@ impl Calls {
         if call.single_change {
             csi::hints::attach_single_change(&mut request);
         }
+        mark(&mut request, call.migrated);
         let answered = self.channel.controller().controller_modify_volume(request).await;
         answered
             .map(|_| ())
             .map_err(|status| CallFailure::of(Operation::ModifyVolume, &status, &secrets))
+    }
+}
+
+/// For the metrics.
+fn mark<T>(request: &mut tonic::Request<T>, migrated: bool) {
+    if migrated {
+        request.extensions_mut().insert(csi::metrics::Migrated);
     }
 }

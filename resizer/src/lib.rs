@@ -29,6 +29,7 @@
 //! | `status` | the one writer of the status of claims |
 //! | `attributes_api` | whether classes can be followed |
 //! | `triggers` | which changes wake a claim |
+//! | `kept` | which claims and volumes are kept in memory |
 //! | `metrics` | claims by the stage they are in |
 //! | `usage` | whether a volume is in use |
 //! | [`events`] | reasons of events |
@@ -43,6 +44,7 @@ mod calls;
 mod claims;
 mod driver;
 pub mod events;
+mod kept;
 mod metrics;
 mod modifications;
 pub mod observe;

@@ -102,12 +102,14 @@ pub struct Grown {
 pub struct Memory {
     /// What the last attempt brought, while it is not written (Q4).
     pub attempt: Option<Attempt>,
-    /// No call for the recorded target can be running: none was made, or the last one failed finally.
-    pub settled: bool,
+    /// The target for which surely no call is running: none was made, or the last one failed finally.
+    pub settled: Option<Quantity>,
     /// An infeasible target is not tried again before.
     pub slow_until: Option<Timestamp>,
     /// The driver refused because the volume is in use, at this time.
     pub in_use_since: Option<Timestamp>,
+    /// Since then it was seen in use: when it no longer is, nothing else is waited for.
+    pub was_in_use: bool,
     /// No attempt before, whatever the back-off says.
     pub hold: Option<Hold>,
     /// Rounds in a row that ended with NodeResizeInfeasible.

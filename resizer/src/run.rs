@@ -25,7 +25,7 @@ use crate::observe::{Modifying, Settings};
 use crate::plan::is_ours;
 use crate::status::StatusWriter;
 use crate::usage::Usages;
-use crate::{attributes_api, events, triggers};
+use crate::{attributes_api, events, kept, triggers};
 
 /// The function's name.
 const NAME: &str = "csi-resizer";
@@ -71,6 +71,7 @@ impl Start for Config {
             lease: |driver| format!("external-resizer-{driver}"),
             component: events::component,
             driver: self.driver.clone(),
+            tells_migrated: true,
         };
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;
         let driver = sidecar.driver();
@@ -162,8 +163,11 @@ impl Prepared {
         let context = self.sidecar.function().context();
         let watches = &context.watches;
         let modifying = self.modifying().await;
-        let claims: Cache<Claim> = watches.cache(Selection::default());
-        let volumes: Cache<Volume> = watches.cache(Selection::default());
+        let driver = self.sidecar.driver().name();
+        let volumes: Cache<Volume> = watches.cache_keeping(kept::volumes(driver));
+        // Which claims are kept is seen from the volumes.
+        volumes.caught_up().await;
+        let claims: Cache<Claim> = watches.cache_keeping(kept::claims(driver, volumes.clone()));
         let classes: Option<Cache<AttributesClass>> =
             (modifying == Modifying::On).then(|| watches.cache(Selection::default()));
         claims.index(triggers::BY_CLASS, triggers::classes_of)?;
@@ -172,7 +176,7 @@ impl Prepared {
                 classes.caught_up().await;
             }
         };
-        tokio::join!(claims.caught_up(), volumes.caught_up(), of_classes);
+        tokio::join!(claims.caught_up(), of_classes);
         Ok(Term {
             statuses: StatusWriter::new(Objects::new(claims.clone(), &context.client, NAME)),
             settings: self.settings(modifying),
@@ -280,6 +284,7 @@ impl Prepared {
             classes: term.classes.clone(),
             volumes: Objects::new(term.volumes.clone(), client, NAME),
             usages: Usages::new(
+                &term.settings.driver,
                 client.clone(),
                 clock.clone(),
                 context.random.fork(),

@@ -49,6 +49,7 @@ pub(crate) fn of_volume(
         old.metadata.uid != new.metadata.uid
             || old.claim != new.claim
             || old.csi != new.csi
+            || old.in_tree != new.in_tree
             || old.access_modes != new.access_modes
             || old.capacity != new.capacity
     });
@@ -103,6 +104,7 @@ pub(crate) fn class_of_volume(
         old.metadata.uid != new.metadata.uid
             || old.claim != new.claim
             || old.csi != new.csi
+            || old.in_tree != new.in_tree
             || old.modify_secret != new.modify_secret
     });
     let reference = new.claim.as_ref().filter(|_| concerned)?;

@@ -1,17 +1,19 @@
 //! Whether volumes are in use, watched only while a driver has refused one for it. Source: resize.md section 7.
 //!
-//! VolumeAttachments where our role allows it, else the pods of the claim's namespace, else nothing: one access
-//! review a process and verb decides, never a denied request.
+//! VolumeAttachments where the driver attaches volumes and our role shows them, else the pods of the claim's namespace, else
+//! nothing: one access review a term and verb decides, never a denied request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Clock, Queue, Random, Scope};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::storage::v1::VolumeAttachment;
+use k8s_openapi::api::storage::v1::{CSIDriver, VolumeAttachment};
+use kube::Api;
 use kube::core::ObjectMeta;
 use prometheus::Registry;
-use runtime::access::{Permission, may};
+use runtime::ApiErrorClass;
+use runtime::access::{Permission, may, verdict};
 use runtime::cache::IndexTaken;
 use runtime::objects::Claim;
 use runtime::{Cache, ObjectKey, Selection, Subscription, Watches};
@@ -19,6 +21,11 @@ use serde::Deserialize;
 
 use crate::observe::Usage;
 
+const GET_DRIVERS: Permission = Permission {
+    verb: "get",
+    group: "storage.k8s.io",
+    resource: "csidrivers",
+};
 const LIST_ATTACHMENTS: Permission = Permission {
     verb: "list",
     group: "storage.k8s.io",
@@ -49,6 +56,8 @@ pub(crate) struct Usages {
 }
 
 struct Inner {
+    /// The driver's name.
+    driver: String,
     client: kube::Client,
     clock: Clock,
     random: Random,
@@ -94,6 +103,7 @@ impl<K> Drop for Watched<K> {
 
 impl Usages {
     pub(crate) fn new(
+        driver: &str,
         client: kube::Client,
         clock: Clock,
         random: Random,
@@ -102,6 +112,7 @@ impl Usages {
     ) -> Self {
         Self {
             inner: Arc::new(Inner {
+                driver: driver.to_owned(),
                 client,
                 clock,
                 random,
@@ -164,19 +175,9 @@ impl Usages {
     fn ask(&self) {
         let inner = Arc::downgrade(&self.inner);
         let (client, random) = (self.inner.client.clone(), self.inner.random.fork());
+        let driver = self.inner.driver.clone();
         self.inner.scope.spawn(async move {
-            let both =
-                async |list, watch| may(&client, &random, list).await && may(&client, &random, watch).await;
-            let source = if both(LIST_ATTACHMENTS, WATCH_ATTACHMENTS).await {
-                Source::Attachments
-            } else if both(LIST_PODS, WATCH_PODS).await {
-                Source::Pods
-            } else {
-                tracing::warn!(
-                    "cannot see whether volumes are in use: neither volumeattachments nor pods may be listed"
-                );
-                Source::Nothing
-            };
+            let source = source(&client, &random, &driver).await;
             if let Some(inner) = inner.upgrade() {
                 let mut state = inner.lock();
                 state.source = source;
@@ -244,6 +245,38 @@ impl Usages {
             _subscription: subscription,
             _watches: watches,
             scope,
+        }
+    }
+}
+
+/// What shows that a volume of the driver is in use, as far as our role lets us look.
+async fn source(client: &kube::Client, random: &Random, driver: &str) -> Source {
+    let both = async |list, watch| may(client, random, list).await && may(client, random, watch).await;
+    if attaches(client, random, driver).await && both(LIST_ATTACHMENTS, WATCH_ATTACHMENTS).await {
+        return Source::Attachments;
+    }
+    if both(LIST_PODS, WATCH_PODS).await {
+        return Source::Pods;
+    }
+    tracing::warn!(
+        "cannot see whether volumes are in use: neither volumeattachments, where the driver has them, nor pods may be listed"
+    );
+    Source::Nothing
+}
+
+/// `attachRequired` of the driver's CSIDriver; true where there is none, or where our role does not show it.
+async fn attaches(client: &kube::Client, random: &Random, driver: &str) -> bool {
+    if !may(client, random, GET_DRIVERS).await {
+        return true;
+    }
+    let drivers: Api<CSIDriver> = Api::all(client.clone());
+    match verdict(random, || drivers.get(driver)).await {
+        Ok(found) => found.spec.attach_required.unwrap_or(true),
+        Err(error) => {
+            if error.class() != ApiErrorClass::NotFound {
+                tracing::warn!(%error, "cannot see whether the CSI driver attaches volumes; it is taken to");
+            }
+            true
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | [`error`] | classes of the API server's refusals |
 //! | [`events`] | recorder of Events |
 //! | [`leader`] | leader election |
+//! | [`migration`] | in-tree volumes as CSI volumes |
 //! | [`objects`] | object keys and trimmed core types |
 //! | [`write`] | typed API writes |
 
@@ -25,6 +26,7 @@ pub mod error;
 pub mod events;
 pub mod leader;
 mod managed_fields;
+pub mod migration;
 pub mod objects;
 mod request;
 pub mod write;

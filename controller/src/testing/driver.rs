@@ -8,6 +8,7 @@ use csi::v1::controller_server::ControllerServer;
 use csi::v1::controller_service_capability::rpc;
 use csi::v1::group_controller_server::GroupControllerServer;
 use csi::v1::identity_server::IdentityServer;
+use csi::v1::node_server::NodeServer;
 use csi::v1::{
     ControllerExpandVolumeRequest, ControllerModifyVolumeRequest, CreateSnapshotRequest,
     DeleteSnapshotRequest, Snapshot,
@@ -32,6 +33,8 @@ pub struct DriverState {
     pub capabilities: Vec<rpc::Type>,
     /// Whether it says that it has a controller.
     pub serves_controller: bool,
+    /// Whether its nodes say that they grow volumes; none where Node is not served here.
+    pub nodes_expand: Option<bool>,
     /// Answers to the next Probe calls; ready without one.
     pub probe: VecDeque<Result<bool, Status>>,
 
@@ -104,6 +107,7 @@ impl Driver {
             name: name.to_owned(),
             capabilities: capabilities.to_vec(),
             serves_controller: true,
+            nodes_expand: None,
             probe: VecDeque::new(),
             calls: Vec::new(),
             created: Vec::new(),
@@ -143,6 +147,7 @@ impl Driver {
         Routes::new(IdentityServer::new(self.clone()))
             .add_service(ControllerServer::new(self.clone()))
             .add_service(GroupControllerServer::new(self.clone()))
+            .add_service(NodeServer::new(self.clone()))
     }
 
     /// The calls of one RPC: seconds since the start.

@@ -13,6 +13,7 @@ mod group;
 mod process;
 pub mod resources;
 mod rpc;
+mod socket;
 mod world;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use driver::{Answer, Driver, DriverState};
 pub use group::Groups;
 pub use process::Process;
+pub use socket::{Socket, until};
 pub use world::{Told, World};
 
 /// Lets so much time pass.

@@ -28,6 +28,8 @@ pub const ATTRIBUTES_CLASSES: GroupResource<'_> =
     GroupResource::new("storage.k8s.io", "volumeattributesclasses");
 /// VolumeAttachment.
 pub const ATTACHMENTS: GroupResource<'_> = GroupResource::new("storage.k8s.io", "volumeattachments");
+/// CSIDriver.
+pub const DRIVERS: GroupResource<'_> = GroupResource::new("storage.k8s.io", "csidrivers");
 /// Pod.
 pub const PODS: GroupResource<'_> = GroupResource::new("", "pods");
 /// Secret.

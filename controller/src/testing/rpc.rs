@@ -3,6 +3,7 @@
 use csi::v1::controller_server::Controller;
 use csi::v1::controller_service_capability::{Rpc, Type as ControllerType};
 use csi::v1::identity_server::Identity;
+use csi::v1::node_server::Node;
 use csi::v1::plugin_capability::service::Type as ServiceType;
 use csi::v1::plugin_capability::{Service, Type as PluginType};
 use csi::v1::*;
@@ -39,6 +40,28 @@ impl Identity for Driver {
     async fn probe(&self, _: Request<ProbeRequest>) -> Reply<ProbeResponse> {
         let ready = self.state().probe.pop_front().unwrap_or(Ok(true))?;
         Ok(Response::new(ProbeResponse { ready: Some(ready) }))
+    }
+}
+
+#[tonic::async_trait]
+impl Node for Driver {
+    async fn node_get_capabilities(
+        &self,
+        _: Request<NodeGetCapabilitiesRequest>,
+    ) -> Reply<NodeGetCapabilitiesResponse> {
+        let mut state = self.state();
+        state.note("NodeGetCapabilities".to_owned());
+        let Some(nodes_expand) = state.nodes_expand else {
+            return Err(Status::unimplemented("Node is not served here"));
+        };
+        let expands = NodeServiceCapability {
+            r#type: Some(node_service_capability::Type::Rpc(node_service_capability::Rpc {
+                r#type: node_service_capability::rpc::Type::ExpandVolume.into(),
+            })),
+        };
+        Ok(Response::new(NodeGetCapabilitiesResponse {
+            capabilities: nodes_expand.then_some(expands).into_iter().collect(),
+        }))
     }
 }
 

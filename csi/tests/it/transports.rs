@@ -152,7 +152,7 @@ async fn calls_are_measured_with_upstream_labels() {
     let metrics = Metrics::new(&registry).unwrap();
     let channel = Channel::in_process(Driver::named("a.driver").routes()).with_metrics(metrics.clone());
     let name = name_of(&channel, Duration::from_secs(60)).await.unwrap();
-    metrics.set_driver(&name);
+    metrics.set_driver(&name, false);
     name_of(&channel, Duration::from_secs(60)).await.unwrap();
     let text = text(&registry);
     for driver in ["unknown-driver", "a.driver"] {

@@ -2,6 +2,7 @@
 
 use controller::{CallFailure, Event, Next, SecretAnswer};
 use jiff::Timestamp;
+use runtime::migration;
 use runtime::objects::{Claim, Quantity, ResizeStatus, SecretName, Volume};
 
 use super::conditions::{self, Conditions, UNUSED};
@@ -37,7 +38,9 @@ pub(super) fn plan(observed: &Observed<'_>, volume: &Volume, now: Timestamp) -> 
             plan = plan.event(modify::begun_event(claim, class));
         }
         // Nobody was asked for this size yet, unless it is the one that was asked for before.
-        plan.memory.settled |= observed.settings.recover && is_fresh(observed, unchanged);
+        if observed.settings.recover && is_fresh(observed, unchanged) {
+            plan.memory.settled = Some(target);
+        }
     }
     if observed.settings.controller_expands {
         call(observed, volume, plan, target)
@@ -90,25 +93,34 @@ fn pause(
         let expired = now >= later(since, observed.settings.retry_interval_max);
         match usage(observed) {
             _ if expired => {}
-            Usage::InUse => return Some(closed(observed, plan.clone())),
-            Usage::Unknown => return Some(plan.clone().then(Next::After(GATE_CHECK))),
-            Usage::Free => {
+            Usage::InUse => {
+                plan.memory.was_in_use = true;
+                return Some(closed(observed, plan.clone()));
+            }
+            Usage::Unknown => {
+                let until = later(now, GATE_CHECK);
+                return Some(plan.clone().then(Next::Held(until)));
+            }
+            // What was refused though nothing is seen to use it is refused for another reason: the back-off holds.
+            Usage::Free if plan.memory.was_in_use => {
                 plan.memory.hold = None;
                 free = true;
             }
-            Usage::Hidden => {}
+            Usage::Free | Usage::Hidden => {}
         }
-        plan.memory.in_use_since = None;
     }
     if let Some(until) = held(&plan.memory, target, now) {
         return Some(wait_until(plan.clone(), until, now));
     }
     // Whatever wakes the claim does not shorten a back-off.
-    let until = observed
-        .retries
-        .held(&backoff_of(observed, target), now)
-        .filter(|_| !free)?;
-    Some(plan.clone().then(Next::Held(until)))
+    let until = observed.retries.held(&backoff_of(observed, target), now);
+    if let Some(until) = until.filter(|_| !free) {
+        return Some(plan.clone().then(Next::Held(until)));
+    }
+    // What the driver answers now says anew whether it is in use.
+    plan.memory.in_use_since = None;
+    plan.memory.was_in_use = false;
+    None
 }
 
 /// The control plane may have said it on the claim; else what was found out.
@@ -161,11 +173,16 @@ fn mark(observed: &Observed<'_>, target: Quantity, unchanged: bool, now: Timesta
 }
 
 fn call(observed: &Observed<'_>, volume: &Volume, plan: Plan, target: Quantity) -> Plan {
-    let Some(csi) = &volume.csi else {
-        let text = "PV is neither csi nor migratable to csi: in-tree volumes are not translated yet";
-        return failed_before(observed, volume, plan, target, text.to_owned());
+    let csi = match migration::source_of(volume) {
+        Ok(csi) => csi,
+        Err(error) => return failed_before(observed, volume, plan, target, error.to_string()),
     };
-    let capability = match capability::of(volume, observed.settings.single_node_multi_writer) {
+    if csi.driver != observed.settings.driver {
+        // The annotation names us, and the plugin of the volume was taken over by another driver.
+        let text = format!("the volume is one of the CSI driver {}", csi.driver);
+        return failed_before(observed, volume, plan, target, text);
+    }
+    let capability = match capability::of(volume, &csi, observed.settings.single_node_multi_writer) {
         Ok(capability) => capability,
         Err(error) => return failed_before(observed, volume, plan, target, error.to_string()),
     };
@@ -204,11 +221,13 @@ fn call(observed: &Observed<'_>, volume: &Volume, plan: Plan, target: Quantity) 
             volume_handle: csi.volume_handle.clone(),
             capability,
             single_change: !observed.claim.attributes_pending(),
+            migrated: migration::is_migrated(volume),
         }));
-    plan.memory.settled = false;
-    // Known even if the call never returns.
-    let memory = plan.memory.clone();
-    plan.remembering_at_once(memory).then(Next::Again)
+    plan.memory.settled = None;
+    // Known even if the call never returns. What is settled of a former target stays so until the mark is written.
+    let mut at_once = plan.memory.clone();
+    at_once.settled = observed.memory.settled.filter(|settled| *settled != target);
+    plan.remembering_at_once(at_once).then(Next::Again)
 }
 
 fn unreadable(secret: &SecretName, why: &str) -> String {
@@ -228,7 +247,7 @@ fn failed_before(
     target: Quantity,
     text: String,
 ) -> Plan {
-    let class = if plan.memory.settled || !observed.settings.recover {
+    let class = if plan.memory.settled == Some(target) || !observed.settings.recover {
         csi::Class::Final
     } else {
         csi::Class::InProgress

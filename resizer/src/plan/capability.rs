@@ -3,7 +3,7 @@
 use csi::v1::VolumeCapability;
 use csi::v1::volume_capability::access_mode::Mode;
 use csi::v1::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
-use runtime::objects::{AccessModes, Volume, VolumeMode};
+use runtime::objects::{AccessModes, CsiSource, Volume, VolumeMode};
 
 /// Access modes that CSI cannot express.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,18 +19,21 @@ pub enum AccessModeError {
     None,
 }
 
-/// The capability of a volume.
+/// The capability of a volume that its driver knows as `source`.
 ///
 /// # Errors
 /// Its access modes fit no mode of CSI.
-pub fn of(volume: &Volume, single_node_multi_writer: bool) -> Result<VolumeCapability, AccessModeError> {
+pub fn of(
+    volume: &Volume,
+    source: &CsiSource,
+    single_node_multi_writer: bool,
+) -> Result<VolumeCapability, AccessModeError> {
     let mode = access_mode(volume.access_modes, single_node_multi_writer)?;
     let access_type = if volume.mode == Some(VolumeMode::Block) {
         AccessType::Block(BlockVolume {})
     } else {
-        let fs_type = volume.csi.as_ref().and_then(|csi| csi.fs_type.as_deref());
         AccessType::Mount(MountVolume {
-            fs_type: fs_type.unwrap_or_default().to_owned(),
+            fs_type: source.fs_type.as_deref().unwrap_or_default().to_owned(),
             mount_flags: volume.mount_options.iter().map(ToString::to_string).collect(),
             ..MountVolume::default()
         })

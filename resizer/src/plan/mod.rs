@@ -22,6 +22,7 @@ use std::time::Duration;
 use controller::{Event, Next};
 use csi::v1::VolumeCapability;
 use jiff::{SignedDuration, Timestamp};
+use runtime::migration;
 use runtime::objects::{Claim, ClaimPhase, Modify, Quantity, ResizeStatus, Volume};
 
 use crate::events;
@@ -103,6 +104,8 @@ pub struct Expand {
     pub capability: VolumeCapability,
     /// No other change of the volume is pending (decision 24).
     pub single_change: bool,
+    /// The volume is one of an in-tree plugin.
+    pub migrated: bool,
 }
 
 /// Nothing yet.
@@ -170,30 +173,46 @@ pub fn is_due(claim: &Claim, volume: Option<&Volume>, settings: &Settings) -> bo
     })
 }
 
+/// Whether the claim, whoever's it is, has a wish or a change that is not at its end.
+#[must_use]
+pub fn wants_something(claim: &Claim) -> bool {
+    wants_more(claim)
+        || claim.resize.is_some()
+        || claim.modify().is_some()
+        || claim.wanted_class() != claim.current_class()
+}
+
 fn wants_more(claim: &Claim) -> bool {
     claim.request > Some(claim.capacity.unwrap_or_default())
 }
 
-/// Rows 2, 5, 6 and 7: bound, of our driver, and each naming the other.
 fn concerns(claim: &Claim, volume: &Volume, settings: &Settings) -> bool {
+    is_ours(claim, volume, settings) && are_bound(claim, volume)
+}
+
+/// Row 6. The volume's own source counts; only an in-tree volume is ours by the claim's annotation (Q20), if our driver took
+/// over a plugin. Whether it was that of the volume is told where it is translated.
+pub(crate) fn is_ours(claim: &Claim, volume: &Volume, settings: &Settings) -> bool {
+    match &volume.csi {
+        Some(csi) => csi.driver == settings.driver,
+        None => {
+            claim.storage_resizer.as_deref() == Some(settings.driver.as_str())
+                && migration::is_migrated_driver(&settings.driver)
+        }
+    }
+}
+
+/// Rows 2, 5 and 7: bound, and each naming the other.
+fn are_bound(claim: &Claim, volume: &Volume) -> bool {
     let reference = volume.claim.as_ref();
     claim.phase == ClaimPhase::Bound
         && claim.volume_name.is_some()
         && claim.volume_name == volume.metadata.name
-        && is_ours(claim, volume, settings)
         && reference.is_some_and(|reference| {
             reference.uid.is_some()
                 && reference.uid == claim.metadata.uid
                 && Some(&reference.namespace) == claim.metadata.namespace.as_ref()
         })
-}
-
-/// The volume's own source counts; only an in-tree volume is ours by the claim's annotation (Q20).
-pub(crate) fn is_ours(claim: &Claim, volume: &Volume, settings: &Settings) -> bool {
-    match &volume.csi {
-        Some(csi) => csi.driver == settings.driver,
-        None => claim.storage_resizer.as_deref() == Some(settings.driver.as_str()),
-    }
 }
 
 /// The annotation goes when nothing is left of the expansion (resize.md 3.9).

@@ -167,7 +167,7 @@ fn failed(
         }
         plan = plan.step(Step::Claim(change));
     }
-    plan.memory.settled = settings.recover && is_final;
+    plan.memory.settled = (settings.recover && is_final).then_some(attempt.target);
     plan.memory.slow_until =
         (settings.recover && infeasible).then(|| later(now, settings.retry_interval_max));
     if failure.code == Some(Code::FailedPrecondition) && settings.handle_in_use {
@@ -204,7 +204,8 @@ fn wait(
     }))
 }
 
-/// Nothing is written of an unclear outcome: the mark says already that the call may run `[K]`.
+/// Nothing is written of an unclear outcome where the mark says already that the call may run `[K]`. An infeasible size that was
+/// tried once more has no mark.
 fn failure_change(
     observed: &Observed<'_>,
     failure: &CallFailure,
@@ -214,10 +215,14 @@ fn failure_change(
     let claim = observed.claim;
     let infeasible = failure.class == Class::Infeasible;
     // What failed before the call is told, whatever runs (Q13).
-    if !infeasible && failure.class != Class::Final && failure.code.is_some() {
-        return ClaimChange::none();
-    }
     let reached = Some(ResizeStatus::ControllerResizeInfeasible);
+    if !infeasible && failure.class != Class::Final && failure.code.is_some() {
+        let running = Some(Some(ResizeStatus::ControllerResizeInProgress));
+        return ClaimChange {
+            resize: running.filter(|_| claim.resize == reached),
+            ..ClaimChange::none()
+        };
+    }
     let conditions = if is_told(observed, message, now) {
         None
     } else {

@@ -29,7 +29,11 @@ pub fn target(observed: &Observed<'_>, volume: &Volume) -> Option<Quantity> {
         return (!pending).then_some(wanted);
     }
     match stage(claim) {
-        Some(ResizeStatus::ControllerResizeInProgress) if observed.memory.settled => Some(wanted),
+        Some(ResizeStatus::ControllerResizeInProgress)
+            if claim.allocated.is_some() && observed.memory.settled == claim.allocated =>
+        {
+            Some(wanted)
+        }
         Some(ResizeStatus::ControllerResizeInProgress) => Some(begun),
         Some(ResizeStatus::ControllerResizeInfeasible) => Some(wanted),
         Some(ResizeStatus::NodeResizePending | ResizeStatus::NodeResizeInProgress) => {

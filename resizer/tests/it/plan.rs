@@ -1,6 +1,8 @@
 //! The decisions, case by case.
 
 mod cases;
+mod interleavings;
 mod modify;
+mod modify_interleavings;
 mod properties;
 mod scene;

@@ -8,6 +8,7 @@ use csi::v1::controller_service_capability::rpc;
 use serde_json::{Value, json};
 
 pub const DRIVER: &str = "d.csi";
+pub const MIGRATED_DRIVER: &str = "ebs.csi.aws.com";
 pub const USER: &str = "csi-resizer";
 
 pub const MARK: &str = "patch persistentvolumeclaims/status 200";
@@ -58,14 +59,41 @@ impl World {
 
     /// With a driver that can do this.
     pub fn of(capabilities: &[rpc::Type]) -> Self {
-        let driver = Driver::new(DRIVER, capabilities);
+        Self::of_driver(DRIVER, capabilities)
+    }
+
+    /// With the driver that took over the in-tree plugin of EBS, and claim `default/c` whose volume is one of that plugin.
+    pub fn migrated() -> Self {
+        let world = Self::of_driver(
+            MIGRATED_DRIVER,
+            &[rpc::Type::ExpandVolume, rpc::Type::ModifyVolume],
+        );
+        let mut volume = volume();
+        let spec = volume["spec"].as_object_mut().unwrap();
+        spec.remove("csi");
+        let source = json!({"volumeID": "aws://us-east-1a/vol-1", "fsType": "ext4"});
+        spec.insert("awsElasticBlockStore".into(), source);
+        world.bind("c", volume);
+        world.class_of("gold", MIGRATED_DRIVER);
+        world
+    }
+
+    fn of_driver(name: &str, capabilities: &[rpc::Type]) -> Self {
+        let driver = Driver::new(name, capabilities);
         let world = testing::World::new(resizer::ENTRY, driver);
         let class = json!({
             "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "s"},
-            "provisioner": DRIVER, "allowVolumeExpansion": true,
+            "provisioner": name, "allowVolumeExpansion": true,
         });
         world.create(STORAGE_CLASSES, class);
         Self(world)
+    }
+
+    /// What the expand controller does for a claim of an in-tree volume.
+    pub fn hand_over(&self, driver: &str) {
+        self.change(CLAIMS, "default", "c", |claim| {
+            claim["metadata"]["annotations"]["volume.kubernetes.io/storage-resizer"] = json!(driver);
+        });
     }
 
     /// With claim `default/c` of 10Gi, bound to volume `v`.

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
 use super::Quantity;
-use super::metadata::{FromAnnotations, Metadata};
+use super::metadata::{FromEntries, Metadata};
 
 /// Annotation by which the resizer tells kubelet that no node has to grow anything.
 const NODE_EXPANSION_NOT_REQUIRED: &str = "volume.kubernetes.io/node-expansion-not-required";
@@ -247,7 +247,7 @@ struct Annotations {
     changes: bool,
 }
 
-impl FromAnnotations for Annotations {
+impl FromEntries for Annotations {
     fn take(&mut self, key: &str, value: &str) {
         match key {
             STORAGE_RESIZER => self.storage_resizer = Some(value.into()),

@@ -7,22 +7,31 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// What a type reads of the annotations of its objects.
-pub(super) trait FromAnnotations: Default {
-    /// Takes one annotation.
+/// What a type reads of the annotations or labels of its objects.
+pub(super) trait FromEntries: Default {
+    /// Takes one annotation or label.
     fn take(&mut self, key: &str, value: &str);
 }
 
+/// Nothing is read.
+impl FromEntries for () {
+    fn take(&mut self, _: &str, _: &str) {}
+}
+
 /// Name, namespace, UID, version, deletion and finalizers of an object's metadata, and what is read of its
-/// annotations.
-pub(super) struct Metadata<A> {
+/// annotations and labels.
+pub(super) struct Metadata<A, L = ()> {
     pub(super) metadata: ObjectMeta,
     pub(super) annotations: A,
+    pub(super) labels: L,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "A: FromAnnotations"))]
-struct Trimmed<A> {
+#[serde(
+    rename_all = "camelCase",
+    bound(deserialize = "A: FromEntries, L: FromEntries")
+)]
+struct Trimmed<A, L> {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
@@ -37,15 +46,18 @@ struct Trimmed<A> {
     deletion_grace_period_seconds: Option<i64>,
     #[serde(default)]
     finalizers: Option<Vec<String>>,
-    #[serde(default, deserialize_with = "annotations")]
+    #[serde(default, deserialize_with = "entries")]
     annotations: A,
+    #[serde(default, deserialize_with = "entries")]
+    labels: L,
 }
 
-impl<'de, A: FromAnnotations> Deserialize<'de> for Metadata<A> {
+impl<'de, A: FromEntries, L: FromEntries> Deserialize<'de> for Metadata<A, L> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = Trimmed::deserialize(deserializer)?;
         Ok(Self {
             annotations: read.annotations,
+            labels: read.labels,
             metadata: ObjectMeta {
                 name: read.name,
                 namespace: read.namespace,
@@ -60,14 +72,14 @@ impl<'de, A: FromAnnotations> Deserialize<'de> for Metadata<A> {
     }
 }
 
-fn annotations<'de, D: Deserializer<'de>, A: FromAnnotations>(deserializer: D) -> Result<A, D::Error> {
+fn entries<'de, D: Deserializer<'de>, A: FromEntries>(deserializer: D) -> Result<A, D::Error> {
     struct Read<A>(A);
 
-    impl<'de, A: FromAnnotations> Visitor<'de> for Read<A> {
+    impl<'de, A: FromEntries> Visitor<'de> for Read<A> {
         type Value = A;
 
         fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-            formatter.write_str("annotations")
+            formatter.write_str("annotations or labels")
         }
 
         fn visit_unit<E>(self) -> Result<A, E> {

@@ -18,4 +18,7 @@ pub use attributes_class::AttributesClass;
 pub use claim::{Attributes, Claim, ClaimPhase, DataSource, Modify, ModifyStatus, ResizeStatus};
 pub use key::ObjectKey;
 pub use quantity::Quantity;
-pub use volume::{AccessModes, ClaimReference, CsiSource, SecretName, Volume, VolumeMode};
+pub use volume::{
+    AccessModes, ClaimReference, CsiSource, ElasticBlockStore, SecretName, Volume, VolumeMode, ZoneLabels,
+};
+pub(crate) use volume::{BETA_ZONE, ZONE};

@@ -5,7 +5,10 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::pack::{Pen, Reader};
-use super::{AccessModes, ClaimReference, CsiSource, ObjectKey, SecretName, Volume, VolumeMode};
+use super::{
+    AccessModes, ClaimReference, CsiSource, ElasticBlockStore, ObjectKey, SecretName, Volume, VolumeMode,
+    ZoneLabels,
+};
 
 const READ_WRITE_ONCE: u8 = 1;
 const READ_ONLY_MANY: u8 = 1 << 1;
@@ -17,6 +20,8 @@ const FILESYSTEM: u8 = 1 << 6;
 /// Of a byte at the end that most volumes do not have.
 const HAS_CLASS: u8 = 1;
 const HAS_MODIFY_SECRET: u8 = 1 << 1;
+const IS_IN_TREE: u8 = 1 << 2;
+const READ_ONLY: u8 = 1 << 3;
 /// The volume is called `pvc-` and the UID of its claim, as provisioners do.
 const USUAL_CLAIM: u8 = 1 << 7;
 
@@ -57,17 +62,30 @@ impl Volume {
     /// Nothing at all where nothing is set.
     fn pack_attributes(&self, pen: &mut Pen) {
         let (class, secret) = (self.attributes_class.as_deref(), self.modify_secret.as_deref());
-        if class.is_none() && secret.is_none() {
+        let in_tree = self.in_tree.as_deref();
+        if class.is_none() && secret.is_none() && in_tree.is_none() {
             return;
         }
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-        pen.byte(flag(class.is_some(), HAS_CLASS) | flag(secret.is_some(), HAS_MODIFY_SECRET));
+        pen.byte(
+            flag(class.is_some(), HAS_CLASS)
+                | flag(secret.is_some(), HAS_MODIFY_SECRET)
+                | flag(in_tree.is_some(), IS_IN_TREE)
+                | flag(in_tree.is_some_and(|in_tree| in_tree.read_only), READ_ONLY),
+        );
         if class.is_some() {
             pen.text(class);
         }
         if let Some(secret) = secret {
             pen.text(Some(&secret.namespace));
             pen.text(Some(&secret.name));
+        }
+        if let Some(in_tree) = in_tree {
+            pen.text(Some(&in_tree.volume_id));
+            pen.text(in_tree.fs_type.as_deref());
+            pen.count(Some(in_tree.partition.into()));
+            pen.text(in_tree.zones.zone.as_deref());
+            pen.text(in_tree.zones.beta.as_deref());
         }
     }
 
@@ -82,6 +100,18 @@ impl Volume {
         if flags & HAS_MODIFY_SECRET != 0 {
             let (namespace, name) = (reader.text()??, reader.text()??);
             self.modify_secret = Some(Box::new(SecretName { namespace, name }));
+        }
+        if flags & IS_IN_TREE != 0 {
+            self.in_tree = Some(Box::new(ElasticBlockStore {
+                volume_id: reader.text()??,
+                fs_type: reader.boxed()?,
+                partition: reader.count()??.try_into().ok()?,
+                zones: ZoneLabels {
+                    zone: reader.boxed()?,
+                    beta: reader.boxed()?,
+                },
+                read_only: flags & READ_ONLY != 0,
+            }));
         }
         Some(())
     }
@@ -264,6 +294,23 @@ mod tests {
                 .unwrap();
                 comes_back(&volume);
             }
+        }
+    }
+
+    #[test]
+    fn an_in_tree_volume_comes_back_whole() {
+        for read_only in [true, false] {
+            let volume: Volume = serde_json::from_value(json!({
+                "metadata": {"name": "v", "uid": "v", "labels": {
+                    "topology.kubernetes.io/zone": "a", "failure-domain.beta.kubernetes.io/zone": "b__c",
+                }},
+                "spec": {"awsElasticBlockStore": {
+                    "volumeID": "aws://a/vol-1", "fsType": "xfs", "partition": 3, "readOnly": read_only,
+                }},
+            }))
+            .unwrap();
+            assert!(volume.in_tree.is_some());
+            comes_back(&volume);
         }
     }
 

@@ -5,21 +5,27 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
 use super::Quantity;
-use super::metadata::{FromAnnotations, Metadata};
+use super::metadata::{FromEntries, Metadata};
 
 /// Annotation that holds the size of the claim before its first unfinished expansion.
 const PRE_RESIZE_CAPACITY: &str = "volume.alpha.kubernetes.io/pre-resize-capacity";
 /// Annotations by which the provisioner names the Secret for changes of the volume.
 const MODIFY_SECRET: &str = "volume.kubernetes.io/controller-modify-secret-name";
 const MODIFY_SECRET_NAMESPACE: &str = "volume.kubernetes.io/controller-modify-secret-namespace";
+/// Label of a volume's zone, and its name before Kubernetes 1.17.
+pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
+pub(crate) const BETA_ZONE: &str = "failure-domain.beta.kubernetes.io/zone";
 
 /// A PersistentVolume with the fields that our controllers read (spec snapshot Q44).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Volume {
     /// Name, UID, version, deletion and finalizers; everything else is left out.
     pub metadata: ObjectMeta,
-    /// `spec.csi`; `None` for in-tree volumes.
+    /// `spec.csi`; `None` for in-tree volumes. Whoever wants to know what a driver calls the volume asks
+    /// [`crate::migration::source_of`].
     pub csi: Option<CsiSource>,
+    /// `spec.awsElasticBlockStore`.
+    pub in_tree: Option<Box<ElasticBlockStore>>,
     /// `spec.claimRef`.
     pub claim: Option<ClaimReference>,
     /// `spec.volumeMode`, where set.
@@ -67,6 +73,33 @@ pub struct CsiSource {
     pub controller_expand_secret_ref: Option<Box<SecretName>>,
 }
 
+/// An EBS volume of the in-tree plugin `kubernetes.io/aws-ebs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ElasticBlockStore {
+    /// `vol-...`, or `aws://zone/vol-...`.
+    #[serde(rename = "volumeID")]
+    pub volume_id: String,
+    /// The file system that the volume is mounted with, where it is named.
+    pub fs_type: Option<Box<str>>,
+    /// The partition that is mounted; 0 for the whole volume.
+    pub partition: i32,
+    /// Nobody may write.
+    pub read_only: bool,
+    /// Label of the object.
+    #[serde(skip)]
+    pub zones: ZoneLabels,
+}
+
+/// The labels by which an in-tree volume says where it is; several zones are joined by `__`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZoneLabels {
+    /// `topology.kubernetes.io/zone`.
+    pub zone: Option<Box<str>>,
+    /// `failure-domain.beta.kubernetes.io/zone`, its name before Kubernetes 1.17.
+    pub beta: Option<Box<str>>,
+}
+
 /// A Secret by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(default)]
@@ -111,7 +144,7 @@ impl VolumeMode {
 
 #[derive(Deserialize)]
 struct Wire {
-    metadata: Metadata<Annotations>,
+    metadata: Metadata<Annotations, ZoneLabels>,
     #[serde(default)]
     spec: Option<WireSpec>,
 }
@@ -120,6 +153,7 @@ struct Wire {
 #[serde(rename_all = "camelCase", default)]
 struct WireSpec {
     csi: Option<CsiSource>,
+    aws_elastic_block_store: Option<Box<ElasticBlockStore>>,
     claim_ref: Option<ClaimReference>,
     volume_mode: Option<VolumeMode>,
     node_affinity: Option<Box<VolumeNodeAffinity>>,
@@ -151,12 +185,22 @@ struct Annotations {
     modify_secret: SecretName,
 }
 
-impl FromAnnotations for Annotations {
+impl FromEntries for Annotations {
     fn take(&mut self, key: &str, value: &str) {
         match key {
             PRE_RESIZE_CAPACITY => self.has_pre_resize_capacity = true,
             MODIFY_SECRET => value.clone_into(&mut self.modify_secret.name),
             MODIFY_SECRET_NAMESPACE => value.clone_into(&mut self.modify_secret.namespace),
+            _ => {}
+        }
+    }
+}
+
+impl FromEntries for ZoneLabels {
+    fn take(&mut self, key: &str, value: &str) {
+        match key {
+            ZONE => self.zone = Some(value.into()),
+            BETA_ZONE => self.beta = Some(value.into()),
             _ => {}
         }
     }
@@ -182,6 +226,7 @@ impl<'de> Deserialize<'de> for Volume {
         let spec = wire.spec.unwrap_or_default();
         let annotations = wire.metadata.annotations;
         let secret = annotations.modify_secret;
+        let labels = wire.metadata.labels;
         let is_whole = !secret.name.is_empty() && !secret.namespace.is_empty();
         Ok(Self {
             metadata: wire.metadata.metadata,
@@ -191,6 +236,10 @@ impl<'de> Deserialize<'de> for Volume {
             capacity: spec.capacity.and_then(|capacity| capacity.storage),
             access_modes: access_modes(spec.access_modes.unwrap_or_default()),
             mount_options: spec.mount_options.unwrap_or_default(),
+            in_tree: spec.aws_elastic_block_store.map(|mut in_tree| {
+                in_tree.zones = labels;
+                in_tree
+            }),
             csi: spec.csi,
             claim: spec.claim_ref,
             mode: spec.volume_mode,
@@ -285,9 +334,19 @@ mod tests {
     #[test]
     fn an_in_tree_volume_has_no_csi_source() {
         let volume: Volume = serde_json::from_value(json!({
-            "metadata": {"name": "pv-1"}, "spec": {"awsElasticBlockStore": {"volumeID": "vol-1"}},
+            "metadata": {"name": "pv-1", "labels": {"topology.kubernetes.io/zone": "z", "a": "b"}},
+            "spec": {"awsElasticBlockStore": {"volumeID": "vol-1", "partition": 1}},
         }))
         .unwrap();
-        assert_eq!(volume.csi, None);
+        let in_tree = ElasticBlockStore {
+            volume_id: "vol-1".to_owned(),
+            partition: 1,
+            zones: ZoneLabels {
+                zone: Some("z".into()),
+                beta: None,
+            },
+            ..ElasticBlockStore::default()
+        };
+        assert_eq!((volume.csi, volume.in_tree), (None, Some(Box::new(in_tree))));
     }
 }

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use csi::v1::VolumeCapability;
 use csi::v1::volume_capability::access_mode::Mode;
 use csi::v1::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
-use serde_json::Value;
+use runtime::migration;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{DRIVERS, SECRETS, items, text};
@@ -28,14 +29,20 @@ pub(crate) struct CsiVolume {
 }
 
 impl CsiVolume {
-    /// Reads it; nothing for volumes of other kinds.
+    /// Reads it, an in-tree one as its driver knows it; nothing for volumes of other kinds.
     pub(crate) fn of(volume: &Value) -> Option<Self> {
-        let source = volume.pointer("/spec/csi")?;
+        match volume.pointer("/spec/csi") {
+            Some(source) => Some(Self::from_source(volume, source)),
+            None => Some(Self::from_source(volume, &migrated(volume)?)),
+        }
+    }
+
+    fn from_source(volume: &Value, source: &Value) -> Self {
         let texts = |pointer: &str| {
             let list = items(volume, pointer).iter().filter_map(Value::as_str);
             list.map(str::to_owned).collect()
         };
-        Some(Self {
+        Self {
             name: text(volume, "/metadata/name").to_owned(),
             driver: text(source, "/driver").to_owned(),
             handle: text(source, "/volumeHandle").to_owned(),
@@ -45,7 +52,7 @@ impl CsiVolume {
             fs_type: text(source, "/fsType").to_owned(),
             mount_options: texts("/spec/mountOptions"),
             modes: texts("/spec/accessModes"),
-        })
+        }
     }
 
     /// How it is to be accessed; `fine` is true for drivers with SINGLE_NODE_MULTI_WRITER (spec sidecars 1.6).
@@ -110,6 +117,17 @@ impl CsiVolume {
         let driver = store.get(DRIVERS, "", &self.driver);
         driver.is_none_or(|driver| driver.value()["spec"]["attachRequired"] != false)
     }
+}
+
+/// The CSI source that stands for an in-tree volume.
+fn migrated(volume: &Value) -> Option<Value> {
+    let in_tree = volume.pointer("/spec/awsElasticBlockStore")?;
+    let translated = migration::translate(&serde_json::from_value(in_tree.clone()).ok()?)?;
+    let source = translated.source;
+    Some(json!({
+        "driver": source.driver, "volumeHandle": source.volume_handle, "fsType": source.fs_type,
+        "readOnly": translated.read_only, "volumeAttributes": translated.attributes,
+    }))
 }
 
 /// The texts of an object of texts.

@@ -1,12 +1,17 @@
-//! What the expand controller of kube-controller-manager does for CSI volumes: one event (spec resize 4.5).
+//! What the expand controller of kube-controller-manager does: one event, and an in-tree volume is handed to the driver that
+//! took over its plugin (spec resize 4.5).
 
 use base::Clock;
 use serde_json::Value;
 
+use super::csi_volume::CsiVolume;
 use super::events::Events;
-use super::{Actor, CLAIMS, VOLUMES, is_gone, text};
+use super::{Actor, CLAIMS, VOLUMES, attempt, is_gone, text};
 use crate::kube::validation::quantity::Quantity;
 use crate::kube::{Change, GroupResource, Store};
+
+/// Annotation by which a claim is handed to a driver's resizer.
+const RESIZER: &str = "volume.kubernetes.io/storage-resizer";
 
 /// The expand controller.
 pub(super) struct Expansion {
@@ -43,10 +48,23 @@ impl Actor for Expansion {
         };
         let capacity = claim.pointer("/status/capacity/storage").and_then(Quantity::read);
         let grown = requested(claim) > requested(previous.value()) && requested(claim) > capacity;
-        let volume = self.store.get(VOLUMES, "", text(claim, "/spec/volumeName"));
-        if grown && volume.is_some_and(|volume| volume.value()["spec"]["csi"].is_object()) {
+        let Some(volume) = self.store.get(VOLUMES, "", text(claim, "/spec/volumeName")) else {
+            return;
+        };
+        let Some(source) = CsiVolume::of(volume.value()).filter(|_| grown) else {
+            return;
+        };
+        if volume.value()["spec"]["csi"].is_object() {
             let message = "waiting for an external controller to expand this PVC";
             self.events.normal(claim, "ExternalExpanding", message);
+            return;
         }
+        let message =
+            "CSI migration enabled for kubernetes.io/aws-ebs; waiting for external resizer to expand the pvc";
+        self.events.normal(claim, "ExternalExpanding", message);
+        let (namespace, name) = (text(claim, "/metadata/namespace"), text(claim, "/metadata/name"));
+        attempt(self.store.update_status(CLAIMS, namespace, name, |claim| {
+            claim["metadata"]["annotations"][RESIZER] = Value::String(source.driver.clone());
+        }));
     }
 }

@@ -14,6 +14,7 @@ mod fleet;
 mod groups;
 mod leases;
 mod liveness;
+mod migrated;
 mod node_mode;
 mod panics;
 mod process;

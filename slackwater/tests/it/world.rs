@@ -117,19 +117,34 @@ impl World {
     }
 
     pub fn add_claim_of_class(&self, name: &str, handle: &str, mode: &str, class: &str) {
-        let volume = json!({
+        let source = json!({ "csi": { "driver": "ebs.csi.aws.com", "volumeHandle": handle } });
+        self.add_claim_of(name, &source, mode, class);
+    }
+
+    /// A claim whose volume was made by the in-tree plugin of EBS.
+    pub fn add_in_tree_claim(&self, name: &str, handle: &str) {
+        let id = format!("aws://us-east-1a/{handle}");
+        let source = json!({ "awsElasticBlockStore": { "volumeID": id, "fsType": "ext4" } });
+        self.add_claim_of(name, &source, "Filesystem", "grow");
+    }
+
+    /// The source is a member of the volume's spec.
+    fn add_claim_of(&self, name: &str, source: &Value, mode: &str, class: &str) {
+        let mut volume = json!({
             "apiVersion": "v1",
             "kind": "PersistentVolume",
             "metadata": { "name": format!("pv-{name}") },
             "spec": {
                 "accessModes": ["ReadWriteOnce"],
                 "capacity": { "storage": "10Gi" },
-                "csi": { "driver": "ebs.csi.aws.com", "volumeHandle": handle },
                 "persistentVolumeReclaimPolicy": "Retain",
                 "storageClassName": class,
                 "volumeMode": mode,
             },
         });
+        for (kind, source) in source.as_object().unwrap() {
+            volume["spec"][kind] = source.clone();
+        }
         let claim = json!({
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",

@@ -7,6 +7,7 @@ use crds::names::group as names;
 use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
 use kube::ResourceExt;
 use runtime::cache::IndexTaken;
+use runtime::migration;
 use runtime::objects::Volume;
 use runtime::{Cache, ObjectKey, Selection, Watches};
 
@@ -109,7 +110,7 @@ impl GroupCaches {
         };
         started.index()?;
         caches.volumes.index(BY_VOLUME, |volume: &Volume| {
-            let csi = volume.csi.iter();
+            let csi = migration::source_of(volume).into_iter();
             csi.map(|csi| place(&csi.driver, &csi.volume_handle)).collect()
         })?;
         Ok(started)

@@ -1,5 +1,6 @@
 //! Dynamic snapshots: from a claim to a bound content (spec snapshot 2.5).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
+use runtime::migration;
 use runtime::objects::{Claim, ClaimPhase, CsiSource, SecretName, Volume, VolumeMode};
 
 use super::class::{self, Choice};
@@ -71,14 +73,14 @@ pub struct Inputs<'a> {
 }
 
 /// The claim and the CSI volume of a dynamic snapshot.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SourceVolume<'a> {
     /// The claim.
     pub claim: &'a Claim,
     /// Its volume.
     pub volume: &'a Volume,
     /// The volume as its driver knows it.
-    pub csi: &'a CsiSource,
+    pub csi: Cow<'a, CsiSource>,
 }
 
 /// Follows claim and volume to the CSI volume.
@@ -131,11 +133,10 @@ pub(super) fn volume_of<'a>(
             claim.name_any()
         ));
     }
-    let name = || volume.name_any();
-    let csi = volume
-        .csi
-        .as_ref()
-        .ok_or_else(|| format!("cannot find CSI PersistentVolumeSource for volume {}", name()))?;
+    let csi = migration::source_of(volume).map_err(|error| {
+        let name = volume.name_any();
+        format!("cannot find CSI PersistentVolumeSource for volume {name}: {error}")
+    })?;
     Ok(SourceVolume { claim, volume, csi })
 }
 
@@ -177,8 +178,8 @@ pub fn inputs(observed: &Observed) -> Result<Inputs<'_>, Refusal> {
             source.claim.name_any()
         )));
     }
-    let metadata = content_metadata(observed, &choice, source).map_err(refuse)?;
-    let spec = content_spec(observed, &choice, source);
+    let metadata = content_metadata(observed, &choice, &source).map_err(refuse)?;
+    let spec = content_spec(observed, &choice, &source);
     Ok(Inputs {
         choice,
         claim: source.claim,
@@ -193,7 +194,7 @@ pub fn inputs(observed: &Observed) -> Result<Inputs<'_>, Refusal> {
 fn content_metadata(
     observed: &Observed,
     choice: &Choice<'_>,
-    source: SourceVolume<'_>,
+    source: &SourceVolume<'_>,
 ) -> Result<ObjectMeta, String> {
     let snapshot = &observed.snapshot;
     let name = names::dynamic_content_name(&snapshot.uid().unwrap_or_default());
@@ -262,15 +263,13 @@ impl SecretOf {
 
 fn managed_by(
     observed: &Observed,
-    source: SourceVolume<'_>,
+    source: &SourceVolume<'_>,
 ) -> Result<Option<BTreeMap<String, String>>, topology::TopologyError> {
-    let Some(affinity) = source
-        .volume
-        .node_affinity
-        .as_ref()
-        .and_then(|affinity| affinity.required.as_ref())
-        .filter(|_| observed.options.distributed)
-    else {
+    if !observed.options.distributed {
+        return Ok(None);
+    }
+    let affinity = migration::affinity_of(source.volume);
+    let Some(affinity) = affinity.as_ref().and_then(|affinity| affinity.required.as_ref()) else {
         return Ok(None);
     };
     let nodes = observed.nodes.iter().map(AsRef::as_ref);
@@ -281,7 +280,7 @@ fn managed_by(
 fn content_spec(
     observed: &Observed,
     choice: &Choice<'_>,
-    source: SourceVolume<'_>,
+    source: &SourceVolume<'_>,
 ) -> VolumeSnapshotContentSpec {
     let snapshot = &observed.snapshot;
     let class = choice.class();

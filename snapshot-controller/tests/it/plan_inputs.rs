@@ -89,9 +89,19 @@ fn refused_sources() -> Vec<RefusedInput> {
             unbound,
         ),
         (
-            "41 in-tree volume",
-            volume(json!({"spec": {"csi": null}})),
+            "41 volume of no driver",
+            volume(json!({"spec": {"csi": null, "nfs": {}}})),
             "cannot find CSI PersistentVolumeSource for volume pv",
+        ),
+        (
+            "161 in-tree volume with an ID that is none",
+            volume(json!({"spec": {"csi": null, "awsElasticBlockStore": {"volumeID": "aws://a/foo"}}})),
+            "\"aws://a/foo\", which is no EBS volume",
+        ),
+        (
+            "160 class of another driver than the one that took the plugin over",
+            volume(json!({"spec": {"csi": null, "awsElasticBlockStore": {"volumeID": "vol-1"}}})),
+            "the volume of claim p is of driver ebs.csi.aws.com",
         ),
         (
             "41 volume of another claim",
@@ -136,7 +146,7 @@ fn refused_classes() -> Vec<RefusedInput> {
 }
 
 #[test]
-fn snapshot_cases_39_to_43_and_46_wrong_inputs_are_refused_before_anything_is_written() {
+fn snapshot_cases_39_to_43_and_46_160_161_wrong_inputs_are_refused_before_anything_is_written() {
     for (case, scene, text) in refused_sources().into_iter().chain(refused_classes()) {
         let (reason, message) = scene.refusal("s");
         assert_eq!(reason, "SnapshotContentCreationFailed", "{case}");
@@ -221,6 +231,34 @@ fn snapshot_case_87_distributed_contents_carry_the_node_of_the_volume() {
     assert!(message.ends_with("no node matches the node affinity of PersistentVolume pv"));
     scene.distributed = false;
     assert!(body(&scene.lines("s")[2])["metadata"]["labels"].is_null());
+}
+
+#[test]
+fn snapshot_case_160_an_in_tree_volume_is_cut_by_the_driver_that_took_it_over() {
+    let source = json!({"spec": {
+        "csi": null, "awsElasticBlockStore": {"volumeID": "aws://us-east-1a/vol-1", "fsType": "ext4"},
+    }});
+    let labels = json!({"metadata": {"labels": {"topology.kubernetes.io/zone": "us-east-1a"}}});
+    let mut scene = without_class().with("pv", "pv", source).with("pv", "pv", labels);
+    scene.put("class", default_class("mine", "ebs.csi.aws.com", "true"));
+    // Its label says where it is, and the driver's nodes say it in the driver's words.
+    scene.distributed = true;
+    scene.nodes = ["us-east-1b", "us-east-1a"]
+        .map(|zone| {
+            Arc::new(NodeFacts {
+                name: format!("node-{zone}"),
+                labels: [("topology.ebs.csi.aws.com/zone".to_owned(), zone.to_owned())].into(),
+            })
+        })
+        .into();
+    let content = body(&scene.lines("s")[2]);
+    assert_eq!(content["spec"]["driver"], "ebs.csi.aws.com");
+    assert_eq!(content["spec"]["source"], json!({"volumeHandle": "vol-1"}));
+    assert_eq!(
+        content["metadata"]["labels"],
+        json!({"snapshot.storage.kubernetes.io/managed-by": "node-us-east-1a"})
+    );
+    assert!(scene.settle("s", 2));
 }
 
 #[test]

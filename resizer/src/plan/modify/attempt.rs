@@ -7,6 +7,7 @@ use controller::plan::Trouble;
 use controller::{CallFailure, Event, Next, SecretAnswer};
 use csi::Class;
 use jiff::Timestamp;
+use runtime::migration;
 use runtime::objects::{AttributesClass, ModifyStatus, SecretName, Volume};
 
 use super::super::conditions::Conditions;
@@ -44,9 +45,12 @@ pub(super) fn begin(observed: &Observed<'_>, volume: &Volume, class: &str, now: 
     let Some(found) = observed.wanted else {
         return pending(observed, class, now);
     };
+    let memory = observed.memory;
     let mut plan = Plan::resting(Memory {
+        // That it is there now may be told anew.
+        told: memory.told.clone().filter(|_| memory.missing.is_none()),
         missing: None,
-        ..observed.memory.clone()
+        ..memory.clone()
     });
     if let Some(stop) = pause(observed, &plan, class, now) {
         return stop;
@@ -152,13 +156,15 @@ fn mark(observed: &Observed<'_>, class: &str, now: Timestamp) -> Option<ClaimCha
 }
 
 fn call(observed: &Observed<'_>, volume: &Volume, plan: Plan, found: &AttributesClass, class: &str) -> Plan {
-    let csi = volume.csi.as_ref();
-    let handle = csi.map(|csi| csi.volume_handle.as_str()).unwrap_or_default();
-    if handle.is_empty() {
+    let csi = match migration::source_of(volume) {
+        Ok(csi) => csi,
+        Err(error) => return failed_before(plan, volume, class, Class::Final, error.to_string()),
+    };
+    if csi.volume_handle.is_empty() {
         let text = "the volume handle is empty".to_owned();
         return failed_before(plan, volume, class, Class::Final, text);
     }
-    let of_expansion = csi.and_then(|csi| csi.controller_expand_secret_ref.as_deref());
+    let of_expansion = csi.controller_expand_secret_ref.as_deref();
     let secret = volume.modify_secret.as_deref().or(of_expansion);
     if let Some(secret) = secret.filter(|secret| !secret.name.is_empty()) {
         let read = observed.secret.filter(|read| read.secret == *secret);
@@ -175,9 +181,10 @@ fn call(observed: &Observed<'_>, volume: &Volume, plan: Plan, found: &Attributes
     }
     let mut plan = plan.step(Step::Modify(Call {
         class: class.to_owned(),
-        volume_handle: handle.to_owned(),
+        volume_handle: csi.volume_handle.clone(),
         parameters: parameters(observed, volume, found),
         single_change: !wants_more(observed.claim),
+        migrated: migration::is_migrated(volume),
     }));
     plan.memory.settled = plan.memory.settled.filter(|settled| settled != class);
     // Known even if the call never returns. What is settled of a former class stays so until the mark is written.

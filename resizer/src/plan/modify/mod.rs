@@ -13,10 +13,11 @@ use std::collections::BTreeMap;
 
 use controller::{CallFailure, Event, Retries, SecretRead};
 use jiff::Timestamp;
+use runtime::migration;
 use runtime::objects::{AttributesClass, Claim, Modify, ModifyStatus, Volume};
 
 use super::conditions::{self, Conditions, MODIFY_VOLUME_ERROR, MODIFYING_VOLUME};
-use super::{ClaimChange, concerns};
+use super::{ClaimChange, are_bound};
 use crate::events;
 use crate::observe::{Modifying, Settings};
 
@@ -45,6 +46,8 @@ pub struct Call {
     pub parameters: BTreeMap<String, String>,
     /// No other change of the volume is pending (decision 24).
     pub single_change: bool,
+    /// The volume is one of an in-tree plugin.
+    pub migrated: bool,
 }
 
 /// Everything that [`plan`] may look at.
@@ -208,9 +211,9 @@ fn target_of(status: ModifyStatus, class: &str) -> Modify {
     }
 }
 
-/// In-tree volumes are not changed yet.
+/// Bound, and of our driver. Nobody hands an in-tree volume over for a change by class, so it is the plugin that counts.
 fn is_ours(claim: &Claim, volume: &Volume, settings: &Settings) -> bool {
-    volume.csi.is_some() && concerns(claim, volume, settings)
+    migration::driver_of(volume) == Some(settings.driver.as_str()) && are_bound(claim, volume)
 }
 
 fn decide<'a>(claim: &'a Claim, settled: Option<&str>) -> Decision<'a> {

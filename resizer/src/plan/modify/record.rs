@@ -7,6 +7,7 @@ use controller::{CallFailure, Event, Next};
 use csi::Class;
 use csi::status::code_name;
 use jiff::{SignedDuration, Timestamp};
+use runtime::migration;
 use runtime::objects::{ModifyStatus, Volume};
 use tonic::Code;
 
@@ -28,11 +29,12 @@ pub(super) fn plan(observed: &Observed<'_>, volume: &Volume, attempt: &Attempt, 
     }
 }
 
-/// The volume first, so that the claim never runs ahead of it `[K]`.
+/// The volume first, so that the claim never runs ahead of it `[K]`. The API server lets no in-tree volume have a class: of
+/// those only the claim tells it.
 fn succeeded(observed: &Observed<'_>, volume: &Volume, class: &str, now: Timestamp) -> Plan {
     let claim = observed.claim;
     let mut plan = Plan::resting(Memory::default());
-    if volume.attributes_class.as_deref() != Some(class) {
+    if !migration::is_migrated(volume) && volume.attributes_class.as_deref() != Some(class) {
         plan = plan.step(Step::Volume(class.to_owned()));
     }
     let change = ClaimChange {

@@ -4,7 +4,7 @@ use controller::{Action, Next};
 use resizer::observe::{Attempt, Grown, Hold};
 use resizer::plan::{Step, VolumeChange, capability};
 use runtime::objects::Volume;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::scene::{Scene, gib, now, scene};
 
@@ -241,20 +241,104 @@ fn resize_case_6_a_former_annotation_stays() {
 }
 
 #[test]
-fn resize_case_65_and_decision_19_an_in_tree_volume_is_refused_and_a_foreign_one_ignored() {
-    let mut foreign = scene().wanted("20Gi");
-    foreign.claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/storage-resizer": "d.csi"});
-    let mut in_tree = foreign.clone();
-    foreign.volume["spec"]["csi"]["driver"] = json!("other");
-    assert_eq!(foreign.steps(), []);
-    in_tree.volume["spec"]["csi"] = json!(null);
-    assert_eq!(in_tree.run(0, true), []);
-    assert!(
-        in_tree
-            .claim
-            .to_string()
-            .contains("in-tree volumes are not translated yet")
-    );
+fn resize_case_65_the_annotation_hands_over_no_volume_of_another_driver() {
+    let handed_over = |driver: &str, source: Value| {
+        let mut scene = scene().wanted("20Gi");
+        scene.claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/storage-resizer": driver});
+        scene.settings.driver = driver.to_owned();
+        let spec = scene.volume["spec"].as_object_mut().unwrap();
+        spec.remove("csi");
+        spec.extend(source.as_object().unwrap().clone());
+        scene
+    };
+    let foreign = json!({"csi": {"driver": "other", "volumeHandle": "h"}});
+    let in_tree = json!({"awsElasticBlockStore": {"volumeID": "vol-1"}});
+    assert_eq!(handed_over("ebs.csi.aws.com", foreign).steps(), []);
+    // One that took nothing over.
+    assert_eq!(handed_over("d.csi", in_tree.clone()).steps(), []);
+    // What cannot be asked for is told, and nobody is called.
+    for (driver, source, why) in [
+        (
+            "ebs.csi.aws.com",
+            json!({"nfs": {}}),
+            "neither csi nor migratable",
+        ),
+        (
+            "ebs.csi.aws.com",
+            json!({"awsElasticBlockStore": {"volumeID": "aws://a/foo"}}),
+            "which is no EBS volume",
+        ),
+        (
+            "pd.csi.storage.gke.io",
+            in_tree,
+            "of the CSI driver ebs.csi.aws.com",
+        ),
+    ] {
+        let mut scene = handed_over(driver, source);
+        assert_eq!(scene.run(0, true), [], "{why}");
+        assert!(scene.claim.to_string().contains(why), "{why}: {}", scene.claim);
+    }
+}
+
+/// A volume of the in-tree plugin that the driver took over.
+fn in_tree() -> Scene {
+    let mut scene = scene().wanted("20Gi");
+    scene.settings.driver = "ebs.csi.aws.com".into();
+    let spec = scene.volume["spec"].as_object_mut().unwrap();
+    spec.remove("csi");
+    let source = json!({"volumeID": "aws://us-east-1a/vol-1", "fsType": "xfs"});
+    spec.insert("awsElasticBlockStore".into(), source);
+    scene
+}
+
+#[test]
+fn resize_case_63_and_64_an_in_tree_volume_is_expanded_once_it_is_handed_over() {
+    let mut scene = in_tree();
+    assert_eq!(scene.steps(), []);
+    scene.claim["metadata"]["annotations"] =
+        json!({"volume.kubernetes.io/storage-resizer": "ebs.csi.aws.com"});
+    let steps = scene.steps();
+    let Some(Step::Expand(call)) = steps.last() else {
+        panic!("no call: {steps:?}");
+    };
+    assert_eq!((call.volume_handle.as_str(), call.migrated), ("vol-1", true));
+    let kind = call.capability.access_type.clone();
+    assert!(format!("{kind:?}").contains("fs_type: \"xfs\""), "{kind:?}");
+    assert_eq!(scene.run(0, true), [gib(20)]);
+    assert_eq!(scene.volume["spec"]["capacity"]["storage"], "20Gi");
+    scene.node_finishes();
+    assert_eq!(scene.run(0, true), []);
+    assert_eq!(scene.volume["metadata"]["annotations"], json!({}));
+}
+
+#[test]
+fn resize_case_122_an_infeasible_size_tried_again_without_an_answer_may_be_running() {
+    use controller::CallFailure;
+    use csi::Class;
+    let mut scene = scene()
+        .wanted("20Gi")
+        .allocated("20Gi")
+        .stage("ControllerResizeInfeasible")
+        .condition("Resizing")
+        .condition("ControllerResizeError");
+    scene.memory.attempt = Some(Attempt {
+        target: gib(20),
+        volume_uid: "w".into(),
+        before: Some(gib(10)),
+        outcome: Err(CallFailure {
+            class: Class::InProgress,
+            code: Some(tonic::Code::DeadlineExceeded),
+            text: "rpc error: code = DeadlineExceeded desc = slow".to_owned(),
+            retry_after: None,
+        }),
+    });
+    let plan = scene.plan();
+    scene.take(plan, 0, true);
+    let stage = &scene.claim["status"]["allocatedResourceStatuses"]["storage"];
+    assert_eq!(stage, "ControllerResizeInProgress");
+    let mut less = scene.wanted("15Gi");
+    let plan = less.plan();
+    assert_eq!(less.take(plan, 0, true).0, Some(gib(20)));
 }
 
 #[test]
@@ -303,7 +387,7 @@ fn resize_case_58_to_61_capabilities() {
         let mut scene = scene();
         scene.volume["spec"]["accessModes"] = json!(modes);
         let volume: Volume = serde_json::from_value(scene.volume).unwrap();
-        let found = capability::of(&volume, multi_writer);
+        let found = capability::of(&volume, volume.csi.as_ref().unwrap(), multi_writer);
         let found = found.ok().and_then(|capability| capability.access_mode);
         assert_eq!(found.map(|mode| mode.mode), expected.map(i32::from), "{modes:?}");
     }
@@ -312,7 +396,11 @@ fn resize_case_58_to_61_capabilities() {
     scene.volume["spec"]["csi"]["fsType"] = json!("xfs");
     let kind = |scene: &Scene| {
         let volume: Volume = serde_json::from_value(scene.volume.clone()).unwrap();
-        capability::of(&volume, false).unwrap().access_type.unwrap()
+        let source = volume.csi.as_ref().unwrap();
+        capability::of(&volume, source, false)
+            .unwrap()
+            .access_type
+            .unwrap()
     };
     let AccessType::Mount(mount) = kind(&scene) else {
         panic!("not mounted")

@@ -17,16 +17,16 @@ use super::scene::{apply, now, scene};
 
 /// A claim with classes, and the classes that exist.
 #[derive(Clone, Debug)]
-struct Classes {
-    claim: Value,
-    volume: Value,
-    exist: BTreeSet<String>,
-    memory: Memory,
+pub struct Classes {
+    pub claim: Value,
+    pub volume: Value,
+    pub exist: BTreeSet<String>,
+    pub memory: Memory,
     settings: Settings,
 }
 
 /// All classes of the tests exist; those beginning with `x` are another driver's.
-fn classes(wanted: &str, current: &str, status: &str, target: &str) -> Classes {
+pub fn classes(wanted: &str, current: &str, status: &str, target: &str) -> Classes {
     let scene = scene();
     let mut found = Classes {
         claim: scene.claim,
@@ -57,19 +57,23 @@ impl Classes {
 
     fn class(&self, name: Option<&str>) -> Option<AttributesClass> {
         let name = name.filter(|name| self.exist.contains(*name))?;
-        let driver = if name.starts_with('x') { "other" } else { "d.csi" };
+        let driver = if name.starts_with('x') {
+            "other"
+        } else {
+            &self.settings.driver
+        };
         let class = json!({"metadata": {"name": name}, "driverName": driver, "parameters": {"is": name}});
         Some(serde_json::from_value(class).unwrap())
     }
 
-    fn objects(&self) -> (Claim, Volume) {
+    pub fn objects(&self) -> (Claim, Volume) {
         (
             serde_json::from_value(self.claim.clone()).unwrap(),
             serde_json::from_value(self.volume.clone()).unwrap(),
         )
     }
 
-    fn plan_at(&self, now: Timestamp) -> Plan {
+    pub fn plan_at(&self, now: Timestamp) -> Plan {
         let (claim, volume) = self.objects();
         let target = claim.modify().and_then(|modify| modify.target.as_deref());
         let (wanted, target) = (self.class(claim.wanted_class()), self.class(target));
@@ -151,7 +155,7 @@ impl Classes {
     }
 }
 
-fn failure(class: Class, code: Code) -> Result<(), CallFailure> {
+pub fn failure(class: Class, code: Code) -> Result<(), CallFailure> {
     Err(CallFailure {
         class,
         code: Some(code),
@@ -264,13 +268,73 @@ fn a_claim_that_is_not_bound_to_the_volume_is_left_alone() {
     other_uid.volume["spec"]["claimRef"]["uid"] = json!("x");
     let mut foreign = classes("gold", "", "", "");
     foreign.volume["spec"]["csi"]["driver"] = json!("other");
-    let mut in_tree = classes("gold", "", "", "");
-    in_tree.volume["spec"]["csi"] = json!(null);
-    in_tree.claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/storage-resizer": "d.csi"});
+    let mut in_tree = in_tree("vol-1");
+    in_tree.settings.driver = "d.csi".into();
     for scene in [pending, other_uid, foreign, in_tree] {
         let plan = scene.plan_at(now());
         assert_eq!((plan.actions.len(), plan.next), (0, Next::Await));
     }
+}
+
+/// A volume of the in-tree plugin of EBS, whose claim wants `gold`.
+fn in_tree(id: &str) -> Classes {
+    let mut scene = classes("gold", "", "", "");
+    scene.settings.driver = "ebs.csi.aws.com".into();
+    let spec = scene.volume["spec"].as_object_mut().unwrap();
+    spec.remove("csi");
+    spec.remove("volumeAttributesClassName");
+    spec.insert("awsElasticBlockStore".into(), json!({"volumeID": id}));
+    scene
+}
+
+#[test]
+fn resize_case_117_the_class_of_an_in_tree_volume_stands_on_its_claim_alone() {
+    let mut scene = in_tree("aws://us-east-1a/vol-1");
+    let before = scene.volume.clone();
+    let plan = scene.plan_at(now());
+    let Some(Step::Modify(call)) = plan.steps().last() else {
+        panic!("no call: {plan:?}");
+    };
+    assert_eq!((call.volume_handle.as_str(), call.migrated), ("vol-1", true));
+    assert_eq!(scene.run(&[]), ["gold"]);
+    assert_eq!(scene.shown(), (None, Some("gold"), None));
+    assert_eq!(scene.volume, before, "the API server refuses a class without csi");
+}
+
+#[test]
+fn resize_case_123_a_class_that_comes_late_and_is_another_drivers_is_told() {
+    let mut scene = classes("xother", "", "", "");
+    scene.exist.remove("xother");
+    let at = |seconds| {
+        now()
+            .checked_add(jiff::SignedDuration::from_secs(seconds))
+            .unwrap()
+    };
+    for seconds in [0, 5] {
+        let plan = scene.plan_at(at(seconds));
+        scene.take(plan, &Ok(()));
+    }
+    assert_eq!(scene.shown(), (None, None, Some("Pending")));
+    scene.exist.insert("xother".into());
+    for seconds in [10, 11] {
+        let plan = scene.plan_at(at(seconds));
+        assert_eq!(scene.take(plan, &Ok(())).0, None);
+    }
+    assert_eq!(scene.shown(), (None, None, Some("Infeasible")));
+}
+
+#[test]
+fn resize_case_118_an_id_that_is_no_volume_is_told_and_asked_of_nobody() {
+    let mut scene = in_tree("aws://us-east-1a/foo");
+    let plan = scene.plan_at(now());
+    assert_eq!(scene.take(plan, &Ok(())).0, None);
+    let plan = scene.plan_at(now());
+    assert_eq!(scene.take(plan, &Ok(())).0, None);
+    let claim = scene.claim.to_string();
+    assert!(
+        claim.contains("ModifyVolumeError") && claim.contains("which is no EBS volume"),
+        "{claim}"
+    );
 }
 
 const NAMES: [&str; 5] = ["", "gold", "silver", "missing", "xother"];

@@ -48,7 +48,7 @@ prop_compose! {
         scene.settings.controller_expands = flags[1];
         scene.settings.annotate = flags[2];
         scene.settings.recover = flags[3];
-        scene.memory.settled = flags[4];
+        scene.memory.settled = Quantity::parse(&allocated).filter(|_| flags[4]);
         scene
     }
 }

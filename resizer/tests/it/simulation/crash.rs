@@ -168,6 +168,26 @@ async fn resize_case_44_45_and_46_a_refused_write_repeats_no_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn resize_case_120_a_refused_mark_brings_no_larger_size_back() {
+    let world = World::bound();
+    world.driver.refuse(&tonic::Status::internal("no"), 1);
+    let _process = world.start_with(Faults::new(Refusals {
+        resource: "persistentvolumeclaims",
+        // After the first mark and its error.
+        numbers: 3..=3,
+        refusal: Refusal::ServerError,
+        seen: AtomicU64::new(0),
+    }));
+    world.ask("20Gi");
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(world.driver.asked(), [20]);
+    world.ask("15Gi");
+    seconds(60).await;
+    assert_eq!(world.driver.asked(), [20, 15]);
+    assert!(world.shown().starts_with("10Gi 15Gi NodeResizePending"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn resize_case_47_a_claim_that_is_gone_is_dropped_silently() {
     let world = World::bound();
     world.driver.state().takes = std::time::Duration::from_secs(5);

@@ -1,11 +1,40 @@
 //! Expansions that succeed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use controller::testing::Answer;
-use controller::testing::resources::VOLUMES;
+use controller::testing::resources::{CLAIMS, STORAGE_CLASSES, VOLUMES};
 use controller::testing::seconds;
+use sandbox::faults::{Call, Fault, Faults, Schedule};
 use serde_json::json;
 
 use crate::world::{MARK, VOLUME, World, volume};
+
+/// Watches live for a minute, and in the gap there are none.
+#[derive(Clone, Default)]
+struct Gap(Arc<AtomicBool>);
+
+impl Gap {
+    fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Schedule for Gap {
+    fn fault(&self, call: &Call) -> Fault {
+        match (call.watch, self.0.load(Ordering::Relaxed)) {
+            (false, _) => Fault::None,
+            (true, false) => Fault::CutWatch(Duration::from_secs(60)),
+            (true, true) => Fault::LoseRequest,
+        }
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn resize_case_1_and_2_a_stage_on_the_node_costs_four_requests_two_events_and_one_call() {
@@ -152,7 +181,7 @@ async fn resize_case_48_and_49_edits_while_the_call_runs() {
     ] {
         let world = World::bound();
         world.driver.state().node_stage = node_stage;
-        world.driver.state().takes = std::time::Duration::from_secs(5);
+        world.driver.state().takes = Duration::from_secs(5);
         let _process = world.start();
         world.ask("20Gi");
         seconds(2).await;
@@ -192,7 +221,7 @@ async fn resize_case_53_and_54_what_is_foreign_stays() {
 #[tokio::test(start_paused = true)]
 async fn resize_case_101_a_stop_lets_the_call_end() {
     let world = World::bound();
-    world.driver.state().takes = std::time::Duration::from_secs(5);
+    world.driver.state().takes = Duration::from_secs(5);
     let process = world.start();
     world.ask("20Gi");
     seconds(1).await;
@@ -217,9 +246,109 @@ async fn resize_case_76_and_77_drivers_that_can_do_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn resize_case_75_a_driver_that_grows_on_its_nodes_only_is_never_called() {
+    let world = World::of(&[]);
+    world.driver.state().nodes_expand = Some(true);
+    world.bind("c", volume());
+    let process = world.start();
+    world.ask("20Gi");
+    seconds(5).await;
+    assert_eq!(process.failure(), None);
+    assert_eq!(world.requests(), [MARK, VOLUME, MARK]);
+    assert_eq!(world.grown(), "20Gi 10Gi");
+    assert_eq!(
+        world.shown(),
+        "10Gi 20Gi NodeResizePending [Resizing FileSystemResizePending]"
+    );
+    assert_eq!(world.reasons(), ["FileSystemResizeRequired"]);
+    world.node_finishes();
+    seconds(5).await;
+    assert_eq!(
+        (world.grown(), world.shown()),
+        ("20Gi -".into(), "20Gi 20Gi - []".into())
+    );
+    assert_eq!(world.driver.count("ControllerExpandVolume"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn resize_case_12_a_class_that_goes_after_the_wish_changes_nothing() {
+    let world = World::bound();
+    world.ask("20Gi");
+    world.delete(STORAGE_CLASSES, "", "s");
+    let _process = world.start();
+    seconds(5).await;
+    assert_eq!(world.driver.asked(), [20]);
+    assert!(world.shown().starts_with("10Gi 20Gi NodeResizePending"));
+    assert!(!world.followed("storageclasses"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn resize_case_121_claims_and_volumes_of_others_are_not_kept() {
+    let world = World::bound();
+    for number in 0..50 {
+        let mut volume = volume();
+        volume["metadata"]["name"] = json!(format!("v-{number}"));
+        volume["spec"]["csi"]["driver"] = json!("other");
+        world.bind(&format!("c-{number}"), volume);
+    }
+    let process = world.start();
+    seconds(5).await;
+    let kept = || {
+        ["PersistentVolumeClaim", "PersistentVolume"]
+            .map(|kind| process.metric("slackwater_informer_objects", &[("kind", kind)]))
+    };
+    assert_eq!(kept(), [1.0, 1.0]);
+    // One that wants something may be ours: its volume may come later.
+    world.ask_of("c-7", "20Gi");
+    seconds(5).await;
+    assert_eq!(kept(), [2.0, 1.0]);
+    world.change_status(
+        CLAIMS,
+        "default",
+        "c-7",
+        &json!({"capacity": {"storage": "20Gi"}}),
+    );
+    seconds(5).await;
+    assert_eq!(kept(), [1.0, 1.0]);
+    assert!(world.requests().is_empty() && world.events().is_empty());
+    // New ones, and ours at rest.
+    let mut late = volume();
+    late["metadata"]["name"] = json!("w");
+    world.bind("d", late);
+    seconds(5).await;
+    world.ask_of("d", "20Gi");
+    seconds(5).await;
+    assert_eq!((kept(), world.driver.asked()), ([2.0, 2.0], vec![20]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn resize_case_107_after_a_gap_in_the_watches_only_what_needs_it_is_called() {
+    let world = World::new();
+    for number in 0..20 {
+        let mut volume = volume();
+        volume["metadata"]["name"] = json!(format!("v-{number}"));
+        world.bind(&format!("c-{number}"), volume);
+    }
+    let gap = Gap::default();
+    let _process = world.start_with(Faults::new(gap.clone()));
+    seconds(30).await;
+    gap.begin();
+    seconds(60).await;
+    world.ask_of("c-7", "20Gi");
+    world.api.forget_history();
+    seconds(60).await;
+    assert!(world.driver.asked().is_empty());
+    // What they missed is gone: the watches are answered 410.
+    gap.end();
+    seconds(60).await;
+    assert_eq!(world.driver.asked(), [20]);
+    assert_eq!(world.requests(), [MARK, VOLUME, MARK]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn resize_case_62_and_108_a_thousand_claims_are_a_thousand_calls_ten_at_a_time() {
     let world = World::new();
-    world.driver.state().takes = std::time::Duration::from_secs(1);
+    world.driver.state().takes = Duration::from_secs(1);
     for number in 0..1000 {
         let mut volume = volume();
         volume["metadata"]["name"] = json!(format!("v-{number}"));

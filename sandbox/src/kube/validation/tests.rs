@@ -262,6 +262,15 @@ fn resize_4_1_volumes_are_validated_as_the_api_server_does() {
             &["spec: Required value: must specify a volume type"],
         ),
         (
+            with(
+                with(without(good.clone(), "/spec/csi"), "/spec/nfs", json!({})),
+                "/spec/volumeAttributesClassName",
+                json!("gold"),
+            ),
+            None,
+            &["spec.csi: Required value: has to be specified when using volumeAttributesClassName"],
+        ),
+        (
             with(good.clone(), "/spec/nfs", json!({})),
             None,
             &["spec.nfs: Forbidden: may not specify more than 1 volume type"],

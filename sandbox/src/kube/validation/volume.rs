@@ -60,6 +60,12 @@ pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
         errors,
     );
     source(spec, errors);
+    if spec.get("volumeAttributesClassName").is_some() && spec.get("csi").is_none() {
+        errors.push(FieldError::required(
+            "spec.csi",
+            "has to be specified when using volumeAttributesClassName",
+        ));
+    }
     if let Some(old) = old {
         update(spec, &old["spec"], errors);
     }

@@ -12,6 +12,7 @@ pub struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
     folder: PathBuf,
+    editor: String,
 }
 
 /// What it printed.
@@ -31,6 +32,16 @@ impl Kubectl {
             program,
             kubeconfig: kubeconfig.to_owned(),
             folder: folder.to_owned(),
+            editor: String::new(),
+        }
+    }
+
+    /// The same, whose `kubectl edit` runs this command on the file.
+    #[must_use]
+    pub fn with_editor(&self, command: &str) -> Self {
+        Self {
+            editor: command.to_owned(),
+            ..self.clone()
         }
     }
 
@@ -53,6 +64,7 @@ impl Kubectl {
                 .env("KUBECONFIG", &self.kubeconfig)
                 .env("KUBECACHEDIR", self.folder.join("kubectl-cache"))
                 .env("HOME", &self.folder)
+                .env("KUBE_EDITOR", &self.editor)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())

@@ -11,7 +11,7 @@ use crate::shared::{self, Guard};
 const LAYER: &str = "1 drop-in";
 
 /// Rights that this journey does not use, by function: what they are for.
-const RARE: [(&str, &str); 19] = [
+const RARE: [(&str, &str); 20] = [
     // The object is read once when the cache does not pass a conflict within a second (decision 17).
     ("snapshot-controller", "get persistentvolumeclaims"),
     ("snapshot-controller", "get volumesnapshots"),
@@ -36,6 +36,7 @@ const RARE: [(&str, &str); 19] = [
     // While a driver refuses volumes that are in use.
     ("csi-resizer", "list volumeattachments"),
     ("csi-resizer", "watch volumeattachments"),
+    ("csi-resizer", "get csidrivers"),
 ];
 
 /// What the operations of the journey cost.

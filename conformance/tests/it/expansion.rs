@@ -63,20 +63,47 @@ impl Stage {
                 name: format!("grow-{number}"),
                 volume: self.ec2.volume("us-east-1a", GIB).unwrap(),
             };
-            for (path, object) in [(VOLUMES, volume(&claim)), (CLAIMS, request(&claim))] {
-                self.hand.create(path, &object).await.unwrap().ok(path).unwrap();
-            }
+            self.make(&claim, &volume(&claim)).await;
             claims.push(claim);
         }
         for claim in &claims {
-            until(&format!("{} is bound", claim.name), PATIENCE, async || {
-                let object = self.object(&claim.claim()).await?;
-                (object["status"]["phase"] == "Bound").then_some(())
-            })
-            .await
-            .unwrap();
+            self.is_bound(claim).await;
         }
         claims
+    }
+
+    /// A claim like those, whose volume was made by the in-tree plugin.
+    pub async fn in_tree(&self, name: &str) -> Growable {
+        let claim = Growable {
+            name: name.to_owned(),
+            volume: self.ec2.volume("us-east-1a", GIB).unwrap(),
+        };
+        let mut volume = volume(&claim);
+        let spec = volume["spec"].as_object_mut().unwrap();
+        spec.remove("csi");
+        let id = format!("aws://us-east-1a/{}", claim.volume);
+        spec.insert(
+            "awsElasticBlockStore".into(),
+            json!({ "volumeID": id, "fsType": "ext4" }),
+        );
+        self.make(&claim, &volume).await;
+        self.is_bound(&claim).await;
+        claim
+    }
+
+    async fn make(&self, claim: &Growable, volume: &Value) {
+        for (path, object) in [(VOLUMES, volume), (CLAIMS, &request(claim))] {
+            self.hand.create(path, object).await.unwrap().ok(path).unwrap();
+        }
+    }
+
+    async fn is_bound(&self, claim: &Growable) {
+        until(&format!("{} is bound", claim.name), PATIENCE, async || {
+            let object = self.object(&claim.claim()).await?;
+            (object["status"]["phase"] == "Bound").then_some(())
+        })
+        .await
+        .unwrap();
     }
 
     /// Waits until kube-controller-manager has said that no pod uses the claim, which it does since 1.37.

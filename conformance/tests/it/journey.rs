@@ -40,6 +40,7 @@ pub const UPSTREAM: Roles = Roles {
 pub const OURS: Roles = Roles {
     files: &[
         "deploy/snapshot-controller/rbac.yaml",
+        "deploy/resizer/rbac.yaml",
         "deploy/rbac.yaml",
         "deploy/rbac-controller.yaml",
     ],

@@ -23,6 +23,7 @@ mod pairs;
 mod processes;
 mod replicas;
 mod requests;
+mod resizing;
 mod sanity;
 mod shared;
 mod watching;

@@ -3,6 +3,7 @@
 
 mod flags;
 mod groups;
+mod migrated;
 mod volumes;
 
 use std::path::PathBuf;

@@ -168,15 +168,8 @@ pub fn affinity_of(volume: &Volume) -> Option<Cow<'_, VolumeNodeAffinity>> {
 fn zone_in_use<'a>(terms: &[NodeSelectorTerm], labels: &'a ZoneLabels) -> (&'static str, Option<&'a str>) {
     let (zone, beta) = (labels.zone.as_deref(), labels.beta.as_deref());
     let named = |key| requirements(terms).any(|requirement| requirement.key == key);
-    if named(ZONE) {
-        (ZONE, zone)
-    } else if named(BETA_ZONE) {
-        (BETA_ZONE, beta)
-    } else if zone.is_none() && beta.is_some() {
-        (BETA_ZONE, beta)
-    } else {
-        (ZONE, zone)
-    }
+    let is_beta = !named(ZONE) && (named(BETA_ZONE) || zone.is_none() && beta.is_some());
+    if is_beta { (BETA_ZONE, beta) } else { (ZONE, zone) }
 }
 
 fn requirements(terms: &[NodeSelectorTerm]) -> impl Iterator<Item = &NodeSelectorRequirement> {

@@ -105,6 +105,53 @@ async fn takes_back(stage: &Stage, plane: &Guard, claim: &Growable) {
     assert!(!conditions.contains("ControllerResizeError"), "{conditions}");
 }
 
+/// A volume of the in-tree plugin: kube-controller-manager hands the claim over, and its class stands on the claim alone.
+#[tokio::test]
+async fn a_volume_of_the_in_tree_plugin_is_grown_and_changed() {
+    let Some(plane) = shared::control_plane(LAYER).await else {
+        return;
+    };
+    let Some(stage) = Stage::new(&plane, LAYER, "resizing-in-tree", OURS).await else {
+        return;
+    };
+    let processes = [stage.csi_resizer(&[]), stage.driver()];
+    stage.has_leader(LEASE).await;
+    stage.fast_class(&plane);
+    // Its storage class.
+    stage.growable(0).await;
+    let claim = stage.in_tree("in-tree").await;
+    let kubectl = plane.kubectl();
+    kubectl.ok(&patch(&[&claim], &sized("12Gi"))).unwrap();
+    stage.waits_for_node(&claim, 12).await;
+    stage.all_grown(std::slice::from_ref(&claim), 12).await;
+    let get = |path: &str| kubectl.ok(&["get", "pvc", &claim.name, "-o", path]).unwrap();
+    let handed_to = get(r"jsonpath={.metadata.annotations.volume\.kubernetes\.io/storage-resizer}");
+    assert_eq!(handed_to, "ebs.csi.aws.com");
+    stage.change(std::slice::from_ref(&claim), "fast").await;
+    until("the claim has its class", PATIENCE, async || {
+        let has = get("jsonpath={.status.currentVolumeAttributesClassName}") == "fast";
+        let rests = get("jsonpath={.status.modifyVolumeStatus}").is_empty();
+        (has && rests).then_some(())
+    })
+    .await
+    .unwrap();
+    let class = [
+        "get",
+        "pv",
+        &claim.name,
+        "-o",
+        "jsonpath={.spec.volumeAttributesClassName}",
+    ];
+    assert_eq!(kubectl.ok(&class).unwrap(), "");
+    let volumes = stage.ec2.state().unwrap().volumes;
+    let changed = volumes.iter().find(|volume| volume.id == claim.volume).unwrap();
+    assert_eq!((changed.gib, changed.iops), (12, Some(6_000)));
+    stage.no_call_twice(0, 2);
+    stage.nothing_denied();
+    terminate(processes).await;
+    stage.clear_claims(&plane);
+}
+
 /// A csi-resizer as the pod of this name, on the driver of the stage.
 fn replica(stage: &Stage, plane: &Guard, host: &str) -> Process {
     let suite = Suite::new(plane.keeper(), stage.suite.folder(), host, &stage.ec2).unwrap();

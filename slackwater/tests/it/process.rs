@@ -145,6 +145,8 @@ fn a_link_with_the_name_of_a_mode_is_that_mode() {
 struct Cluster {
     folder: tempfile::TempDir,
     api: ApiServer,
+    /// Host and port of the API server.
+    host: String,
     ec2: String,
     _scope: Scope,
 }
@@ -164,7 +166,8 @@ impl Cluster {
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
         let token = random.uuid();
-        let kubeconfig = api.kubeconfig(listener.local_addr().unwrap(), &token).unwrap();
+        let address = listener.local_addr().unwrap();
+        let kubeconfig = api.kubeconfig(address, &token).unwrap();
         std::fs::write(folder.path().join("kubeconfig"), kubeconfig).unwrap();
         api.serve(listener, &token).unwrap();
         let ec2 = Ec2::new(Clock::system(), random, Ec2Options::default());
@@ -175,6 +178,7 @@ impl Cluster {
         Self {
             folder,
             api,
+            host: address.to_string(),
             ec2,
             _scope: scope,
         }
@@ -320,12 +324,55 @@ async fn get(address: &str, path: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
+/// An address on loopback at which nobody listens.
+fn free_address() -> String {
+    let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    port.local_addr().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn resize_case_102_without_an_election_there_is_no_health_of_it() {
+    let (cluster, address) = (Cluster::new(true).await, free_address());
+    let socket = cluster.path("csi.sock");
+    let _driver = cluster
+        .command(&[
+            "aws-ebs-csi-driver",
+            "controller",
+            &format!("--endpoint=unix://{}", socket.display()),
+        ])
+        .spawn()
+        .unwrap();
+    let _resizer = cluster
+        .command(&[
+            "csi-resizer",
+            &format!("--csi-address={}", socket.display()),
+            &format!("--http-endpoint={address}"),
+        ])
+        .spawn()
+        .unwrap();
+    let served = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let metrics = get(&address, "/metrics").await.unwrap_or_default();
+            if metrics.contains("\nrest_client_requests_total{code=\"200\",") {
+                return metrics;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let metrics = served.await.unwrap();
+    assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
+    let host = &cluster.host;
+    assert!(
+        metrics.contains(&format!("host=\"{host}\",method=\"GET\"}}")),
+        "{metrics}"
+    );
+    let health = get(&address, "/healthz/leader-election").await.unwrap();
+    assert!(health.starts_with("HTTP/1.1 404"), "{health}");
+}
+
 #[tokio::test]
 async fn the_shared_caches_count_and_are_limited_by_themselves() {
-    let cluster = Cluster::new(true).await;
-    let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = port.local_addr().unwrap().to_string();
-    drop(port);
+    let (cluster, address) = (Cluster::new(true).await, free_address());
     let _process = cluster
         .command(&[
             "controller",

@@ -32,9 +32,12 @@ struct Args {
     /// Port; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Everything is done, and seen, at once.
+    /// Everything is done, and seen, at once; the same as --preset=instant.
     #[arg(long)]
     instant: bool,
+    /// How fast it works and what it lets through: aws has the buckets and quotas of an account.
+    #[arg(long, default_value = "default", value_parser = Ec2Options::PRESETS)]
+    preset: String,
 }
 
 /// A line of the input.
@@ -70,11 +73,8 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let options = if args.instant {
-        Ec2Options::instant()
-    } else {
-        Ec2Options::default()
-    };
+    let preset = if args.instant { "instant" } else { &args.preset };
+    let options = Ec2Options::preset(preset).ok_or_else(|| anyhow::anyhow!("no preset {preset}"))?;
     let scope = Scope::new();
     let ec2 = Ec2::new(Clock::system(), Random::from_entropy(), options);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await?;

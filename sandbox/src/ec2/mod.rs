@@ -54,7 +54,8 @@ pub use faults::{Fault, When};
 pub use fixtures::OTHER_ACCOUNT;
 pub use model::instance::InstanceState;
 pub use options::{
-    Ec2Options, InstanceType, Lag, ModificationRate, Outpost, Rules, Throttle, Throttles, Timing, Zone,
+    Ec2Options, InstanceType, Lag, ModificationRate, Outpost, Rules, SharedBucket, Takes, Throttle,
+    Throttles, Timing, Zone,
 };
 pub use serve::ServeError;
 #[cfg(target_os = "linux")]
@@ -85,6 +86,7 @@ struct Region {
     faults: faults::Faults,
     log: VecDeque<CallRecord>,
     counts: BTreeMap<String, u64>,
+    refusals: BTreeMap<String, u64>,
     number: u64,
 }
 
@@ -120,6 +122,7 @@ impl Ec2 {
             faults: faults::Faults::default(),
             log: VecDeque::new(),
             counts: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             number: 0,
         };
         Self {
@@ -150,6 +153,12 @@ impl Ec2 {
     #[must_use]
     pub fn counts(&self) -> BTreeMap<String, u64> {
         self.with(|region| region.counts.clone())
+    }
+
+    /// How many requests were answered with an error, by its code.
+    #[must_use]
+    pub fn refusals(&self) -> BTreeMap<String, u64> {
+        self.with(|region| region.refusals.clone())
     }
 
     /// How many requests of an action there were.
@@ -226,6 +235,9 @@ impl Region {
         self.number += 1;
         record.number = self.number;
         *self.counts.entry(record.action.clone()).or_default() += 1;
+        if let Some(code) = &record.code {
+            *self.refusals.entry(code.clone()).or_default() += 1;
+        }
         self.log.push_back(record);
         while self.log.len() > self.options.call_log {
             self.log.pop_front();

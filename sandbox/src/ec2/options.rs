@@ -71,6 +71,30 @@ impl Ec2Options {
             ..Self::default()
         }
     }
+
+    /// A region at AWS's pace: its buckets, and the quotas of an account for which nothing was raised.
+    #[must_use]
+    pub fn aws() -> Self {
+        Self {
+            throttles: Throttles::aws(),
+            rules: Rules::aws(),
+            ..Self::default()
+        }
+    }
+
+    /// The options of a name, as a flag may give it.
+    #[must_use]
+    pub fn preset(name: &str) -> Option<Self> {
+        match name {
+            "default" => Some(Self::default()),
+            "instant" => Some(Self::instant()),
+            "aws" => Some(Self::aws()),
+            _ => None,
+        }
+    }
+
+    /// The names that [`Self::preset`] knows.
+    pub const PRESETS: [&'static str; 3] = ["default", "instant", "aws"];
 }
 
 /// An availability zone.
@@ -251,13 +275,49 @@ pub struct Throttle {
     pub per_second: f64,
 }
 
+/// A bucket that several actions share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharedBucket {
+    /// Its name, for people.
+    pub name: &'static str,
+    /// How large it is, and how fast it fills.
+    pub throttle: Throttle,
+    /// Which requests take from it.
+    pub takes: Takes,
+}
+
+/// Which requests take from a shared bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Those of these actions.
+    Actions(&'static [&'static str]),
+    /// Describe actions with a filter or a page size.
+    Described,
+    /// Describe actions with neither.
+    DescribedWhole,
+    /// All others.
+    Others,
+}
+
+impl Takes {
+    fn takes(self, action: &str, is_narrow: bool) -> bool {
+        let describes = action.starts_with("Describe");
+        match self {
+            Self::Actions(actions) => actions.contains(&action),
+            Self::Described => describes && is_narrow,
+            Self::DescribedWhole => describes && !is_narrow,
+            Self::Others => true,
+        }
+    }
+}
+
 /// How many requests are let through; the others get `RequestLimitExceeded`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Throttles {
-    /// For each action that is not in `actions`, a bucket of its own.
-    pub default: Option<Throttle>,
-    /// By action.
+    /// By action: a bucket of its own.
     pub actions: BTreeMap<String, Throttle>,
+    /// For actions that are not in `actions`: of these the first that takes the request.
+    pub shared: Vec<SharedBucket>,
 }
 
 impl Throttles {
@@ -267,41 +327,42 @@ impl Throttles {
         Self::default()
     }
 
-    /// About the figures of a new account: 100 at once; then 20 a second to describe, 10 to tag, 5 to change.
+    /// The buckets of an account in a Region. Source: decision 64; EC2's developer guide, "Request throttling".
     #[must_use]
-    pub fn like_ec2() -> Self {
-        let bucket = |per_second| Throttle {
-            burst: 100.0,
-            per_second,
+    pub fn aws() -> Self {
+        let bucket = |name, burst, per_second, takes| SharedBucket {
+            name,
+            throttle: Throttle { burst, per_second },
+            takes,
         };
-        let mut actions = BTreeMap::new();
-        for action in [
-            "DescribeAvailabilityZones",
-            "DescribeInstances",
-            "DescribeInstanceTypes",
-            "DescribeSnapshots",
-            "DescribeTags",
-            "DescribeVolumes",
-            "DescribeVolumesModifications",
-            "DescribeVolumeStatus",
-        ] {
-            actions.insert(action.to_owned(), bucket(20.0));
-        }
-        for action in ["CreateTags", "DeleteTags"] {
-            actions.insert(action.to_owned(), bucket(10.0));
-        }
         Self {
-            default: Some(bucket(5.0)),
-            actions,
+            actions: BTreeMap::new(),
+            shared: vec![
+                bucket("snapshots", 100.0, 5.0, Takes::Actions(&SNAPSHOT_ACTIONS)),
+                bucket("volumes", 100.0, 5.0, Takes::Actions(&VOLUME_ACTIONS)),
+                bucket("tags", 100.0, 10.0, Takes::Actions(&TAG_ACTIONS)),
+                bucket("describe", 100.0, 20.0, Takes::Described),
+                bucket("describe-whole", 50.0, 10.0, Takes::DescribedWhole),
+                bucket("changes", 50.0, 5.0, Takes::Others),
+            ],
         }
     }
 
-    /// The bucket of an action.
+    /// Name and measure of the bucket from which a request takes; `is_narrow` says that it has a filter or a page size.
     #[must_use]
-    pub fn of(&self, action: &str) -> Option<Throttle> {
-        self.actions.get(action).copied().or(self.default)
+    pub fn of<'a>(&'a self, action: &'a str, is_narrow: bool) -> Option<(&'a str, Throttle)> {
+        if let Some(throttle) = self.actions.get(action) {
+            return Some((action, *throttle));
+        }
+        let mut shared = self.shared.iter();
+        let bucket = shared.find(|bucket| bucket.takes.takes(action, is_narrow))?;
+        Some((bucket.name, bucket.throttle))
     }
 }
+
+const SNAPSHOT_ACTIONS: [&str; 3] = ["CreateSnapshot", "CreateSnapshots", "DeleteSnapshot"];
+const VOLUME_ACTIONS: [&str; 3] = ["CopyVolumes", "CreateVolume", "DeleteVolume"];
+const TAG_ACTIONS: [&str; 2] = ["CreateTags", "DeleteTags"];
 
 /// Quotas and rules that differ between accounts and times.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -322,6 +383,8 @@ pub struct Rules {
     /// Whether only 5 (of `st1` and `sc1`: 1) snapshots of a volume may be pending;
     /// `ConcurrentSnapshotLimitExceeded` above.
     pub pending_snapshots: bool,
+    /// How many snapshots of the account may be pending; `PendingSnapshotLimitExceeded` above. EC2 has 100.
+    pub pending_in_account: Option<usize>,
     /// How long a client token is remembered.
     pub client_token_lifetime: Duration,
     /// How many rows a page has at most, whatever is asked for.
@@ -338,8 +401,23 @@ impl Default for Rules {
             snapshots: None,
             snapshot_interval: None,
             pending_snapshots: true,
+            pending_in_account: None,
             client_token_lifetime: Duration::from_secs(12 * 3600),
             page: 1000,
+        }
+    }
+}
+
+impl Rules {
+    /// The quotas of an account for which nothing was raised. Source: decision 64; EBS user guide, "Quotas".
+    #[must_use]
+    pub fn aws() -> Self {
+        Self {
+            modification_rate_names_time: true,
+            snapshots: Some(100_000),
+            snapshot_interval: Some(Duration::from_secs(15)),
+            pending_in_account: Some(100),
+            ..Self::default()
         }
     }
 }

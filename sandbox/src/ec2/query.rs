@@ -62,6 +62,11 @@ impl Form {
         &self.values
     }
 
+    /// Whether it has a filter or a page size.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.values.contains_key("MaxResults") || self.values.contains_key("Filter.1.Name")
+    }
+
     /// What a client token stands for: all parameters but the token and the dry-run mark.
     pub(super) fn fingerprint(&self) -> String {
         let mut writer = form_urlencoded::Serializer::new(String::new());

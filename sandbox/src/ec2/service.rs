@@ -134,7 +134,8 @@ impl Ec2 {
         now: jiff::Timestamp,
         fails_later: bool,
     ) -> Answer {
-        if !region.buckets.take(action, &region.options.throttles, now) {
+        let throttles = &region.options.throttles;
+        if !region.buckets.take(action, form.is_narrow(), throttles, now) {
             return Err(Ec2Error::new("RequestLimitExceeded", "Request limit exceeded."));
         }
         let call = Call {

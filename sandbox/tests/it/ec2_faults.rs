@@ -127,12 +127,24 @@ async fn throttled_requests_have_no_effect() {
     pass(2000).await;
     create().await.ok();
     assert_eq!(ec2.state().snapshots.len(), 3);
-    ec2.configure(|options| options.throttles = Throttles::like_ec2());
-    let mut let_through = 0;
-    while call(&ec2, "DescribeVolumes", &[]).await.status == StatusCode::OK {
-        let_through += 1;
-    }
-    assert_eq!(let_through, 100);
+    ec2.configure(|options| options.throttles = Throttles::aws());
+    let let_through = async |action: &str, parameters: &[(&str, &str)]| {
+        let mut count = 0;
+        while call(&ec2, action, parameters).await.status != StatusCode::SERVICE_UNAVAILABLE {
+            count += 1;
+        }
+        count
+    };
+    assert_eq!(let_through("DescribeVolumes", &[]).await, 50);
+    assert_eq!(let_through("DescribeSnapshots", &[]).await, 0, "the same bucket");
+    let page = [("MaxResults", "5")];
+    assert_eq!(let_through("DescribeVolumes", &page).await, 100);
+    assert_eq!(
+        let_through("DeleteSnapshot", &[("SnapshotId", "snap-1")]).await,
+        100
+    );
+    assert_eq!(create().await.code(), "RequestLimitExceeded", "the same bucket");
+    assert_eq!(let_through("DeleteVolume", &[("VolumeId", "vol-1")]).await, 100);
 }
 
 #[tokio::test(start_paused = true)]

@@ -154,6 +154,39 @@ async fn quotas_are_kept() {
     assert_eq!(create(&ec2, &volume).await.code(), "SnapshotLimitExceeded");
 }
 
+/// Decision 64: the quotas of the preset `aws`.
+#[tokio::test(start_paused = true)]
+async fn the_preset_aws_has_the_quotas_of_an_account() {
+    let mut options = Ec2Options::preset("aws").unwrap();
+    options.timing.snapshot = Duration::from_secs(30);
+    options.timing.snapshot_per_gib = Duration::ZERO;
+    let ec2 = region(options);
+    let volumes: Vec<String> = (0..101)
+        .map(|_| ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap())
+        .collect();
+    create(&ec2, &volumes[0]).await.ok();
+    let again = create(&ec2, &volumes[0]).await;
+    assert_eq!(again.code(), "SnapshotCreationPerVolumeRateExceeded");
+    for volume in &volumes[1..98] {
+        create(&ec2, volume).await.ok();
+    }
+    pass(1000).await;
+    for volume in &volumes[98..100] {
+        create(&ec2, volume).await.ok();
+    }
+    let refused = create(&ec2, &volumes[100]).await;
+    assert_eq!(refused.code(), "PendingSnapshotLimitExceeded");
+    assert_eq!(refused.status.as_u16(), 400);
+    pass(29_000).await;
+    create(&ec2, &volumes[100]).await.ok();
+    assert!(
+        Ec2Options::PRESETS
+            .iter()
+            .all(|name| Ec2Options::preset(name).is_some())
+    );
+    assert!(Ec2Options::preset("moon").is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn snapshots_may_fail_later() {
     let ec2 = region(Ec2Options::default());

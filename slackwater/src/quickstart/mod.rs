@@ -10,7 +10,9 @@ mod story;
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use base::process::Signals;
+use sandbox::ec2::Ec2Options;
 
 use self::person::Person;
 use self::screen::Screen;
@@ -29,6 +31,10 @@ pub struct Args {
     /// Keep serving after the story: prints the kubeconfig and the address of the metrics. End it with Ctrl-C
     #[arg(long)]
     pub stay: bool,
+
+    /// How fast EC2 works and what it lets through: aws has the request limits and quotas of an account
+    #[arg(long, default_value = "default", value_parser = Ec2Options::PRESETS)]
+    pub ec2: String,
 }
 
 /// Why the quick start failed.
@@ -55,7 +61,8 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     screen.plain(
         "Slackwater quick start: a Kubernetes API and an EC2 in this process, no cluster, no AWS account.",
     )?;
-    let stage = Stage::new().await?;
+    let options = Ec2Options::preset(&args.ec2).context("no such preset of EC2")?;
+    let stage = Stage::new(options).await?;
     screen.line(&format!(
         "{} run, {} definitions are installed",
         Function::ALL.map(Function::name).join(", "),

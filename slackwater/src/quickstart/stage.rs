@@ -63,15 +63,14 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Sets it up.
+    /// Sets it up, with this EC2.
     ///
     /// # Errors
     /// Only when the program itself is at fault.
-    pub async fn new() -> anyhow::Result<Self> {
+    pub async fn new(options: Ec2Options) -> anyhow::Result<Self> {
         let (clock, random) = (Clock::system(), Random::from_entropy());
         let scope = Scope::new();
         let api = ApiServer::new(clock.clone(), random.fork(), &scope);
-        let options = Ec2Options::default();
         let zone = options
             .zones
             .first()

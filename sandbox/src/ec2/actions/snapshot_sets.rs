@@ -33,9 +33,9 @@ pub(in crate::ec2) fn create(state: &mut State, mut form: Form, call: &Call<'_>)
     form.finish()?;
     check_description(&description)?;
     let volumes = chosen(state, &instance_id, &excluded, call)?;
-    for volume in &volumes {
+    for (others, volume) in volumes.iter().enumerate() {
         check_source(volume, outpost_arn.as_deref(), call)?;
-        check_quotas(state, volume, call)?;
+        check_quotas(state, volume, others, call)?;
     }
     call.rehearsal(dry_run)?;
     let mut xml = Xml::new();

@@ -51,7 +51,7 @@ pub(in crate::ec2) fn created<'a>(
     check_description(&description)?;
     let volume = state.volume_mut(&volume_id)?.clone();
     check_source(&volume, outpost_arn.as_deref(), call)?;
-    check_quotas(state, &volume, call)?;
+    check_quotas(state, &volume, 0, call)?;
     call.rehearsal(dry_run)?;
     state.volume_mut(&volume_id)?.snapshot_at = Some(call.now);
     let snapshot = new_snapshot(call, &volume, description, outpost_arn, tags);
@@ -92,7 +92,13 @@ pub(super) fn check_source(
     }
 }
 
-pub(super) fn check_quotas(state: &State, volume: &Volume, call: &Call<'_>) -> Result<(), Ec2Error> {
+/// Refuses a snapshot of this volume for a quota; `others` are taken by the same request.
+pub(super) fn check_quotas(
+    state: &State,
+    volume: &Volume,
+    others: usize,
+    call: &Call<'_>,
+) -> Result<(), Ec2Error> {
     let (rules, now) = (&call.options.rules, call.now);
     let own = || {
         state
@@ -100,18 +106,24 @@ pub(super) fn check_quotas(state: &State, volume: &Volume, call: &Call<'_>) -> R
             .values()
             .filter(|snapshot| snapshot.owner_id == call.options.account_id)
     };
-    if let Some(most) = rules.snapshots.filter(|most| own().count() >= *most) {
+    if let Some(most) = rules.snapshots.filter(|most| own().count() + others >= *most) {
         return Err(Ec2Error::new(
             "SnapshotLimitExceeded",
             format!("You have exceeded your maximum of {most} snapshots in this region."),
         ));
     }
-    let pending = || {
-        own()
-            .filter(|snapshot| snapshot.status(now) == "pending" && snapshot.volume_id == volume.id)
-            .count()
-    };
-    if rules.pending_snapshots && pending() >= volume.shape.limits.pending_snapshots {
+    let pending = || own().filter(|snapshot| snapshot.status(now) == "pending");
+    if let Some(most) = rules
+        .pending_in_account
+        .filter(|most| pending().count() + others >= *most)
+    {
+        return Err(Ec2Error::new(
+            "PendingSnapshotLimitExceeded",
+            format!("You have reached the maximum of {most} snapshots in the pending state."),
+        ));
+    }
+    let of_volume = || pending().filter(|snapshot| snapshot.volume_id == volume.id);
+    if rules.pending_snapshots && of_volume().count() >= volume.shape.limits.pending_snapshots {
         return Err(Ec2Error::new(
             "ConcurrentSnapshotLimitExceeded",
             "Maximum allowed in-progress snapshots for a single volume exceeded.",

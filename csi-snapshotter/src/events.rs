@@ -1,4 +1,4 @@
-//! Reasons of the events that this function records on contents. Source: snapshot.md 3.4.3, 3.5, 4.2. All are
+//! Reasons of the events that this function records on contents. Source: snapshot.md 3.4.3, 3.5, 4.2. All but a wait are
 //! warnings: good news is told by the snapshot controller, on what asked for the content.
 
 /// Taking the snapshot failed.
@@ -13,6 +13,9 @@ pub const GROUP_CREATION_FAILED: &str = "GroupSnapshotCreationFailed";
 pub const GROUP_CHECK_FAILED: &str = "GroupSnapshotContentCheckandUpdateFailed";
 /// Deleting the group failed.
 pub const GROUP_DELETE_ERROR: &str = "GroupSnapshotDeleteError";
+
+/// The driver asks to be called later, and says when. Normal.
+pub const WAITING: &str = "WaitingForStorage";
 
 /// The source component: `csi-snapshotter <driver>`.
 #[must_use]

@@ -7,6 +7,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 const FIRST_ATTEMPT: &str = "slackwater-first-attempt";
 const STORED_SNAPSHOT: &str = "slackwater-stored-snapshot";
 const SINGLE_CHANGE: &str = "slackwater-single-change";
+const COMES_BACK: &str = "slackwater-comes-back";
 const YES: &str = "true";
 
 /// What the caller of CreateSnapshot knows of earlier calls of the same name.
@@ -65,6 +66,19 @@ pub fn is_single_change(metadata: &MetadataMap) -> bool {
     metadata.get(SINGLE_CHANGE).is_some_and(|value| value == YES)
 }
 
+/// Says that the caller keeps `google.rpc.RetryInfo`: see [`comes_back`].
+pub fn attach_comes_back<T>(request: &mut Request<T>) {
+    let metadata = request.metadata_mut();
+    metadata.insert(COMES_BACK, MetadataValue::from_static(YES));
+}
+
+/// Whether the caller keeps `google.rpc.RetryInfo`, and takes it for a wait: then it may be told at once when to come back,
+/// instead of having a worker of it wait for what may take minutes (decision 123).
+#[must_use]
+pub fn comes_back(metadata: &MetadataMap) -> bool {
+    metadata.get(COMES_BACK).is_some_and(|value| value == YES)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +96,9 @@ mod tests {
             assert!(!is_single_change(request.metadata()));
             attach_single_change(&mut request);
             assert!(is_single_change(request.metadata()));
+            assert!(!comes_back(request.metadata()));
+            attach_comes_back(&mut request);
+            assert!(comes_back(request.metadata()));
         }
     }
 

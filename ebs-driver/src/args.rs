@@ -127,6 +127,12 @@ pub struct ControllerArgs {
           value_parser = parse_bool)]
     pub batching: Option<bool>,
 
+    /// Keep to the request limits that AWS publishes from the start; `=false` waits for the first refusal, for endpoints
+    /// that have none
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          value_parser = parse_bool)]
+    pub ec2_published_limits: Option<bool>,
+
     /// How long to wait for further changes of the same volume; 2s unless given
     #[arg(long)]
     pub modify_volume_request_handler_timeout: Option<GoDuration>,
@@ -209,6 +215,7 @@ impl ControllerArgs {
             ("--k8s-tag-cluster-id", self.k8s_tag_cluster_id.is_some()),
             ("--warn-on-invalid-tag", self.warn_on_invalid_tag.is_some()),
             ("--batching", self.batching.is_some()),
+            ("--ec2-published-limits", self.ec2_published_limits.is_some()),
             (
                 "--modify-volume-request-handler-timeout",
                 self.modify_volume_request_handler_timeout.is_some(),

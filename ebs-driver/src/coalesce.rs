@@ -12,10 +12,11 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use tokio::sync::Notify;
 
+use crate::deadline::Deadline;
 use crate::expand::{Change, Conflict};
 
-/// Executes one merged change.
-pub type Execute<T> = Arc<dyn Fn(String, Change) -> BoxFuture<'static, T> + Send + Sync>;
+/// Executes one merged change; somebody waits for it until the deadline.
+pub type Execute<T> = Arc<dyn Fn(String, Change, Deadline) -> BoxFuture<'static, T> + Send + Sync>;
 
 type Running<T> = Shared<BoxFuture<'static, T>>;
 type WeakRunning<T> = WeakShared<BoxFuture<'static, T>>;
@@ -46,6 +47,8 @@ struct Pending<T> {
 
 struct Open<T> {
     change: Change,
+    /// The latest of those that wait.
+    deadline: Deadline,
     close: Arc<Notify>,
     /// Gone when all that waited for it have gone: then nobody wants the change any more.
     running: WeakRunning<T>,
@@ -84,12 +87,24 @@ impl<T: Clone + Send + Sync + 'static> Coalescer<T> {
     ///
     /// # Errors
     /// When it contradicts a change whose window is still open.
-    pub async fn change(&self, volume_id: &str, change: Change, window: Window) -> Result<T, Conflict> {
-        let running = self.join(volume_id, change, window)?;
+    pub async fn change(
+        &self,
+        volume_id: &str,
+        change: Change,
+        window: Window,
+        deadline: Deadline,
+    ) -> Result<T, Conflict> {
+        let running = self.join(volume_id, change, window, deadline)?;
         Ok(running.await)
     }
 
-    fn join(&self, volume_id: &str, change: Change, window: Window) -> Result<Running<T>, Conflict> {
+    fn join(
+        &self,
+        volume_id: &str,
+        change: Change,
+        window: Window,
+        deadline: Deadline,
+    ) -> Result<Running<T>, Conflict> {
         let mut volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
         // A volume for whose changes nobody waits any more is forgotten.
         volumes.retain(|_, pending| pending.last.as_ref().is_some_and(|last| last.upgrade().is_some()));
@@ -102,6 +117,7 @@ impl<T: Clone + Send + Sync + 'static> Coalescer<T> {
             && let Some(running) = open.running.upgrade()
         {
             open.change = open.change.merged(&change)?;
+            open.deadline = open.deadline.later(deadline);
             if window == Window::Close {
                 open.close.notify_one();
             }
@@ -124,6 +140,7 @@ impl<T: Clone + Send + Sync + 'static> Coalescer<T> {
         pending.last = running.downgrade();
         pending.open = running.downgrade().map(|running| Open {
             change,
+            deadline,
             close,
             running,
         });
@@ -131,12 +148,13 @@ impl<T: Clone + Send + Sync + 'static> Coalescer<T> {
     }
 
     /// Closes the window; what comes later opens another.
-    fn take(&self, volume_id: &str, number: u64) -> Change {
+    fn take(&self, volume_id: &str, number: u64) -> (Change, Deadline) {
         let mut volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = volumes.get_mut(volume_id);
         let open = pending.filter(|pending| pending.number == number);
         let open = open.and_then(|pending| pending.open.take());
-        open.map(|open| open.change).unwrap_or_default()
+        let taken = open.map(|open| (open.change, open.deadline));
+        taken.unwrap_or((Change::default(), Deadline::NONE))
     }
 }
 
@@ -155,10 +173,10 @@ async fn run<T: Clone + Send + Sync + 'static>(
     if let Some(before) = before {
         before.await;
     }
-    let change = coalescer.take(&volume_id, number);
+    let (change, deadline) = coalescer.take(&volume_id, number);
     let execute = coalescer.execute.clone();
     drop(coalescer);
-    execute(volume_id, change).await
+    execute(volume_id, change, deadline).await
 }
 
 #[cfg(test)]
@@ -174,7 +192,7 @@ mod tests {
         let log = Log::default();
         let start = Instant::now();
         let of_execute = log.clone();
-        let execute: Execute<i64> = Arc::new(move |_, change: Change| {
+        let execute: Execute<i64> = Arc::new(move |_, change: Change, _| {
             let log = of_execute.clone();
             async move {
                 let size = change.size_gib.unwrap_or_default();
@@ -202,10 +220,10 @@ mod tests {
             ..Change::default()
         };
         let (first, second, third, other) = tokio::join!(
-            coalescer.change("vol-1", size(20), Window::Wait),
-            coalescer.change("vol-1", iops, Window::Wait),
-            coalescer.change("vol-1", size(30), Window::Wait),
-            coalescer.change("vol-2", size(5), Window::Wait),
+            coalescer.change("vol-1", size(20), Window::Wait, Deadline::NONE),
+            coalescer.change("vol-1", iops, Window::Wait, Deadline::NONE),
+            coalescer.change("vol-1", size(30), Window::Wait, Deadline::NONE),
+            coalescer.change("vol-2", size(5), Window::Wait, Deadline::NONE),
         );
         assert_eq!(
             (first, second, third, other),
@@ -219,7 +237,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_window_closes_at_once_when_no_other_change_is_pending() {
         let (coalescer, log) = logging();
-        coalescer.change("vol-1", size(20), Window::Close).await.unwrap();
+        coalescer
+            .change("vol-1", size(20), Window::Close, Deadline::NONE)
+            .await
+            .unwrap();
         assert_eq!(log.lock().unwrap()[0].0, 0);
     }
 
@@ -228,9 +249,14 @@ mod tests {
         let (coalescer, log) = logging();
         let later = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            coalescer.change("vol-1", size(30), Window::Wait).await
+            coalescer
+                .change("vol-1", size(30), Window::Wait, Deadline::NONE)
+                .await
         };
-        let (first, second) = tokio::join!(coalescer.change("vol-1", size(20), Window::Wait), later);
+        let (first, second) = tokio::join!(
+            coalescer.change("vol-1", size(20), Window::Wait, Deadline::NONE),
+            later
+        );
         assert_eq!((first, second), (Ok(20), Ok(30)));
         let starts: Vec<u64> = log.lock().unwrap().iter().map(|(at, _)| *at).collect();
         assert_eq!(starts, [2, 12]);
@@ -239,22 +265,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_execution_ends_with_its_last_waiter() {
         let (coalescer, log) = logging();
-        let waiting = coalescer.change("vol-1", size(20), Window::Wait);
+        let waiting = coalescer.change("vol-1", size(20), Window::Wait, Deadline::NONE);
         assert!(
             tokio::time::timeout(Duration::from_secs(1), waiting)
                 .await
                 .is_err()
         );
-        coalescer.change("vol-1", size(20), Window::Wait).await.unwrap();
+        coalescer
+            .change("vol-1", size(20), Window::Wait, Deadline::NONE)
+            .await
+            .unwrap();
         assert_eq!(log.lock().unwrap().len(), 1);
-        let waiting = coalescer.change("vol-1", size(25), Window::Close);
+        let waiting = coalescer.change("vol-1", size(25), Window::Close, Deadline::NONE);
         assert!(
             tokio::time::timeout(Duration::from_secs(1), waiting)
                 .await
                 .is_err()
         );
         let begun = Instant::now();
-        coalescer.change("vol-1", size(30), Window::Close).await.unwrap();
+        coalescer
+            .change("vol-1", size(30), Window::Close, Deadline::NONE)
+            .await
+            .unwrap();
         assert_eq!(
             begun.elapsed().as_secs(),
             10,

@@ -38,6 +38,31 @@ impl Deadline {
         }
     }
 
+    /// The later of both.
+    #[must_use]
+    pub fn later(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (Some(left), Some(right)) => Self(Some(left.max(right))),
+            _ => Self::NONE,
+        }
+    }
+
+    /// Sooner by this time, but never by more than half of what is left.
+    #[must_use]
+    pub fn leaving(self, rest: Duration) -> Self {
+        let left = |at: Instant| at.saturating_duration_since(Instant::now());
+        Self(
+            self.0
+                .map(|at| at.checked_sub(rest.min(left(at) / 2)).unwrap_or(at)),
+        )
+    }
+
+    /// Sooner by this time.
+    #[must_use]
+    pub fn sooner(self, by: Duration) -> Self {
+        Self(self.0.map(|at| at.checked_sub(by).unwrap_or(at)))
+    }
+
     /// True when the limit comes before this wait would be over.
     #[must_use]
     pub fn ends_within(self, wait: Duration) -> bool {
@@ -111,5 +136,8 @@ mod tests {
         assert!(deadline.ends_within(Duration::from_secs(60)));
         assert!(!deadline.ends_within(Duration::from_secs(59)));
         assert_eq!(Deadline::from_grpc_timeout(None), Deadline::NONE);
+        let left = |rest| deadline.leaving(Duration::from_secs(rest)).at().unwrap() - Instant::now();
+        assert_eq!([left(5), left(50)], [54_500, 29_750].map(Duration::from_millis));
+        assert_eq!(Deadline::NONE.leaving(Duration::from_secs(5)), Deadline::NONE);
     }
 }

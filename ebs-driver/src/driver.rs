@@ -18,6 +18,8 @@ use crate::attachments::Attachments;
 use crate::coalesce::Coalescer;
 use crate::ec2::Ec2;
 use crate::ec2::client::{Ec2Transport, QueryEc2};
+use crate::ec2::limit::Limits;
+use crate::ec2::limit::bucket::Bucket;
 use crate::ec2::lookups::Lookups;
 use crate::ec2::retry::Caller;
 use crate::in_flight::InFlight;
@@ -26,6 +28,7 @@ use crate::memory::{GroupMemory, SnapshotMemory};
 use crate::metrics::Metrics;
 use crate::node::NodeService;
 use crate::polls::Polls;
+use crate::quotas::Quotas;
 use crate::rpc::expand_volume::{Changed, Expander};
 use crate::rpc::{ControllerService, GroupControllerService, IdentityService, ModifyService};
 use crate::scraped::{Kind, Scraped};
@@ -48,6 +51,8 @@ pub(crate) struct Core {
     pub ec2: Arc<dyn Ec2>,
     pub lookups: Lookups,
     pub polls: Polls,
+    /// Snapshots that wait until EC2 takes another one.
+    pub quotas: Quotas,
     pub tokens: Tokens,
     pub ceilings: Arc<Ceilings>,
     pub snapshots: SnapshotMemory,
@@ -84,13 +89,15 @@ impl Driver {
         registry: &Registry,
     ) -> Result<Self, prometheus::Error> {
         let metrics = Metrics::new(registry, config.deprecated_names)?;
-        let caller = Caller::new(random, metrics.clone());
+        let limits = Limits::new(config.limits);
+        let caller = Caller::new(limits.clone(), random, metrics.clone());
         let endpoint = config.ec2.clone();
         let client = QueryEc2::new(ec2, endpoint, clock.clone(), caller);
         let panics = Panics::new(registry)?;
         let core = Core::new(config, Arc::new(client), clock, scope, &metrics);
         registry.register(Box::new(pending_detachments(core.attachments.clone())?))?;
         registry.register(Box::new(core.waiting.gauge()?))?;
+        registry.register(Box::new(queues(limits, core.quotas.clone())?))?;
         Ok(Self {
             core: Arc::new(core),
             panics,
@@ -123,6 +130,25 @@ impl Driver {
     }
 }
 
+/// How many requests wait for EC2.
+fn queues(limits: Limits, quotas: Quotas) -> Result<Scraped, prometheus::Error> {
+    let sample = |label: &str, count: usize| {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        (vec![label.to_owned()], count.into())
+    };
+    Scraped::new(
+        Kind::Gauge,
+        "slackwater_ec2_queue_length",
+        "Requests that wait for their turn at a bucket or a quota of EC2",
+        &["bucket"],
+        move || {
+            let buckets = Bucket::ALL.map(|bucket| sample(bucket.label(), limits.waiting(bucket)));
+            let pending = sample("pending_snapshots", quotas.waiting());
+            buckets.into_iter().chain([pending]).collect()
+        },
+    )
+}
+
 /// Detachments that hang, as upstream shows them.
 fn pending_detachments(attachments: Attachments) -> Result<Scraped, prometheus::Error> {
     Scraped::new(
@@ -153,6 +179,7 @@ impl Core {
         );
         Self {
             polls: Polls::new(ec2.clone(), metrics.clone()),
+            quotas: Quotas::new(ec2.clone(), waits.clone(), metrics.clone()),
             tokens: Tokens::default(),
             snapshots: SnapshotMemory::default(),
             groups: GroupMemory::default(),

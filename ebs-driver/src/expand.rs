@@ -283,6 +283,24 @@ pub fn after(volume: &Volume, modification: &Modification) -> Volume {
     }
 }
 
+/// EC2 allows so many modifications of a volume in a rolling window.
+const MOST_MODIFICATIONS: usize = 4;
+/// That window.
+const MODIFICATION_WINDOW: Duration = Duration::from_secs(24 * 3600);
+
+/// Leaves those of the moments at which modifications of a volume began that still count; false when none does.
+pub fn keep_counted(begun: &mut Vec<Timestamp>, now: Timestamp) -> bool {
+    begun.retain(|at| now.duration_since(*at).unsigned_abs() < MODIFICATION_WINDOW);
+    !begun.is_empty()
+}
+
+/// When EC2 takes another modification, if all are known that count: these began here, the oldest first.
+#[must_use]
+pub fn free_again(begun: &[Timestamp]) -> Option<Timestamp> {
+    let oldest = begun.len().checked_sub(MOST_MODIFICATIONS)?;
+    begun.get(oldest)?.checked_add(MODIFICATION_WINDOW).ok()
+}
+
 /// The moment that EC2 names in a refusal, if it names one: no further modification before then.
 #[must_use]
 pub fn refused_until(message: &str) -> Option<Timestamp> {
@@ -475,6 +493,19 @@ mod tests {
         assert_eq!(settled_iops(&fast, requested(true), 16_000), 40_000);
         assert_eq!(settled_iops(&fast, requested(true), 50_000), 50_000);
         assert_eq!(settled_iops(&fast, requested(false), 16_000), 16_000);
+    }
+
+    #[test]
+    fn ebs_case_122_the_oldest_of_four_modifications_leaves_the_day_first() {
+        let at = |text: &str| -> Timestamp { format!("2026-01-0{text}:00Z").parse().unwrap() };
+        let day = [at("1T00:00"), at("1T03:00"), at("1T06:00"), at("1T09:00")];
+        assert_eq!(free_again(&day), Some(at("2T00:00")));
+        assert_eq!(free_again(&day[1..]), None, "one of them is not known");
+        let mut begun = day.to_vec();
+        assert!(keep_counted(&mut begun, at("2T00:00")));
+        begun.push(at("2T00:00"));
+        assert_eq!(free_again(&begun), Some(at("2T03:00")));
+        assert!(!keep_counted(&mut begun, at("3T00:00")));
     }
 
     #[test]

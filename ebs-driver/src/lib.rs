@@ -42,6 +42,7 @@ pub mod names;
 pub mod node;
 pub mod parameters;
 pub mod polls;
+pub mod quotas;
 mod rpc;
 pub mod scraped;
 pub mod size;
@@ -51,7 +52,7 @@ pub mod token;
 pub mod topology;
 pub mod volume;
 pub mod waiting;
-mod waits;
+pub mod waits;
 
 use base::{Clock, Random, Scope};
 use prometheus::Registry;

@@ -34,6 +34,7 @@ pub struct Metrics {
     lost: IntCounterVec,
     batch_size: HistogramVec,
     batch_wait: HistogramVec,
+    waits: HistogramVec,
 }
 
 /// Durations, errors and throttles under one set of names.
@@ -125,10 +126,19 @@ impl Metrics {
                 ),
                 &["batcher"],
             )?,
+            waits: HistogramVec::new(
+                HistogramOpts::new(
+                    "slackwater_ec2_wait_seconds",
+                    "Time that requests waited for their turn at a bucket or a quota of EC2",
+                )
+                .buckets(vec![0.01, 0.1, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0]),
+                &["bucket"],
+            )?,
         };
         registry.register(Box::new(metrics.lost.clone()))?;
         registry.register(Box::new(metrics.batch_size.clone()))?;
         registry.register(Box::new(metrics.batch_wait.clone()))?;
+        registry.register(Box::new(metrics.waits.clone()))?;
         Ok(metrics)
     }
 
@@ -148,6 +158,7 @@ impl Metrics {
     fn failure(&self, action: Action, error: &Ec2Error) {
         let name = action.name();
         match &error.failure {
+            Failure::Waits { .. } => {}
             _ if error.meaning() == Meaning::Throttled => {
                 self.each(|family| family.throttles.with_label_values(&[name]).inc());
             }
@@ -160,6 +171,13 @@ impl Metrics {
 
     fn each(&self, record: impl Fn(&Family)) {
         self.families.iter().for_each(record);
+    }
+
+    /// Records how long a request waited until it could go.
+    pub fn waited(&self, bucket: &str, wait: Duration) {
+        self.waits
+            .with_label_values(&[bucket])
+            .observe(wait.as_secs_f64());
     }
 
     /// Records that a batch was sent.

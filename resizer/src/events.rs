@@ -4,6 +4,8 @@
 pub const RESIZING: &str = "Resizing";
 /// The call, or what belongs to it, failed; or the volume is in use. Warning.
 pub const FAILED: &str = "VolumeResizeFailed";
+/// The driver asks to be called later, and says when. Normal.
+pub const WAITING: &str = "VolumeResizeWaiting";
 /// The volume has grown and its node has work to do. Normal.
 pub const NODE_REQUIRED: &str = "FileSystemResizeRequired";
 /// The volume has grown and nothing is left to do. Normal.
@@ -15,6 +17,8 @@ pub const MODIFYING: &str = "VolumeModify";
 pub const MODIFIED: &str = "VolumeModifySuccessful";
 /// The call, or what belongs to it, failed; or the class is not there, or nobody here applies it. Warning.
 pub const MODIFY_FAILED: &str = "VolumeModifyFailed";
+/// The driver asks to be called later, and says when. Normal.
+pub const MODIFY_WAITING: &str = "VolumeModifyWaiting";
 /// The wish was taken back before anything was begun. Normal.
 pub const MODIFY_CANCELLED: &str = "VolumeModifyCanceled";
 

@@ -79,10 +79,11 @@ impl One<'_> {
         csi::channel::request(message, self.calls.timeout)
     }
 
-    /// The same with what is known of earlier calls.
+    /// The same with what is known of earlier calls. A wait is kept as it is asked for.
     fn hinted<T>(&self, message: T) -> Request<T> {
         let mut request = self.request(message);
         self.hint.attach(&mut request);
+        csi::hints::attach_comes_back(&mut request);
         request
     }
 

@@ -212,6 +212,9 @@ fn call_failed(observed: &Observed<'_>, failure: &CallFailure, now: Timestamp) -
     if content.is_being_created() && !may_run {
         plan = plan.step(Step::Unmark);
     }
+    if may_run && status::is_wait(failure) {
+        return status::waits(observed, plan, failure, now);
+    }
     let words = content.words();
     let reason = format!(
         "failed to take {} of the {} {}: {:?}",

@@ -135,6 +135,9 @@ pub(super) fn after(observed: &Observed<'_>, handle: &str, outcome: &Result<(), 
     let never_seen = content.stored_handle().is_none();
     match outcome {
         Err(failure) if !(is_own && never_seen && failure.code == Some(Code::NotFound)) => {
+            if status::is_wait(failure) {
+                return status::waits_to(observed, plan, "be deleted", failure);
+            }
             let text = format!("Failed to delete {}: {}", content.words().noun, failure.text);
             let plan = failed(observed, plan, &text);
             status::wait_as_asked(observed, plan, failure)

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use controller::{CallFailure, Event, Next};
 use crds::group::v1::VolumeSnapshotInfo;
-use csi::mask;
+use csi::{Class, mask};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Plan, StatusChange, Step, members};
 use crate::content::Content;
+use crate::events;
 use crate::observe::{Memory, Observed, Snapshot, Told};
 
 /// Errors that are equal after masking are written at most once in this time (Q29).
@@ -140,6 +141,38 @@ pub(super) fn steady(memory: &mut Memory, text: &str) -> String {
     let surplus = memory.told.len().saturating_sub(LONGEST_MEMORY);
     memory.told.drain(..surplus);
     text.to_string()
+}
+
+/// Whether the driver only asks to be called later: it says when, and that the call is to be repeated as it is.
+pub(super) fn is_wait(failure: &CallFailure) -> bool {
+    failure.class == Class::InProgress && failure.retry_after.is_some()
+}
+
+/// A wait of what is not taken yet: an event that is no warning, and nothing in the status. Whatever wakes the content
+/// meanwhile does not call earlier.
+pub(super) fn waits(observed: &Observed<'_>, plan: Plan, failure: &CallFailure, now: Timestamp) -> Plan {
+    let what = match observed.content.stored_handle() {
+        None => "be taken",
+        Some(_) => "be looked at",
+    };
+    let mut plan = waits_to(observed, plan, what, failure);
+    if let Next::After(wait) = plan.next {
+        plan.memory.poll_due = SignedDuration::try_from(wait)
+            .ok()
+            .and_then(|wait| now.checked_add(wait).ok());
+    }
+    plan
+}
+
+/// The same of what is to be deleted.
+pub(super) fn waits_to(observed: &Observed<'_>, mut plan: Plan, what: &str, failure: &CallFailure) -> Plan {
+    let noun = observed.content.words().noun;
+    let words = failure.text.split_once(" desc = ");
+    let words = words.map_or(failure.text.as_str(), |(_, words)| words);
+    let text = format!("The {noun} waits to {what}: {words}");
+    let message = steady(&mut plan.memory, &text);
+    let plan = plan.event(Event::normal(events::WAITING, message));
+    wait_as_asked(observed, plan, failure)
 }
 
 /// Waits as long as the driver asked for, where it did, instead of the back-off.

@@ -12,6 +12,7 @@ use super::Args;
 use super::node::Role;
 use crate::ec2::batch::Batching;
 use crate::ec2::client::Endpoint;
+use crate::ec2::limit::bucket::Assume;
 use crate::metrics::DeprecatedNames;
 use crate::names::VERSION;
 use crate::tags::{self, InvalidTags, TagError, TagPolicy};
@@ -88,6 +89,8 @@ pub struct Config {
     pub modify_window: Duration,
     /// How far EC2's Describe answers may lag behind what was done (decision 22). No flag of upstream.
     pub consistency_delay: Duration,
+    /// What is supposed of EC2's request limits before it refuses anything. No flag of upstream.
+    pub limits: Assume,
     /// Whether old metric names are kept.
     pub deprecated_names: DeprecatedNames,
     /// Whether `local-ebs://` handles are accepted.
@@ -107,6 +110,7 @@ impl Default for Config {
             batching: Batching::On,
             modify_window: Duration::from_secs(2),
             consistency_delay: Duration::from_secs(5),
+            limits: Assume::Published,
             deprecated_names: DeprecatedNames::Off,
             has_node_local_volumes: false,
             ec2: Endpoint {
@@ -149,6 +153,11 @@ impl Args {
                 Batching::On
             },
             modify_window: self.modify_window()?,
+            limits: if controller.ec2_published_limits == Some(false) {
+                Assume::Nothing
+            } else {
+                Assume::Published
+            },
             deprecated_names: if on(controller.deprecated_metrics) {
                 DeprecatedNames::On
             } else {

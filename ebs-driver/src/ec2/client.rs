@@ -115,14 +115,14 @@ impl QueryEc2 {
     async fn call<A: DeserializeOwned>(&self, form: &Form, deadline: Deadline) -> Result<A, Ec2Error> {
         let operation = self.operation(form.action, deadline).await?;
         let attempt = || send(operation, form);
-        self.caller.call(form.action, deadline, attempt).await
+        self.caller.call(&form.request(), deadline, attempt).await
     }
 
     /// Sends a dry run, of which nothing is recorded.
     async fn rehearse(&self, form: &Form, deadline: Deadline) -> Result<(), Ec2Error> {
         let operation = self.operation(form.action, deadline).await?;
         let attempt = || send(operation, form);
-        let answer = self.caller.rehearse(form.action, deadline, attempt).await;
+        let answer = self.caller.rehearse(&form.request(), deadline, attempt).await;
         answer.map(|answers::Done {}| ())
     }
 

@@ -360,6 +360,14 @@ pub const REPLIES: [(Purpose, [Reply; 14]); 17] = [
 /// The codes that a call takes otherwise than their meaning says.
 pub const EXCEPTIONS: &[(Purpose, &str, Reply)] = &[
     (Purpose::CreateVolume, "VolumeLimitExceeded", LOOK),
+    // Quotas that get free by themselves: the call waits, or says when to come back.
+    (Purpose::CreateSnapshot, "ConcurrentSnapshotLimitExceeded", UNAV),
+    (Purpose::CreateSnapshot, "PendingSnapshotLimitExceeded", UNAV),
+    (
+        Purpose::CreateSnapshot,
+        "SnapshotCreationPerVolumeRateExceeded",
+        UNAV,
+    ),
     (
         Purpose::Attach,
         "AttachmentLimitExceeded",
@@ -469,10 +477,19 @@ impl Purpose {
         }
     }
 
-    /// The status that the caller gets, with the words of EC2.
+    /// The status that the caller gets, with the words of EC2. What only has to wait was not sent: it is never final, and
+    /// `google.rpc.RetryInfo` says when to come back.
     #[must_use]
     pub fn status(self, error: &Ec2Error) -> Status {
-        Status::new(self.code(error), error.to_string())
+        let code = self.code(error);
+        let Some(after) = error.wait() else {
+            return Status::new(code, error.to_string());
+        };
+        let code = match code {
+            Code::Aborted => code,
+            _ => Code::Unavailable,
+        };
+        csi::retry::status_with_delay(code, error.to_string(), after)
     }
 
     /// The RPCs as the sidecars judge them, with their names; none where they judge no code of it.
@@ -510,6 +527,7 @@ pub(super) fn meaning(failure: &Failure) -> Meaning {
             Lost::Timeout | Lost::Connection | Lost::Malformed => Meaning::Unclear,
             Lost::Dns | Lost::Credentials | Lost::NotSent => Meaning::NotSent,
         },
+        Failure::Waits { .. } => Meaning::Throttled,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Calls of EC2 that did not succeed. What their codes mean is [`super::codes`]. Source: spec 3.8.
 
 use std::fmt;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -84,6 +85,19 @@ impl Action {
     pub fn may_change_a_volume(self) -> bool {
         // A CreateVolume is the dry run that asks for a ceiling.
         self != Self::CreateVolume && !self.name().starts_with("Describe")
+    }
+
+    /// Whether the call goes on with waiting for what the action begins.
+    #[must_use]
+    pub fn begins_a_wait(self) -> bool {
+        matches!(
+            self,
+            Self::CreateVolume
+                | Self::CopyVolumes
+                | Self::AttachVolume
+                | Self::DetachVolume
+                | Self::ModifyVolume
+        )
     }
 
     /// Whether a second request does no harm when the first one may have taken effect.
@@ -170,6 +184,13 @@ pub enum Failure {
         /// Details for the reader.
         detail: String,
     },
+    /// It was not sent: EC2 takes no more for now, and the caller's time does not last.
+    Waits {
+        /// After this time it may go.
+        after: Duration,
+        /// For what, for the reader.
+        what: String,
+    },
 }
 
 /// A call that did not succeed.
@@ -200,12 +221,33 @@ impl Ec2Error {
         }
     }
 
+    /// Not sent, since EC2 takes no more for now.
+    #[must_use]
+    pub fn waits(action: Action, after: Duration, what: impl Into<String>) -> Self {
+        Self {
+            action,
+            failure: Failure::Waits {
+                after,
+                what: what.into(),
+            },
+        }
+    }
+
+    /// How long it has to wait, where that is all that is wrong.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        match self.failure {
+            Failure::Waits { after, .. } => Some(after),
+            _ => None,
+        }
+    }
+
     /// The code of EC2, if it gave one.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match &self.failure {
             Failure::Answer { code, .. } => Some(code),
-            Failure::Lost { .. } => None,
+            Failure::Lost { .. } | Failure::Waits { .. } => None,
         }
     }
 
@@ -217,6 +259,7 @@ impl Ec2Error {
             Failure::Answer { code, message, .. } => format!("{code}: {message}"),
             Failure::Lost { why, detail } if detail.is_empty() => why.text().to_owned(),
             Failure::Lost { why, detail } => format!("{}: {detail}", why.text()),
+            Failure::Waits { what, .. } => format!("waits for {what}"),
         }
     }
 
@@ -226,6 +269,7 @@ impl Ec2Error {
         match &self.failure {
             Failure::Answer { message, .. } => message,
             Failure::Lost { detail, .. } => detail,
+            Failure::Waits { what, .. } => what,
         }
     }
 

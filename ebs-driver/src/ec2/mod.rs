@@ -5,7 +5,8 @@
 //! | [`types`] | requests and answers, free of their form on the wire |
 //! | [`errors`] | the codes of EC2 and their classes |
 //! | [`client`] | the port over the Query protocol, and its transports |
-//! | [`retry`] | our own retries and the adaptive limit per action |
+//! | [`limit`] | turns at EC2's buckets |
+//! | [`retry`] | our own retries |
 //! | [`batch`] | many lookups in one Describe call |
 //! | [`lookups`] | the batches that the driver keeps |
 //!
@@ -144,6 +145,9 @@ pub trait Ec2: Instances {
         selection: &Selection,
         deadline: Deadline,
     ) -> Result<Vec<Snapshot>, Ec2Error>;
+
+    /// `DescribeSnapshots` of the account's own that are pending, whoever took them.
+    async fn pending_snapshots(&self, deadline: Deadline) -> Result<Vec<Snapshot>, Ec2Error>;
 
     /// `DescribeSnapshots` of the account's own, one page.
     async fn list_snapshots(&self, list: &SnapshotList, deadline: Deadline)

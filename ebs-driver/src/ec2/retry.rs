@@ -8,18 +8,33 @@ use tokio::time::Instant;
 
 use super::codes::Meaning;
 use super::errors::{Action, Ec2Error, Failure, Lost};
-use super::limit::Limits;
+use super::limit::bucket::Bucket;
+use super::limit::line::{Asks, Place};
+use super::limit::{Limits, NotYet};
 use crate::deadline::Deadline;
 use crate::metrics::Metrics;
 
 /// How long one attempt may take.
 const ATTEMPT: Duration = Duration::from_secs(30);
+/// What a call needs after its turn, where it waits for what it began.
+const REST: Duration = Duration::from_secs(5);
 /// Most attempts of one call.
 const ATTEMPTS: u32 = 50;
 /// Longest pause between two attempts.
 const CEILING: Duration = Duration::from_secs(20);
 
-/// Sends calls: limits, times, records and repeats them.
+/// What is sent, as far as its turn goes.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The action.
+    pub action: Action,
+    /// From which bucket it takes.
+    pub bucket: Bucket,
+    /// Who asks for what.
+    pub asks: Asks,
+}
+
+/// Sends calls: waits for their turn, times, records and repeats them.
 #[derive(Debug)]
 pub struct Caller {
     limits: Limits,
@@ -28,76 +43,113 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A caller that draws its pauses from `random`.
+    /// A caller that keeps these limits and draws its pauses from `random`.
     #[must_use]
-    pub fn new(random: Random, metrics: Metrics) -> Self {
+    pub fn new(limits: Limits, random: Random, metrics: Metrics) -> Self {
         Self {
-            limits: Limits::default(),
+            limits,
             random,
             metrics,
         }
     }
 
     /// Sends until there is an answer that repeating would not change, at most until the deadline. A call
-    /// that would have to pause beyond the deadline ends at once with the last error, so that the caller still
-    /// gets an answer of ours.
+    /// that would have to wait or pause beyond the deadline ends at once, so that the caller still gets an answer of ours:
+    /// where only its turn is missing it is told when that comes, else the last error.
     pub async fn call<T, F: Future<Output = Result<T, Ec2Error>>>(
         &self,
-        action: Action,
+        request: &Request,
         deadline: Deadline,
         attempt: impl Fn() -> F,
     ) -> Result<T, Ec2Error> {
-        self.repeat(action, deadline, attempt, Some(&self.metrics)).await
+        self.repeat(request, deadline, attempt, Some(&self.metrics)).await
     }
 
     /// The same for a dry run, of which the metrics know nothing.
     pub async fn rehearse<T, F: Future<Output = Result<T, Ec2Error>>>(
         &self,
-        action: Action,
+        request: &Request,
         deadline: Deadline,
         attempt: impl Fn() -> F,
     ) -> Result<T, Ec2Error> {
-        self.repeat(action, deadline, attempt, None).await
+        self.repeat(request, deadline, attempt, None).await
     }
 
     async fn repeat<T, F: Future<Output = Result<T, Ec2Error>>>(
         &self,
-        action: Action,
+        request: &Request,
         deadline: Deadline,
         attempt: impl Fn() -> F,
         metrics: Option<&Metrics>,
     ) -> Result<T, Ec2Error> {
-        let mut pause = self.limits.reserve(action);
+        let mut pause = Duration::ZERO;
+        let mut place = None;
         let mut last = None;
         for number in 1.. {
             if deadline.ends_within(pause) {
                 break;
             }
             tokio::time::sleep(pause).await;
-            let outcome = self.attempt(action, deadline, attempt(), metrics).await;
+            place = Some(self.turn(request, place, deadline).await?);
+            let outcome = self.attempt(request, deadline, attempt(), metrics).await;
             let error = match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let gives_up = number >= ATTEMPTS || !error.is_worth_repeating();
+            // The bucket says when there is a token again.
+            let is_throttled = error.meaning() == Meaning::Throttled;
             last = Some(explained(error, last));
             if gives_up {
                 break;
             }
-            pause = self.pause(number).max(self.limits.reserve(action));
+            pause = if is_throttled {
+                Duration::ZERO
+            } else {
+                self.pause(number)
+            };
         }
-        Err(last
-            .unwrap_or_else(|| Ec2Error::lost(action, Lost::NotSent, "the caller's deadline is too near")))
+        Err(last.unwrap_or_else(|| {
+            Ec2Error::lost(request.action, Lost::NotSent, "the caller's deadline is too near")
+        }))
+    }
+
+    async fn turn(
+        &self,
+        request: &Request,
+        former: Option<Place>,
+        deadline: Deadline,
+    ) -> Result<Place, Ec2Error> {
+        let begun = Instant::now();
+        // A turn that leaves no time for what follows would be a wasted one.
+        let deadline = match request.action.begins_a_wait() {
+            true => deadline.leaving(REST),
+            false => deadline,
+        };
+        let turn = self.limits.turn(request.bucket, &request.asks, former, deadline);
+        let place = turn.await.map_err(|NotYet { after, ahead }| {
+            tracing::debug!(
+                action = request.action.name(),
+                ahead,
+                ?after,
+                "no turn before the deadline"
+            );
+            // Always the same words, so that an event that repeats them is counted up.
+            Ec2Error::waits(request.action, after, "its turn at EC2's request rate")
+        })?;
+        self.metrics.waited(request.bucket.label(), begun.elapsed());
+        Ok(place)
     }
 
     /// One attempt of at most 30 s. Its time may be out before the answer comes: then the outcome is unclear.
     async fn attempt<T>(
         &self,
-        action: Action,
+        request: &Request,
         deadline: Deadline,
         attempt: impl Future<Output = Result<T, Ec2Error>>,
         metrics: Option<&Metrics>,
     ) -> Result<T, Ec2Error> {
+        let (action, bucket) = (request.action, request.bucket);
         let begun = Instant::now();
         let outcome = deadline
             .earlier(Deadline::within(ATTEMPT))
@@ -108,12 +160,12 @@ impl Caller {
             metrics.attempt(action, begun.elapsed(), &outcome);
         }
         match &outcome {
-            Err(error) if error.meaning() == Meaning::Throttled => self.limits.throttled(action),
+            Err(error) if error.meaning() == Meaning::Throttled => self.limits.refused(bucket, begun),
             Ok(_)
             | Err(Ec2Error {
                 failure: Failure::Answer { .. },
                 ..
-            }) => self.limits.accepted(action),
+            }) => self.limits.accepted(bucket),
             Err(_) => {}
         }
         outcome
@@ -148,11 +200,20 @@ mod tests {
     use prometheus::Registry;
 
     use super::*;
+    use crate::ec2::limit::bucket::Assume;
     use crate::metrics::DeprecatedNames;
 
     fn caller() -> Caller {
         let metrics = Metrics::new(&Registry::new(), DeprecatedNames::Off).unwrap();
-        Caller::new(Random::seeded(1), metrics)
+        Caller::new(Limits::new(Assume::Published), Random::seeded(1), metrics)
+    }
+
+    fn request(action: Action) -> Request {
+        Request {
+            action,
+            bucket: Bucket::of(action, true),
+            asks: Asks::default(),
+        }
     }
 
     fn answer(action: Action, code: &str) -> Ec2Error {
@@ -169,7 +230,7 @@ mod tests {
     async fn attempts(action: Action, code: &str, succeeds_at: u32, deadline: Deadline) -> (bool, u32) {
         let count = AtomicU32::new(0);
         let outcome = caller()
-            .call(action, deadline, || async {
+            .call(&request(action), deadline, || async {
                 if count.fetch_add(1, Ordering::SeqCst) + 1 >= succeeds_at {
                     Ok(())
                 } else {
@@ -206,7 +267,7 @@ mod tests {
         let deadline = Deadline::within(Duration::from_secs(60));
         let begun = Instant::now();
         let error = caller()
-            .call(Action::DescribeVolumes, deadline, || async {
+            .call(&request(Action::DescribeVolumes), deadline, || async {
                 Err::<(), _>(answer(Action::DescribeVolumes, "RequestLimitExceeded"))
             })
             .await
@@ -220,7 +281,7 @@ mod tests {
         let count = AtomicU32::new(0);
         let deadline = Deadline::within(Duration::from_secs(25));
         let error = caller()
-            .call(Action::DescribeVolumes, deadline, || async {
+            .call(&request(Action::DescribeVolumes), deadline, || async {
                 if count.fetch_add(1, Ordering::SeqCst) == 0 {
                     let refused = "Connection refused";
                     return Err(Ec2Error::lost(Action::DescribeVolumes, Lost::Connection, refused));
@@ -240,7 +301,7 @@ mod tests {
     async fn an_attempt_without_an_answer_is_unclear() {
         let error = caller()
             .call(
-                Action::CreateSnapshot,
+                &request(Action::CreateSnapshot),
                 Deadline::NONE,
                 std::future::pending::<Result<(), Ec2Error>>,
             )

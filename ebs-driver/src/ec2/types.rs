@@ -283,6 +283,8 @@ pub struct NewSnapshot {
     pub outpost_arn: Option<String>,
     /// All tags.
     pub tags: BTreeMap<String, String>,
+    /// Whose it is, where that is known. Not sent.
+    pub namespace: String,
 }
 
 /// Snapshots to be made of volumes of one instance, at one moment.

@@ -5,6 +5,8 @@ mod ask;
 mod complete;
 mod find;
 
+use std::collections::BTreeSet;
+
 use csi::CreateSnapshotHint;
 use csi::v1::{CreateSnapshotRequest, CreateSnapshotResponse};
 use tonic::Status;
@@ -12,8 +14,10 @@ use tonic::Status;
 use super::{Call, list_snapshots, snapshot_class};
 use crate::driver::Core;
 use crate::ec2::codes::{Meaning, Purpose};
+use crate::ec2::limit::line::Asks;
 use crate::ec2::types::{NewSnapshot, Snapshot};
 use crate::in_flight::Key;
+use crate::quotas::Room;
 use crate::snapshot;
 
 use ask::Ask;
@@ -28,9 +32,19 @@ pub(super) async fn call(
 ) -> Result<CreateSnapshotResponse, Status> {
     let ask = Ask::parse(core, request)?;
     let _guard = core.in_flight.begin(Key::SnapshotName(ask.name.clone()))?;
-    let (snapshot, origin) = match find::find(core, &ask, call, hint).await? {
-        Found::Snapshot(snapshot) => (snapshot, Origin::Found),
-        Found::Nothing => (create(core, &ask, call).await?, Origin::Created),
+    // Before anything is looked up: who has to wait comes again many times.
+    let held = if is_known(core, &ask, hint) {
+        None
+    } else {
+        Some(room(core, &ask, call).await?)
+    };
+    let (snapshot, origin) = match (find::find(core, &ask, call, hint).await?, held) {
+        (Found::Snapshot(snapshot), _) => (snapshot, Origin::Found),
+        (Found::Nothing, Some(room)) => (create(core, &ask, &room, call).await?, Origin::Created),
+        (Found::Nothing, None) => {
+            let room = room(core, &ask, call).await?;
+            (create(core, &ask, &room, call).await?, Origin::Created)
+        }
     };
     core.snapshots.remember(&ask.name, &snapshot);
     core.polls.watch(&snapshot);
@@ -51,7 +65,31 @@ fn is_stored(core: &Core, ask: &Ask, snapshot: &Snapshot, hint: CreateSnapshotHi
     hint == CreateSnapshotHint::Stored(&snapshot.id) || core.snapshots.is_surely_stored(&ask.name)
 }
 
-async fn create(core: &Core, ask: &Ask, call: Call) -> Result<Snapshot, Status> {
+/// Whether the snapshot was answered before, so that none is to be taken.
+fn is_known(core: &Core, ask: &Ask, hint: CreateSnapshotHint<'_>) -> bool {
+    matches!(hint, CreateSnapshotHint::Stored(_))
+        || core
+            .snapshots
+            .get(&ask.name)
+            .is_some_and(|name| name.known.is_some())
+}
+
+/// Waits until EC2 is likely to take another snapshot.
+async fn room(core: &Core, ask: &Ask, call: Call) -> Result<Room, Status> {
+    let asks = Asks {
+        work: ask.name.clone(),
+        owner: ask.parameters.snapshot_namespace.clone(),
+        needs: 1,
+    };
+    let volumes = BTreeSet::from([ask.source_volume_id.clone()]);
+    let room = core
+        .quotas
+        .room(asks, volumes, call.patience, call.deadline)
+        .await;
+    room.map_err(|error| Purpose::SnapshotRead.status(&error))
+}
+
+async fn create(core: &Core, ask: &Ask, room: &Room, call: Call) -> Result<Snapshot, Status> {
     snapshot_class::check(core, &ask.parameters, call.deadline).await?;
     let new = NewSnapshot {
         volume_id: ask.source_volume_id.clone(),
@@ -61,6 +99,7 @@ async fn create(core: &Core, ask: &Ask, call: Call) -> Result<Snapshot, Status> 
         ),
         outpost_arn: ask.parameters.outpost_arn.clone(),
         tags: ask.tags.clone(),
+        namespace: ask.parameters.snapshot_namespace.clone(),
     };
     // From here on the outcome is unclear until EC2 answers, also when this call is cancelled.
     let attempt = core.snapshots.attempt(&ask.name);
@@ -68,5 +107,7 @@ async fn create(core: &Core, ask: &Ask, call: Call) -> Result<Snapshot, Status> 
     if !matches!(&answer, Err(error) if error.meaning() == Meaning::Unclear) {
         attempt.resolve();
     }
-    answer.map_err(|error| Purpose::CreateSnapshot.status(&error))
+    let snapshot = answer.map_err(|error| Purpose::CreateSnapshot.status(&room.refused(error)))?;
+    room.taken(std::slice::from_ref(&snapshot));
+    Ok(snapshot)
 }

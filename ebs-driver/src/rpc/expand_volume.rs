@@ -28,6 +28,8 @@ use crate::waits::{Interrupted, Waits};
 
 /// How long one EC2 call of an execution may be repeated.
 const EC2_CALL: Duration = Duration::from_secs(15);
+/// An execution that has to wait longer than its callers ends so much before them, so that they get its answer.
+const MARGIN: Duration = Duration::from_millis(100);
 
 /// EC2's code for too many modifications of a volume.
 const RATE_EXCEEDED: &str = "VolumeModificationRateExceeded";
@@ -144,7 +146,9 @@ pub(super) async fn changed(core: &Core, id: &str, change: Change, call: Call) -
     } else {
         Window::Wait
     };
-    let execution = core.changes.change(id, change, window);
+    let execution = core
+        .changes
+        .change(id, change, window, call.deadline.sooner(MARGIN));
     call.deadline
         .limit(execution)
         .await
@@ -159,8 +163,10 @@ pub(crate) struct Expander {
     ceilings: Arc<Ceilings>,
     waits: Waits,
     clock: Clock,
-    /// Until when EC2 refuses further modifications, where it said so.
+    /// Until when EC2 refuses further modifications, where that is known.
     refused: Mutex<BTreeMap<String, (Timestamp, String)>>,
+    /// When modifications of a volume were begun here in the last day.
+    begun: Mutex<BTreeMap<String, Vec<Timestamp>>>,
 }
 
 impl Expander {
@@ -178,16 +184,17 @@ impl Expander {
             waits,
             clock,
             refused: Mutex::default(),
+            begun: Mutex::default(),
         }
     }
 
     /// The work of the coalescer.
     pub(crate) fn execute(self, waiting: Waiting) -> Execute<Changed> {
         let this = Arc::new(self);
-        Arc::new(move |id, change| {
+        Arc::new(move |id, change, deadline| {
             let (this, waiting) = (this.clone(), waiting.clone());
             async move {
-                let changed = this.run(&id, &change).await;
+                let changed = this.run(&id, &change, deadline).await;
                 let failed = [&changed.size, &changed.attributes].into_iter();
                 let reason = failed
                     .filter_map(|outcome| outcome.as_ref().err())
@@ -200,8 +207,8 @@ impl Expander {
     }
 
     /// A class that EC2 refuses holds no growth up, nor the other way round: then each is asked for by itself.
-    async fn run(&self, id: &str, change: &Change) -> Changed {
-        let outcome = self.attempt(id, change.clone()).await;
+    async fn run(&self, id: &str, change: &Change, deadline: Deadline) -> Changed {
+        let outcome = self.attempt(id, change.clone(), deadline).await;
         let refused = outcome.as_ref().err().is_some_and(ExpandError::is_of_request);
         if !refused || !change.is_mixed() {
             return Changed {
@@ -209,28 +216,27 @@ impl Expander {
                 attributes: outcome,
             };
         }
-        let size = self.attempt(id, change.only_size()).await;
+        let size = self.attempt(id, change.only_size(), deadline).await;
         let attributes = if size.is_ok() {
             outcome
         } else {
-            self.attempt(id, change.without_size()).await
+            self.attempt(id, change.without_size(), deadline).await
         };
         Changed { size, attributes }
     }
 
-    async fn attempt(&self, id: &str, change: Change) -> Expansion {
+    async fn attempt(&self, id: &str, change: Change, deadline: Deadline) -> Expansion {
         if change.is_of_tags_only() {
             // Nobody reads the size.
-            self.tag(id, &change).await?;
+            self.tag(id, &change, deadline).await?;
             return Ok(0);
         }
-        let deadline = || Deadline::within(EC2_CALL);
         let (volume, modification) = futures::try_join!(
-            self.lookups.volumes.get(id, deadline()),
-            self.lookups.modifications.get(id, deadline()),
+            self.lookups.volumes.get(id, one_call(deadline)),
+            self.lookups.modifications.get(id, one_call(deadline)),
         )?;
         let volume = volume.ok_or_else(|| ExpandError::NotFound(id.to_owned()))?;
-        let change = self.with_iops(&volume, change).await?;
+        let change = self.with_iops(&volume, change, deadline).await?;
         let step = expand::plan(&volume, modification.as_ref(), &change);
         // Tags change only with what they belong to: first what needs no call is refused.
         match &step {
@@ -238,7 +244,7 @@ impl Expander {
             Step::Modify(_) => self.check_refusal(id)?,
             Step::Done | Step::Wait => {}
         }
-        self.tag(id, &change).await?;
+        self.tag(id, &change, deadline).await?;
         match step {
             Step::Done | Step::Optimizing => Ok(volume.size_gib),
             Step::Wait => {
@@ -249,27 +255,31 @@ impl Expander {
                     Err(ExpandError::Earlier(id.to_owned()))
                 }
             }
-            Step::Modify(wanted) => self.modify(&volume, &wanted).await,
+            Step::Modify(wanted) => self.modify(&volume, &wanted, deadline).await,
         }
     }
 
     /// Removes and sets the tags that are asked for.
-    async fn tag(&self, id: &str, change: &Change) -> Result<(), Ec2Error> {
+    async fn tag(&self, id: &str, change: &Change, deadline: Deadline) -> Result<(), Ec2Error> {
         let (set, removed) = (&change.tags.set, &change.tags.removed);
         if !removed.is_empty() {
-            let deadline = Deadline::within(EC2_CALL);
-            self.ec2.delete_tags(id, removed, deadline).await?;
+            self.ec2.delete_tags(id, removed, one_call(deadline)).await?;
         }
         if !set.is_empty() {
-            let deadline = Deadline::within(EC2_CALL);
-            self.ec2.create_tags(id, set, deadline).await?;
+            self.ec2.create_tags(id, set, one_call(deadline)).await?;
         }
         Ok(())
     }
 
-    async fn modify(&self, volume: &Volume, wanted: &VolumeChange) -> Expansion {
-        let answer = self.ec2.modify_volume(wanted, Deadline::within(EC2_CALL)).await;
+    async fn modify(&self, volume: &Volume, wanted: &VolumeChange, deadline: Deadline) -> Expansion {
+        // Its turn may be some time away: whoever waits decides how long.
+        let limit = match deadline {
+            Deadline::NONE => one_call(deadline),
+            deadline => deadline,
+        };
+        let answer = self.ec2.modify_volume(wanted, limit).await;
         let begun = answer.map_err(|error| self.refusal(&volume.id, error))?;
+        self.remember_begun(&volume.id);
         let volume = match self.judge(volume, Some(&begun))? {
             Some(volume) => volume,
             None => self.wait(volume).await?,
@@ -314,7 +324,12 @@ impl Expander {
     }
 
     /// The change with the IOPS to ask for, fitted to the type; EC2 is asked for its ceiling only where any are asked for.
-    async fn with_iops(&self, volume: &Volume, change: Change) -> Result<Change, ExpandError> {
+    async fn with_iops(
+        &self,
+        volume: &Volume,
+        change: Change,
+        deadline: Deadline,
+    ) -> Result<Change, ExpandError> {
         let Some(requested) = expand::requested_iops(volume, &change)? else {
             return Ok(change);
         };
@@ -325,8 +340,7 @@ impl Expander {
             tags: volume.tags.clone(),
             ..NewVolume::default()
         };
-        let deadline = Deadline::within(EC2_CALL);
-        let ceiling = ceiling(self.ec2.as_ref(), &self.ceilings, &probe, deadline).await?;
+        let ceiling = ceiling(self.ec2.as_ref(), &self.ceilings, &probe, one_call(deadline)).await?;
         let size_gib = change.size_gib.unwrap_or_default().max(volume.size_gib);
         let below = BelowMinimum::Raise;
         let fitted = iops::fitted(requested.iops, size_gib, volume_type, ceiling, below);
@@ -336,7 +350,14 @@ impl Expander {
         })
     }
 
-    /// Refuses while a date that EC2 named has not come.
+    fn remember_begun(&self, id: &str) {
+        let now = self.clock.now();
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.retain(|_, times| expand::keep_counted(times, now));
+        begun.entry(id.to_owned()).or_default().push(now);
+    }
+
+    /// Refuses while a date that is known has not come.
     fn check_refusal(&self, id: &str) -> Result<(), ExpandError> {
         let now = self.clock.now();
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -347,11 +368,16 @@ impl Expander {
         }
     }
 
-    /// An error of ModifyVolume, with the date that it names.
+    /// An error of ModifyVolume, with the date that it names, else with that at which the oldest of those begun here no
+    /// longer counts.
     fn refusal(&self, id: &str, error: Ec2Error) -> ExpandError {
         let now = self.clock.now();
+        let own = || {
+            let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+            expand::free_again(begun.get(id).map(Vec::as_slice).unwrap_or_default())
+        };
         let until = (error.code() == Some(RATE_EXCEEDED))
-            .then(|| expand::refused_until(error.message()))
+            .then(|| expand::refused_until(error.message()).or_else(own))
             .flatten()
             .filter(|until| *until > now);
         let Some(until) = until else {
@@ -362,6 +388,11 @@ impl Expander {
         refused.insert(id.to_owned(), (until, message.clone()));
         refused_until(until, now, message)
     }
+}
+
+/// The limit of one call of EC2.
+fn one_call(deadline: Deadline) -> Deadline {
+    deadline.earlier(Deadline::within(EC2_CALL))
 }
 
 fn refused_until(until: Timestamp, now: Timestamp, message: String) -> ExpandError {

@@ -25,6 +25,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use crate::deadline::Deadline;
+use crate::quotas::Patience;
 
 pub(crate) use services::{
     Answer, ControllerService, GroupControllerService, IdentityService, ModifyService, answer, unimplemented,
@@ -35,6 +36,7 @@ pub(crate) use services::{
 struct Call {
     deadline: Deadline,
     is_single_change: bool,
+    patience: Patience,
 }
 
 /// The message of a request, and what stands beside it.
@@ -43,6 +45,11 @@ fn opened<T>(request: Request<T>) -> (T, Call) {
     let call = Call {
         deadline: Deadline::from_grpc_timeout(text(metadata, "grpc-timeout")),
         is_single_change: csi::hints::is_single_change(metadata),
+        patience: if csi::hints::comes_back(metadata) {
+            Patience::ComesBack
+        } else {
+            Patience::Waits
+        },
     };
     (request.into_inner(), call)
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use csi::v1::volume_capability::access_mode::Mode;
 use csi::v1::{ControllerExpandVolumeRequest, ControllerExpandVolumeResponse};
 use ebs_driver::Config;
+use ebs_driver::ec2::limit::bucket::Assume;
 use sandbox::ec2::{Ec2Options, Fault, When};
 use tonic::{Code, Status};
 
@@ -246,11 +247,14 @@ async fn ebs_case_79_each_volume_waits_for_its_own_modification() {
     assert_eq!(volume.size_gib, 30);
 }
 
-/// Issue 5: 100 concurrent expansions cost at most 2.2 EC2 calls each, polls included.
+/// Issue 5: 100 concurrent expansions cost at most 2.2 EC2 calls each, polls included, where EC2 takes all of them at once.
 #[tokio::test(start_paused = true)]
 async fn a_hundred_expansions_share_their_calls() {
-    let world = World::new();
-    world.ec2.configure(|options| *options = Ec2Options::default());
+    let config = Config {
+        limits: Assume::Nothing,
+        ..Config::default()
+    };
+    let world = World::with(Ec2Options::default(), config);
     let volume = |_| world.ec2.create_volume_fixture("us-east-1a", 20, &[]).unwrap();
     let volumes: Vec<String> = (0..100).map(volume).collect();
     let before = world.calls();
@@ -321,4 +325,32 @@ async fn ebs_case_107_a_modification_that_runs_unseen_is_not_final() {
     assert_eq!(world.ec2.count("ModifyVolume"), 1);
     expand(&world, &id, 30).await.unwrap();
     assert_eq!(world.ec2.count("ModifyVolume"), 1);
+}
+
+/// EC2 names no time: the driver knows it where it began all that count.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_122_the_day_of_four_modifications_ends_with_the_first() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let (world, id) = with_volume(Ec2Options::instant(), 10);
+    for gib in 11..15 {
+        expand(&world, &id, gib).await.unwrap();
+        tokio::time::sleep(HOUR).await;
+    }
+    let refused = expand(&world, &id, 15).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Internal);
+    let left = csi::retry::delay(&refused).expect("it is known");
+    assert!((HOUR * 19..=HOUR * 20).contains(&left), "{left:?}");
+    let sent = world.ec2.count("ModifyVolume");
+    assert_eq!(code(expand(&world, &id, 15).await), Code::Internal);
+    assert_eq!(world.ec2.count("ModifyVolume"), sent, "not before that");
+    tokio::time::sleep(left).await;
+    expand(&world, &id, 15).await.unwrap();
+
+    let world = world.restarted();
+    let refused = expand(&world, &id, 16).await.unwrap_err();
+    assert_eq!(
+        csi::retry::delay(&refused),
+        None,
+        "another process began three of them"
+    );
 }

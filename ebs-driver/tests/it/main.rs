@@ -18,6 +18,7 @@ mod log;
 mod modification;
 mod network;
 mod nodes;
+mod pace;
 mod pods;
 #[cfg(target_os = "linux")]
 mod real_devices;

@@ -190,7 +190,9 @@ async fn ebs_case_68_a_failing_lookup_is_never_final() {
 #[tokio::test(start_paused = true)]
 async fn definite_refusals_of_a_creation_are_internal() {
     let rows = [
-        ("SnapshotCreationPerVolumeRateExceeded", Code::Internal),
+        ("SnapshotCreationPerVolumeRateExceeded", Code::Unavailable),
+        ("PendingSnapshotLimitExceeded", Code::Unavailable),
+        ("ConcurrentSnapshotLimitExceeded", Code::Unavailable),
         ("SnapshotLimitExceeded", Code::Internal),
         ("IncorrectState", Code::Internal),
         ("InvalidParameterValue", Code::InvalidArgument),

@@ -156,7 +156,9 @@ fn failed(
     let infeasible = failure.class == Class::Infeasible;
     let is_final = infeasible || failure.class == Class::Final;
     let message = format!("failed to expand pvc with {}", failure.text);
-    let change = if settings.recover {
+    // A driver that says when it may be asked again has not failed.
+    let waits = failure.retry_after.is_some() && !infeasible;
+    let change = if settings.recover && !waits {
         failure_change(observed, failure, &message, now)
     } else {
         ClaimChange::none()
@@ -176,8 +178,13 @@ fn failed(
     let name = volume.metadata.name.as_deref().unwrap_or_default();
     let driver = &settings.driver;
     let text = &failure.text;
-    let told = format!("resize volume {name:?} by resizer {driver:?} failed: {text}");
-    let plan = plan.event(Event::warning(events::FAILED, told));
+    let plan = if waits {
+        let told = format!("resize volume {name:?} by resizer {driver:?} waits: {text}");
+        plan.event(Event::normal(events::WAITING, told))
+    } else {
+        let told = format!("resize volume {name:?} by resizer {driver:?} failed: {text}");
+        plan.event(Event::warning(events::FAILED, told))
+    };
     wait(observed, plan, attempt, failure, now)
 }
 

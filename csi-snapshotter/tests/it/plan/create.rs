@@ -658,6 +658,42 @@ fn the_driver_may_ask_to_wait() {
 }
 
 #[test]
+fn ebs_case_123_a_wait_is_told_as_a_wait() {
+    let mut waits = failure(InProgress, "rpc error: code = Unavailable desc = waits for EC2");
+    waits.retry_after = Some(Duration::from_secs(9));
+    let plan = given(dynamic().marked())
+        .reply(Reply::Created(Err(waits.clone())))
+        .plan();
+    assert_eq!(plan.next, seconds(9));
+    assert!(plan.steps.is_empty(), "neither status nor mark: {:?}", plan.steps);
+    let [event] = &plan.events[..] else {
+        panic!("{:?}", plan.events);
+    };
+    assert_eq!(event.kind, EventType::Normal);
+    assert_eq!(event.reason, "WaitingForStorage");
+    assert_eq!(event.message, "The snapshot waits to be taken: waits for EC2");
+    let woken = Given {
+        memory: plan.memory,
+        ..given(dynamic().marked())
+    };
+    let woken = woken.plan();
+    assert_eq!(
+        (woken.steps.len(), woken.next),
+        (0, seconds(9)),
+        "whatever wakes it"
+    );
+    let handle = "snap-1".to_owned();
+    let deleted = Reply::Deleted {
+        handle,
+        outcome: Err(waits),
+    };
+    let plan = given(dynamic().cut("snap-1").being_deleted())
+        .reply(deleted)
+        .plan();
+    assert_eq!((plan.events[0].kind, plan.next), (EventType::Normal, seconds(9)));
+}
+
+#[test]
 fn members_of_a_group_are_never_created() {
     let member = dynamic().annotated(GROUP, "group-1");
     let plan = given(member.clone()).plan();

@@ -15,6 +15,7 @@ use controller::{Action, CallFailure, Event, Next, SecretAnswer, SecretRead};
 use crds::v1::VolumeSnapshotClass;
 use csi::Class as ErrorClass;
 use csi_snapshotter::content::Class;
+use csi_snapshotter::events::WAITING;
 use csi_snapshotter::observe::{Behind, ClassLookup, Memory, Observed, Reply, Settings, Snapshot};
 use csi_snapshotter::plan::status::Answer;
 use csi_snapshotter::plan::{Call, StatusChange, Step, plan};
@@ -91,9 +92,9 @@ impl<C: AsContent, K: Class> Given<C, K> {
                 Action::Event(event) => events.push(event),
             }
         }
-        let warning = |event: &Event| event.kind == EventType::Warning;
+        let is_ours = |event: &Event| event.kind == EventType::Warning || event.reason == WAITING;
         assert!(
-            events.iter().all(warning),
+            events.iter().all(is_ours),
             "good news is the controller's: {events:?}"
         );
         Planned {

@@ -5,8 +5,13 @@ use std::collections::BTreeMap;
 use form_urlencoded::Serializer;
 
 use super::super::errors::Action;
+use super::super::limit::bucket::Bucket;
+use super::super::limit::line::Asks;
+use super::super::retry::Request;
 use super::super::types::Selection;
 
+/// Members that may differ when the same is asked for again.
+const VARYING: [&str; 2] = ["Device", "EbsCardIndex"];
 /// The version of the API whose members are sent and read.
 const VERSION: &str = "2016-11-15";
 
@@ -15,6 +20,7 @@ const VERSION: &str = "2016-11-15";
 pub(super) struct Form {
     pub(super) action: Action,
     members: Vec<(String, String)>,
+    owner: String,
 }
 
 impl Form {
@@ -22,7 +28,14 @@ impl Form {
         Self {
             action,
             members: Vec::new(),
+            owner: String::new(),
         }
+    }
+
+    /// Whose request it is, for its turn. It is not sent.
+    pub(super) fn owned_by(mut self, owner: Option<&str>) -> Self {
+        self.owner = owner.unwrap_or_default().to_owned();
+        self
     }
 
     pub(super) fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
@@ -74,6 +87,22 @@ impl Form {
             })
     }
 
+    /// What its turn depends on. The same form again is the same work.
+    pub(super) fn request(&self) -> Request {
+        let is_narrow = |(name, _): &(String, String)| name == "MaxResults" || name == "Filter.1.Name";
+        let mut same = self.clone();
+        same.members.retain(|(name, _)| !VARYING.contains(&name.as_str()));
+        Request {
+            action: self.action,
+            bucket: Bucket::of(self.action, self.members.iter().any(is_narrow)),
+            asks: Asks {
+                work: same.encoded(),
+                owner: self.owner.clone(),
+                needs: 1,
+            },
+        }
+    }
+
     /// The form as it is sent.
     pub(super) fn encoded(&self) -> String {
         Serializer::new(String::new())
@@ -106,6 +135,26 @@ mod tests {
              &TagSpecification.1.Tag.1.Key=a+b&TagSpecification.1.Tag.1.Value=c%26d%3D%C3%BC\
              &TagSpecification.1.Tag.2.Key=e&TagSpecification.1.Tag.2.Value="
         );
+    }
+
+    #[test]
+    fn the_turn_of_a_request_goes_by_what_it_asks_for() {
+        let attach = |device: &str| {
+            Form::new(Action::AttachVolume)
+                .with("VolumeId", "vol-1")
+                .with("Device", device)
+                .owned_by(Some("i-1"))
+                .request()
+        };
+        let one = attach("/dev/xvdaa");
+        assert_eq!(one.asks, attach("/dev/xvdab").asks, "the same work");
+        assert_eq!((one.bucket, one.asks.owner.as_str()), (Bucket::Changes, "i-1"));
+        let describe = Form::new(Action::DescribeVolumes);
+        assert_eq!(describe.request().bucket, Bucket::DescribeWhole);
+        let paged = describe.clone().with("MaxResults", 500);
+        assert_eq!(paged.request().bucket, Bucket::Describe);
+        let filtered = describe.with_filter("volume-id", &["vol-1".to_owned()]);
+        assert_eq!(filtered.request().bucket, Bucket::Describe);
     }
 
     #[test]

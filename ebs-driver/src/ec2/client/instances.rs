@@ -21,7 +21,8 @@ impl Instances for QueryEc2 {
             .with("VolumeId", &attachment.volume_id)
             .with("InstanceId", &attachment.instance_id)
             .with("Device", &attachment.device)
-            .with_set("EbsCardIndex", attachment.card);
+            .with_set("EbsCardIndex", attachment.card)
+            .owned_by(Some(&attachment.instance_id));
         let answer: AttachmentElement = self.call(&form, deadline).await?;
         Ok(answer.into())
     }
@@ -34,7 +35,8 @@ impl Instances for QueryEc2 {
     ) -> Result<Attachment, Ec2Error> {
         let form = Form::new(Action::DetachVolume)
             .with("VolumeId", volume_id)
-            .with("InstanceId", instance_id);
+            .with("InstanceId", instance_id)
+            .owned_by(Some(instance_id));
         let answer: AttachmentElement = self.call(&form, deadline).await?;
         Ok(answer.into())
     }

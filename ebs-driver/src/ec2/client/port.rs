@@ -18,7 +18,11 @@ use super::answers::{
 };
 use super::form::Form;
 use crate::deadline::Deadline;
+use crate::names::TAG_CLAIM_NAMESPACE;
 use crate::parameters::snapshot::Lock;
+
+/// Rows of a page where all are wanted: as many as EC2 gives.
+const PAGE: usize = 1000;
 
 #[async_trait]
 impl Ec2 for QueryEc2 {
@@ -38,7 +42,8 @@ impl Ec2 for QueryEc2 {
             .with_set("VolumeInitializationRate", volume.initialization_rate)
             .with_set("Iops", volume.iops)
             .with_set("Throughput", volume.throughput)
-            .with_tags("volume", &volume.tags);
+            .with_tags("volume", &volume.tags)
+            .owned_by(volume.tags.get(TAG_CLAIM_NAMESPACE).map(String::as_str));
         let made: VolumeElement = self.call(&form, deadline).await?;
         Ok(made.into())
     }
@@ -70,7 +75,8 @@ impl Ec2 for QueryEc2 {
             .with_set("KmsKeyId", copy.kms_key_id.as_deref())
             .with_set("Iops", copy.iops)
             .with_set("Throughput", copy.throughput)
-            .with_tags("volume", &copy.tags);
+            .with_tags("volume", &copy.tags)
+            .owned_by(copy.tags.get(TAG_CLAIM_NAMESPACE).map(String::as_str));
         let answer: Volumes = self.call(&form, deadline).await?;
         let mut volumes: Vec<Volume> = answer.volume_set.into();
         match (volumes.pop(), volumes.len()) {
@@ -164,7 +170,8 @@ impl Ec2 for QueryEc2 {
             .with("VolumeId", &snapshot.volume_id)
             .with("Description", &snapshot.description)
             .with_set("OutpostArn", snapshot.outpost_arn.as_deref())
-            .with_tags("snapshot", &snapshot.tags);
+            .with_tags("snapshot", &snapshot.tags)
+            .owned_by(Some(&snapshot.namespace));
         let made: SnapshotElement = self.call(&form, deadline).await?;
         Ok(made.into())
     }
@@ -203,6 +210,15 @@ impl Ec2 for QueryEc2 {
     ) -> Result<Vec<Snapshot>, Ec2Error> {
         let form =
             Form::new(Action::DescribeSnapshots).with_selection("SnapshotId", "snapshot-id", selection);
+        let split = |page: Snapshots| (page.snapshot_set.into(), page.next_token);
+        self.pages(&form, deadline, split).await
+    }
+
+    async fn pending_snapshots(&self, deadline: Deadline) -> Result<Vec<Snapshot>, Ec2Error> {
+        let form = Form::new(Action::DescribeSnapshots)
+            .with("Owner.1", "self")
+            .with("MaxResults", PAGE)
+            .with_filter("status", &["pending".to_owned()]);
         let split = |page: Snapshots| (page.snapshot_set.into(), page.next_token);
         self.pages(&form, deadline, split).await
     }

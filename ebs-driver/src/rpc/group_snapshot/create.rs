@@ -12,9 +12,11 @@ use crate::deadline::Deadline;
 use crate::driver::Core;
 use crate::ec2::codes::{Meaning, Purpose};
 use crate::ec2::errors::Ec2Error;
+use crate::ec2::limit::line::Asks;
 use crate::ec2::types::{Snapshot, SnapshotState, Volume};
 use crate::group;
 use crate::in_flight::Key;
+use crate::quotas::Room;
 use crate::rpc::{Call, snapshot_class};
 use crate::snapshot;
 
@@ -28,7 +30,7 @@ pub(in crate::rpc) async fn call(
     let _guard = core.in_flight.begin(Key::GroupName(ask.name.clone()))?;
     let (snapshots, is_new) = match find(core, &ask, call, hint).await? {
         Some(snapshots) => (snapshots, false),
-        None => (create(core, &ask, call.deadline).await?, true),
+        None => (create(core, &ask, call).await?, true),
     };
     core.groups.remember(&ask.name, &snapshots);
     for snapshot in &snapshots {
@@ -45,7 +47,24 @@ pub(in crate::rpc) async fn call(
     })
 }
 
-async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Snapshot>, Status> {
+/// Waits until EC2 is likely to take as many snapshots.
+async fn room(core: &Core, ask: &Ask, call: Call) -> Result<Room, Status> {
+    let asks = Asks {
+        work: ask.name.clone(),
+        owner: ask.parameters.group_namespace.clone(),
+        needs: ask.sources.len(),
+    };
+    let volumes = ask.sources.iter().cloned().collect();
+    let room = core
+        .quotas
+        .room(asks, volumes, call.patience, call.deadline)
+        .await;
+    room.map_err(|error| Purpose::SnapshotRead.status(&error))
+}
+
+async fn create(core: &Core, ask: &Ask, call: Call) -> Result<Vec<Snapshot>, Status> {
+    let deadline = call.deadline;
+    let room = room(core, ask, call).await?;
     snapshot_class::check(core, &ask.parameters, deadline).await?;
     let volumes = volumes(core, ask, deadline).await?;
     let instance_id = group::common_instance(&volumes).map_err(|places| {
@@ -67,7 +86,8 @@ async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Snapsh
     if !matches!(&answer, Err(error) if error.meaning() == Meaning::Unclear) {
         attempt.resolve();
     }
-    let made = answer.map_err(|error| Purpose::CreateSnapshot.status(&error))?;
+    let made = answer.map_err(|error| Purpose::CreateSnapshot.status(&room.refused(error)))?;
+    room.taken(&made);
     checked(core, ask, made, deadline).await
 }
 

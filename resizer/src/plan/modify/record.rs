@@ -86,8 +86,17 @@ fn failed(observed: &Observed<'_>, attempt: &Attempt, failure: &CallFailure, now
         String::new()
     };
     let told = format!("{}{tail}", failure.text);
-    let plan = plan.event(Event::warning(events::MODIFY_FAILED, told));
+    let plan = plan.event(if is_wait(failure) {
+        Event::normal(events::MODIFY_WAITING, told)
+    } else {
+        Event::warning(events::MODIFY_FAILED, told)
+    });
     wait(plan, class, failure, now)
+}
+
+/// A driver that says when it may be asked again has not failed.
+fn is_wait(failure: &CallFailure) -> bool {
+    failure.retry_after.is_some() && failure.class != Class::Infeasible
 }
 
 /// As long as the driver asked for; for ever the same infeasible class slowly; else the back-off.
@@ -126,13 +135,15 @@ fn failure_change(
     let concerns_status = infeasible || failure.code.is_some();
     let how = if failure.class == Class::InProgress {
         "is still in progress."
+    } else if is_wait(failure) {
+        "waits for the storage."
     } else {
         "failed. Waiting for retry."
     };
     let conditions = Conditions::of(claim, now).modifying(format!("Modifying volume to {class:?} {how}"));
     let reason = reason(failure);
     let text = bare(&failure.text);
-    let is_told = is_told(observed, reason, text, now);
+    let is_told = is_wait(failure) || is_told(observed, reason, text, now);
     let conditions = if is_told {
         conditions
     } else {

@@ -168,7 +168,7 @@ async fn resize_case_52_an_error_goes_with_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_that_a_driver_asks_for_is_kept_for_every_size() {
+async fn ebs_case_123_the_wait_that_a_driver_asks_for_is_kept_for_every_size() {
     let world = World::bound();
     let busy = csi::retry::status_with_delay(Code::Internal, "optimizing", Duration::from_secs(3600));
     world.driver.refuse(&busy, 1);
@@ -178,6 +178,20 @@ async fn the_wait_that_a_driver_asks_for_is_kept_for_every_size() {
     world.ask("25Gi");
     seconds(1790).await;
     assert_eq!(world.driver.asked(), [20]);
+    assert!(
+        world.shown().contains("ControllerResizeInProgress [Resizing]"),
+        "{}",
+        world.shown()
+    );
+    let reasons = world.reasons();
+    assert!(
+        reasons.iter().any(|reason| *reason == "VolumeResizeWaiting"),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons.iter().all(|reason| *reason != "VolumeResizeFailed"),
+        "{reasons:?}"
+    );
     seconds(20).await;
     assert_eq!(world.driver.asked(), [20, 25]);
 }

@@ -467,7 +467,7 @@ async fn resize_case_78_a_driver_that_only_changes_is_worked_with() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_time_that_the_driver_names_is_waited_for() {
+async fn ebs_case_123_a_time_that_the_driver_names_is_waited_for() {
     let world = World::changing();
     let wait = Duration::from_secs(7200);
     let refusal = csi::retry::status_with_delay(tonic::Code::Internal, "too many changes", wait);
@@ -476,6 +476,15 @@ async fn a_time_that_the_driver_names_is_waited_for() {
     world.want("gold");
     seconds(7100).await;
     assert_eq!(world.asked_for(), ["gold"]);
+    let reasons = world.reasons();
+    assert!(
+        reasons.iter().any(|reason| *reason == "VolumeModifyWaiting"),
+        "{reasons:?}"
+    );
+    assert!(
+        reasons.iter().all(|reason| *reason != "VolumeModifyFailed"),
+        "{reasons:?}"
+    );
     seconds(200).await;
     assert_eq!(world.classes(), DONE);
 }

@@ -16,6 +16,7 @@ mod leases;
 mod liveness;
 mod migrated;
 mod node_mode;
+mod pace;
 mod panics;
 mod process;
 mod replay;

@@ -130,9 +130,22 @@ impl Meter for Here {
     }
 }
 
-/// `--functions` and the workers of each.
+/// The EC2 of these measurements has no request limits, unless they are what is measured.
+pub const NO_LIMITS: &str = "--ec2-published-limits=false";
+
+/// `--functions` and the workers of each, and no request limits of EC2.
 #[must_use]
 pub fn flags(functions: &[Function], workers: usize) -> Vec<String> {
+    let mut flags = paced_flags(functions, workers);
+    if functions.contains(&Function::DRIVER) {
+        flags.push(NO_LIMITS.replacen("--", "--driver.", 1));
+    }
+    flags
+}
+
+/// `--functions` and the workers of each.
+#[must_use]
+pub fn paced_flags(functions: &[Function], workers: usize) -> Vec<String> {
     let names: Vec<&str> = functions.iter().map(|function| function.name()).collect();
     let mut flags = vec![format!("--functions={}", names.join(","))];
     for function in &names {

@@ -5,6 +5,7 @@
 //! | `start` | size of the binary, start time, memory of a quiet process |
 //! | `sandbox` | throughput and cost of our own code, all in this process |
 //! | `cluster` | sets of programs, ours and upstream's, side by side on a real kube-apiserver |
+//! | `pace` | the same with an EC2 that has AWS's request limits and quotas: what is done in which time, and refused |
 //! | `memory` | memory and processor time of `slackwater controller` after many snapshots and expansions |
 
 mod apart;
@@ -40,9 +41,11 @@ enum What {
     Sandbox(in_process::Args),
     /// Sets of programs side by side on a real kube-apiserver
     Cluster(cluster::Args),
-    /// The sandbox's EC2, for `cluster`
+    /// Sets of programs one after another under AWS's request limits and quotas
+    Pace(cluster::pace::Args),
+    /// The sandbox's EC2, for `cluster` and `pace`
     #[command(hide = true)]
-    Ec2,
+    Ec2(cluster::ec2::Args),
     /// Memory and processor time of the controller after many snapshots and expansions
     Memory(memory::Args),
 }
@@ -58,7 +61,8 @@ async fn main() -> anyhow::Result<()> {
         What::Start(args) => start::run(&args).await,
         What::Sandbox(args) => in_process::run(&args).await,
         What::Cluster(args) => cluster::run(&args).await,
-        What::Ec2 => cluster::ec2::serve().await,
+        What::Pace(args) => cluster::pace::run(&args).await,
+        What::Ec2(args) => cluster::ec2::serve(&args).await,
         What::Memory(args) => memory::run(&args).await,
     }
 }

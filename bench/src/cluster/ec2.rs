@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use base::{Clock, Random, Scope};
@@ -15,13 +16,35 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::reading::Usage;
 use crate::usage;
 
+/// The command line of `bench ec2`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// How fast it works and what it lets through
+    #[arg(long, default_value = "instant", value_parser = Ec2Options::PRESETS)]
+    preset: String,
+    /// Seconds that a snapshot takes, instead of those of the preset
+    #[arg(long)]
+    snapshot_seconds: Option<u64>,
+}
+
+impl Args {
+    fn options(&self) -> anyhow::Result<Ec2Options> {
+        let mut options = Ec2Options::preset(&self.preset).context("no such preset")?;
+        if let Some(seconds) = self.snapshot_seconds {
+            options.timing.snapshot = Duration::from_secs(seconds);
+            options.timing.snapshot_per_gib = Duration::ZERO;
+        }
+        Ok(options)
+    }
+}
+
 /// `bench ec2`: serves until standard input ends.
 ///
 /// # Errors
 /// When a command is none, or no port can be had.
-pub async fn serve() -> anyhow::Result<()> {
+pub async fn serve(args: &Args) -> anyhow::Result<()> {
     let scope = Scope::new();
-    let ec2 = Ec2::new(Clock::system(), Random::from_entropy(), Ec2Options::instant());
+    let ec2 = Ec2::new(Clock::system(), Random::from_entropy(), args.options()?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let url = ec2.serve(listener, &scope)?;
     let mut out = tokio::io::stdout();
@@ -38,6 +61,7 @@ pub async fn serve() -> anyhow::Result<()> {
                 serde_json::json!(volumes)
             }
             None if command == "counts" => serde_json::json!(ec2.counts()),
+            None if command == "refusals" => serde_json::json!(ec2.refusals()),
             _ => bail!("{command:?} is no command"),
         };
         out.write_all(format!("{answer}\n").as_bytes()).await?;
@@ -56,13 +80,22 @@ pub struct Ec2Process {
 }
 
 impl Ec2Process {
-    /// Starts it.
+    /// Starts one in which everything is done at once.
     ///
     /// # Errors
     /// When this program cannot be started once more.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts one with these flags.
+    ///
+    /// # Errors
+    /// When this program cannot be started once more.
+    pub async fn start_with(flags: &[String]) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("ec2")
+            .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -93,6 +126,14 @@ impl Ec2Process {
     /// When the process has ended.
     pub async fn counts(&mut self) -> anyhow::Result<BTreeMap<String, u64>> {
         self.ask("counts\n").await
+    }
+
+    /// Calls that were refused so far, by code.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub async fn refusals(&mut self) -> anyhow::Result<BTreeMap<String, u64>> {
+        self.ask("refusals\n").await
     }
 
     /// What the process has used.

@@ -3,6 +3,7 @@
 
 mod audit;
 pub mod ec2;
+pub mod pace;
 mod plane;
 mod program;
 pub mod programs;
@@ -157,6 +158,7 @@ async fn measure(args: &Args, set: &Set, number: usize) -> anyhow::Result<Figure
         folder: &folder,
         workers: args.workers,
         qps: args.qps,
+        has_limits: false,
     };
     let programs = set.start(&around)?;
     let load = Load::new(plane.client(PERSON).await?, &scope, args.concurrency, args.block);

@@ -137,6 +137,8 @@ pub struct Surroundings<'a> {
     pub workers: usize,
     /// Requests a second that upstream's programs may make.
     pub qps: u32,
+    /// Whether the driver is to suppose EC2's request limits.
+    pub has_limits: bool,
 }
 
 impl Set {
@@ -171,7 +173,11 @@ impl Set {
             .filter(|function| driver || *function != Function::DRIVER)
             .collect();
         let mut arguments = vec!["controller".to_owned()];
-        arguments.extend(crate::in_process::flags(&functions, around.workers));
+        let flags = match around.has_limits {
+            true => crate::in_process::paced_flags,
+            false => crate::in_process::flags,
+        };
+        arguments.extend(flags(&functions, around.workers));
         arguments.push(kubeconfig(around, "controller"));
         arguments.extend(ELECTION.map(str::to_owned));
         for function in functions {
@@ -198,6 +204,9 @@ impl Set {
         if name == DRIVER {
             arguments.push("controller".to_owned());
             arguments.push(format!("--endpoint=unix://{}", socket(around)));
+            if !around.has_limits {
+                arguments.push(crate::in_process::NO_LIMITS.to_owned());
+            }
         } else {
             arguments.extend(ELECTION.map(str::to_owned));
             arguments.push(format!("--http-endpoint=127.0.0.1:{}", free_port()?));

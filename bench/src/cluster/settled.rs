@@ -70,6 +70,7 @@ pub async fn run(sets: &[Set], count: usize, json: bool) -> anyhow::Result<()> {
             folder: folder.path(),
             workers: WORKERS,
             qps: QPS,
+            has_limits: false,
         };
         let before = audit.read()?;
         let measured = measure(set, &around).await;

@@ -48,6 +48,7 @@ pub struct Load {
     concurrency: usize,
     /// Whether volumes are raw devices: their expansion ends without a node.
     block: bool,
+    patience: Duration,
 }
 
 impl Load {
@@ -58,7 +59,13 @@ impl Load {
             scope: scope.child(),
             concurrency,
             block,
+            patience: PATIENCE,
         }
+    }
+
+    /// The same, which gives a run up only when nothing became done for so long.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// A claim for each EC2 volume of 1 GiB, bound; and the classes.
@@ -183,7 +190,7 @@ impl Load {
             })
             .buffer_unordered(self.concurrency);
         let mut left = count;
-        let mut telling = Telling::new(name, count);
+        let mut telling = Telling::new(name, count, self.patience);
         while left > 0 || asked.iter().any(Option::is_none) {
             tokio::select! {
                 biased;
@@ -269,10 +276,11 @@ struct Telling {
     told: Instant,
     moved: Instant,
     seen: usize,
+    patience: Duration,
 }
 
 impl Telling {
-    fn new(name: &str, count: usize) -> Self {
+    fn new(name: &str, count: usize, patience: Duration) -> Self {
         let now = Instant::now();
         Self {
             name: name.to_owned(),
@@ -281,6 +289,7 @@ impl Telling {
             told: now,
             moved: now,
             seen: 0,
+            patience,
         }
     }
 
@@ -295,12 +304,12 @@ impl Telling {
         if moved {
             (self.seen, self.moved) = (done, now);
         }
-        if now - self.moved > PATIENCE {
+        if now - self.moved > self.patience {
             bail!(
                 "{}: {done} of {}, and no more for {} s",
                 self.name,
                 self.count,
-                PATIENCE.as_secs()
+                self.patience.as_secs()
             );
         }
         if now - self.told >= Duration::from_secs(2) || (moved && done == self.count) {

@@ -8,17 +8,27 @@
 //! |---|---|
 //! | [`host`] | the trait |
 //! | [`error`] | what can go wrong, and what to do about it |
+//! | [`filesystem`] | when to format, how to mount, when to grow |
 //! | [`linux`] | a Linux machine |
+//! | [`loops`] | files as block devices |
 //! | [`options`] | mount options as users write them |
+//! | [`staging`] | a volume's device on its way to its pods and back |
+//! | `testing` | a machine in memory whose folders are real, behind the feature of this name |
 //! | [`types`] | devices, their contents, mounts, statistics |
 
 pub mod error;
+pub mod filesystem;
 pub mod host;
 #[cfg(target_os = "linux")]
 pub mod linux;
+pub mod loops;
 pub mod options;
+pub mod staging;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod types;
 
 pub use error::HostError;
 pub use host::Host;
+pub use loops::Loops;
 pub use types::{BlockDevice, Check, Contents, Mount, MountRequest, PathKind, Statistics, Usage};

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use ::node::{Host, HostError, Mount, PathKind};
+use ::node::staging::{grow, mounted_device};
+use ::node::{Host, HostError, PathKind};
 use csi::v1::{NodeExpandVolumeRequest, NodeExpandVolumeResponse};
 use tonic::Status;
 
 use super::stage::{check_capability, guard, resolved};
-use super::{Core, device, filesystem, status};
+use super::{Core, device, status};
 use crate::names::NODE_LOCAL_PREFIX;
 use crate::rpc::{capability, required};
 
@@ -41,17 +42,10 @@ async fn grown(host: &dyn Host, volume_id: &str, path: &Path) -> Result<u64, Hos
             .map(|device| device.size)
             .ok_or_else(|| HostError::DeviceMissing(path.to_owned()));
     }
-    let mounts = host.mounts().await?;
-    let mount = Mount::at(&mounts, path).ok_or_else(|| HostError::DeviceMissing(path.to_owned()))?;
-    let device = host.block_device(Path::new(&mount.source)).await?;
-    let device = device.ok_or_else(|| HostError::DeviceMissing(mount.source.clone().into()))?;
+    let (mount, device) = mounted_device(host, path).await?;
     if !volume_id.starts_with(NODE_LOCAL_PREFIX) {
         device::check(&device, volume_id)?;
     }
-    let fs_type = &mount.fs_type;
-    let size = host.file_system_size(&device.path, fs_type, Some(path)).await?;
-    if filesystem::can_grow(size, device.size) {
-        host.grow(&device.path, fs_type, Some(path)).await?;
-    }
+    grow(host, &device, &mount.fs_type, path).await?;
     Ok(device.size)
 }

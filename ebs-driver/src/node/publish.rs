@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use ::node::{Host, HostError, Mount, MountRequest, PathKind};
+use ::node::filesystem::mount_options;
+use ::node::staging::{bind_device, bind_directory, bind_options, take_away};
+use ::node::{Host, HostError, Mount};
 use csi::v1::volume_capability::{AccessType, MountVolume};
 use csi::v1::{NodePublishVolumeRequest, NodeUnpublishVolumeRequest};
 use tonic::Status;
 
-use super::stage::{check_capability, guard, place, resolved, take_away};
-use super::{Core, device, filesystem, status};
+use super::stage::{check_capability, guard, place, resolved};
+use super::{Core, device, status};
 use crate::rpc::required;
 
 pub(super) async fn publish(core: &Core, request: &NodePublishVolumeRequest) -> Result<(), Status> {
@@ -54,32 +56,9 @@ async fn mounted(
             staging.display()
         )));
     }
-    if is_there(host, &mounts, target).await.map_err(of)? {
-        return Ok(());
-    }
-    host.make_directory(target).await.map_err(of)?;
     let fs_type = mount.fs_type.to_lowercase();
-    let request = MountRequest {
-        source: staging.display().to_string(),
-        target: target.to_owned(),
-        fs_type: None,
-        options: filesystem::mount_options(first(is_read_only), &mount.mount_flags, &fs_type),
-    };
-    host.mount(&request).await.map_err(of)
-}
-
-fn first(is_read_only: bool) -> &'static [&'static str] {
-    if is_read_only { &["bind", "ro"] } else { &["bind"] }
-}
-
-/// Whether something is mounted at the target and answers; what does not answer is taken away.
-async fn is_there(host: &dyn Host, mounts: &[Mount], target: &Path) -> Result<bool, HostError> {
-    if host.kind(target).await? == Some(PathKind::Corrupted) {
-        tracing::warn!(target = %target.display(), "a mount that does not answer is mounted again");
-        host.unmount(target).await?;
-        return Ok(false);
-    }
-    Ok(Mount::at(mounts, target).is_some())
+    let options = mount_options(bind_options(is_read_only), &mount.mount_flags, &fs_type);
+    bind_directory(host, staging, target, options).await.map_err(of)
 }
 
 async fn block(
@@ -89,24 +68,8 @@ async fn block(
     is_read_only: bool,
 ) -> Result<(), HostError> {
     let device = device::find(host, device_path, volume_id, *partition).await?;
-    if is_there(host, &host.mounts().await?, target).await? {
-        return Ok(());
-    }
-    if let Some(parent) = target.parent() {
-        host.make_directory(parent).await?;
-    }
-    host.make_file(target).await?;
-    let request = MountRequest {
-        source: device.path.display().to_string(),
-        target: target.to_owned(),
-        fs_type: None,
-        options: filesystem::mount_options(first(is_read_only), &[], ""),
-    };
-    let outcome = host.mount(&request).await;
-    if outcome.is_err() {
-        host.remove(target).await?;
-    }
-    outcome
+    let options = mount_options(bind_options(is_read_only), &[], "");
+    bind_device(host, &device.path, target, options).await
 }
 
 pub(super) async fn unpublish(core: &Core, request: &NodeUnpublishVolumeRequest) -> Result<(), Status> {

@@ -3,6 +3,7 @@
 //! | Module | Subject |
 //! |---|---|
 //! | `devices` | device files, sizes, serial numbers |
+//! | `loops` | loop devices, by losetup(8) |
 //! | `mounts` | the mount table, mount and unmount |
 //! | `options` | mount options as mount(8) takes them |
 //! | `paths` | paths without links |
@@ -13,6 +14,7 @@
 
 mod devices;
 mod host;
+mod loops;
 mod mounts;
 mod options;
 mod paths;

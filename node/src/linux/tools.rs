@@ -247,6 +247,14 @@ pub(super) async fn mount(tools: &Tools, request: &MountRequest) -> Result<(), H
         .map(drop)
 }
 
+/// What losetup prints with these arguments: a device a line, or nothing.
+pub(super) async fn losetup(tools: &Tools, arguments: &[&OsStr]) -> Result<Vec<PathBuf>, HostError> {
+    let ended = run(tools, "losetup", "util-linux", SHORT, arguments).await?;
+    let lines = ended.success()?;
+    let devices = lines.lines().map(str::trim).filter(|line| !line.is_empty());
+    Ok(devices.map(PathBuf::from).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,13 +6,14 @@
 //! | Path | Answer |
 //! |---|---|
 //! | the metrics path | Prometheus text; 429 beyond the rate of a [`Guard`] |
-//! | `/healthz` | 200 `ok` while the process runs |
+//! | `/healthz` | 200 `ok` while the process runs, or what a [`Health`] says |
 //! | `/readyz` | 200 or 500; `?verbose` lists the conditions |
 //! | `/healthz/leader-election` | 200 or 500 (sidecars 1.4); 404 without election |
 //! | anything else | 404 |
 
 mod exposition;
 mod guard;
+mod health;
 mod leader;
 mod readiness;
 mod tls;
@@ -33,6 +34,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub use guard::Guard;
+pub use health::{Health, Unhealthy};
 pub use leader::{LeaderHealth, LeaseOverdue};
 pub use readiness::{Readiness, ReadyHandle};
 use tls::TlsListener;
@@ -81,6 +83,7 @@ struct Content {
     readiness: Readiness,
     tls: Option<Tls>,
     scrapes: Option<Bucket>,
+    health: Option<Arc<dyn Health>>,
 }
 
 /// The addresses of a process and what is served on each.
@@ -130,6 +133,13 @@ impl Endpoints {
         let content = self.contents.entry(address.address.clone()).or_default();
         content.tls = guard.tls;
         content.scrapes = guard.scrapes.map(Bucket::new);
+    }
+
+    /// Serves a health of its own at `/healthz` of this address.
+    pub fn health(&mut self, address: &str, health: Arc<dyn Health>) {
+        let content = self.contents.entry(address.to_owned()).or_default();
+        content.readiness = self.readiness.clone();
+        content.health = Some(health);
     }
 
     /// Opens all the listeners.
@@ -236,7 +246,13 @@ async fn answer(State(content): State<Arc<Content>>, request: Request) -> Respon
         return metrics(registries);
     }
     match path {
-        "/healthz" => "ok".into_response(),
+        "/healthz" => match &content.health {
+            None => "ok".into_response(),
+            Some(health) => match health.check().await {
+                Ok(()) => "ok".into_response(),
+                Err(unhealthy) => unhealthy.into_response(),
+            },
+        },
         "/healthz/leader-election" if !content.elections.is_empty() => election(&content.elections),
         "/readyz" => {
             let verbose = request.uri().query().is_some_and(|query| {

@@ -2,21 +2,23 @@
 //!
 //! | Module | Subject |
 //! |---|---|
+//! | `alone` | a process with one thing to do |
 //! | [`mode`] | which mode is meant, by argument or file name |
 //! | [`controller`] | functions in one process, one or several |
 //! | [`driver`] | the modes of the EBS CSI driver |
 //! | `ending` | how a process ends |
+//! | `file_driver` | the CSI driver over files on this machine |
 //! | [`quickstart`] | all of it on a sandbox |
 //! | [`run`] | from the command line to the exit code |
-//! | `webhook` | the process of the conversion webhook |
 
+mod alone;
 pub mod controller;
 pub mod driver;
 mod ending;
+mod file_driver;
 pub mod mode;
 pub mod quickstart;
 mod run;
-mod webhook;
 
 pub use run::run;
 

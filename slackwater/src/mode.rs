@@ -14,6 +14,12 @@ pub enum Mode {
     Function(Function),
     /// Upstream's EBS CSI driver.
     AwsEbsCsiDriver,
+    /// Upstream's node-driver-registrar.
+    NodeDriverRegistrar,
+    /// Upstream's livenessprobe.
+    Livenessprobe,
+    /// The CSI driver over files, for tests and demonstrations.
+    FileCsiDriver,
     /// Several of these in one process.
     Controller,
     /// All of it on a sandbox.
@@ -33,6 +39,9 @@ impl Mode {
         functions.map(Self::Function).chain([
             Self::ConversionWebhook,
             Self::AwsEbsCsiDriver,
+            Self::NodeDriverRegistrar,
+            Self::Livenessprobe,
+            Self::FileCsiDriver,
             Self::Controller,
             Self::Quickstart,
             Self::Crds,
@@ -45,6 +54,9 @@ impl Mode {
         match self {
             Self::Function(function) => function.name(),
             Self::AwsEbsCsiDriver => "aws-ebs-csi-driver",
+            Self::NodeDriverRegistrar => node_driver_registrar::NAME,
+            Self::Livenessprobe => livenessprobe::NAME,
+            Self::FileCsiDriver => file_driver::MODE,
             Self::Controller => "controller",
             Self::Quickstart => "quickstart",
             Self::Crds => "crds",
@@ -56,6 +68,9 @@ impl Mode {
         match self {
             Self::Function(function) => function.entry().map_or("", |entry| entry.summary),
             Self::AwsEbsCsiDriver => "serve the EBS CSI driver (`aws-ebs-csi-driver controller|node|all`)",
+            Self::NodeDriverRegistrar => "register a CSI driver with the kubelet of its node",
+            Self::Livenessprobe => "answer over HTTP whether a CSI driver is well",
+            Self::FileCsiDriver => "serve a CSI driver over files in a folder, for tests and demonstrations",
             Self::Controller => "run several of these in one process (`--functions`)",
             Self::Quickstart => "show all of it on a sandbox, with no cluster and no AWS account",
             Self::ConversionWebhook => "convert group snapshot objects between their API versions",
@@ -63,10 +78,16 @@ impl Mode {
         }
     }
 
-    /// The mode of this name.
+    /// The mode of this name. The registrar's program has `csi-` in front in upstream's image.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::all().find(|mode| mode.name() == name)
+        let is_it = |mode: &Self| {
+            let plain = name
+                .strip_prefix("csi-")
+                .filter(|_| *mode == Self::NodeDriverRegistrar);
+            [Some(name), plain].contains(&Some(mode.name()))
+        };
+        Self::all().find(is_it)
     }
 }
 
@@ -167,6 +188,16 @@ mod tests {
                 vec!["/bin/aws-ebs-csi-driver", "controller"],
             ),
             (vec!["./slackwater", "crds"], Mode::Crds, vec!["crds"]),
+            (
+                vec!["/csi-node-driver-registrar", "--v=5"],
+                Mode::NodeDriverRegistrar,
+                vec!["/csi-node-driver-registrar", "--v=5"],
+            ),
+            (
+                vec!["/livenessprobe"],
+                Mode::Livenessprobe,
+                vec!["/livenessprobe"],
+            ),
             (
                 vec!["/bin/snapshot-conversion-webhook", "--port=8443"],
                 Mode::ConversionWebhook,

@@ -5,13 +5,15 @@ use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
 
-use base::Clock;
+use base::{Clock, Scope};
 
 use base::args::{LogArgs, ProcessArgs, version_line};
+use node_driver_registrar::args::Task;
+use snapshot_controller::webhook;
 
 use crate::controller::{self, ArgsError, Commands, ControllerCommand, Function, WhenLost};
 use crate::mode::{Invocation, Mode};
-use crate::{driver, quickstart, webhook};
+use crate::{alone, driver, file_driver, quickstart};
 
 /// Runs the process.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -40,6 +42,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Mode::Function(function) => function_mode(function, invocation),
         Mode::ConversionWebhook => parsed(base::args::parse(invocation.args), webhook_mode),
+        Mode::NodeDriverRegistrar => parsed(base::args::parse(invocation.args), registrar_mode),
+        Mode::Livenessprobe => parsed(base::args::parse(invocation.args), livenessprobe_mode),
+        Mode::FileCsiDriver => parsed(base::args::parse(invocation.args), file_driver_mode),
         Mode::AwsEbsCsiDriver => parsed(
             base::args::parse::<ebs_driver::Args>(invocation.args),
             driver_mode,
@@ -59,9 +64,42 @@ fn function_mode(function: Function, invocation: Invocation) -> ExitCode {
     })
 }
 
-fn webhook_mode(args: snapshot_controller::webhook::Args) -> ExitCode {
+fn webhook_mode(args: webhook::Args) -> ExitCode {
     let (process, log) = (args.process.clone(), args.log.clone());
-    started(Mode::ConversionWebhook, &process, &log, webhook::run(args))
+    let work = async move |scope: &Scope| Ok(webhook::run(&args, scope).await?);
+    started(Mode::ConversionWebhook, &process, &log, alone::run(work))
+}
+
+fn registrar_mode(args: node_driver_registrar::Args) -> ExitCode {
+    let (process, log) = (args.process.clone(), args.log.clone());
+    let work = async move {
+        let config = match args.task()? {
+            Task::Nothing => return Ok(()),
+            Task::Register(config) => config,
+        };
+        for flag in args.without_effect() {
+            tracing::warn!("{flag} has no effect");
+        }
+        let run = async move |scope: &Scope| Ok(node_driver_registrar::run(config, scope).await?);
+        alone::run(run).await
+    };
+    started(Mode::NodeDriverRegistrar, &process, &log, work)
+}
+
+fn livenessprobe_mode(args: livenessprobe::Args) -> ExitCode {
+    let (process, log) = (args.process.clone(), args.log.clone());
+    let work = async move {
+        let config = args.config()?;
+        let run = async move |scope: &Scope| Ok(livenessprobe::run(config, crate::VERSION, scope).await?);
+        alone::run(run).await
+    };
+    started(Mode::Livenessprobe, &process, &log, work)
+}
+
+fn file_driver_mode(args: ::file_driver::Args) -> ExitCode {
+    let (process, log) = (args.process.clone(), args.log.clone());
+    let work = async move |scope: &Scope| file_driver::serve(&args, scope).await;
+    started(Mode::FileCsiDriver, &process, &log, alone::run(work))
 }
 
 /// The driver prints its version as one JSON object, as upstream's does.

@@ -1,6 +1,6 @@
 //! NodeGetVolumeStats, NodeExpandVolume, and the health of volumes and of the disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use csi::v1::volume_usage::Unit;
 use csi::v1::{
@@ -19,15 +19,17 @@ use crate::plan::{Refusal, required};
 use crate::rpc::status::of_host;
 use crate::rpc::{health, number};
 
-/// What is mounted at a path: a block device or a folder.
-async fn kind(core: &Core, path: &Path) -> Result<PathKind, Status> {
+/// Where a volume is mounted, without links, and what is there: a block device or a folder.
+async fn shown_at(core: &Core, text: &str) -> Result<(PathBuf, PathKind), Status> {
     let of = |error: HostError| of_host(&error);
     let host = &core.machine.host;
-    let kind = host.kind(path).await.map_err(of)?;
-    let is_mounted = Mount::at(&host.mounts().await.map_err(of)?, path).is_some();
-    let found = kind.filter(|_| is_mounted);
-    let text = path.display().to_string();
-    Ok(found.ok_or_else(|| Refusal::not_found("volume at", &text))?)
+    let missing = || Refusal::not_found("volume at", text);
+    let kind = host.kind(Path::new(text)).await.map_err(of)?;
+    let kind = kind.ok_or_else(missing)?;
+    let path = core.resolved(text).await?;
+    let mounts = host.mounts().await.map_err(of)?;
+    Mount::at(&mounts, &path).ok_or_else(missing)?;
+    Ok((path, kind))
 }
 
 pub(super) async fn stats(
@@ -38,8 +40,8 @@ pub(super) async fn stats(
     required(&request.volume_id, "volume_id")?;
     let path = required(&request.volume_path, "volume_path")?;
     let volume = core.volume(&request.volume_id).await?;
-    let path = core.resolved(path).await?;
-    let usage = match kind(core, &path).await? {
+    let (path, kind) = shown_at(core, path).await?;
+    let usage = match kind {
         PathKind::BlockDevice => {
             let total = number(volume.bytes.unwrap_or_default());
             vec![VolumeUsage {
@@ -84,9 +86,8 @@ pub(super) async fn expand(
     }
     let _turn = core.devices.lock().await;
     let volume = core.volume(&request.volume_id).await?;
-    let path = core.resolved(path).await?;
-    let is_block = kind(core, &path).await? == PathKind::BlockDevice;
-    let bytes = grown(core, &volume, &path, is_block).await;
+    let (path, kind) = shown_at(core, path).await?;
+    let bytes = grown(core, &volume, &path, kind == PathKind::BlockDevice).await;
     Ok(NodeExpandVolumeResponse {
         capacity_bytes: number(bytes.map_err(|error| of_host(&error))?),
     })
@@ -111,8 +112,7 @@ pub(super) async fn volume_health(
     required(&request.volume_id, "volume_id")?;
     let volume = core.volume(&request.volume_id).await?;
     if !request.volume_publish_path.is_empty() {
-        let path = core.resolved(&request.volume_publish_path).await?;
-        kind(core, &path).await?;
+        shown_at(core, &request.volume_publish_path).await?;
     }
     Ok(health::of_volume(&volume))
 }

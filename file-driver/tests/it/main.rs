@@ -1,5 +1,11 @@
 //! The driver over folders of its own: its calls, what is switched off, crashes, and a real machine.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 mod bad_input;
 mod crash;

@@ -12,7 +12,7 @@ use file_driver::{Capabilities, Config, Driver};
 use node::linux::LinuxHost;
 use prometheus::Registry;
 
-use crate::world::{MIB, Process, at_least, block, mounted, of_snapshot, volume};
+use crate::world::{MIB, Process, at_least, block, mounted, of_snapshot, refused, volume};
 
 /// `SLACKWATER_ROOT_TESTS=required` makes it a failure that a test cannot run.
 const REQUIRED: &str = "SLACKWATER_ROOT_TESTS";
@@ -96,6 +96,32 @@ async fn unstage(driver: &Process, id: &str, at: &str) {
     driver.channel.node().node_unstage_volume(request).await.unwrap();
 }
 
+/// The bytes of the file system at a place.
+async fn size(driver: &Process, at: &str, id: &str) -> i64 {
+    let request = NodeGetVolumeStatsRequest {
+        volume_id: id.to_owned(),
+        volume_path: at.to_owned(),
+        ..Default::default()
+    };
+    let answer = driver.channel.node().node_get_volume_stats(request).await;
+    answer.unwrap().into_inner().usage[0].total
+}
+
+/// Lets the file system at a place be as large as its volume.
+async fn grow(driver: &Process, id: &str, at: &str) {
+    let request = NodeExpandVolumeRequest {
+        volume_id: id.to_owned(),
+        volume_path: at.to_owned(),
+        ..Default::default()
+    };
+    if let Err(status) = driver.channel.node().node_expand_volume(request).await {
+        // A container without CAP_SYS_RESOURCE grows it when it is staged anew.
+        assert_eq!(status.code(), tonic::Code::FailedPrecondition, "{status:?}");
+        unstage(driver, id, at).await;
+        stage(driver, id, at).await;
+    }
+}
+
 fn devices(folder: &std::path::Path) -> usize {
     let all = run("losetup", &["--list", "--noheadings", "--output=BACK-FILE"]).unwrap();
     let folder = folder.display().to_string();
@@ -132,15 +158,6 @@ async fn real_data_are_snapshotted_restored_and_grown() {
     let words = std::fs::read_to_string(std::path::Path::new(b).join("words")).unwrap();
     assert_eq!(words, "before");
     assert_eq!(devices(&data), 2);
-    let size = async |driver: &Process, at: &str, id: &str| {
-        let request = NodeGetVolumeStatsRequest {
-            volume_id: id.to_owned(),
-            volume_path: at.to_owned(),
-            ..Default::default()
-        };
-        let answer = driver.channel.node().node_get_volume_stats(request).await;
-        answer.unwrap().into_inner().usage[0].total
-    };
     let restored_size = size(&driver, b, &restored).await;
     assert!(
         restored_size > 100 * MIB,
@@ -152,22 +169,8 @@ async fn real_data_are_snapshotted_restored_and_grown() {
     let driver = start(&data);
     let before = size(&driver, a, &v).await;
     driver.expand(&v, 128 * MIB).await.unwrap();
-    let request = NodeExpandVolumeRequest {
-        volume_id: v.clone(),
-        volume_path: a.clone(),
-        ..Default::default()
-    };
-    let grown = driver.channel.node().node_expand_volume(request).await;
-    match grown {
-        Ok(_) => assert!(size(&driver, a, &v).await > before + 50 * MIB),
-        // A container without CAP_SYS_RESOURCE grows it when it is staged anew.
-        Err(status) => {
-            assert_eq!(status.code(), tonic::Code::FailedPrecondition, "{status:?}");
-            unstage(&driver, &v, a).await;
-            stage(&driver, &v, a).await;
-            assert!(size(&driver, a, &v).await > before + 50 * MIB);
-        }
-    }
+    grow(&driver, &v, a).await;
+    assert!(size(&driver, a, &v).await > before + 50 * MIB);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "after");
     unstage(&driver, &v, a).await;
     unstage(&driver, &restored, b).await;
@@ -206,8 +209,14 @@ async fn real_block_devices_are_published() {
         volume_path: at.clone(),
         ..Default::default()
     };
+    let elsewhere = NodeGetVolumeStatsRequest {
+        volume_path: "some/path".to_owned(),
+        ..request.clone()
+    };
     let stats = driver.channel.node().node_get_volume_stats(request).await;
     assert_eq!(stats.unwrap().into_inner().usage[0].total, MIB);
+    let stats = driver.channel.node().node_get_volume_stats(elsewhere).await;
+    refused(stats, tonic::Code::NotFound, "some/path");
     let request = NodeUnpublishVolumeRequest {
         volume_id: id.clone(),
         target_path: at.clone(),

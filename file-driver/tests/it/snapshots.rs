@@ -70,3 +70,29 @@ async fn a_list_holds_what_is_asked_for() {
     let got = driver.channel.controller().get_snapshot(request).await.unwrap();
     assert_eq!(got.into_inner().snapshot.unwrap().snapshot_id, one);
 }
+
+#[tokio::test]
+async fn a_snapshot_is_where_its_volume_is() {
+    let world = World::new();
+    let driver = world.start();
+    let id = driver.create(volume("v")).await.unwrap().volume_id;
+    let at = |node: &str| TopologyRequirement {
+        requisite: vec![Topology {
+            segments: [("file.test/node".to_owned(), node.to_owned())].into(),
+        }],
+        preferred: Vec::new(),
+    };
+    let take = async |name: &str, node: &str| {
+        let request = CreateSnapshotRequest {
+            name: name.to_owned(),
+            source_volume_id: id.clone(),
+            accessibility_requirements: Some(at(node)),
+            ..Default::default()
+        };
+        let answer = driver.channel.controller().create_snapshot(request).await?;
+        Ok(answer.into_inner().snapshot.unwrap())
+    };
+    let taken = take("s", crate::world::NODE).await.unwrap();
+    assert_eq!(taken.accessible_topology, at(crate::world::NODE).requisite);
+    refused(take("t", "node-b").await, Code::ResourceExhausted, "other places");
+}

@@ -67,7 +67,6 @@ async fn what_is_switched_off_is_not_told() {
 /// A call that needs a capability, on a volume that is there.
 async fn call(driver: &Process, off: Capability, id: &str) -> Option<Reply<()>> {
     let mut controller = driver.channel.controller();
-    let mut node = driver.channel.node();
     let volume_id = || id.to_owned();
     Some(match off {
         Capability::CreateDeleteVolume => driver.create(volume("w")).await.map(drop),
@@ -108,6 +107,14 @@ async fn call(driver: &Process, off: Capability, id: &str) -> Option<Reply<()>> 
             controller.controller_list_volume_health(request).await.map(drop)
         }
         Capability::CreateDeleteGetVolumeGroupSnapshot => driver.take_group("g", &[id]).await.map(drop),
+        _ => return node_call(driver, off).await,
+    })
+}
+
+/// The same of the node service, on no volume.
+async fn node_call(driver: &Process, off: Capability) -> Option<Reply<()>> {
+    let mut node = driver.channel.node();
+    Some(match off {
         Capability::NodeStageUnstageVolume => {
             let request = NodeStageVolumeRequest::default();
             node.node_stage_volume(request).await.map(drop)

@@ -50,6 +50,11 @@ impl Process {
     pub fn is_gone(&self) -> bool {
         self.faults.has_crashed() || self.ended.lock().unwrap().is_some()
     }
+
+    /// The text with which it ended by itself.
+    pub fn failure(&self) -> Option<String> {
+        self.ended.lock().unwrap().clone()
+    }
 }
 
 /// These functions with these flags; all others have their defaults.

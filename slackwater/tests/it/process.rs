@@ -32,6 +32,17 @@ fn said(output: &Output) -> String {
     )
 }
 
+/// That each command line ends with this code and these words.
+fn refused(rows: &[(&[&str], i32, &str)]) {
+    for (args, exit_code, says) in rows {
+        let output = run(Path::new(BINARY), args);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(*exit_code), "{args:?}: {text}");
+        assert!(text.contains(says), "{args:?}: {text}");
+        assert!(!text.contains("panicked"), "{args:?}: {text}");
+    }
+}
+
 #[test]
 fn bad_flags_end_with_one_clear_message() {
     let rows: [(&[&str], i32, &str); 16] = [
@@ -81,13 +92,42 @@ fn bad_flags_end_with_one_clear_message() {
         (&["csi-resizer", "--workers=0"], 1, "--workers"),
         (&["controller", "--csi-snapshotter.bogus"], 2, "--bogus"),
     ];
-    for (args, exit_code, says) in rows {
-        let output = run(Path::new(BINARY), args);
-        let text = said(&output);
-        assert_eq!(output.status.code(), Some(exit_code), "{args:?}: {text}");
-        assert!(text.contains(says), "{args:?}: {text}");
-        assert!(!text.contains("panicked"), "{args:?}: {text}");
-    }
+    refused(&rows);
+}
+
+#[test]
+fn bad_flags_of_what_runs_on_a_node_end_with_one_clear_message() {
+    let rows: [(&[&str], i32, &str); 7] = [
+        (&["node-driver-registrar"], 1, "--kubelet-registration-path"),
+        (
+            &[
+                "node-driver-registrar",
+                "--kubelet-registration-path=/a",
+                "--health-port=1",
+                "--http-endpoint=:2",
+            ],
+            1,
+            "--health-port",
+        ),
+        (
+            &["livenessprobe", "--health-port=9809", "--http-endpoint=:1"],
+            1,
+            "--health-port",
+        ),
+        (&["livenessprobe", "--probe-timeout=3"], 2, "lacks a unit"),
+        (
+            &["file-csi-driver", "--without=SNAPSHOTS"],
+            2,
+            "CREATE_DELETE_SNAPSHOT",
+        ),
+        (&["file-csi-driver", "--driver-name=a/b"], 1, "--driver-name"),
+        (
+            &["file-csi-driver", "--data-dir=/proc/nowhere"],
+            1,
+            "/proc/nowhere",
+        ),
+    ];
+    refused(&rows);
 }
 
 #[test]
@@ -132,6 +172,10 @@ fn a_link_with_the_name_of_a_mode_is_that_mode() {
         ("csi-snapshotter", "csi-snapshotter v"),
         ("csi-resizer", "csi-resizer v"),
         ("aws-ebs-csi-driver", "\"driverVersion\": \"v"),
+        ("file-csi-driver", "file-csi-driver v"),
+        ("node-driver-registrar", "node-driver-registrar v"),
+        ("csi-node-driver-registrar", "node-driver-registrar v"),
+        ("livenessprobe", "livenessprobe v"),
     ] {
         let link = folder.path().join(name);
         symlink(BINARY, &link).unwrap();

@@ -10,6 +10,7 @@
 
 mod driver;
 mod group;
+pub mod objects;
 mod process;
 pub mod resources;
 mod rpc;

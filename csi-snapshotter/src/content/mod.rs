@@ -98,10 +98,11 @@ pub trait Content: Debug + Send + Sync {
         self.annotation(self.words().being_deleted).is_some()
     }
 
-    /// A call that makes it may be running. Only one with volumes to cut has any; elsewhere the mark was copied from
-    /// another content.
+    /// A call that makes it may be running. Only one with volumes to cut has any, and no member of a group: elsewhere the
+    /// mark was copied from another content, and what is blank no driver can cut.
     fn call_may_run(&self) -> bool {
-        self.is_being_created() && self.volumes().is_some()
+        let can_be_cut = |volumes: &[String]| !volumes.is_empty() && !volumes.iter().any(|one| is_blank(one));
+        self.is_being_created() && !self.is_group_member() && self.volumes().is_some_and(can_be_cut)
     }
 
     /// It has a deletionTimestamp.

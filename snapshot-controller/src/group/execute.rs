@@ -86,6 +86,9 @@ impl Executor {
                 self.member_contents.patch(&known, Part::Status, change).await?;
             }
             Step::DeleteMember(member) => self.snapshots.delete(&Known::of(&**member)).await?,
+            Step::DeleteMemberContent(content) => {
+                self.member_contents.delete(&Known::of(&**content)).await?;
+            }
             Step::CreateContent(_)
             | Step::CreateMember(_)
             | Step::CreateMemberContent(_)
@@ -176,6 +179,6 @@ pub(super) fn refusal_reason(step: &Step) -> &'static str {
         | Step::CreateMemberContent(_)
         | Step::ReadMemberContent { .. }
         | Step::PatchMemberContentStatus { .. } => events::CONTENT_CREATION_FAILED,
-        Step::DeleteMember(_) => events::MEMBER_DELETE_ERROR,
+        Step::DeleteMember(_) | Step::DeleteMemberContent(_) => events::MEMBER_DELETE_ERROR,
     }
 }

@@ -140,6 +140,8 @@ pub enum Step {
     },
     /// DELETE of a member. "Not found" is success.
     DeleteMember(Arc<VolumeSnapshot>),
+    /// DELETE of a member's content that has no member. "Not found" is success.
+    DeleteMemberContent(Arc<VolumeSnapshotContent>),
 }
 
 impl From<Step> for Action<Step> {

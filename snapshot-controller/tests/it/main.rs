@@ -11,6 +11,8 @@
 mod budgets;
 mod crash;
 mod group_crash;
+mod group_properties;
+mod group_scene;
 mod group_world;
 mod groups;
 mod lifecycle;

@@ -13,46 +13,12 @@ use snapshot_controller::plan::group::{
 };
 use snapshot_controller::plan::{Lookup, Options};
 
-use crate::group_world::{GROUP_BEING_DELETED, GROUP_CONTENT_FINALIZER, GROUP_FINALIZER};
+use crate::group_scene::{class, content_of_g, group};
+use crate::group_world::{GROUP_BEING_DELETED, GROUP_FINALIZER};
 use crate::scene::{NOW, now, ready};
 
 fn typed<T: DeserializeOwned>(value: &Value) -> Arc<T> {
     Arc::new(serde_json::from_value(value.clone()).unwrap())
-}
-
-fn group(rest: &Value) -> Value {
-    let mut object = json!({
-        "apiVersion": "groupsnapshot.storage.k8s.io/v1", "kind": "VolumeGroupSnapshot",
-        "metadata": {"name": "g", "namespace": "ns", "uid": "gu", "resourceVersion": "10"},
-        "spec": {"volumeGroupSnapshotClassName": "gk", "source": {"selector": {"matchLabels": {"app": "db"}}}},
-    });
-    json_patch::merge(&mut object, rest);
-    object
-}
-
-fn class(name: &str, driver: &str, is_default: bool) -> Value {
-    let annotations = match is_default {
-        true => json!({"groupsnapshot.storage.kubernetes.io/is-default-class": "true"}),
-        false => json!({}),
-    };
-    json!({
-        "apiVersion": "groupsnapshot.storage.k8s.io/v1", "kind": "VolumeGroupSnapshotClass",
-        "metadata": {"name": name, "annotations": annotations}, "driver": driver, "deletionPolicy": "Delete",
-    })
-}
-
-/// The content that the controller makes for [`group`].
-fn content_of_g(rest: &Value) -> Value {
-    let mut object = json!({
-        "apiVersion": "groupsnapshot.storage.k8s.io/v1", "kind": "VolumeGroupSnapshotContent",
-        "metadata": {"name": "groupsnapcontent-gu", "uid": "gcu", "resourceVersion": "50",
-            "finalizers": [GROUP_CONTENT_FINALIZER]},
-        "spec": {"deletionPolicy": "Delete", "driver": "d", "source": {"volumeHandles": ["vol-p", "vol-q"]},
-            "volumeGroupSnapshotClassName": "gk",
-            "volumeGroupSnapshotRef": {"name": "g", "namespace": "ns", "uid": "gu"}},
-    });
-    json_patch::merge(&mut object, rest);
-    object
 }
 
 fn claim(name: &str, driver: &str) -> SelectedClaim {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use controller::patch::Change;
+use controller::testing::objects;
 use controller::{Action, Next};
 use crds::group::v1::VolumeGroupSnapshot;
 use jiff::Timestamp;
@@ -140,17 +141,17 @@ impl Scene {
         }
     }
 
-    fn next_version(&mut self) -> String {
+    pub fn next_version(&mut self) -> String {
         self.version += 1;
         self.version.to_string()
     }
 
-    fn typed<T: DeserializeOwned>(&self, kind: &'static str, name: &str) -> Option<Arc<T>> {
+    pub fn typed<T: DeserializeOwned>(&self, kind: &'static str, name: &str) -> Option<Arc<T>> {
         self.get(kind, name)
             .map(|object| Arc::new(serde_json::from_value(object.clone()).unwrap()))
     }
 
-    fn look<T: DeserializeOwned>(&self, kind: &'static str, name: Option<&str>) -> Lookup<Arc<T>> {
+    pub fn look<T: DeserializeOwned>(&self, kind: &'static str, name: Option<&str>) -> Lookup<Arc<T>> {
         match name {
             None => Lookup::NotReferenced,
             Some(name) => self.typed(kind, name).map_or(Lookup::Absent, Lookup::Found),
@@ -283,39 +284,12 @@ impl Scene {
         }
     }
 
-    fn patch(&mut self, kind: &'static str, name: &str, change: &Change) -> Result<(), Refused> {
+    pub fn patch(&mut self, kind: &'static str, name: &str, change: &Change) -> Result<(), Refused> {
         let version = self.next_version();
         let key = (kind, name.to_owned());
         let object = self.objects.get_mut(&key).ok_or(Refused::Missing)?;
-        let (before, mut changed) = (object.clone(), object.clone());
-        match change {
-            Change::Json(patch) => {
-                for operation in patch
-                    .iter()
-                    .filter(|operation| !tests_absence(&before, operation))
-                {
-                    json_patch::patch(&mut changed, std::slice::from_ref(operation))
-                        .map_err(|_| Refused::Conflict)?;
-                }
-            }
-            Change::Merge(body) => {
-                if body["metadata"]["uid"] != changed["metadata"]["uid"] {
-                    return Err(Refused::Conflict);
-                }
-                merge(&mut changed, body);
-            }
-        }
-        changed["metadata"]["resourceVersion"] = json!(version);
-        let deleting = !changed["metadata"]["deletionTimestamp"].is_null();
-        let empty = changed["metadata"]["finalizers"]
-            .as_array()
-            .is_none_or(Vec::is_empty);
-        if empty && let Some(metadata) = changed["metadata"].as_object_mut() {
-            // An API server keeps no empty list.
-            metadata.remove("finalizers");
-        }
-        *object = changed;
-        if deleting && empty {
+        objects::change(object, change, &version).map_err(|objects::Refused| Refused::Conflict)?;
+        if objects::is_gone(object) {
             self.objects.remove(&key);
         }
         Ok(())
@@ -445,10 +419,4 @@ pub fn show(action: &Action<Step>) -> String {
         Step::ReadContent { name } => format!("GET vsc {name}"),
         Step::ReadSnapshot { namespace, name } => format!("GET vs {namespace}/{name}"),
     }
-}
-
-/// A test for null of a member that is not there passes, as in the API server.
-fn tests_absence(object: &Value, operation: &json_patch::PatchOperation) -> bool {
-    matches!(operation, json_patch::PatchOperation::Test(test)
-        if test.value.is_null() && test.path.resolve(object).is_err())
 }

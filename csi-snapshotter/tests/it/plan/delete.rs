@@ -5,7 +5,7 @@ use csi_snapshotter::observe::Reply;
 use csi_snapshotter::plan::{StatusChange, Step};
 
 use super::*;
-use crate::build::{FINALIZER, SECRET_NAME, SECRET_NAMESPACE, dynamic, static_};
+use crate::build::{FINALIZER, GROUP, SECRET_NAME, SECRET_NAMESPACE, dynamic, static_};
 
 fn deleted(handle: &str, outcome: Result<(), CallFailure>) -> Reply {
     Reply::Deleted {
@@ -33,6 +33,23 @@ fn snapshot_case_58_the_snapshot_goes_then_the_finalizer() {
 fn snapshot_case_59_retain_keeps_the_snapshot() {
     let plan = given(dynamic().ready("snap-1").retain().being_deleted()).plan();
     assert_eq!((plan.steps, plan.next), (vec![REMOVE], Next::Await));
+}
+
+#[test]
+fn snapshot_case_154_a_mark_on_what_no_driver_can_cut_holds_up_no_deletion() {
+    for handle in [" ", ""] {
+        let mut content = dynamic().marked().error("an error").being_deleted();
+        content.0.spec.source.volume_handle = Some(handle.into());
+        let plan = given(content).plan();
+        assert_eq!((plan.steps, plan.next), (vec![REMOVE], Next::Await));
+    }
+    let member = dynamic().annotated(GROUP, "group-1").marked().being_deleted();
+    let plan = given(member).plan();
+    assert_eq!(
+        (plan.steps, plan.next),
+        (vec![REMOVE], Next::Await),
+        "its group takes it"
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::groups::{
     BEING_CREATED, BEING_DELETED, Group, SECRET_NAME, SECRET_NAMESPACE, by_hand, dynamic, static_,
 };
 
-fn contents() -> impl Strategy<Value = Group> {
+pub fn contents() -> impl Strategy<Value = Group> {
     let flags = proptest::collection::vec(any::<bool>(), 8);
     (flags, 0..3_u8, 0..5_u8).prop_map(|(flags, kind, status)| {
         let mut content = match kind {

@@ -6,6 +6,7 @@ mod group_properties;
 mod groups;
 mod members;
 mod properties;
+mod settling;
 mod statically;
 
 use std::collections::BTreeMap;

@@ -11,7 +11,7 @@ use crate::build::{
     dynamic, static_,
 };
 
-fn contents() -> impl Strategy<Value = Content> {
+pub fn contents() -> impl Strategy<Value = Content> {
     let flags = proptest::collection::vec(any::<bool>(), 11);
     (flags, 0..4_u8).prop_map(|(flags, status)| {
         let mut content = match (flags[0], flags[9]) {

@@ -15,7 +15,7 @@ use crate::events::SNAPSHOT_DELETE_PENDING;
 /// Decides about a group that is being deleted. The content's own policy holds, not the class's. Its members are deleted
 /// with it, and wait until it is gone; under Delete it waits until its content is.
 ///
-/// Reads: finalizer, content, members, pending restores. Sends: PATCH vgsc, DELETE vgsc, DELETE vs, PATCH vgs.
+/// Reads: finalizer, content, members, pending restores. Sends: DELETE vsc, PATCH vgsc, DELETE vgsc, DELETE vs, PATCH vgs.
 /// Source: spec snapshot 4.4, Q32, Q38.
 #[must_use]
 pub fn plan(observed: &ObservedGroup) -> Plan {
@@ -30,6 +30,8 @@ pub fn plan(observed: &ObservedGroup) -> Plan {
     }
     let mut actions: Vec<Action<Step>> = Vec::new();
     let content = owned_content(observed);
+    // Before the list that tells them is gone.
+    actions.extend(lone_contents(observed).map(Action::from));
     actions.extend(content.and_then(mark).map(Action::from));
     let goes_first = content.filter(|content| content.spec.deletion_policy == DeletionPolicy::Delete);
     if goes_first.is_some_and(|content| !is_deleting(content)) {
@@ -41,6 +43,22 @@ pub fn plan(observed: &ObservedGroup) -> Plan {
         actions.push(release(observed).into());
     }
     then_await(actions)
+}
+
+/// The contents of members that were never made: upstream's controller makes the content first. Nobody else would know of
+/// them, and there is nothing behind them but the group.
+fn lone_contents(observed: &ObservedGroup) -> impl Iterator<Item = Step> {
+    let members = observed.members.iter();
+    let lone = members.filter(|member| member.snapshot == Lookup::Absent);
+    let contents = lone.filter_map(|member| member.content.found());
+    let unbound = contents.filter(|content| {
+        let uid = content.spec.volume_snapshot_ref.uid.as_deref();
+        uid.unwrap_or_default().is_empty()
+            && patch::has_annotation(&content.metadata, crds::names::GROUP_HANDLE_ANNOTATION)
+            && content.spec.deletion_policy == DeletionPolicy::Delete
+            && !is_deleting(&***content)
+    });
+    unbound.map(|content| Step::DeleteMemberContent(content.clone()))
 }
 
 /// The PATCH that tells the sidecar that the group is going; nothing when the mark is there.

@@ -3,11 +3,14 @@
 use std::future;
 
 use async_trait::async_trait;
+use csi::Operation;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use runtime::{ApiError, ObjectKey};
 
+use crate::call::CallFailure;
+use crate::failures::UNKNOWN_DRIVER;
 use crate::memory::Past;
 use crate::plan::Plan;
 use crate::secret::SecretRead;
@@ -55,6 +58,16 @@ pub trait Controller: Send + Sync + 'static {
 
     /// Reason of the event that tells that the API server refuses this step.
     fn refusal_reason(&self, step: &Self::Step) -> &'static str;
+
+    /// The driver that the object belongs to, for metrics.
+    fn driver<'a>(&'a self, _seen: &'a Self::Seen) -> &'a str {
+        UNKNOWN_DRIVER
+    }
+
+    /// The call behind an answer, if it failed.
+    fn failed_call<'a>(&self, _answer: &'a Self::Answer) -> Option<(Operation, &'a CallFailure)> {
+        None
+    }
 }
 
 /// What one run of a key has brought so far.

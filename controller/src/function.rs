@@ -15,6 +15,7 @@ use runtime::{Context, ObjectKey, Recorder};
 use crate::controller::Controller;
 use crate::entry::Definitions;
 use crate::error::Error;
+use crate::failures::Failures;
 use crate::reconciler::Reconciler;
 use crate::secret::SecretReader;
 
@@ -55,6 +56,7 @@ pub struct Function {
     retry_intervals: (Duration, Duration),
     elector: Option<LeaderElector>,
     recorder: Recorder,
+    failures: Failures,
 }
 
 impl Function {
@@ -90,6 +92,7 @@ impl Function {
             name: options.name,
             lease: clean_name(&options.lease),
             retry_intervals: common.retry_intervals,
+            failures: Failures::new(&context.registry, options.name)?,
             context,
             elector,
             recorder,
@@ -146,6 +149,7 @@ impl Function {
             controller,
             self.recorder.clone(),
             SecretReader::new(&context.client, self.name),
+            self.failures.clone(),
             context.clock.clone(),
             context.random.fork(),
             self.backoff(),

@@ -26,6 +26,7 @@
 //! | `driver`, `sidecar` | [`Sidecar`]: a function that meets a CSI driver |
 //! | `entry` | [`Entry`]: what the binary knows of a function before it runs |
 //! | `error` | why a function ends |
+//! | [`failures`] | how failures are counted |
 //! | `young` | objects that may be ahead of what they name |
 //! | `testing` | what the tests of controllers share; a feature |
 
@@ -36,6 +37,7 @@ mod driver;
 pub mod enqueue;
 mod entry;
 mod error;
+pub mod failures;
 mod function;
 pub mod memory;
 pub mod objects;

@@ -6,6 +6,7 @@ use runtime::{ApiError, ApiErrorClass, EventType, ObjectKey, Recorder};
 use tracing::Instrument as _;
 
 use crate::controller::{Controller, Failure, Outdated, Run};
+use crate::failures::Failures;
 use crate::memory::{Memories, Past};
 use crate::plan::{Action, Event, Next, Plan};
 use crate::secret::SecretReader;
@@ -22,6 +23,7 @@ pub struct Reconciler<C: Controller> {
     controller: C,
     recorder: Recorder,
     secrets: SecretReader,
+    failures: Failures,
     clock: Clock,
     random: Random,
     backoff: Backoff,
@@ -46,6 +48,7 @@ impl<C: Controller> Reconciler<C> {
         controller: C,
         recorder: Recorder,
         secrets: SecretReader,
+        failures: Failures,
         clock: Clock,
         random: Random,
         backoff: Backoff,
@@ -54,6 +57,7 @@ impl<C: Controller> Reconciler<C> {
             controller,
             recorder,
             secrets,
+            failures,
             clock,
             random,
             backoff,
@@ -102,8 +106,17 @@ impl<C: Controller> Reconciler<C> {
             past.memory = memory.clone();
             self.memories.remember(subject.key, subject.uid, past.clone());
         }
+        let is_counted = run
+            .answers
+            .iter()
+            .any(|answer| self.controller.failed_call(answer).is_some());
         match self.act(subject, &plan, run).await {
-            Ok(()) => self.conclude(subject, past, plan),
+            Ok(()) => {
+                if matches!(plan.next, Next::Backoff(_)) && !is_counted {
+                    self.failures.refusal(reason(&plan), self.driver(subject));
+                }
+                self.conclude(subject, past, plan)
+            }
             Err((action, failure)) => self.failed(subject, past, action, failure).await,
         }
     }
@@ -130,6 +143,9 @@ impl<C: Controller> Reconciler<C> {
             match self.take(subject, action, run).await {
                 Ok(None) => {}
                 Ok(Some(answer)) => {
+                    if let Some((operation, failure)) = self.controller.failed_call(&answer) {
+                        self.failures.call(operation, self.driver(subject), failure);
+                    }
                     if !brought {
                         run.answers.clear();
                     }
@@ -222,6 +238,8 @@ impl<C: Controller> Reconciler<C> {
     ) -> Round {
         let Subject { key, uid, .. } = *subject;
         let error = outdated.error;
+        self.failures
+            .request(self.reason(action), self.driver(subject), &error);
         let conflicts = past.retries.conflicted();
         if conflicts > PATIENT_CONFLICTS {
             return Round::End(self.back_off(key, uid, past, &error.to_string(), ""));
@@ -230,7 +248,7 @@ impl<C: Controller> Reconciler<C> {
         tracing::debug!(%key, conflicts, %error, "another writer was faster");
         match outdated.catch_up.await {
             // A failed test is answered as an invalid object is. Where nothing has changed it was no lost race.
-            Ok(false) if error.code() == 422 => self.refused(subject, past, action, &error.as_invalid()),
+            Ok(false) if error.code() == 422 => self.refuse(subject, past, action, &error.as_invalid()),
             Ok(_) => Round::Again,
             Err(error) => self.refused(subject, past, action, &error),
         }
@@ -243,19 +261,40 @@ impl<C: Controller> Reconciler<C> {
         action: &Action<C::Step>,
         error: &ApiError,
     ) -> Round {
+        self.failures
+            .request(self.reason(action), self.driver(subject), error);
+        self.refuse(subject, past, action, error)
+    }
+
+    /// The event about a refusal, and the back-off.
+    fn refuse(
+        &self,
+        subject: &Subject<'_, C>,
+        past: Past<C::Memory>,
+        action: &Action<C::Step>,
+        error: &ApiError,
+    ) -> Round {
         if is_told(error, past.retries.failures() + 1) {
-            let reason = match action {
-                Action::Step(step) => self.controller.refusal_reason(step),
-                Action::Event(event) => event.reason,
-                Action::ReadSecret(_) => "SecretReadFailed",
-            };
-            self.tell(subject, &Event::warning(reason, error.to_string()));
+            self.tell(subject, &Event::warning(self.reason(action), error.to_string()));
         }
         let outcome = self.back_off(subject.key, subject.uid, past, &error.to_string(), "");
         Round::End(match error.retry_after() {
             Some(wait) => Outcome::After(wait),
             None => outcome,
         })
+    }
+
+    /// Under which reason a refusal of the action is told.
+    fn reason(&self, action: &Action<C::Step>) -> &'static str {
+        match action {
+            Action::Step(step) => self.controller.refusal_reason(step),
+            Action::Event(event) => event.reason,
+            Action::ReadSecret(_) => "SecretReadFailed",
+        }
+    }
+
+    fn driver<'a>(&'a self, subject: &Subject<'a, C>) -> &'a str {
+        self.controller.driver(subject.seen)
     }
 
     fn back_off(
@@ -279,6 +318,15 @@ impl<C: Controller> Reconciler<C> {
         self.recorder
             .event(&about, event.kind, event.reason, event.message.clone());
     }
+}
+
+/// The reason that a plan tells; the word for all that the frame does where it tells none.
+fn reason<S, M>(plan: &Plan<S, M>) -> &'static str {
+    let told = plan.actions.iter().find_map(|action| match action {
+        Action::Event(event) if event.kind == EventType::Warning => Some(event.reason),
+        Action::Event(_) | Action::Step(_) | Action::ReadSecret(_) => None,
+    });
+    told.unwrap_or("Reconcile")
 }
 
 /// A definite refusal is told at once: a missing right, a rule, a webhook that denies. What the API server answers

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use controller::{Failure, Known, Objects, Past, Run, SecretRead};
+use controller::{CallFailure, Failure, Known, Objects, Past, Run, SecretRead};
 use crds::group::v1::{VolumeGroupSnapshot, VolumeGroupSnapshotClass, VolumeGroupSnapshotContent};
 use crds::v1::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
+use csi::Operation;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use runtime::{Cache, Cached, ObjectKey};
@@ -186,6 +187,34 @@ impl<K: Kind> controller::Controller for Contents<K> {
             Step::Mark | Step::Call(_) | Step::ReadAsker { .. } => words.creation_failed,
             Step::Unmark | Step::Settle | Step::Status(_) => words.check_failed,
             Step::RemoveFinalizer { .. } => words.delete_error,
+        }
+    }
+
+    fn driver<'a>(&'a self, seen: &'a Seen<K>) -> &'a str {
+        seen.content.driver()
+    }
+
+    fn failed_call<'a>(&self, answer: &'a Reply) -> Option<(Operation, &'a CallFailure)> {
+        let [create, look, delete] = match K::WORDS.is_group {
+            false => [
+                Operation::CreateSnapshot,
+                Operation::ListSnapshots,
+                Operation::DeleteSnapshot,
+            ],
+            true => [
+                Operation::CreateGroupSnapshot,
+                Operation::GetGroupSnapshot,
+                Operation::DeleteGroupSnapshot,
+            ],
+        };
+        match answer {
+            Reply::Created(Err(failure)) => Some((create, failure)),
+            Reply::Listed(Err(failure)) => Some((look, failure)),
+            Reply::Deleted {
+                outcome: Err(failure),
+                ..
+            } => Some((delete, failure)),
+            Reply::Created(Ok(_)) | Reply::Listed(Ok(_)) | Reply::Deleted { .. } | Reply::Behind(_) => None,
         }
     }
 }

@@ -53,6 +53,25 @@ impl Operation {
         Self::DeleteGroupSnapshot,
         Self::GetGroupSnapshot,
     ];
+
+    /// The name of the RPC, as CSI has it.
+    #[must_use]
+    pub fn rpc(self) -> &'static str {
+        match self {
+            Self::CreateVolume => "CreateVolume",
+            Self::DeleteVolume => "DeleteVolume",
+            Self::PublishVolume => "ControllerPublishVolume",
+            Self::UnpublishVolume => "ControllerUnpublishVolume",
+            Self::ExpandVolume => "ControllerExpandVolume",
+            Self::ModifyVolume => "ControllerModifyVolume",
+            Self::CreateSnapshot => "CreateSnapshot",
+            Self::DeleteSnapshot => "DeleteSnapshot",
+            Self::ListSnapshots => "ListSnapshots",
+            Self::CreateGroupSnapshot => "CreateVolumeGroupSnapshot",
+            Self::DeleteGroupSnapshot => "DeleteVolumeGroupSnapshot",
+            Self::GetGroupSnapshot => "GetVolumeGroupSnapshot",
+        }
+    }
 }
 
 /// What an outcome says about the operation.

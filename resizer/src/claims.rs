@@ -4,7 +4,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use controller::{Failure, Known, Objects, Part, Past, Run, SecretRead};
+use controller::{CallFailure, Failure, Known, Objects, Part, Past, Run, SecretRead};
+use csi::Operation;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use runtime::objects::{AttributesClass, Claim, ResizeStatus, Volume};
@@ -122,6 +123,15 @@ impl controller::Controller for Claims {
 
     fn refusal_reason(&self, _step: &Step) -> &'static str {
         events::FAILED
+    }
+
+    fn driver<'a>(&'a self, _seen: &'a Seen) -> &'a str {
+        &self.settings.driver
+    }
+
+    fn failed_call<'a>(&self, answer: &'a Attempt) -> Option<(Operation, &'a CallFailure)> {
+        let failure = answer.outcome.as_ref().err()?;
+        Some((Operation::ExpandVolume, failure))
     }
 }
 

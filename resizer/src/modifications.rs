@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use controller::{Controller, Failure, Known, Objects, Part, Past, Run, SecretRead};
+use controller::{CallFailure, Controller, Failure, Known, Objects, Part, Past, Run, SecretRead};
+use csi::Operation;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use runtime::objects::{AttributesClass, Claim, ModifyStatus, Volume};
@@ -111,6 +112,15 @@ impl Controller for Modifications {
 
     fn refusal_reason(&self, _step: &Step) -> &'static str {
         events::MODIFY_FAILED
+    }
+
+    fn driver<'a>(&'a self, _seen: &'a Seen) -> &'a str {
+        &self.settings.driver
+    }
+
+    fn failed_call<'a>(&self, answer: &'a Attempt) -> Option<(Operation, &'a CallFailure)> {
+        let failure = answer.outcome.as_ref().err()?;
+        Some((Operation::ModifyVolume, failure))
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use base::Clock;
+use controller::failures::UNKNOWN_DRIVER;
 use controller::{Controller, Failure, Past, Run};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -78,6 +79,12 @@ impl Controller for Snapshots {
     fn refusal_reason(&self, step: &Step) -> &'static str {
         refusal_reason(step)
     }
+
+    fn driver<'a>(&'a self, seen: &'a Observed) -> &'a str {
+        let of_content = seen.content.found().map(|content| content.spec.driver.as_str());
+        let of_class = || seen.class.found().map(|class| class.driver.as_str());
+        of_content.or_else(of_class).unwrap_or(UNKNOWN_DRIVER)
+    }
 }
 
 #[async_trait]
@@ -131,6 +138,10 @@ impl Controller for Contents {
 
     fn refusal_reason(&self, step: &Step) -> &'static str {
         refusal_reason(step)
+    }
+
+    fn driver<'a>(&'a self, seen: &'a ObservedContent) -> &'a str {
+        &seen.content.spec.driver
     }
 }
 

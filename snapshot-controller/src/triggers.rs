@@ -40,6 +40,15 @@ pub(crate) fn enqueue(
             counted.gone(old);
         }
         counted.count(&concerned.caches, change.key);
+        if gone(change).is_some() || change.old.is_none() {
+            for content in concerned
+                .caches
+                .contents
+                .indexed(BY_PARTNER, &change.key.to_string())
+            {
+                counted.count_content(&concerned.caches, &ObjectKey::of(&*content));
+            }
+        }
         concerned.by_snapshot(change);
     });
     snapshots.resync_every(resync, scope);
@@ -49,6 +58,7 @@ pub(crate) fn enqueue(
             // Its driver may be known by now.
             counted.count(&concerned.caches, &key);
         }
+        counted.count_content(&concerned.caches, change.key);
         concerned.by_content(change);
     });
     contents.resync_every(resync, scope);

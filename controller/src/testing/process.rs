@@ -47,7 +47,7 @@ impl Process {
         Some(ended.as_ref()?.as_ref().err()?.to_string())
     }
 
-    /// Value of a gauge with these labels, or the count of a histogram; 0 if it is not there.
+    /// Value of a gauge or counter with these labels, or the count of a histogram; 0 if it is not there.
     #[must_use]
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let families = self.registry.gather();
@@ -60,7 +60,7 @@ impl Process {
             })
         });
         found.map_or(0.0, |metric| match metric.get_histogram().get_sample_count() {
-            0 => metric.get_gauge().get_value(),
+            0 => metric.get_gauge().get_value() + metric.get_counter().get_value(),
             count => count as f64,
         })
     }

@@ -82,6 +82,51 @@ async fn a_definite_refusal_is_told_in_an_event_and_not_in_the_status() {
     assert_eq!(world.snapshot("s")["status"]["readyToUse"], true);
 }
 
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_141_what_cannot_be_worked_on_is_counted_by_its_reason() {
+    let world = World::new().await;
+    world.api.deny(USER, Denial::of("create", CONTENTS));
+    let name = "PATCH /api/v1/namespaces/default/persistentvolumeclaims";
+    let process = world.start_with(First::refused(1, name, Refusal::Conflict));
+    world.create_snapshot("s");
+    world.create(SNAPSHOTS, snapshot("t", "p", Some("never")));
+    seconds(5).await;
+    let count = |operation: &str, driver: &str, class: &str| {
+        let labels = [
+            ("component", USER),
+            ("operation", operation),
+            ("driver_name", driver),
+            ("grpc_code", ""),
+            ("class", class),
+        ];
+        process.metric("slackwater_failures_total", &labels)
+    };
+    let denied = count("CreateSnapshotContentFailed", "d", "forbidden");
+    assert!(denied >= 1.0, "{denied}");
+    assert!(count("GetSnapshotClassFailed", "unknown", "retryable") >= 1.0);
+    assert_eq!(
+        count("SnapshotFinalizerError", "d", "conflict") + count("ErrorPVCFinalizer", "d", "conflict"),
+        1.0
+    );
+    let phase = |phase: &str| process.metric("slackwater_volumesnapshots", &[("phase", phase)]);
+    assert_eq!(phase("error"), 1.0);
+    world.api.allow_all(USER);
+    seconds(20).await;
+    let of_phase = |phase: &str| {
+        let labels = [
+            ("driver_name", "d"),
+            ("phase", phase),
+            ("deletion_policy", "Delete"),
+        ];
+        process.metric("slackwater_volumesnapshotcontents", &labels)
+    };
+    assert_eq!(of_phase("ready"), 1.0);
+    // Nobody counts what is gone.
+    world.remove_by_force(SNAPSHOTS, "default", "s");
+    seconds(1).await;
+    assert_eq!((of_phase("ready"), of_phase("orphaned")), (0.0, 1.0));
+}
+
 /// The watch of the classes breaks ten seconds after the start and is refused until the weather clears; all others stand.
 struct ClassesAreAway(std::sync::Mutex<usize>);
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use base::Random;
 use controller::testing::{Answer, seconds};
 use sandbox::faults::{At, Call, Fault, Faults, Refusal, Storm, Transport};
+use tonic::Status;
 
 use super::{MARK, STATUS, Scripted};
-use crate::build::dynamic;
+use crate::build::{DRIVER, dynamic};
 use crate::world::World;
 
 #[tokio::test(start_paused = true)]
@@ -64,6 +65,44 @@ async fn snapshot_case_33_conflicts_are_retried_silently_and_repeat_no_call() {
         }
     }
     panic!("the calls did not end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_141_a_failing_call_is_counted_once_by_rpc_driver_and_code() {
+    let world = World::new();
+    let refused = || Some(Answer::Refuse(Status::internal("no")));
+    let late = Some(Answer::TakeAndFail(Status::unavailable("late")));
+    world.driver.state().create = [refused(), refused(), late].into();
+    world.driver.state().delete = [Some(Status::internal("no"))].into();
+    let process = world.start();
+    world.create(&dynamic());
+    seconds(30).await;
+    assert!(world.is_ready());
+    world.delete();
+    seconds(30).await;
+    assert!(world.content().is_none());
+    let count = |operation: &str, code: &str| {
+        let labels = [
+            ("component", "csi-snapshotter"),
+            ("operation", operation),
+            ("driver_name", DRIVER),
+            ("grpc_code", code),
+            ("class", "retryable"),
+        ];
+        process.metric("slackwater_failures_total", &labels)
+    };
+    assert_eq!(count("CreateSnapshot", "Internal"), 2.0);
+    assert_eq!(count("CreateSnapshot", "Unavailable"), 1.0);
+    assert_eq!(count("DeleteSnapshot", "Internal"), 1.0);
+    let families = process.registry.gather();
+    let family = families
+        .iter()
+        .find(|family| family.name() == "slackwater_failures_total");
+    assert_eq!(
+        family.unwrap().get_metric().len(),
+        3,
+        "what is told of a call is not counted again"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -76,6 +76,23 @@ async fn resize_case_19_28_the_same_infeasible_size_is_tried_once_a_period_also_
 }
 
 #[tokio::test(start_paused = true)]
+async fn snapshot_case_141_an_infeasible_expansion_is_counted_as_such() {
+    let world = World::bound();
+    world.driver.refuse(&Status::invalid_argument("no"), 9);
+    let process = world.start();
+    world.ask("20Gi");
+    seconds(310).await;
+    let labels = [
+        ("component", "csi-resizer"),
+        ("operation", "ControllerExpandVolume"),
+        ("grpc_code", "InvalidArgument"),
+        ("class", "infeasible"),
+    ];
+    let counted = process.metric("slackwater_failures_total", &labels);
+    assert_eq!(counted, 2.0, "as often as the driver was asked");
+}
+
+#[tokio::test(start_paused = true)]
 async fn resize_case_22_23_and_51_a_final_error_backs_off_and_is_written_once() {
     let world = World::bound();
     world.driver.refuse(&Status::internal("no"), 5);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use base::{Clock, Scope};
 
-use base::args::{LogArgs, ProcessArgs, version_line};
+use base::args::{Environment, LogArgs, ProcessArgs, version_line};
 use node_driver_registrar::args::Task;
 use snapshot_controller::webhook;
 
@@ -66,7 +66,10 @@ fn function_mode(function: Function, invocation: Invocation) -> ExitCode {
 
 fn webhook_mode(args: webhook::Args) -> ExitCode {
     let (process, log) = (args.process.clone(), args.log.clone());
-    let work = async move |scope: &Scope| Ok(webhook::run(&args, scope).await?);
+    let agent = format!("slackwater/{} {}", crate::VERSION, webhook::NAME);
+    let work = async move |scope: &Scope| {
+        Ok(webhook::run(&args, &Environment::of_process(), &agent, scope).await?)
+    };
     started(Mode::ConversionWebhook, &process, &log, alone::run(work))
 }
 

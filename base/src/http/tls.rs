@@ -1,4 +1,4 @@
-//! HTTPS: a certificate with its key from files, and a listener whose connections have agreed on encryption.
+//! HTTPS: a certificate with its key, from files or as text, and a listener whose connections have agreed on encryption.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,17 +26,23 @@ const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// Agreed connections that wait to be served.
 const WAITING: usize = 16;
 
-/// A certificate with its key, from files. Clones share it; [`Tls::reload`] takes a renewed one.
+/// A certificate with its key. Clones share it; [`Tls::reload`] and [`Tls::renew`] take a renewed one.
 #[derive(Clone)]
 pub struct Tls {
+    /// None where the text was given.
+    files: Option<Files>,
+    pair: Arc<Mutex<Pair>>,
+}
+
+#[derive(Clone)]
+struct Files {
     certificate: PathBuf,
     key: PathBuf,
-    pair: Arc<Mutex<Pair>>,
 }
 
 struct Pair {
     acceptor: TlsAcceptor,
-    /// The text of both files.
+    /// What it was made of.
     text: Text,
 }
 
@@ -59,7 +65,7 @@ pub enum TlsError {
     /// The file cannot be read, or holds none.
     #[error("cannot read {path}: {reason}", path = .path.display())]
     File {
-        /// The file.
+        /// The file, or which of the two texts.
         path: PathBuf,
         /// Why.
         reason: String,
@@ -78,10 +84,45 @@ impl Tls {
         let text = Text::read(certificate, key)?;
         let acceptor = text.acceptor(certificate, key)?;
         Ok(Self {
-            certificate: certificate.to_owned(),
-            key: key.to_owned(),
+            files: Some(Files {
+                certificate: certificate.to_owned(),
+                key: key.to_owned(),
+            }),
             pair: Arc::new(Mutex::new(Pair { acceptor, text })),
         })
+    }
+
+    /// From the text of PEM files.
+    ///
+    /// # Errors
+    /// As [`Tls::from_files`].
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, TlsError> {
+        let text = Text::of(certificate, key);
+        let acceptor = text.given()?;
+        Ok(Self {
+            files: None,
+            pair: Arc::new(Mutex::new(Pair { acceptor, text })),
+        })
+    }
+
+    /// Serves new connections with this pair. True when that is another one.
+    ///
+    /// # Errors
+    /// As [`Tls::from_files`]. The former pair stays.
+    pub fn renew(&self, certificate: &str, key: &str) -> Result<bool, TlsError> {
+        let text = Text::of(certificate, key);
+        if self.pair().text == text {
+            return Ok(false);
+        }
+        let acceptor = text.given()?;
+        *self.pair() = Pair { acceptor, text };
+        Ok(true)
+    }
+
+    /// The certificate that new connections get, with its chain, as PEM.
+    #[must_use]
+    pub fn certificate(&self) -> Vec<u8> {
+        self.pair().text.certificate.clone()
     }
 
     /// Reads the files again, and serves new connections with what they hold now. True when that is another pair.
@@ -89,11 +130,14 @@ impl Tls {
     /// # Errors
     /// As [`Tls::from_files`], also while only one of the two is written yet. The former pair stays.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        let text = Text::read(&self.certificate, &self.key)?;
+        let Some(Files { certificate, key }) = &self.files else {
+            return Ok(false);
+        };
+        let text = Text::read(certificate, key)?;
         if self.pair().text == text {
             return Ok(false);
         }
-        let acceptor = text.acceptor(&self.certificate, &self.key)?;
+        let acceptor = text.acceptor(certificate, key)?;
         *self.pair() = Pair { acceptor, text };
         Ok(true)
     }
@@ -105,9 +149,7 @@ impl Tls {
         loop {
             tokio::time::sleep(period).await;
             match self.reload() {
-                Ok(true) => {
-                    tracing::info!(certificate = %self.certificate.display(), "took the renewed certificate")
-                }
+                Ok(true) => tracing::info!("took the renewed certificate"),
                 Ok(false) => {}
                 Err(error) => {
                     let text = error.to_string();
@@ -132,6 +174,18 @@ impl Tls {
 }
 
 impl Text {
+    fn of(certificate: &str, key: &str) -> Self {
+        Self {
+            certificate: certificate.as_bytes().to_vec(),
+            key: key.as_bytes().to_vec(),
+        }
+    }
+
+    /// For texts that are from no file.
+    fn given(&self) -> Result<TlsAcceptor, TlsError> {
+        self.acceptor(Path::new("the certificate"), Path::new("its key"))
+    }
+
     fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let read = |path: &Path| std::fs::read(path).map_err(|error| failed(path, &error));
         Ok(Self {

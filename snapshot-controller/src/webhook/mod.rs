@@ -6,16 +6,18 @@
 //! | `args` | flags |
 //! | [`convert`] | one object; pure |
 //! | [`review`] | what the API server asks and is answered; pure |
+//! | [`certificate`] | certificates that the webhook makes itself |
 //! | `serve` | HTTPS |
 //!
 //! Replaces `kubernetes-csi/external-snapshotter: cmd/snapshot-conversion-webhook`; specification `snapshot.md` 1.4.
 
 mod args;
+pub mod certificate;
 pub mod convert;
 pub mod review;
 mod serve;
 
-pub use args::Args;
+pub use args::{Args, CertificateIssuer, TwoIssuers};
 pub use serve::{ServeError, run, serve};
 
 /// The name of upstream's program.

@@ -1,7 +1,6 @@
 //! `/convert` and `/readyz` over HTTPS.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,12 +9,16 @@ use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
-use base::Scope;
+use base::args::Environment;
 use base::http::{Tls, TlsError, listen, serve_https};
+use base::{Clock, Scope};
+use prometheus::Registry;
+use runtime::client::{ClientError, Connection};
 use tokio::net::TcpListener;
 
-use super::args::Args;
-use super::review;
+use super::args::{Args, TwoIssuers};
+use super::certificate::keeper::Keeper;
+use super::{NAME, review};
 
 /// A review holds all objects of a list.
 const LARGEST_REVIEW: usize = 256 << 20;
@@ -39,6 +42,15 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// The flags contradict each other.
+    #[error(transparent)]
+    Flags(#[from] TwoIssuers),
+    /// The API server cannot be reached as the flags say.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The metrics of the client cannot be registered.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
     /// The listener has ended.
     #[error("the listener ended: {0}")]
     Listener(#[from] io::Error),
@@ -48,18 +60,51 @@ pub enum ServeError {
 ///
 /// # Errors
 /// [`ServeError`].
-pub async fn run(args: &Args, scope: &Scope) -> Result<(), ServeError> {
-    let file = |file: &Option<PathBuf>| file.clone().unwrap_or_default();
-    let tls = Tls::from_files(&file(&args.tls_cert_file), &file(&args.tls_private_key_file))?;
-    let port = args.port;
-    let listener = listen(&format!(":{port}")).await;
-    let listener = listener.map_err(|source| ServeError::Bind { port, source })?;
-    tracing::info!(port, "converting group snapshot objects");
+pub async fn run(
+    args: &Args,
+    environment: &Environment,
+    agent: &str,
+    scope: &Scope,
+) -> Result<(), ServeError> {
+    let Some((certificate, key)) = args.files()? else {
+        return run_self_signed(args, environment, agent, scope).await;
+    };
+    let tls = Tls::from_files(&certificate, &key)?;
+    let listener = bound(args.port).await?;
     tokio::select! {
         biased;
         ended = serve(listener, tls.clone(), scope) => ended,
         () = tls.reload_every(RELOAD) => Ok(()),
     }
+}
+
+async fn run_self_signed(
+    args: &Args,
+    environment: &Environment,
+    agent: &str,
+    scope: &Scope,
+) -> Result<(), ServeError> {
+    let connection = Connection::from_args(&args.kube, agent).await?;
+    let clients = connection.clients(NAME, &Registry::new())?;
+    let mut keeper = Keeper::new(&clients.work, args.own(environment), &Clock::system());
+    let tls = tokio::select! {
+        biased;
+        () = scope.stopping() => return Ok(()),
+        tls = keeper.first() => tls,
+    };
+    let listener = bound(args.port).await?;
+    tokio::select! {
+        biased;
+        ended = serve(listener, tls.clone(), scope) => ended,
+        () = keeper.keep(tls) => Ok(()),
+    }
+}
+
+async fn bound(port: u16) -> Result<TcpListener, ServeError> {
+    let listener = listen(&format!(":{port}")).await;
+    let listener = listener.map_err(|source| ServeError::Bind { port, source })?;
+    tracing::info!(port, "converting group snapshot objects");
+    Ok(listener)
 }
 
 /// Serves on a listener until `scope` stops.

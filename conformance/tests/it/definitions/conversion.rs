@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::LAYER;
 use crate::processes::terminate;
-use crate::shared::{self, PATIENCE};
+use crate::shared::{self, PATIENCE, repository};
 
 const DEFINITION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/volumegroupsnapshotcontents.groupsnapshot.storage.k8s.io";
 const ANNOTATION: &str = "groupsnapshot.storage.kubernetes.io/volume-snapshot-info-list";
@@ -64,23 +64,30 @@ async fn read(hand: &Hand, version: &str) -> Value {
     hand.get(&at).await.unwrap().ok(&at).unwrap()
 }
 
-/// Our webhook as a process, and how the definition is to name it.
-async fn started(plane: &ControlPlane, folder: &Path) -> (Process, Value) {
-    let port = free_port().unwrap();
-    let pem = certificate(folder);
-    let file = |name: &str| folder.join(name).display().to_string();
-    let launch = Launch::new("snapshot-conversion-webhook", &slackwater().unwrap()).args([
-        "snapshot-conversion-webhook".to_owned(),
-        format!("--tls-cert-file={}", file("webhook.crt")),
-        format!("--tls-private-key-file={}", file("webhook.key")),
-        format!("--port={port}"),
-    ]);
+/// Our webhook as a process that listens.
+async fn listening(plane: &ControlPlane, log: &str, port: u16, flags: &[String]) -> Process {
+    let launch = Launch::new(log, &slackwater().unwrap())
+        .args(["snapshot-conversion-webhook".to_owned(), format!("--port={port}")])
+        .args(flags);
     let webhook = Process::start(plane.keeper(), plane.folder(), &launch).unwrap();
     until("the webhook listens", PATIENCE, async || {
         std::net::TcpStream::connect(("127.0.0.1", port)).ok()
     })
     .await
     .unwrap();
+    webhook
+}
+
+/// Our webhook with a certificate in files, and how the definition is to name it.
+async fn started(plane: &ControlPlane, folder: &Path) -> (Process, Value) {
+    let port = free_port().unwrap();
+    let pem = certificate(folder);
+    let file = |name: &str| folder.join(name).display().to_string();
+    let flags = [
+        format!("--tls-cert-file={}", file("webhook.crt")),
+        format!("--tls-private-key-file={}", file("webhook.key")),
+    ];
+    let webhook = listening(plane, "snapshot-conversion-webhook", port, &flags).await;
     let client =
         json!({ "url": format!("https://127.0.0.1:{port}/convert"), "caBundle": STANDARD.encode(pem) });
     let conversion = json!({
@@ -99,6 +106,19 @@ async fn create(hand: &Hand) {
     let at = path("v1", "/converted/status");
     let changed = hand.patch(&at, Patch::Merge, &status).await.unwrap();
     changed.ok(&at).unwrap();
+}
+
+/// The content in the older version, as the webhook has converted it. The strategy is taken a little later: until then the list
+/// is only dropped, and in between the answer is 503.
+async fn converted(hand: &Hand) -> Value {
+    until("the webhook is asked", PATIENCE, async || {
+        let old = hand.get(&path("v1beta1", "/converted")).await.unwrap();
+        let old = old.ok("read").ok()?;
+        let pairs = old["status"]["volumeSnapshotHandlePairList"].is_array();
+        pairs.then_some(old)
+    })
+    .await
+    .unwrap()
 }
 
 /// Puts back what was read in the older version, with a label and readiness.
@@ -122,19 +142,7 @@ async fn snapshot_case_11_members_survive_the_older_version() {
     let (mut webhook, conversion) = started(&plane, folder.path()).await;
     create(&hand).await;
     converts_by(&hand, &conversion).await;
-    // The strategy is taken a little later: until then the list is only dropped, and in between the answer is 503.
-    let old = until("the webhook is asked", PATIENCE, async || {
-        let old = hand
-            .get(&path("v1beta1", "/converted"))
-            .await
-            .unwrap()
-            .ok("read")
-            .ok()?;
-        let pairs = old["status"]["volumeSnapshotHandlePairList"].is_array();
-        pairs.then_some(old)
-    })
-    .await
-    .unwrap();
+    let old = converted(&hand).await;
     let pairs = json!([
         { "volumeHandle": "vol-1", "snapshotHandle": "snap-1" },
         { "volumeHandle": "vol-2", "snapshotHandle": "snap-2" },
@@ -163,4 +171,60 @@ async fn snapshot_case_11_members_survive_the_older_version() {
     deleted.ok("delete").unwrap();
     converts_by(&hand, &json!({ "strategy": "None", "webhook": null })).await;
     terminate([webhook]).await;
+}
+
+/// The Secret of the webhook's own certificate.
+const SECRET: &str = "/api/v1/namespaces/slackwater/secrets/snapshot-conversion-webhook-certificate";
+
+/// Under the rights of `deploy/` alone, and nobody tells the API server whom to trust.
+#[tokio::test]
+async fn snapshot_case_143_two_replicas_make_themselves_trusted() {
+    let Some(plane) = shared::control_plane(LAYER).await else {
+        return;
+    };
+    let hand = plane.hand().await.unwrap();
+    let user = plane
+        .service_account("slackwater", "snapshot-conversion-webhook")
+        .await
+        .unwrap();
+    let roles = repository().join("deploy/snapshot-controller/webhook/rbac.yaml");
+    let roles = roles.display().to_string();
+    plane.kubectl().ok(&["apply", "-f", &roles]).unwrap();
+    let ports = [free_port().unwrap(), free_port().unwrap()];
+    let flags = [
+        "--certificate-issuer=self-signed".to_owned(),
+        format!("--kubeconfig={}", user.kubeconfig.display()),
+        "--service-namespace=slackwater".to_owned(),
+        // No Service leads out of the cluster.
+        format!("--url=https://127.0.0.1:{}/convert", ports[0]),
+    ];
+    create(&hand).await;
+    let begun = plane.audit().mark();
+    let (first, second) = tokio::join!(
+        listening(&plane, "webhook-1", ports[0], &flags),
+        listening(&plane, "webhook-2", ports[1], &flags),
+    );
+    let old = converted(&hand).await;
+    write_old(&hand, &old).await;
+    assert_eq!(
+        read(&hand, "v1").await["status"]["volumeSnapshotInfoList"],
+        members()
+    );
+    let secret = hand.get(SECRET).await.unwrap().ok(SECRET).unwrap();
+    assert_eq!(secret["type"], "kubernetes.io/tls");
+    let definition = hand.get(DEFINITION).await.unwrap().ok(DEFINITION).unwrap();
+    let client = &definition["spec"]["conversion"]["webhook"]["clientConfig"];
+    assert_eq!(client["caBundle"], secret["data"]["ca.crt"]);
+    let asked = plane.audit().since(begun).unwrap();
+    let denied: Vec<_> = asked
+        .iter()
+        .filter(|request| request.user == user.name && request.is_denied())
+        .collect();
+    assert!(denied.is_empty(), "{denied:#?}");
+
+    let deleted = hand.delete(&path("v1", "/converted")).await.unwrap();
+    deleted.ok("delete").unwrap();
+    terminate([first, second]).await;
+    converts_by(&hand, &json!({ "strategy": "None", "webhook": null })).await;
+    hand.delete(SECRET).await.unwrap().ok(SECRET).unwrap();
 }

@@ -1,5 +1,6 @@
 //! The conversion webhook.
 
+mod certificate;
 mod convert;
 mod https;
 mod review;

@@ -6,7 +6,7 @@ use sandbox::faults::Faults;
 use crate::world::World;
 
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_that_fails_is_deleted_with_its_object() {
+async fn snapshot_case_152_a_snapshot_that_fails_in_ec2_is_said_with_its_reason_and_goes_with_its_object() {
     // It fails after it was answered; and before, so that the first answer shows it failed.
     for options in [Ec2Options::default(), Ec2Options::instant()] {
         let world = World::new(5, options).await;
@@ -15,7 +15,9 @@ async fn a_snapshot_that_fails_is_deleted_with_its_object() {
         let says_so = |world: &World| {
             let snapshot = world.snapshot("s").unwrap();
             let message = snapshot["status"]["error"]["message"].as_str();
-            message.is_some_and(|message| message.contains("in the state error"))
+            message.is_some_and(|message| {
+                message.contains("in the state error") && message.contains("could not be completed")
+            })
         };
         let _process = world.run(Faults::none(), "the failure is said", says_so).await;
         assert!(!world.is_ready("s"));

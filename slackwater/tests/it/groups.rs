@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::world::{CLAIMS, SNAPSHOTS, World};
 
 /// Claims `data` and `log` of volumes that are attached to one instance, with the label of a database, and a class.
-async fn database(options: Ec2Options) -> World {
+pub async fn database(options: Ec2Options) -> World {
     let world = World::new(7, options).await;
     let store = world.store();
     for definition in crds::definitions::groups() {
@@ -36,7 +36,7 @@ async fn database(options: Ec2Options) -> World {
     world
 }
 
-fn take(world: &World) {
+pub fn take(world: &World) {
     let group = json!({
         "apiVersion": "groupsnapshot.storage.k8s.io/v1beta2", "kind": "VolumeGroupSnapshot",
         "metadata": {"name": "nightly", "namespace": "ns"},
@@ -46,7 +46,7 @@ fn take(world: &World) {
     world.store().create(GROUPS, group).unwrap();
 }
 
-fn is_ready(world: &World) -> bool {
+pub fn is_ready(world: &World) -> bool {
     let ready = |object: &Value| object["status"]["readyToUse"] == true;
     let group = world.store().get(GROUPS, "ns", "nightly");
     let members = world.store().list(SNAPSHOTS, None);

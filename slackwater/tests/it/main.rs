@@ -13,6 +13,7 @@ mod fairness;
 mod file_driver;
 mod fleet;
 mod groups;
+mod half_way;
 mod leases;
 mod liveness;
 mod migrated;

@@ -54,6 +54,44 @@ async fn snapshot_case_39_40_a_claim_that_comes_or_is_bound_late_is_noticed_at_o
 }
 
 #[tokio::test(start_paused = true)]
+async fn snapshot_case_153_a_snapshot_of_a_claim_that_goes_can_be_deleted_and_so_can_the_claim() {
+    let world = World::new().await;
+    // A pod uses the claim, so that it stays while it is being deleted.
+    world.change(CLAIMS, "default", "p", |claim| {
+        claim["metadata"]["finalizers"] = json!(["example.com/in-use"]);
+    });
+    let _process = world.start();
+    world.delete(CLAIMS, "default", "p");
+    world.create_snapshot("s");
+    seconds(30).await;
+    let refused = &world.snapshot("s")["status"]["error"]["message"];
+    assert!(
+        refused
+            .as_str()
+            .is_some_and(|text| text.contains("being deleted")),
+        "{refused}"
+    );
+    assert!(world.contents().is_empty());
+    // While the claim is on its way and once it is gone.
+    world.create(SNAPSHOTS, snapshot("t", "p", Some("k")));
+    world.delete(SNAPSHOTS, "default", "s");
+    seconds(5).await;
+    assert!(world.snapshot("s").is_null());
+    world.change(CLAIMS, "default", "p", |claim| {
+        let ours = claim["metadata"]["finalizers"].as_array_mut().unwrap();
+        ours.retain(|one| one != "example.com/in-use");
+    });
+    seconds(5).await;
+    assert!(
+        world.get(CLAIMS, "default", "p").is_none(),
+        "nothing of ours holds it"
+    );
+    world.delete(SNAPSHOTS, "default", "t");
+    seconds(5).await;
+    assert!(world.snapshot("t").is_null());
+}
+
+#[tokio::test(start_paused = true)]
 async fn snapshot_case_47_49_the_claim_goes_when_its_snapshots_are_ready_or_gone() {
     let world = World::with_sidecar(Sidecar {
         ready_after: Some(Duration::from_secs(3600)),

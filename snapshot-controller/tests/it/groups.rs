@@ -376,6 +376,42 @@ async fn snapshot_case_102_without_the_gate_groups_are_nothing_and_members_are_r
 }
 
 #[tokio::test(start_paused = true)]
+async fn snapshot_case_86_a_snapshot_of_a_group_that_nobody_has_is_ready_and_names_none() {
+    let world = with_groups(None).await;
+    let _process = world.start();
+    world.create(
+        CONTENTS,
+        json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotContent",
+            "metadata": {"name": "c"},
+            "spec": {"deletionPolicy": "Retain", "driver": "d", "source": {"snapshotHandle": "snap"},
+                "volumeSnapshotRef": {"name": "s", "namespace": "default"}},
+        }),
+    );
+    world.create(
+        SNAPSHOTS,
+        json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+            "metadata": {"name": "s", "namespace": "default"},
+            "spec": {"source": {"volumeSnapshotContentName": "c"}},
+        }),
+    );
+    seconds(2).await;
+    world.change_status(CONTENTS, "", "c", &json!({"volumeGroupSnapshotHandle": "nobody"}));
+    seconds(5).await;
+    let found = &world.snapshot("s")["status"];
+    assert_eq!(found["readyToUse"], true, "{found}");
+    assert!(
+        found["volumeGroupSnapshotName"].is_null() && found["error"].is_null(),
+        "{found}"
+    );
+    // It belongs to no group, so nothing holds it.
+    world.delete(SNAPSHOTS, "default", "s");
+    seconds(5).await;
+    assert!(world.snapshot("s").is_null());
+}
+
+#[tokio::test(start_paused = true)]
 async fn snapshot_case_120_a_member_that_is_deleted_while_nothing_is_known_of_groups_waits() {
     let world = with_groups(None).await;
     let process = world.start();

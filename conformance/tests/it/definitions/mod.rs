@@ -349,7 +349,7 @@ const REFUSED_CHANGES: [(&str, &str, &str, &str); 14] = [
 ];
 
 /// Kind, name of the object, and a merge patch that must be taken.
-const TAKEN_CHANGES: [(&str, &str, &str); 6] = [
+const TAKEN_CHANGES: [(&str, &str, &str); 11] = [
     (
         "volumesnapshots",
         "dynamic",
@@ -376,10 +376,31 @@ const TAKEN_CHANGES: [(&str, &str, &str); 6] = [
         r#"{"spec":{"volumeSnapshotRef":{"uid":"u"}}}"#,
     ),
     (
+        "volumesnapshotcontents",
+        "static",
+        r#"{"spec":{"volumeSnapshotRef":{"uid":"v"}}}"#,
+    ),
+    (
+        "volumesnapshotcontents",
+        "static",
+        r#"{"spec":{"volumeSnapshotRef":{"uid":null}}}"#,
+    ),
+    (
+        "volumesnapshotcontents",
+        "static",
+        r#"{"spec":{"driver":"other.example.com"}}"#,
+    ),
+    (
         "volumesnapshotclasses",
         "class",
         r#"{"parameters":{"a":"b"},"deletionPolicy":"Retain"}"#,
     ),
+    (
+        "volumesnapshotclasses",
+        "class",
+        r#"{"parameters":{"a":"c"},"driver":"other.example.com"}"#,
+    ),
+    ("volumesnapshotclasses", "class", r#"{"parameters":null}"#),
 ];
 
 #[tokio::test]

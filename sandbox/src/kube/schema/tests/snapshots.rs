@@ -268,3 +268,50 @@ fn the_unserved_version_is_compiled_too() {
     );
     assert!(crd.validate("v9", &object, None).is_empty());
 }
+
+/// Kind, an object's `spec` or the whole object, and what it is changed to.
+#[test]
+fn snapshot_case_4_6_8_what_may_be_changed_at_any_time() {
+    let named = json!({"source": {"persistentVolumeClaimName": "c"}, "volumeSnapshotClassName": "k"});
+    let bare = json!({"source": {"persistentVolumeClaimName": "c"}});
+    let bound =
+        |uid: &str| content_spec(json!({"volumeSnapshotRef": {"name": "s", "namespace": "n", "uid": uid}}));
+    let spec = |spec: Value| json!({ "spec": spec });
+    let class =
+        |parameters: Value| json!({"driver": "d", "deletionPolicy": "Delete", "parameters": parameters});
+    let cases = [
+        ("VolumeSnapshot", spec(named), spec(bare)),
+        (
+            "VolumeSnapshotContent",
+            spec(content_spec(json!({}))),
+            spec(content_spec(json!({"driver": "other.example.com"}))),
+        ),
+        (
+            "VolumeSnapshotContent",
+            spec(content_spec(json!({}))),
+            spec(bound("u")),
+        ),
+        ("VolumeSnapshotContent", spec(bound("u")), spec(bound("v"))),
+        (
+            "VolumeSnapshotContent",
+            spec(bound("u")),
+            spec(content_spec(json!({}))),
+        ),
+        (
+            "VolumeSnapshotClass",
+            class(json!({"a": "b"})),
+            class(json!({"a": "c"})),
+        ),
+        ("VolumeSnapshotClass", class(json!({"a": "b"})), class(json!({}))),
+    ];
+    for (kind, old, new) in cases {
+        let plural = match kind {
+            "VolumeSnapshotClass" => "volumesnapshotclasses".to_owned(),
+            _ => format!("{}s", kind.to_lowercase()),
+        };
+        let crd = crd(&plural);
+        let [old, new] = [old, new].map(|object| prepared(&crd, kind, &object));
+        assert_ne!(old, new);
+        assert_eq!(errors(&crd, &new, Some(&old)), [""; 0], "{kind}: {new}");
+    }
+}

@@ -48,7 +48,7 @@ pub async fn run(config: Config, version: &str, scope: &Scope) -> Result<(), Err
         name = name_of(&config, &metrics, &random, scope) => name?,
     };
     tracing::info!(driver = name, "found the CSI driver");
-    metrics.set_driver(&name);
+    metrics.set_driver(&name, false);
     let health = DriverHealth {
         driver: config.driver,
         name,

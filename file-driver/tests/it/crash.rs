@@ -3,9 +3,24 @@
 
 use std::collections::BTreeMap;
 
+use csi::v1::CreateVolumeRequest;
 use file_driver::folder::Files;
 
-use crate::world::{MIB, Process, Reply, World, of_snapshot, of_volume, volume};
+use crate::world::{self, MIB, Process, Reply, World, at_least};
+
+/// The size of the volumes in bytes: they are read at each cut.
+const BYTES: i64 = 64 << 10;
+
+fn small(request: CreateVolumeRequest) -> CreateVolumeRequest {
+    CreateVolumeRequest {
+        capacity_range: at_least(BYTES),
+        ..request
+    }
+}
+
+fn volume(name: &str) -> CreateVolumeRequest {
+    small(world::volume(name))
+}
 
 /// IDs of what is there before each change.
 struct Given {
@@ -19,7 +34,7 @@ async fn furnish(world: &World) -> Given {
     let driver = world.start();
     let v = driver.create(volume("v")).await.unwrap().volume_id;
     let w = driver.create(volume("w")).await.unwrap().volume_id;
-    let content: Vec<u8> = (0..1_u32 << 20).map(|at| (at / 4096) as u8).collect();
+    let content: Vec<u8> = (0..BYTES).map(|at| (at / 4096) as u8).collect();
     std::fs::write(world.data(&v), content).unwrap();
     Given {
         snapshot: driver.take("s", &v).await.unwrap().snapshot_id,
@@ -61,8 +76,11 @@ async fn change(name: &str, driver: &Process, given: &Given) -> Reply<()> {
                 .insert("allocation".to_owned(), "full".to_owned());
             driver.create(full).await.map(drop)
         }
-        "restore a snapshot" => driver.create(of_snapshot("new", snapshot)).await.map(drop),
-        "clone a volume" => driver.create(of_volume("new", v)).await.map(drop),
+        "restore a snapshot" => driver
+            .create(small(world::of_snapshot("new", snapshot)))
+            .await
+            .map(drop),
+        "clone a volume" => driver.create(small(world::of_volume("new", v))).await.map(drop),
         "delete a volume" => driver.delete(v).await,
         "take a snapshot" => driver.take("new", v).await.map(drop),
         "delete a snapshot" => driver.delete_snapshot(snapshot).await,

@@ -105,19 +105,15 @@ async fn sidecars_case_128_a_refusal_of_the_kubelet_ends_the_process() {
     let _driver = node.serve_driver(DRIVER).await;
     let registrar = node.start(&[]);
     node.info().await;
-    let refusing = async {
-        let ended = registrar.ended.await.unwrap();
-        // As the end of the process does.
-        registrar.scope.abort();
-        ended
+    let error = tokio::select! {
+        biased;
+        ended = registrar.ended => ended.unwrap().unwrap_err(),
+        told = node.notify(Some("no CSINode")) => panic!("answered before the end: {told:?}"),
     };
-    let (told, ended) = tokio::join!(node.notify(Some("no CSINode")), refusing);
-    let error = ended.unwrap_err();
     assert!(
         matches!(&error, Error::Refused(why) if why == "no CSINode"),
         "{error}"
     );
-    told.unwrap_err();
 }
 
 #[tokio::test]

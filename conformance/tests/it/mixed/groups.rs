@@ -1,11 +1,13 @@
 //! Group snapshots by our driver with upstream's snapshot-controller and csi-snapshotter, and with our controller: two
 //! volumes of one node, a group of them by selector, and the deletion of the group.
 
-use conformance::until;
+use std::time::Duration;
+
+use conformance::{Process, until};
 use serde_json::{Value, json};
 
 use super::volumes::claim;
-use super::{Cast, LAYER, Mixed, Ours, Upstream};
+use super::{Cast, LAYER, Mixed, Ours, Side, Upstream};
 use crate::expansion::CLAIMS;
 use crate::journey::SNAPSHOTS;
 use crate::shared::{self, PATIENCE};
@@ -61,7 +63,7 @@ impl Mixed {
         (volumes, attachments)
     }
 
-    async fn take_group(&self) {
+    async fn ask_for_group(&self) {
         let class = json!({
             "apiVersion": "groupsnapshot.storage.k8s.io/v1",
             "kind": "VolumeGroupSnapshotClass",
@@ -80,9 +82,20 @@ impl Mixed {
             },
         });
         self.make(GROUPS, &group).await;
+    }
+
+    /// The group and its members are ready: one EBS snapshot a volume, by one call.
+    async fn group_is_whole(&self, volumes: &[String]) {
         let group = self.group_is_ready().await;
         assert!(group["status"]["error"].is_null(), "{group}");
         self.members().await;
+        let snapshots = self.stage.ec2.state().unwrap().snapshots.into_iter();
+        let mut taken: Vec<String> = snapshots.map(|one| one.volume).collect();
+        taken.sort_unstable();
+        assert_eq!(taken, volumes, "one EBS snapshot a volume");
+        let counts = self.stage.ec2.counts().unwrap();
+        let calls = (counts.get("CreateSnapshots"), counts.get("CreateSnapshot"));
+        assert_eq!(calls, (Some(&1), None), "{counts:?}");
     }
 
     async fn delete_group(&self) {
@@ -109,27 +122,77 @@ async fn group_story(title: &str, cast: Cast) {
     let controllers = mixed.start(cast).await;
     let (volumes, attachments) = mixed.database().await;
 
-    mixed.take_group().await;
-    let snapshots = mixed.stage.ec2.state().unwrap().snapshots.into_iter();
-    let mut taken: Vec<String> = snapshots.map(|one| one.volume).collect();
-    taken.sort_unstable();
-    assert_eq!(taken, volumes, "one EBS snapshot a volume");
-    let counts = mixed.stage.ec2.counts().unwrap();
-    let calls = (counts.get("CreateSnapshots"), counts.get("CreateSnapshot"));
-    assert_eq!(calls, (Some(&1), None), "{counts:?}");
+    mixed.ask_for_group().await;
+    mixed.group_is_whole(&volumes).await;
     mixed.delete_group().await;
-
-    for attachment in attachments {
-        let deleted = mixed.stage.hand.delete(&attachment).await.unwrap();
-        deleted.ok(&attachment).unwrap();
-    }
-    let kubectl = mixed.plane.kubectl();
-    kubectl.ok(&["delete", "pvc", "--all", "--timeout=120s"]).unwrap();
-    kubectl
-        .ok(&["delete", "volumegroupsnapshotclass", "--all", "--timeout=60s"])
-        .unwrap();
+    mixed.clear_database(attachments).await;
+    let counts = mixed.stage.ec2.counts().unwrap();
     mixed.end_volumes(cast, sidecars, controllers, driver).await;
     shared::say(&format!("{LAYER}: {title}: EC2 {counts:?}"));
+}
+
+/// The controllers of one side are ended as soon as EC2 takes the snapshots, and the other side's go on; the same for the
+/// deletion of the group.
+async fn group_take_over(title: &str, from: Side, to: Side) {
+    let Some(mut mixed) = Mixed::new(title).await else {
+        return;
+    };
+    let driver = mixed.stage.driver();
+    mixed.node().await;
+    let sidecars = mixed.start_sidecars().await;
+    let first = mixed.start([from; 3]).await;
+    let (volumes, attachments) = mixed.database().await;
+
+    mixed.ask_for_group().await;
+    mixed.is_called("CreateSnapshots").await;
+    let second = mixed.exchange(first, [to; 3]).await;
+    mixed.group_is_whole(&volumes).await;
+
+    let deleted = mixed
+        .stage
+        .hand
+        .delete(&format!("{GROUPS}/nightly"))
+        .await
+        .unwrap();
+    deleted.ok("delete").unwrap();
+    mixed.is_called("DeleteSnapshot").await;
+    let third = mixed.exchange(second, [from; 3]).await;
+    mixed.delete_group().await;
+    mixed.clear_database(attachments).await;
+    mixed.end_volumes([from; 3], sidecars, third, driver).await;
+}
+
+impl Mixed {
+    /// EC2 was called so.
+    async fn is_called(&self, action: &str) {
+        until(action, PATIENCE, async || {
+            let counts = self.stage.ec2.counts().unwrap();
+            counts.contains_key(action).then_some(())
+        })
+        .await
+        .unwrap();
+    }
+
+    /// These controllers end, and those of a cast come instead.
+    async fn exchange(&self, running: Vec<Process>, cast: Cast) -> Vec<Process> {
+        for mut process in running {
+            process.terminate(Duration::from_secs(90)).await.unwrap();
+        }
+        self.start(cast).await
+    }
+
+    /// The claims, their attachments and the class go.
+    async fn clear_database(&self, attachments: Vec<String>) {
+        for attachment in attachments {
+            let deleted = self.stage.hand.delete(&attachment).await.unwrap();
+            deleted.ok(&attachment).unwrap();
+        }
+        let kubectl = self.plane.kubectl();
+        kubectl.ok(&["delete", "pvc", "--all", "--timeout=120s"]).unwrap();
+        kubectl
+            .ok(&["delete", "volumegroupsnapshotclass", "--all", "--timeout=60s"])
+            .unwrap();
+    }
 }
 
 #[tokio::test]
@@ -150,4 +213,14 @@ async fn our_csi_snapshotter_takes_groups_with_upstreams_snapshot_controller() {
 #[tokio::test]
 async fn all_of_ours_take_groups() {
     group_story("groups by all of ours", [Ours; 3]).await;
+}
+
+#[tokio::test]
+async fn ours_take_a_group_over_from_upstream_and_upstream_its_deletion() {
+    group_take_over("groups taken over by ours", Upstream, Ours).await;
+}
+
+#[tokio::test]
+async fn upstream_takes_a_group_over_from_ours_and_ours_its_deletion() {
+    group_take_over("groups taken over by upstream", Ours, Upstream).await;
 }

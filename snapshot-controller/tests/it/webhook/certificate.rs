@@ -134,7 +134,6 @@ struct World {
     api: ApiServer,
     person: Store,
     clock: Clock,
-    random: Random,
     scope: Scope,
     /// Bundles that an API server may still go by, the newest last.
     known: Mutex<Vec<(Timestamp, Vec<u8>)>>,
@@ -160,7 +159,6 @@ impl World {
             person: api.store("person"),
             api,
             clock,
-            random,
             scope,
             known: Mutex::default(),
         };

@@ -242,6 +242,21 @@ fn volume() -> Value {
 }
 
 #[test]
+fn resize_case_117_only_a_csi_volume_may_have_an_attributes_class() {
+    let own = with(volume(), "/spec/volumeAttributesClassName", json!("gold"));
+    let in_tree = with(
+        without(own.clone(), "/spec/csi"),
+        "/spec/awsElasticBlockStore",
+        json!({"volumeID": "vol-1"}),
+    );
+    assert_eq!(errors("", "PersistentVolume", &own, None), [""; 0]);
+    assert_eq!(
+        errors("", "PersistentVolume", &in_tree, None),
+        ["spec.csi: Required value: has to be specified when using volumeAttributesClassName"]
+    );
+}
+
+#[test]
 fn resize_4_1_volumes_are_validated_as_the_api_server_does() {
     let good = volume();
     let cases: Vec<(Value, Option<&Value>, &[&str])> = vec![
@@ -260,15 +275,6 @@ fn resize_4_1_volumes_are_validated_as_the_api_server_does() {
             without(good.clone(), "/spec/csi"),
             None,
             &["spec: Required value: must specify a volume type"],
-        ),
-        (
-            with(
-                with(without(good.clone(), "/spec/csi"), "/spec/nfs", json!({})),
-                "/spec/volumeAttributesClassName",
-                json!("gold"),
-            ),
-            None,
-            &["spec.csi: Required value: has to be specified when using volumeAttributesClassName"],
         ),
         (
             with(good.clone(), "/spec/nfs", json!({})),

@@ -80,6 +80,13 @@ impl FolderError {
     }
 }
 
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // To close it is not enough: a program that is just being started has a copy for a moment.
+        let _ = self.lock.unlock();
+    }
+}
+
 /// What the data of something new are.
 #[derive(Clone, Copy, Debug)]
 pub struct NewData<'a> {
@@ -96,7 +103,7 @@ pub struct NewData<'a> {
 pub struct Folder {
     root: PathBuf,
     files: Files,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -119,7 +126,7 @@ impl Folder {
         let folder = Self {
             root: root.to_owned(),
             files,
-            _lock: lock,
+            lock,
         };
         for name in folder.names(SCRATCH)? {
             folder.files.remove_tree(&folder.root.join(SCRATCH).join(name))?;

@@ -128,6 +128,19 @@ fn devices(folder: &std::path::Path) -> usize {
     all.lines().filter(|line| line.starts_with(&folder)).count()
 }
 
+/// Waits until no device is left: a program that another test starts has a copy of an open one for a moment, and the
+/// kernel waits for it.
+async fn until_detached(folder: &std::path::Path) {
+    let waiting = async {
+        while devices(folder) > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn real_data_are_snapshotted_restored_and_grown() {
     let folder = tempfile::tempdir().unwrap();
@@ -174,7 +187,7 @@ async fn real_data_are_snapshotted_restored_and_grown() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "after");
     unstage(&driver, &v, a).await;
     unstage(&driver, &restored, b).await;
-    assert_eq!(devices(&data), 0);
+    until_detached(&data).await;
     driver.delete(&v).await.unwrap();
     driver.delete(&restored).await.unwrap();
 }
@@ -227,6 +240,6 @@ async fn real_block_devices_are_published() {
         .node_unpublish_volume(request)
         .await
         .unwrap();
-    assert_eq!(devices(&data), 0);
+    until_detached(&data).await;
     driver.delete(&id).await.unwrap();
 }

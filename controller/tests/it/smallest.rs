@@ -118,6 +118,7 @@ impl Start for Config {
             lease: |driver| format!("least-size-{driver}"),
             component: |driver| format!("least-size {driver}"),
             driver: self.driver.clone(),
+            tells_migrated: false,
         };
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;
         let queue = sidecar.function().queue("volumes".into(), 10)?;

@@ -67,9 +67,8 @@ fn function_mode(function: Function, invocation: Invocation) -> ExitCode {
 fn webhook_mode(args: webhook::Args) -> ExitCode {
     let (process, log) = (args.process.clone(), args.log.clone());
     let agent = format!("slackwater/{} {}", crate::VERSION, webhook::NAME);
-    let work = async move |scope: &Scope| {
-        Ok(webhook::run(&args, &Environment::of_process(), &agent, scope).await?)
-    };
+    let work =
+        async move |scope: &Scope| Ok(webhook::run(&args, &Environment::of_process(), &agent, scope).await?);
     started(Mode::ConversionWebhook, &process, &log, alone::run(work))
 }
 

@@ -116,7 +116,10 @@ async fn the_csi_resizer_can_be_installed_beside_a_driver() {
         ],
     );
     let deployment = of_kind(&objects, "Deployment")[0];
-    let names: Vec<_> = containers(deployment).iter().map(|one| one["name"].clone()).collect();
+    let names: Vec<_> = containers(deployment)
+        .iter()
+        .map(|one| one["name"].clone())
+        .collect();
     assert_eq!(names, ["csi-resizer", "ebs-driver"]);
     flags_are_known(deployment);
 }

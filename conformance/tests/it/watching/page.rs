@@ -23,6 +23,9 @@ whole process stands at the driver's there.
 |---|---|---|---|---|
 ";
 
+/// Metrics that a run may lack, or have of some of the functions alone: their rows are written by hand.
+const SELDOM: [&str; 2] = ["slackwater_failures_total", "slackwater_informer_relists_total"];
+
 /// A metric as it is served.
 #[derive(Default)]
 struct Metric {
@@ -32,8 +35,8 @@ struct Metric {
     functions: BTreeSet<String>,
 }
 
-/// Reads expositions, by function.
-pub fn page(expositions: &[(String, String)]) -> String {
+/// The rows of the page by metric, from expositions by function.
+fn rows(expositions: &[(String, String)]) -> BTreeMap<String, String> {
     let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
     for (function, text) in expositions {
         let mut current = String::new();
@@ -53,8 +56,7 @@ pub fn page(expositions: &[(String, String)]) -> String {
             }
         }
     }
-    let mut page = HEAD.to_owned();
-    for (name, metric) in metrics {
+    let row = |(name, metric): (String, Metric)| {
         let joined = |words: &BTreeSet<String>, around: &str| {
             let words: Vec<String> = words
                 .iter()
@@ -64,9 +66,19 @@ pub fn page(expositions: &[(String, String)]) -> String {
         };
         let (kind, help) = (metric.kind, metric.help.replace('|', "\\|"));
         let (labels, functions) = (joined(&metric.labels, "`"), joined(&metric.functions, ""));
-        let _ = writeln!(page, "| `{name}` | {kind} | {labels} | {functions} | {help} |");
-    }
-    page
+        let row = format!("| `{name}` | {kind} | {labels} | {functions} | {help} |");
+        (name, row)
+    };
+    metrics.into_iter().map(row).collect()
+}
+
+/// The rows of the page as it is written, by metric.
+fn written(page: &str) -> BTreeMap<String, String> {
+    let row = |line: &str| {
+        let name = line.strip_prefix("| `")?.split('`').next()?;
+        Some((name.to_owned(), line.to_owned()))
+    };
+    page.lines().filter_map(row).collect()
 }
 
 /// The names of a series' labels, without the bounds of buckets.
@@ -97,15 +109,31 @@ fn labels(series: &str) -> Vec<String> {
 /// The page is up to date.
 pub fn is_current(expositions: &[(String, String)]) {
     let path = repository().join("docs/metrics.md");
-    let made = page(expositions);
+    let page = std::fs::read_to_string(&path).unwrap_or_default();
+    let (mut served, written) = (rows(expositions), written(&page));
+    for name in SELDOM {
+        if let Some(row) = written.get(name) {
+            served.insert(name.to_owned(), row.clone());
+        }
+    }
     if std::env::var_os(UPDATE).is_some() {
-        std::fs::write(path, made).unwrap();
+        let mut page = HEAD.to_owned();
+        for row in served.values() {
+            let _ = writeln!(page, "{row}");
+        }
+        std::fs::write(path, page).unwrap();
         return;
     }
-    let written = std::fs::read_to_string(path).unwrap_or_default();
+    let differs = |name: &&String| served.get(*name) != written.get(*name);
+    let names: BTreeSet<&String> = served.keys().chain(written.keys()).collect();
+    let wrong: Vec<_> = names
+        .into_iter()
+        .filter(differs)
+        .map(|name| (served.get(name), written.get(name)))
+        .collect();
     assert!(
-        written == made,
-        "docs/metrics.md is not what the functions serve; run this test with {UPDATE}=1. It should be:\n{made}"
+        wrong.is_empty(),
+        "docs/metrics.md is not what the functions serve (served, written); run this test with {UPDATE}=1: {wrong:#?}"
     );
 }
 

@@ -1,5 +1,5 @@
 //! The smallest whole sidecar, to begin a new one from: volumes of its driver have a least size. A crate has these parts
-//! in files of their own, as `docs/recipes.md` names them; the last step is a line in the registry of the binary.
+//! in files of their own, whose names stand below; the last step is a line in the registry of the binary.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use base::args::{Environment, GoDuration};
 use base::http::LeaderHealth;
 use base::{Queue, Scope};
-use controller::args::{ArgsError, DriverArgs, DriverConfig};
+use controller::args::{ArgsError, DriverArgs, DriverConfig, workers};
 use controller::{
     CallFailure, Command, ConfigError, Controller, Difference, Driver as _, Enqueue, Entry, Error, Event,
     Failure, Known, Next, Objects, Part, Past, Plan, Ready, Run, Sidecar, SidecarOptions, Start, patch,
@@ -44,6 +44,11 @@ pub struct Args {
     timeout: GoDuration,
     #[arg(long, default_value_t = 1)]
     gibibytes: i64,
+    // `slackwater controller` gives these two to every function.
+    #[arg(long, default_value_t = 10)]
+    workers: usize,
+    #[arg(long, default_value = "10m")]
+    resync_period: GoDuration,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +56,8 @@ struct Config {
     common: CommonConfig,
     driver: DriverConfig,
     least: Quantity,
+    workers: usize,
+    resync_period: Duration,
 }
 
 impl Args {
@@ -59,6 +66,8 @@ impl Args {
             common: self.common.config(&[])?,
             driver: self.driver.config(self.timeout)?,
             least: Quantity::from_bytes(self.gibibytes << 30),
+            workers: workers("workers", self.workers)?,
+            resync_period: self.resync_period.0,
         })
     }
 }
@@ -121,7 +130,7 @@ impl Start for Config {
             tells_migrated: false,
         };
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;
-        let queue = sidecar.function().queue("volumes".into(), 10)?;
+        let queue = sidecar.function().queue("volumes".into(), self.workers)?;
         Ok(Box::new(Prepared {
             config: *self,
             sidecar,
@@ -161,7 +170,9 @@ impl Prepared {
         }
         let mut enqueue = Enqueue::new();
         let driver = self.sidecar.driver().name().to_owned();
-        enqueue.on(&volumes, &self.queue, move |change| concerned(change, &driver));
+        enqueue
+            .on(&volumes, &self.queue, move |change| concerned(change, &driver))
+            .resync_every(self.config.resync_period, &scope);
         let rules = Volumes {
             volumes: Objects::new(volumes, &context.client, ENTRY.name),
             channel: self.sidecar.channel().clone(),

@@ -16,7 +16,8 @@ use crate::observe::{Memory, Observed, Snapshot};
 
 /// Decides how to call CreateSnapshot, or CreateVolumeGroupSnapshot.
 ///
-/// Reads: class, annotations, status. Sends: GET of the Secret; then the being-created mark and the call.
+/// Reads: class, annotations, status. Sends: GET of the Secret, and of the snapshot that asked where that is not known; then
+/// the being-created mark and the call. What has a handle is polled by the call alone.
 /// The mark is set only when everything is valid and no handle is stored (decisions 12, 14).
 /// Source: snapshot.md 3.4.1, 3.7, 4.2, Q23.
 pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {

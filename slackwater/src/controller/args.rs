@@ -33,7 +33,7 @@ pub struct ControllerArgs {
     /// Logging.
     #[command(flatten)]
     pub log: LogArgs,
-    /// What to run: driver, snapshot-controller, csi-snapshotter, csi-resizer; also as --controllers
+    /// What to run: driver, and the modes that work against the Kubernetes API; also as --controllers
     #[arg(long, alias = "controllers", value_delimiter = ',',
           default_values_t = Function::by_default().map(|function| function.name().to_owned()))]
     pub functions: Vec<String>,

@@ -1,6 +1,7 @@
 //! The decisions, case by case.
 
 mod cases;
+mod fate;
 mod interleavings;
 mod modify;
 mod modify_interleavings;

@@ -12,6 +12,7 @@ use runtime::objects::{Claim, Quantity, ResizeStatus, Volume};
 use serde_json::json;
 use tonic::Code;
 
+use super::fate::{Fate, fates};
 use super::scene::{Scene, apply, gib, now, scene};
 
 /// What happens.
@@ -39,16 +40,6 @@ enum Answer {
     InUse,
     /// Nobody knows whether it was done, and whether it was.
     Unclear { done: bool },
-}
-
-/// What becomes of the steps of a round.
-#[derive(Clone, Copy, Debug)]
-enum Fate {
-    All,
-    /// This one is refused by the API server, and those behind it are not taken.
-    Refused(usize),
-    /// The process dies before this one.
-    Dies(usize),
 }
 
 /// The claim, its volume, and what the driver has.
@@ -117,12 +108,11 @@ impl World {
         }
         let mut attempt = None;
         for (place, step) in plan.steps().enumerate() {
-            match fate {
-                Fate::Refused(refused) if refused == place && !matches!(step, Step::Expand(_)) => {
-                    return Ok(true);
-                }
-                Fate::Dies(dies) if dies == place => return Ok(self.die()),
-                _ => {}
+            if fate.refuses(place, matches!(step, Step::Expand(_))) {
+                return Ok(true);
+            }
+            if fate.dies_before(place) {
+                return Ok(self.die());
             }
             let (claim, volume) = self.objects();
             match step {
@@ -132,9 +122,7 @@ impl World {
             }
             self.check()?;
         }
-        if let Fate::Dies(dies) = fate
-            && dies == plan.steps().count()
-        {
+        if fate.dies_before(plan.steps().count()) {
             return Ok(self.die());
         }
         self.scene.memory = memory;
@@ -254,14 +242,9 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         1 => Just(Answer::InUse),
         2 => any::<bool>().prop_map(|done| Answer::Unclear { done }),
     ];
-    let fate = prop_oneof![
-        4 => Just(Fate::All),
-        1 => (0..3_usize).prop_map(Fate::Refused),
-        1 => (0..4_usize).prop_map(Fate::Dies),
-    ];
     let deed = prop_oneof![
         2 => (10..40_i64).prop_map(Deed::Edit),
-        6 => (answer, fate).prop_map(|(answer, fate)| Deed::Round(answer, fate)),
+        6 => (answer, fates()).prop_map(|(answer, fate)| Deed::Round(answer, fate)),
         1 => Just(Deed::Restart),
         2 => any::<bool>().prop_map(|gives_up| Deed::Node { gives_up }),
     ];

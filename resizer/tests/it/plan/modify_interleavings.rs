@@ -11,6 +11,7 @@ use runtime::objects::ModifyStatus;
 use serde_json::json;
 use tonic::Code;
 
+use super::fate::{Fate, fates};
 use super::modify::{Classes, classes, failure};
 use super::scene::{apply, now};
 
@@ -36,15 +37,6 @@ enum Answer {
     Final,
     Infeasible,
     Unclear { done: bool },
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Fate {
-    All,
-    /// This step is refused by the API server, and those behind it are not taken.
-    Refused(usize),
-    /// The process dies before this one.
-    Dies(usize),
 }
 
 struct World {
@@ -91,12 +83,11 @@ impl World {
         }
         let mut attempt = None;
         for (place, step) in plan.steps().enumerate() {
-            match fate {
-                Fate::Refused(refused) if refused == place && !matches!(step, Step::Modify(_)) => {
-                    return Ok(true);
-                }
-                Fate::Dies(dies) if dies == place => return Ok(self.die()),
-                _ => {}
+            if fate.refuses(place, matches!(step, Step::Modify(_))) {
+                return Ok(true);
+            }
+            if fate.dies_before(place) {
+                return Ok(self.die());
             }
             let (claim, volume) = self.scene.objects();
             match step {
@@ -106,9 +97,7 @@ impl World {
             }
             self.check()?;
         }
-        if let Fate::Dies(dies) = fate
-            && dies == plan.steps().count()
-        {
+        if fate.dies_before(plan.steps().count()) {
             return Ok(self.die());
         }
         self.scene.memory = memory;
@@ -204,15 +193,10 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         1 => Just(Answer::Infeasible),
         2 => any::<bool>().prop_map(|done| Answer::Unclear { done }),
     ];
-    let fate = prop_oneof![
-        4 => Just(Fate::All),
-        1 => (0..3_usize).prop_map(Fate::Refused),
-        1 => (0..4_usize).prop_map(Fate::Dies),
-    ];
     let deed = prop_oneof![
         3 => proptest::option::weighted(0.8, 0..CLASSES.len()).prop_map(Deed::Want),
         1 => (0..CLASSES.len(), any::<bool>()).prop_map(|(class, comes)| Deed::Class(class, comes)),
-        6 => (answer, fate).prop_map(|(answer, fate)| Deed::Round(answer, fate)),
+        6 => (answer, fates()).prop_map(|(answer, fate)| Deed::Round(answer, fate)),
         1 => Just(Deed::Restart),
     ];
     proptest::collection::vec(deed, 0..40)

@@ -18,8 +18,8 @@ def calls(method):
     return f"60 * sum by (grpc_status_code) (rate(csi_sidecar_operations_seconds_count{{{rpc},{DRIVER}}}[{RANGE}]))"
 
 
-def p99(method):
-    """Seconds that one call in a hundred takes longer than."""
+def time_of(method):
+    """Seconds of a call, at the quantile that is chosen."""
     rpc = f'method_name="/csi.v1.Controller/{method}"'
     return (
         "histogram_quantile($quantile, sum by (le) "
@@ -82,8 +82,8 @@ SUITE = [
             (calls("ControllerModifyVolume"), "{{grpc_status_code}}"),
         ]),
         ("Time of a call", "timeseries", "s", [
-            (p99("ControllerExpandVolume"), "ControllerExpandVolume"),
-            (p99("ControllerModifyVolume"), "ControllerModifyVolume"),
+            (time_of("ControllerExpandVolume"), "ControllerExpandVolume"),
+            (time_of("ControllerModifyVolume"), "ControllerModifyVolume"),
         ]),
         ("Claims by stage", "timeseries", "none", [
             (f"sum by (status) (slackwater_pvc_resizes{{{DRIVER}}})", "{{status}}"),
@@ -102,8 +102,8 @@ SUITE = [
             (calls("ControllerUnpublishVolume"), "detach: {{grpc_status_code}}"),
         ]),
         ("Time of a call", "timeseries", "s", [
-            (p99("CreateVolume"), "CreateVolume"),
-            (p99("ControllerPublishVolume"), "ControllerPublishVolume"),
+            (time_of("CreateVolume"), "CreateVolume"),
+            (time_of("ControllerPublishVolume"), "ControllerPublishVolume"),
         ]),
     ]),
     ("Queues", [

@@ -10,6 +10,18 @@ const RESIZER: &str = "deploy/resizer";
 const WITH_WEBHOOK: &str = "deploy/snapshot-controller-with-webhook";
 const CERT_MANAGER: &str = "deploy/snapshot-controller/webhook-cert-manager";
 
+/// What a kustomization of one program brings.
+const PROGRAM: [(&str, usize); 8] = [
+    ("Namespace", 1),
+    ("ServiceAccount", 1),
+    ("ClusterRole", 1),
+    ("ClusterRoleBinding", 1),
+    ("Role", 1),
+    ("RoleBinding", 1),
+    ("Deployment", 1),
+    ("PodDisruptionBudget", 1),
+];
+
 /// The objects of a kustomization, as the API server would store them.
 async fn installed(folder: &str) -> Option<Vec<Value>> {
     let plane = shared::control_plane(LAYER).await?;
@@ -80,20 +92,8 @@ async fn the_snapshot_controller_can_be_installed() {
     let Some(objects) = installed(FOLDER).await else {
         return;
     };
-    are_counted(
-        &objects,
-        &[
-            ("CustomResourceDefinition", 6),
-            ("Namespace", 1),
-            ("ServiceAccount", 1),
-            ("ClusterRole", 1),
-            ("ClusterRoleBinding", 1),
-            ("Role", 1),
-            ("RoleBinding", 1),
-            ("Deployment", 1),
-            ("PodDisruptionBudget", 1),
-        ],
-    );
+    let counted = [&PROGRAM[..], &[("CustomResourceDefinition", 6)]].concat();
+    are_counted(&objects, &counted);
     flags_are_known(of_kind(&objects, "Deployment")[0]);
 }
 
@@ -102,19 +102,7 @@ async fn the_csi_resizer_can_be_installed_beside_a_driver() {
     let Some(objects) = installed(RESIZER).await else {
         return;
     };
-    are_counted(
-        &objects,
-        &[
-            ("Namespace", 1),
-            ("ServiceAccount", 1),
-            ("ClusterRole", 1),
-            ("ClusterRoleBinding", 1),
-            ("Role", 1),
-            ("RoleBinding", 1),
-            ("Deployment", 1),
-            ("PodDisruptionBudget", 1),
-        ],
-    );
+    are_counted(&objects, &PROGRAM);
     let deployment = of_kind(&objects, "Deployment")[0];
     let names: Vec<_> = containers(deployment)
         .iter()

@@ -21,6 +21,7 @@
 //! | [`secret`] | reading Secrets |
 //! | [`template`] | names of Secrets in parameters of classes |
 //! | [`call`] | CSI calls that failed |
+//! | [`capability`] | access modes as CSI has them |
 //! | [`args`] | flags of every sidecar |
 //! | `function` | [`Function`]: leadership, events, queues of one function |
 //! | `driver`, `sidecar` | [`Sidecar`]: a function that meets a CSI driver |
@@ -32,6 +33,7 @@
 
 pub mod args;
 pub mod call;
+pub mod capability;
 mod controller;
 mod driver;
 pub mod enqueue;

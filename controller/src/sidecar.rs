@@ -25,8 +25,8 @@ pub struct SidecarOptions {
     pub name: &'static str,
     /// The lease for a driver's name, before it is made a valid name.
     pub lease: fn(&str) -> String,
-    /// The source component of events for a driver's name.
-    pub component: fn(&str) -> String,
+    /// The source component of events for a driver's name and this pod's.
+    pub component: fn(&str, &str) -> String,
     /// How to reach the driver.
     pub driver: DriverConfig,
     /// Calls are measured by whether they are for a volume of an in-tree plugin.
@@ -72,7 +72,7 @@ impl<D: Driver> Sidecar<D> {
         let function = FunctionOptions {
             name: options.name,
             lease: (options.lease)(driver.name()),
-            component: (options.component)(driver.name()),
+            component: (options.component)(driver.name(), &context.identity),
             // A running CSI call may use all of its time.
             drain: Some(timeout),
         };

@@ -74,7 +74,7 @@ impl Start for Config {
         let options = SidecarOptions {
             name: NAME,
             lease: |driver| format!("external-snapshotter-leader-{driver}"),
-            component: events::component,
+            component: |driver, _| events::component(driver),
             driver: self.driver.clone(),
             // A content does not tell what its volume was made by, and upstream has no such label here.
             tells_migrated: false,

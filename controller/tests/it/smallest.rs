@@ -125,7 +125,7 @@ impl Start for Config {
         let options = SidecarOptions {
             name: ENTRY.name,
             lease: |driver| format!("least-size-{driver}"),
-            component: |driver| format!("least-size {driver}"),
+            component: |driver, _| format!("least-size {driver}"),
             driver: self.driver.clone(),
             tells_migrated: false,
         };

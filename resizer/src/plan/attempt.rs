@@ -1,14 +1,12 @@
 //! An attempt: the pauses before it, the mark, the Secret, the call. Source: resize.md 3.4, 3.6, 3.7, 3.8.
 
-use controller::{CallFailure, Event, Next, SecretAnswer};
+use controller::{CallFailure, Event, Next, SecretAnswer, capability};
 use jiff::Timestamp;
 use runtime::migration;
 use runtime::objects::{Claim, Quantity, ResizeStatus, SecretName, Volume};
 
 use super::conditions::{self, Conditions, UNUSED};
-use super::{
-    ClaimChange, Expand, Plan, Step, backoff_of, begin, capability, held, later, modify, size, wait_until,
-};
+use super::{ClaimChange, Expand, Plan, Step, backoff_of, begin, held, later, modify, size, wait_until};
 use crate::events;
 use crate::observe::{Attempt, Grown, Memory, Observed, Usage};
 

@@ -8,10 +8,8 @@
 //! | [`record`] | what is written of an answer (3.4, 3.5) |
 //! | [`conditions`] | the conditions of the claim |
 //! | [`modify`] | changes by attributes classes (5) |
-//! | [`capability`] | the volume capability of the call (3.10) |
 
 pub mod attempt;
-pub mod capability;
 pub mod conditions;
 pub mod modify;
 pub mod record;

@@ -291,7 +291,10 @@ mod tests {
                 .map(ToString::to_string)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(functions(&[]), ["csi-resizer", "csi-snapshotter"]);
+        assert_eq!(
+            functions(&[]),
+            ["csi-provisioner", "csi-resizer", "csi-snapshotter"]
+        );
         let named = ["--controllers=snapshotter,resizer,snapshot-controller"];
         assert_eq!(
             functions(&named),
@@ -303,9 +306,9 @@ mod tests {
     fn mistakes_are_named() {
         for (args, exit_code, says) in [
             (
-                vec!["--functions=driver,provisioner"],
+                vec!["--functions=driver,attacher"],
                 2,
-                "\"provisioner\"; there are driver, snapshot-controller",
+                "\"attacher\"; there are driver, snapshot-controller",
             ),
             (vec!["--bogus"], 2, "--bogus"),
             (vec!["--csi-snapshotter.bogus=1"], 2, "--bogus"),

@@ -5,7 +5,12 @@ use std::fmt;
 use controller::Entry;
 
 /// Every function that works against the Kubernetes API.
-const FUNCTIONS: [Entry; 3] = [snapshot_controller::ENTRY, csi_snapshotter::ENTRY, resizer::ENTRY];
+const FUNCTIONS: [Entry; 4] = [
+    snapshot_controller::ENTRY,
+    csi_provisioner::ENTRY,
+    csi_snapshotter::ENTRY,
+    resizer::ENTRY,
+];
 
 /// A function by its name: the driver, or one of those that work against the Kubernetes API.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

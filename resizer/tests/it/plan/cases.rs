@@ -1,8 +1,8 @@
 //! Cases of resize.md 12 that are decided by what is observed alone.
 
-use controller::{Action, Next};
+use controller::{Action, Next, capability};
 use resizer::observe::{Attempt, Grown, Hold};
-use resizer::plan::{Step, VolumeChange, capability};
+use resizer::plan::{Step, VolumeChange};
 use runtime::objects::Volume;
 use serde_json::{Value, json};
 

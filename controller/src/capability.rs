@@ -28,7 +28,6 @@ pub fn of(
     source: &CsiSource,
     single_node_multi_writer: bool,
 ) -> Result<VolumeCapability, AccessModeError> {
-    let mode = access_mode(volume.access_modes, single_node_multi_writer)?;
     let access_type = if volume.mode == Some(VolumeMode::Block) {
         AccessType::Block(BlockVolume {})
     } else {
@@ -38,6 +37,19 @@ pub fn of(
             ..MountVolume::default()
         })
     };
+    with(volume.access_modes, single_node_multi_writer, access_type)
+}
+
+/// The capability of a volume with these access modes that is reached in this way.
+///
+/// # Errors
+/// The access modes fit no mode of CSI.
+pub fn with(
+    modes: AccessModes,
+    single_node_multi_writer: bool,
+    access_type: AccessType,
+) -> Result<VolumeCapability, AccessModeError> {
+    let mode = access_mode(modes, single_node_multi_writer)?;
     Ok(VolumeCapability {
         access_mode: Some(AccessMode { mode: mode.into() }),
         access_type: Some(access_type),

@@ -1,0 +1,298 @@
+//! Upstream's flags (sidecars.md 1.1, 2.1) and the checked configuration.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use base::args::{Gate, GoDuration, Stage, parse_bool};
+use controller::args::{ArgsError, DriverArgs, DriverConfig};
+use runtime::args::{CommonArgs, CommonConfig};
+
+/// The command line of `slackwater csi-provisioner`. Read it with [`base::args::parse`].
+#[derive(Clone, Debug, clap::Parser)]
+#[command(
+    name = "csi-provisioner",
+    disable_version_flag = true,
+    about = "Makes and deletes volumes as PersistentVolumeClaims and PersistentVolumes ask for"
+)]
+pub struct Args {
+    /// What every controller has.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// What only this function has.
+    #[command(flatten)]
+    pub own: OwnArgs,
+    /// What is not there yet.
+    #[command(flatten)]
+    pub later: LaterArgs,
+}
+
+/// Flags of this function alone.
+#[derive(Clone, Debug, clap::Args)]
+pub struct OwnArgs {
+    /// Address of the API server, instead of the kubeconfig's.
+    #[arg(long, value_name = "URL", default_value = "", hide = true)]
+    pub master: String,
+
+    /// How to reach the driver.
+    #[command(flatten)]
+    pub driver: DriverArgs,
+
+    /// Longest time of one CSI call.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub timeout: GoDuration,
+
+    /// Claims, and volumes, that are worked on at the same time.
+    #[arg(long, value_name = "NUMBER", default_value = "100")]
+    pub worker_threads: NonZeroUsize,
+
+    /// How often every claim and volume is looked at without a change.
+    #[arg(long, value_name = "DURATION", default_value = "15m")]
+    pub resync_period: GoDuration,
+
+    /// Beginning of the names of volumes.
+    #[arg(long, value_name = "PREFIX", default_value = "pvc", value_parser = parse_prefix)]
+    pub volume_name_prefix: String,
+
+    /// Characters of the claim's UID in the names of volumes, 1 to 32; -1 is the whole UID with its dashes.
+    #[arg(long, value_name = "NUMBER", default_value = "-1", allow_negative_numbers = true,
+          value_parser = parse_uid_length)]
+    pub volume_name_uuid_length: UidLength,
+
+    /// Ask for the topology of the selected node alone.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub strict_topology: bool,
+
+    /// Tell the driver for a class that binds at once where the cluster has nodes.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "true", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub immediate_topology: bool,
+
+    /// Pass the names of claim and volume to CreateVolume.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub extra_create_metadata: bool,
+
+    /// File system of volumes whose class names none.
+    #[arg(long, value_name = "TYPE", default_value = "")]
+    pub default_fstype: String,
+
+    /// Volumes whose claim has the single mode ReadOnlyMany are attached for reading.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub controller_publish_readonly: bool,
+
+    /// Restore a snapshot in another volume mode only where its content allows it.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "true", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub prevent_volume_mode_conversion: bool,
+
+    /// Sources of clones that are worked on at the same time.
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    pub cloning_protection_threads: NonZeroUsize,
+
+    /// How often snapshots are looked for that a restore left protected; 0s is never.
+    #[arg(long, value_name = "DURATION", default_value = "5m")]
+    pub snapshot_orphan_sweep_interval: GoDuration,
+
+    /// Accepted for upstream's manifests: there is nothing of Go to profile.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set, hide = true)]
+    pub enable_pprof: bool,
+}
+
+/// Flags of what is not there yet: capacity objects and one provisioner a node (sidecars.md 2.11, 2.12). Those that ask for it
+/// are refused, those that only tune it do no harm.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LaterArgs {
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = no_capacity, action = clap::ArgAction::Set, hide = true)]
+    enable_capacity: bool,
+    #[arg(long, default_value_t = 1, hide = true)]
+    capacity_threads: usize,
+    #[arg(long, default_value = "1m", hide = true)]
+    capacity_poll_interval: GoDuration,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set, hide = true)]
+    capacity_for_immediate_binding: bool,
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true, hide = true)]
+    capacity_ownerref_level: i32,
+    #[arg(long, default_value_t = 1.0, hide = true)]
+    kube_api_capacity_qps: f32,
+    #[arg(long, default_value_t = 5, hide = true)]
+    kube_api_capacity_burst: i32,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = no_node_deployment, action = clap::ArgAction::Set, hide = true)]
+    node_deployment: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "true", value_parser = parse_bool, action = clap::ArgAction::Set, hide = true)]
+    node_deployment_immediate_binding: bool,
+    #[arg(long, default_value = "20s", hide = true)]
+    node_deployment_base_delay: GoDuration,
+    #[arg(long, default_value = "60s", hide = true)]
+    node_deployment_max_delay: GoDuration,
+}
+
+/// How much of a claim's UID is in the name of its volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UidLength {
+    /// All of it, with its dashes.
+    Whole,
+    /// So many characters of it without its dashes: 1 to 32.
+    Characters(usize),
+}
+
+/// Another text would be the start of no name (Q15).
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let is_inner =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+    let begins = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    if text.bytes().all(is_inner) && text.as_bytes().first().is_some_and(begins) {
+        return Ok(text.to_owned());
+    }
+    Err(
+        "names of volumes begin with it: write lower-case letters, digits and dashes, at least one"
+            .to_owned(),
+    )
+}
+
+/// One name for all claims, and names that no UID is long enough for, are refused (Q16).
+fn parse_uid_length(text: &str) -> Result<UidLength, String> {
+    match text.parse() {
+        Ok(-1) => Ok(UidLength::Whole),
+        Ok(number @ 1..=32_i32) => Ok(UidLength::Characters(number.unsigned_abs() as usize)),
+        _ => Err("write -1 for the whole UID, or 1 to 32".to_owned()),
+    }
+}
+
+fn no_capacity(text: &str) -> Result<bool, String> {
+    refused(text, "CSIStorageCapacity objects are not published yet")
+}
+
+fn no_node_deployment(text: &str) -> Result<bool, String> {
+    refused(text, "one provisioner a node is not there yet")
+}
+
+fn refused(text: &str, what: &str) -> Result<bool, String> {
+    match parse_bool(text)? {
+        true => Err(format!("{what}; for drivers that need it keep upstream's image")),
+        false => Ok(false),
+    }
+}
+
+const TOPOLOGY: &str = "Topology";
+const ATTRIBUTES: &str = "VolumeAttributesClass";
+const CROSS_NAMESPACE: &str = "CrossNamespaceVolumeDataSource";
+
+/// The gates that upstream knows, and those that it knew.
+const GATES: [Gate; 6] = [
+    Gate {
+        name: TOPOLOGY,
+        default: true,
+        stage: Stage::Ga,
+    },
+    Gate {
+        name: ATTRIBUTES,
+        default: true,
+        stage: Stage::Ga,
+    },
+    Gate {
+        name: CROSS_NAMESPACE,
+        default: false,
+        stage: Stage::Alpha,
+    },
+    Gate {
+        name: "ReleaseLeaderElectionOnExit",
+        default: false,
+        stage: Stage::Alpha,
+    },
+    Gate {
+        name: "HonorPVReclaimPolicy",
+        default: true,
+        stage: Stage::Removed,
+    },
+    Gate {
+        name: "CSINodeExpandSecret",
+        default: true,
+        stage: Stage::Removed,
+    },
+];
+
+/// Shorter parts of a UID may be those of two claims.
+const SAFE_UID_LENGTH: usize = 8;
+
+/// What `run` is given: flags that were checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What every controller has.
+    pub common: CommonConfig,
+    /// How to reach the driver.
+    pub driver: DriverConfig,
+    /// Claims, and volumes, at the same time.
+    pub workers: usize,
+    /// Zero means never.
+    pub resync_period: Duration,
+    /// Beginning of the names of volumes.
+    pub volume_name_prefix: String,
+    /// How much of the UID follows it.
+    pub uid_length: UidLength,
+    /// Ask for the topology of the selected node alone.
+    pub strict_topology: bool,
+    /// Tell the driver for a class that binds at once where the cluster has nodes.
+    pub immediate_topology: bool,
+    /// Pass the names of claim and volume to CreateVolume.
+    pub extra_create_metadata: bool,
+    /// File system of volumes whose class names none; may be empty.
+    pub default_fs_type: String,
+    /// Volumes of claims that only read are attached for reading.
+    pub publish_read_only: bool,
+    /// Restore a snapshot in another volume mode only where its content allows it.
+    pub prevent_mode_conversion: bool,
+    /// Sources of clones at the same time.
+    pub protection_workers: usize,
+    /// How often orphaned protections of snapshots are looked for; zero means never.
+    pub sweep_interval: Duration,
+    /// Gate Topology.
+    pub topology: bool,
+    /// Gate VolumeAttributesClass.
+    pub attributes_classes: bool,
+    /// Gate CrossNamespaceVolumeDataSource.
+    pub cross_namespace: bool,
+}
+
+impl Args {
+    /// Checks the flags. Source: sidecars.md 2.1.
+    ///
+    /// # Errors
+    /// The first contradiction, before anything is called.
+    pub fn config(&self) -> Result<Config, ArgsError> {
+        let own = &self.own;
+        let mut common = self.common.config(&GATES)?;
+        if let UidLength::Characters(number) = own.volume_name_uuid_length
+            && number < SAFE_UID_LENGTH
+        {
+            common.gates.warnings.push(format!(
+                "--volume-name-uuid-length={number}: two claims may get one name of a volume; use {SAFE_UID_LENGTH} or more"
+            ));
+        }
+        Ok(Config {
+            driver: own.driver.config(own.timeout)?,
+            workers: own.worker_threads.get(),
+            resync_period: own.resync_period.0,
+            volume_name_prefix: own.volume_name_prefix.clone(),
+            uid_length: own.volume_name_uuid_length,
+            strict_topology: own.strict_topology,
+            immediate_topology: own.immediate_topology,
+            extra_create_metadata: own.extra_create_metadata,
+            default_fs_type: own.default_fstype.clone(),
+            publish_read_only: own.controller_publish_readonly,
+            prevent_mode_conversion: own.prevent_volume_mode_conversion,
+            protection_workers: own.cloning_protection_threads.get(),
+            sweep_interval: own.snapshot_orphan_sweep_interval.0,
+            topology: common.gates.enabled(TOPOLOGY),
+            attributes_classes: common.gates.enabled(ATTRIBUTES),
+            cross_namespace: common.gates.enabled(CROSS_NAMESPACE),
+            common,
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! Flags: upstream's names and defaults, and what is refused before anything is called.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use csi_provisioner::args::UidLength;
+use csi_provisioner::{Args, Config};
+
+fn parse(line: &str) -> Result<Args, clap::Error> {
+    let words = std::iter::once("csi-provisioner").chain(line.split_whitespace());
+    base::args::parse(words.map(OsString::from))
+}
+
+fn config(line: &str) -> Config {
+    parse(line).unwrap().config().unwrap()
+}
+
+#[test]
+fn defaults_are_those_of_upstream() {
+    let config = config("");
+    assert_eq!(config.driver.address.to_string(), "unix:///run/csi/socket");
+    assert_eq!(config.driver.timeout, Duration::from_secs(10));
+    assert_eq!((config.workers, config.protection_workers), (100, 1));
+    assert_eq!(config.volume_name_prefix, "pvc");
+    assert_eq!(config.uid_length, UidLength::Whole);
+    assert_eq!(config.sweep_interval, Duration::from_secs(300));
+    assert_eq!(
+        config.common.retry_intervals,
+        (Duration::from_secs(1), Duration::from_secs(300))
+    );
+    assert!(config.immediate_topology && config.prevent_mode_conversion);
+    assert!(!config.strict_topology && !config.extra_create_metadata && !config.publish_read_only);
+    assert!(config.topology && config.attributes_classes && !config.cross_namespace);
+    assert!(config.default_fs_type.is_empty() && config.common.election.is_none());
+}
+
+#[test]
+fn the_flags_of_the_ebs_chart_are_read() {
+    let config = config(
+        "--timeout=60s --csi-address=/var/lib/csi/sockets/pluginproxy/csi.sock --v=2 \
+         --feature-gates=Topology=true --feature-gates=VolumeAttributesClass=true --extra-create-metadata \
+         --leader-election=true --default-fstype=ext4 --kube-api-qps=20 --kube-api-burst=100 \
+         --worker-threads=100 --retry-interval-max=30m --http-endpoint=0.0.0.0:3302 \
+         --capacity-threads=2 --enable-capacity=false -node-deployment=false",
+    );
+    assert_eq!(config.default_fs_type, "ext4");
+    assert!(config.extra_create_metadata && config.common.election.is_some());
+    assert_eq!(config.driver.timeout, Duration::from_secs(60));
+}
+
+#[test]
+fn sidecars_case_6_gates_of_several_flags_add_up() {
+    let config = config("--feature-gates=Topology=true --feature-gates=VolumeAttributesClass=false");
+    assert!(config.topology && !config.attributes_classes);
+}
+
+#[test]
+fn sidecars_case_7_a_removed_gate_warns() {
+    let config = config("--feature-gates=HonorPVReclaimPolicy=true --logtostderr");
+    assert_eq!(config.common.gates.warnings.len(), 1);
+}
+
+#[test]
+fn sidecars_case_25_lengths_of_names_are_checked() {
+    let eight = config("--volume-name-uuid-length=8");
+    assert_eq!(eight.uid_length, UidLength::Characters(8));
+    assert!(eight.common.gates.warnings.is_empty());
+    assert_eq!(
+        config("--volume-name-uuid-length=7").common.gates.warnings.len(),
+        1
+    );
+    for line in [
+        "--volume-name-uuid-length=0",
+        "--volume-name-uuid-length=40",
+        "--volume-name-uuid-length=-2",
+        "--volume-name-prefix=",
+        "--volume-name-prefix=-a",
+        "--worker-threads=0",
+        "--cloning-protection-threads=0",
+    ] {
+        let error = parse(line).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn sidecars_case_136_what_is_not_there_yet_is_refused() {
+    for (line, says) in [
+        ("--enable-capacity", "CSIStorageCapacity"),
+        ("--node-deployment=true", "one provisioner a node"),
+    ] {
+        let error = parse(line).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}

@@ -1,0 +1,4 @@
+//! The function as the binary runs it, and its rules.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod args;

@@ -3,7 +3,16 @@
 use csi::v1::VolumeCapability;
 use csi::v1::volume_capability::access_mode::Mode;
 use csi::v1::volume_capability::{AccessMode, AccessType, BlockVolume, MountVolume};
-use runtime::objects::{AccessModes, CsiSource, Volume, VolumeMode};
+use runtime::objects::{AccessModes, Volume, VolumeMode};
+
+/// What a capability says besides what the object of the volume does.
+#[derive(Clone, Copy, Debug)]
+pub struct Access<'a> {
+    /// The file system that it is mounted with; empty for the driver's own.
+    pub fs_type: &'a str,
+    /// The driver has SINGLE_NODE_MULTI_WRITER.
+    pub single_node_multi_writer: bool,
+}
 
 /// Access modes that CSI cannot express.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,25 +28,25 @@ pub enum AccessModeError {
     None,
 }
 
-/// The capability of a volume that its driver knows as `source`.
+/// The capability of a volume.
 ///
 /// # Errors
 /// Its access modes fit no mode of CSI.
-pub fn of(
-    volume: &Volume,
-    source: &CsiSource,
-    single_node_multi_writer: bool,
-) -> Result<VolumeCapability, AccessModeError> {
+pub fn of(volume: &Volume, access: &Access<'_>) -> Result<VolumeCapability, AccessModeError> {
     let access_type = if volume.mode == Some(VolumeMode::Block) {
         AccessType::Block(BlockVolume {})
     } else {
         AccessType::Mount(MountVolume {
-            fs_type: source.fs_type.as_deref().unwrap_or_default().to_owned(),
+            fs_type: access.fs_type.to_owned(),
             mount_flags: volume.mount_options.iter().map(ToString::to_string).collect(),
             ..MountVolume::default()
         })
     };
-    with(volume.access_modes, single_node_multi_writer, access_type)
+    with(
+        volume.access_modes,
+        access.single_node_multi_writer,
+        access_type,
+    )
 }
 
 /// The capability of a volume with these access modes that is reached in this way.

@@ -21,7 +21,7 @@
 //! | [`secret`] | reading Secrets |
 //! | [`template`] | names of Secrets in parameters of classes |
 //! | [`call`] | CSI calls that failed |
-//! | [`capability`] | access modes as CSI has them |
+//! | [`capability`] | how a call says that a volume is accessed |
 //! | [`args`] | flags of every sidecar |
 //! | `function` | [`Function`]: leadership, events, queues of one function |
 //! | `driver`, `sidecar` | [`Sidecar`]: a function that meets a CSI driver |

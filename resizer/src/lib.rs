@@ -29,7 +29,7 @@
 //! | `status` | the one writer of the status of claims |
 //! | `attributes_api` | whether classes can be followed |
 //! | `triggers` | which changes wake a claim |
-//! | `kept` | which claims and volumes are kept in memory |
+//! | `kept` | which claims are kept in memory |
 //! | `metrics` | claims by the stage they are in |
 //! | `usage` | whether a volume is in use |
 //! | [`events`] | reasons of events |

@@ -13,7 +13,7 @@ use controller::{
 use csi::{Address, Channel};
 use runtime::args::{CommonArgs, CommonConfig};
 use runtime::objects::{AttributesClass, Claim, Volume};
-use runtime::{Cache, Context, ObjectKey, Selection};
+use runtime::{Cache, Context, ObjectKey, Selection, migration};
 
 use crate::args::{Args, Config};
 use crate::calls::Calls;
@@ -164,7 +164,7 @@ impl Prepared {
         let watches = &context.watches;
         let modifying = self.modifying().await;
         let driver = self.sidecar.driver().name();
-        let volumes: Cache<Volume> = watches.cache_keeping(kept::volumes(driver));
+        let volumes: Cache<Volume> = watches.cache_keeping(migration::volumes_of(driver));
         // Which claims are kept is seen from the volumes.
         volumes.caught_up().await;
         let claims: Cache<Claim> = watches.cache_keeping(kept::claims(driver, volumes.clone()));

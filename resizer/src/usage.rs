@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Clock, Queue, Random, Scope};
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::storage::v1::{CSIDriver, VolumeAttachment};
+use k8s_openapi::api::storage::v1::CSIDriver;
 use kube::Api;
 use kube::core::ObjectMeta;
 use prometheus::Registry;
 use runtime::ApiErrorClass;
 use runtime::access::{Permission, may, verdict};
 use runtime::cache::IndexTaken;
-use runtime::objects::Claim;
+use runtime::objects::{Attachment, Claim};
 use runtime::{Cache, ObjectKey, Selection, Subscription, Watches};
 use serde::Deserialize;
 
@@ -44,8 +44,6 @@ const WATCH_PODS: Permission = Permission {
     verb: "watch",
     ..LIST_PODS
 };
-/// Index of attachments by volume.
-const BY_VOLUME: &str = "volume";
 /// Index of pods by claim.
 const BY_CLAIM: &str = "claim";
 
@@ -141,13 +139,13 @@ impl Usages {
             Source::Nothing => Usage::Hidden,
             Source::Attachments => {
                 let watched = state.attachments.get_or_insert_with(|| self.attachments());
-                answer(&watched.cache, BY_VOLUME, volume)
+                answer(&watched.cache, |cache| cache.attaches(volume))
             }
             Source::Pods => {
                 let namespace = key.namespace.clone();
                 let watched = state.pods.entry(namespace.clone());
                 let watched = watched.or_insert_with(|| self.pods(&namespace));
-                answer(&watched.cache, BY_CLAIM, &key.name)
+                answer(&watched.cache, |cache| cache.has(BY_CLAIM, &key.name))
             }
         }
     }
@@ -189,11 +187,7 @@ impl Usages {
     }
 
     fn attachments(&self) -> Watched<Attachment> {
-        self.watch(Selection::default(), |cache: &Cache<Attachment>| {
-            cache.index(BY_VOLUME, |attachment: &Attachment| {
-                attachment.volume.iter().cloned().collect()
-            })
-        })
+        self.watch(Selection::default(), Cache::<Attachment>::index_by_volume)
     }
 
     fn pods(&self, namespace: &str) -> Watched<PodUse> {
@@ -281,13 +275,13 @@ async fn attaches(client: &kube::Client, random: &Random, driver: &str) -> bool 
     }
 }
 
-fn answer<K: runtime::cache::Cached>(cache: &Cache<K>, index: &'static str, value: &str) -> Usage {
+fn answer<K: runtime::cache::Cached>(cache: &Cache<K>, is_used: impl FnOnce(&Cache<K>) -> bool) -> Usage {
     if !cache.is_synced() {
         Usage::Unknown
-    } else if cache.indexed(index, value).is_empty() {
-        Usage::Free
-    } else {
+    } else if is_used(cache) {
         Usage::InUse
+    } else {
+        Usage::Free
     }
 }
 
@@ -295,14 +289,6 @@ impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A VolumeAttachment, as far as it is read. It exists until the driver has confirmed the detachment.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(from = "VolumeAttachment")]
-struct Attachment {
-    metadata: ObjectMeta,
-    volume: Option<String>,
 }
 
 /// A pod on a node, and the claims that it uses.
@@ -321,15 +307,6 @@ fn trimmed(metadata: ObjectMeta) -> ObjectMeta {
         uid: metadata.uid,
         resource_version: metadata.resource_version,
         ..ObjectMeta::default()
-    }
-}
-
-impl From<VolumeAttachment> for Attachment {
-    fn from(attachment: VolumeAttachment) -> Self {
-        Self {
-            metadata: trimmed(attachment.metadata),
-            volume: attachment.spec.source.persistent_volume_name,
-        }
     }
 }
 
@@ -355,5 +332,4 @@ impl From<Pod> for PodUse {
     }
 }
 
-runtime::part_of!(Attachment, VolumeAttachment);
 runtime::part_of!(PodUse, Pod);

@@ -55,17 +55,6 @@ pub enum NotCsi {
     },
 }
 
-/// An in-tree volume as a CSI volume.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Translated {
-    /// Driver, handle and file system.
-    pub source: CsiSource,
-    /// Nobody may write.
-    pub read_only: bool,
-    /// `volumeAttributes`: the partition, `"0"` for the whole volume.
-    pub attributes: BTreeMap<String, String>,
-}
-
 /// Whether this driver took over an in-tree plugin.
 #[must_use]
 pub fn is_migrated_driver(driver: &str) -> bool {
@@ -79,6 +68,14 @@ pub fn driver_of(volume: &Volume) -> Option<&str> {
         Some(csi) => Some(&csi.driver),
         None => volume.in_tree.as_ref().map(|_| EBS_DRIVER),
     }
+}
+
+/// Volumes of a driver, for the caches of those who drive it ([`crate::Watches::cache_keeping`]): there is one for every volume of
+/// the cluster, whoever's it is (resize.md 7, Q1). Where the driver took over an in-tree plugin, those of no driver too, so that
+/// one which is handed to us and cannot be translated is told.
+pub fn volumes_of(driver: &str) -> impl Fn(&Volume) -> bool + Send + Sync + 'static {
+    let (driver, took_over) = (driver.to_owned(), is_migrated_driver(driver));
+    move |volume| volume.csi.as_ref().map_or(took_over, |csi| csi.driver == driver)
 }
 
 /// Whether it is only translated that the volume is one of a CSI driver.
@@ -100,7 +97,7 @@ pub fn source_of(volume: &Volume) -> Result<Cow<'_, CsiSource>, NotCsi> {
         return Err(NotCsi::Source { volume: name() });
     };
     match translate(in_tree) {
-        Some(translated) => Ok(Cow::Owned(translated.source)),
+        Some(translated) => Ok(Cow::Owned(translated)),
         None => Err(NotCsi::VolumeId {
             volume: name(),
             id: in_tree.volume_id.clone(),
@@ -108,18 +105,18 @@ pub fn source_of(volume: &Volume) -> Result<Cow<'_, CsiSource>, NotCsi> {
     }
 }
 
-/// An in-tree volume as a CSI volume; none where its ID is no volume's.
+/// An in-tree volume as a CSI volume, whose only attribute is the partition, `"0"` for the whole volume; none where its ID is
+/// no volume's.
 #[must_use]
-pub fn translate(in_tree: &ElasticBlockStore) -> Option<Translated> {
-    Some(Translated {
-        source: CsiSource {
-            driver: EBS_DRIVER.to_owned(),
-            volume_handle: handle(&in_tree.volume_id)?.to_owned(),
-            fs_type: in_tree.fs_type.clone(),
-            controller_expand_secret_ref: None,
-        },
+pub fn translate(in_tree: &ElasticBlockStore) -> Option<CsiSource> {
+    let partition = in_tree.partition.to_string();
+    Some(CsiSource {
+        driver: EBS_DRIVER.to_owned(),
+        volume_handle: handle(&in_tree.volume_id)?.to_owned(),
+        fs_type: in_tree.fs_type.clone(),
         read_only: in_tree.read_only,
-        attributes: BTreeMap::from([("partition".to_owned(), in_tree.partition.to_string())]),
+        volume_attributes: BTreeMap::from([("partition".to_owned(), partition)]),
+        ..CsiSource::default()
     })
 }
 
@@ -268,11 +265,11 @@ mod tests {
             ),
         ] {
             let translated = translate(in_tree(&given).in_tree.as_ref().unwrap()).unwrap();
-            assert_eq!(translated.source.fs_type.as_deref(), fs_type, "{given}");
-            assert_eq!(translated.source.controller_expand_secret_ref, None);
+            assert_eq!(translated.fs_type.as_deref(), fs_type, "{given}");
+            assert_eq!(translated.controller_expand_secret_ref, None);
             assert_eq!(translated.read_only, read_only, "{given}");
             let attributes = BTreeMap::from([("partition".to_owned(), partition.to_owned())]);
-            assert_eq!(translated.attributes, attributes, "{given}");
+            assert_eq!(translated.volume_attributes, attributes, "{given}");
         }
     }
 

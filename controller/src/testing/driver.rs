@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::service::Routes;
 
+use super::attaching::Attaching;
 use super::group::Groups;
 
 /// A driver that takes snapshots, expands and changes volumes. Clones are the same driver.
@@ -60,6 +61,8 @@ pub struct DriverState {
     /// Refusals of the next ControllerModifyVolume calls.
     pub modify: VecDeque<Option<Status>>,
 
+    /// Attachments.
+    pub attaching: Attaching,
     /// Groups of snapshots.
     pub groups: Groups,
     /// Snapshots by handle.
@@ -119,6 +122,7 @@ impl Driver {
             delete: VecDeque::new(),
             expand: VecDeque::new(),
             modify: VecDeque::new(),
+            attaching: Attaching::default(),
             groups: Groups::default(),
             snapshots: BTreeMap::new(),
             names: BTreeMap::new(),

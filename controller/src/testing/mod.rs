@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod attaching;
 mod driver;
 mod group;
 pub mod objects;
@@ -19,6 +20,7 @@ mod world;
 
 use std::time::Duration;
 
+pub use attaching::Attaching;
 pub use driver::{Answer, Driver, DriverState};
 pub use group::Groups;
 pub use process::Process;

@@ -28,6 +28,8 @@ pub const ATTRIBUTES_CLASSES: GroupResource<'_> =
     GroupResource::new("storage.k8s.io", "volumeattributesclasses");
 /// VolumeAttachment.
 pub const ATTACHMENTS: GroupResource<'_> = GroupResource::new("storage.k8s.io", "volumeattachments");
+/// CSINode.
+pub const CSI_NODES: GroupResource<'_> = GroupResource::new("storage.k8s.io", "csinodes");
 /// CSIDriver.
 pub const DRIVERS: GroupResource<'_> = GroupResource::new("storage.k8s.io", "csidrivers");
 /// Pod.

@@ -183,16 +183,16 @@ impl Controller for Driver {
 
     async fn controller_publish_volume(
         &self,
-        _: Request<ControllerPublishVolumeRequest>,
+        request: Request<ControllerPublishVolumeRequest>,
     ) -> Reply<ControllerPublishVolumeResponse> {
-        Err(Status::unimplemented("ControllerPublishVolume"))
+        self.publish(request).await
     }
 
     async fn controller_unpublish_volume(
         &self,
-        _: Request<ControllerUnpublishVolumeRequest>,
+        request: Request<ControllerUnpublishVolumeRequest>,
     ) -> Reply<ControllerUnpublishVolumeResponse> {
-        Err(Status::unimplemented("ControllerUnpublishVolume"))
+        self.unpublish(request).await
     }
 
     async fn validate_volume_capabilities(
@@ -202,8 +202,8 @@ impl Controller for Driver {
         Err(Status::unimplemented("ValidateVolumeCapabilities"))
     }
 
-    async fn list_volumes(&self, _: Request<ListVolumesRequest>) -> Reply<ListVolumesResponse> {
-        Err(Status::unimplemented("ListVolumes"))
+    async fn list_volumes(&self, request: Request<ListVolumesRequest>) -> Reply<ListVolumesResponse> {
+        self.list(request).await
     }
 
     async fn get_capacity(&self, _: Request<GetCapacityRequest>) -> Reply<GetCapacityResponse> {

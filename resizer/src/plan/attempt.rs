@@ -1,6 +1,7 @@
 //! An attempt: the pauses before it, the mark, the Secret, the call. Source: resize.md 3.4, 3.6, 3.7, 3.8.
 
-use controller::{CallFailure, Event, Next, SecretAnswer, capability};
+use controller::capability::{self, Access};
+use controller::{CallFailure, Event, Next, SecretAnswer};
 use jiff::Timestamp;
 use runtime::migration;
 use runtime::objects::{Claim, Quantity, ResizeStatus, SecretName, Volume};
@@ -180,7 +181,11 @@ fn call(observed: &Observed<'_>, volume: &Volume, plan: Plan, target: Quantity) 
         let text = format!("the volume is one of the CSI driver {}", csi.driver);
         return failed_before(observed, volume, plan, target, text);
     }
-    let capability = match capability::of(volume, &csi, observed.settings.single_node_multi_writer) {
+    let access = Access {
+        fs_type: csi.fs_type.as_deref().unwrap_or_default(),
+        single_node_multi_writer: observed.settings.single_node_multi_writer,
+    };
+    let capability = match capability::of(volume, &access) {
         Ok(capability) => capability,
         Err(error) => return failed_before(observed, volume, plan, target, error.to_string()),
     };

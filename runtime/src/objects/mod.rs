@@ -3,8 +3,10 @@
 //! The full PVC and PV of a cluster are most of upstream's memory (spec snapshot Q44): [`Claim`] and
 //! [`Volume`] decode the needed fields only, so that the others are never allocated.
 
+mod attachment;
 mod attributes_class;
 mod claim;
+mod csi_node;
 mod key;
 mod metadata;
 mod pack;
@@ -14,8 +16,10 @@ mod part;
 mod quantity;
 mod volume;
 
+pub use attachment::{Attachment, AttachmentError, AttachmentStatus, NODE_ID, VOLUME_HANDLE};
 pub use attributes_class::AttributesClass;
 pub use claim::{Attributes, Claim, ClaimPhase, DataSource, Modify, ModifyStatus, ResizeStatus};
+pub use csi_node::{CsiNode, NodeDriver};
 pub use key::ObjectKey;
 pub use quantity::Quantity;
 pub use volume::{

@@ -17,11 +17,15 @@ const READ_WRITE_ONCE_POD: u8 = 1 << 3;
 const HAS_PRE_RESIZE_CAPACITY: u8 = 1 << 4;
 const BLOCK: u8 = 1 << 5;
 const FILESYSTEM: u8 = 1 << 6;
-/// Of a byte at the end that most volumes do not have.
+/// Of a byte at the end, which volumes without all of that do not have.
 const HAS_CLASS: u8 = 1;
 const HAS_MODIFY_SECRET: u8 = 1 << 1;
 const IS_IN_TREE: u8 = 1 << 2;
 const READ_ONLY: u8 = 1 << 3;
+const CSI_READ_ONLY: u8 = 1 << 4;
+const HAS_ATTRIBUTES: u8 = 1 << 5;
+const HAS_PUBLISH_SECRET: u8 = 1 << 6;
+const HAS_MIGRATED_TO: u8 = 1 << 7;
 /// The volume is called `pvc-` and the UID of its claim, as provisioners do.
 const USUAL_CLAIM: u8 = 1 << 7;
 
@@ -62,17 +66,28 @@ impl Volume {
     /// Nothing at all where nothing is set.
     fn pack_attributes(&self, pen: &mut Pen) {
         let (class, secret) = (self.attributes_class.as_deref(), self.modify_secret.as_deref());
-        let in_tree = self.in_tree.as_deref();
-        if class.is_none() && secret.is_none() && in_tree.is_none() {
+        let (in_tree, csi) = (self.in_tree.as_deref(), self.csi.as_ref());
+        let attributes = csi
+            .map(|csi| &csi.volume_attributes)
+            .filter(|all| !all.is_empty());
+        let publish_secret = csi.and_then(|csi| csi.controller_publish_secret_ref.as_deref());
+        let flags: u8 = [
+            (class.is_some(), HAS_CLASS),
+            (secret.is_some(), HAS_MODIFY_SECRET),
+            (in_tree.is_some(), IS_IN_TREE),
+            (in_tree.is_some_and(|in_tree| in_tree.read_only), READ_ONLY),
+            (csi.is_some_and(|csi| csi.read_only), CSI_READ_ONLY),
+            (attributes.is_some(), HAS_ATTRIBUTES),
+            (publish_secret.is_some(), HAS_PUBLISH_SECRET),
+            (self.migrated_to.is_some(), HAS_MIGRATED_TO),
+        ]
+        .into_iter()
+        .filter_map(|(is_set, flag)| is_set.then_some(flag))
+        .sum();
+        if flags == 0 {
             return;
         }
-        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-        pen.byte(
-            flag(class.is_some(), HAS_CLASS)
-                | flag(secret.is_some(), HAS_MODIFY_SECRET)
-                | flag(in_tree.is_some(), IS_IN_TREE)
-                | flag(in_tree.is_some_and(|in_tree| in_tree.read_only), READ_ONLY),
-        );
+        pen.byte(flags);
         if class.is_some() {
             pen.text(class);
         }
@@ -86,6 +101,20 @@ impl Volume {
             pen.count(Some(in_tree.partition.into()));
             pen.text(in_tree.zones.zone.as_deref());
             pen.text(in_tree.zones.beta.as_deref());
+        }
+        if let Some(attributes) = attributes {
+            let all: Vec<(&String, &String)> = attributes.iter().collect();
+            pen.list(Some(&all), |pen, (key, value)| {
+                pen.text(Some(key));
+                pen.text(Some(value));
+            });
+        }
+        if let Some(secret) = publish_secret {
+            pen.text(Some(&secret.namespace));
+            pen.text(Some(&secret.name));
+        }
+        if self.migrated_to.is_some() {
+            pen.text(self.migrated_to.as_deref());
         }
     }
 
@@ -112,6 +141,20 @@ impl Volume {
                 },
                 read_only: flags & READ_ONLY != 0,
             }));
+        }
+        if let Some(csi) = &mut self.csi {
+            csi.read_only = flags & CSI_READ_ONLY != 0;
+            if flags & HAS_ATTRIBUTES != 0 {
+                let all = reader.list(|reader| Some((reader.text()??, reader.text()??)))??;
+                csi.volume_attributes = all.into_iter().collect();
+            }
+            if flags & HAS_PUBLISH_SECRET != 0 {
+                let (namespace, name) = (reader.text()??, reader.text()??);
+                csi.controller_publish_secret_ref = Some(Box::new(SecretName { namespace, name }));
+            }
+        }
+        if flags & HAS_MIGRATED_TO != 0 {
+            self.migrated_to = reader.boxed()?;
         }
         Some(())
     }
@@ -178,6 +221,7 @@ fn read_csi(reader: &mut Reader<'_>) -> Option<Option<CsiSource>> {
             })),
             None => None,
         },
+        ..CsiSource::default()
     }))
 }
 
@@ -283,7 +327,9 @@ mod tests {
                         "volumeAttributesClassName": "gold",
                         "csi": {
                             "driver": "d", "volumeHandle": "v", "fsType": "ext3",
+                            "readOnly": mode == "Block", "volumeAttributes": {"a": "b", "é": ""},
                             "controllerExpandSecretRef": {"name": "s", "namespace": "n"},
+                            "controllerPublishSecretRef": {"name": "t", "namespace": "n"},
                         },
                         "claimRef": {"namespace": "shop", "name": "data", "uid": "w"},
                         "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
@@ -303,7 +349,7 @@ mod tests {
             let volume: Volume = serde_json::from_value(json!({
                 "metadata": {"name": "v", "uid": "v", "labels": {
                     "topology.kubernetes.io/zone": "a", "failure-domain.beta.kubernetes.io/zone": "b__c",
-                }},
+                }, "annotations": {"pv.kubernetes.io/migrated-to": "ebs.csi.aws.com"}},
                 "spec": {"awsElasticBlockStore": {
                     "volumeID": "aws://a/vol-1", "fsType": "xfs", "partition": 3, "readOnly": read_only,
                 }},

@@ -1,5 +1,7 @@
 //! PersistentVolume, trimmed.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{PersistentVolume, VolumeNodeAffinity};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer};
@@ -12,6 +14,8 @@ const PRE_RESIZE_CAPACITY: &str = "volume.alpha.kubernetes.io/pre-resize-capacit
 /// Annotations by which the provisioner names the Secret for changes of the volume.
 const MODIFY_SECRET: &str = "volume.kubernetes.io/controller-modify-secret-name";
 const MODIFY_SECRET_NAMESPACE: &str = "volume.kubernetes.io/controller-modify-secret-namespace";
+/// Annotation by which kube-controller-manager hands an in-tree volume to a driver.
+const MIGRATED_TO: &str = "pv.kubernetes.io/migrated-to";
 /// Label of a volume's zone, and its name before Kubernetes 1.17.
 pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
 pub(crate) const BETA_ZONE: &str = "failure-domain.beta.kubernetes.io/zone";
@@ -44,6 +48,8 @@ pub struct Volume {
     pub attributes_class: Option<Box<str>>,
     /// The Secret that ControllerModifyVolume is given, where annotations name it whole.
     pub modify_secret: Option<Box<SecretName>>,
+    /// Annotation `pv.kubernetes.io/migrated-to`: the driver that an in-tree volume was handed to.
+    pub migrated_to: Option<Box<str>>,
 }
 
 /// `spec.accessModes`, without those that we do not know.
@@ -69,8 +75,15 @@ pub struct CsiSource {
     pub volume_handle: String,
     /// The file system that the volume is mounted with, where it is named.
     pub fs_type: Option<Box<str>>,
+    /// Nobody may write.
+    pub read_only: bool,
+    /// What the driver said of the volume when it made it.
+    #[serde(deserialize_with = "or_default")]
+    pub volume_attributes: BTreeMap<String, String>,
     /// The Secret that ControllerExpandVolume is given.
     pub controller_expand_secret_ref: Option<Box<SecretName>>,
+    /// The Secret that ControllerPublishVolume and ControllerUnpublishVolume are given.
+    pub controller_publish_secret_ref: Option<Box<SecretName>>,
 }
 
 /// An EBS volume of the in-tree plugin `kubernetes.io/aws-ebs`.
@@ -149,9 +162,10 @@ struct Wire {
     spec: Option<WireSpec>,
 }
 
+/// `spec` of a PersistentVolume, and of the volume of a pod without a claim in its VolumeAttachment.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct WireSpec {
+pub(super) struct WireSpec {
     csi: Option<CsiSource>,
     aws_elastic_block_store: Option<Box<ElasticBlockStore>>,
     claim_ref: Option<ClaimReference>,
@@ -183,6 +197,7 @@ enum WireAccessMode {
 struct Annotations {
     has_pre_resize_capacity: bool,
     modify_secret: SecretName,
+    migrated_to: Option<Box<str>>,
 }
 
 impl FromEntries for Annotations {
@@ -191,6 +206,7 @@ impl FromEntries for Annotations {
             PRE_RESIZE_CAPACITY => self.has_pre_resize_capacity = true,
             MODIFY_SECRET => value.clone_into(&mut self.modify_secret.name),
             MODIFY_SECRET_NAMESPACE => value.clone_into(&mut self.modify_secret.namespace),
+            MIGRATED_TO => self.migrated_to = Some(value.into()),
             _ => {}
         }
     }
@@ -223,29 +239,48 @@ fn access_modes(wire: Vec<WireAccessMode>) -> AccessModes {
 impl<'de> Deserialize<'de> for Volume {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
-        let spec = wire.spec.unwrap_or_default();
         let annotations = wire.metadata.annotations;
         let secret = annotations.modify_secret;
-        let labels = wire.metadata.labels;
         let is_whole = !secret.name.is_empty() && !secret.namespace.is_empty();
+        let mut volume = Self::of(wire.spec.unwrap_or_default());
+        if let Some(in_tree) = &mut volume.in_tree {
+            in_tree.zones = wire.metadata.labels;
+        }
         Ok(Self {
             metadata: wire.metadata.metadata,
             has_pre_resize_capacity: annotations.has_pre_resize_capacity,
-            attributes_class: spec.volume_attributes_class_name.filter(|name| !name.is_empty()),
             modify_secret: is_whole.then(|| Box::new(secret)),
+            migrated_to: annotations.migrated_to,
+            ..volume
+        })
+    }
+}
+
+impl Volume {
+    /// A volume without metadata.
+    pub(super) fn of(spec: WireSpec) -> Self {
+        Self {
+            attributes_class: spec.volume_attributes_class_name.filter(|name| !name.is_empty()),
             capacity: spec.capacity.and_then(|capacity| capacity.storage),
             access_modes: access_modes(spec.access_modes.unwrap_or_default()),
             mount_options: spec.mount_options.unwrap_or_default(),
-            in_tree: spec.aws_elastic_block_store.map(|mut in_tree| {
-                in_tree.zones = labels;
-                in_tree
-            }),
+            in_tree: spec.aws_elastic_block_store,
             csi: spec.csi,
             claim: spec.claim_ref,
             mode: spec.volume_mode,
             node_affinity: spec.node_affinity,
-        })
+            ..Self::default()
+        }
     }
+}
+
+/// What is absent or null is empty.
+pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 crate::part_of!(Volume, PersistentVolume);

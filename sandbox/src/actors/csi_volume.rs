@@ -122,11 +122,10 @@ impl CsiVolume {
 /// The CSI source that stands for an in-tree volume.
 fn migrated(volume: &Value) -> Option<Value> {
     let in_tree = volume.pointer("/spec/awsElasticBlockStore")?;
-    let translated = migration::translate(&serde_json::from_value(in_tree.clone()).ok()?)?;
-    let source = translated.source;
+    let source = migration::translate(&serde_json::from_value(in_tree.clone()).ok()?)?;
     Some(json!({
         "driver": source.driver, "volumeHandle": source.volume_handle, "fsType": source.fs_type,
-        "readOnly": translated.read_only, "volumeAttributes": translated.attributes,
+        "readOnly": source.read_only, "volumeAttributes": source.volume_attributes,
     }))
 }
 

@@ -5,9 +5,10 @@ use std::fmt;
 use controller::Entry;
 
 /// Every function that works against the Kubernetes API.
-const FUNCTIONS: [Entry; 4] = [
+const FUNCTIONS: [Entry; 5] = [
     snapshot_controller::ENTRY,
     csi_provisioner::ENTRY,
+    csi_attacher::ENTRY,
     csi_snapshotter::ENTRY,
     resizer::ENTRY,
 ];

@@ -1,6 +1,7 @@
 //! Cases of resize.md 12 that are decided by what is observed alone.
 
-use controller::{Action, Next, capability};
+use controller::capability::{self, Access};
+use controller::{Action, Next};
 use resizer::observe::{Attempt, Grown, Hold};
 use resizer::plan::{Step, VolumeChange};
 use runtime::objects::Volume;
@@ -387,20 +388,23 @@ fn resize_case_58_to_61_capabilities() {
         let mut scene = scene();
         scene.volume["spec"]["accessModes"] = json!(modes);
         let volume: Volume = serde_json::from_value(scene.volume).unwrap();
-        let found = capability::of(&volume, volume.csi.as_ref().unwrap(), multi_writer);
+        let access = Access {
+            fs_type: "",
+            single_node_multi_writer: multi_writer,
+        };
+        let found = capability::of(&volume, &access);
         let found = found.ok().and_then(|capability| capability.access_mode);
         assert_eq!(found.map(|mode| mode.mode), expected.map(i32::from), "{modes:?}");
     }
     let mut scene = scene();
     scene.volume["spec"]["mountOptions"] = json!(["noatime"]);
-    scene.volume["spec"]["csi"]["fsType"] = json!("xfs");
     let kind = |scene: &Scene| {
         let volume: Volume = serde_json::from_value(scene.volume.clone()).unwrap();
-        let source = volume.csi.as_ref().unwrap();
-        capability::of(&volume, source, false)
-            .unwrap()
-            .access_type
-            .unwrap()
+        let access = Access {
+            fs_type: "xfs",
+            single_node_multi_writer: false,
+        };
+        capability::of(&volume, &access).unwrap().access_type.unwrap()
     };
     let AccessType::Mount(mount) = kind(&scene) else {
         panic!("not mounted")

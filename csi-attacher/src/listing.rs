@@ -1,0 +1,178 @@
+//! What the driver lists, compared with what attachments say. Source: sidecars.md 3.6; Q37.
+//!
+//! An attachment that differs is noted under the number of the comparison, and woken; its plan then calls the driver though
+//! nothing else asks for it, once a comparison.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base::{Queue, Scope};
+use runtime::objects::{Attachment, CsiNode, Volume};
+use runtime::{Cache, ObjectKey};
+
+use crate::calls::Calls;
+use crate::source::Source;
+
+/// The nodes of every volume, by what the driver calls both.
+type Listed = BTreeMap<String, BTreeSet<String>>;
+
+/// What the last comparison found, and which attachments the driver is called for at the moment. Sends nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    number: u64,
+    /// UIDs.
+    different: BTreeSet<String>,
+    running: BTreeSet<ObjectKey>,
+}
+
+/// The driver is called for an attachment as long as it lives.
+pub(crate) struct Running<'a> {
+    listing: &'a Listing,
+    key: &'a ObjectKey,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.listing.lock().running.remove(self.key);
+    }
+}
+
+impl Listing {
+    /// The number of the comparison that found this attachment different, if the last one did.
+    pub(crate) fn differs_since(&self, attachment: &Attachment) -> Option<u64> {
+        let state = self.lock();
+        let uid = attachment.metadata.uid.as_ref()?;
+        state.different.contains(uid).then_some(state.number)
+    }
+
+    /// Notes that the driver is called for this attachment.
+    pub(crate) fn running<'a>(&'a self, key: &'a ObjectKey) -> Running<'a> {
+        self.lock().running.insert(key.clone());
+        Running { listing: self, key }
+    }
+
+    fn is_running(&self, key: &ObjectKey) -> bool {
+        self.lock().running.contains(key)
+    }
+
+    fn note(&self, different: BTreeSet<String>) {
+        let mut state = self.lock();
+        state.number += 1;
+        state.different = different;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Compares, in a term of leadership.
+pub(crate) struct Comparison {
+    pub(crate) listing: Arc<Listing>,
+    pub(crate) attachments: Cache<Attachment>,
+    pub(crate) volumes: Cache<Volume>,
+    pub(crate) nodes: Cache<CsiNode>,
+    pub(crate) queue: Queue<ObjectKey>,
+    pub(crate) calls: Calls,
+    pub(crate) driver: String,
+    pub(crate) max_entries: i32,
+}
+
+impl Comparison {
+    /// Compares each `period` until the scope stops; never where it is zero.
+    pub(crate) async fn repeat(&self, period: Duration, scope: &Scope) {
+        if period.is_zero() {
+            return;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = scope.stopping() => return,
+                () = tokio::time::sleep(period) => {}
+            }
+            tokio::select! {
+                biased;
+                () = scope.stopping() => return,
+                () = self.compare() => {}
+            }
+        }
+    }
+
+    async fn compare(&self) {
+        let before = self.versions();
+        let listed = match self.calls.list(self.max_entries).await {
+            Ok(listed) => listed,
+            Err(status) => {
+                let error = csi::status::error_text(&status);
+                tracing::warn!("cannot compare attachments with what the driver lists: {error}");
+                return;
+            }
+        };
+        let mut different = BTreeSet::new();
+        let mut keys = Vec::new();
+        for attachment in self.own() {
+            let key = ObjectKey::of(&*attachment);
+            // What changed while the driver listed, or changes now, is neither wrong there nor here.
+            let is_settled = before.get(&key) == attachment.metadata.resource_version.as_ref();
+            if is_settled && !self.listing.is_running(&key) && self.differs(&attachment, &listed) {
+                different.extend(attachment.metadata.uid.clone());
+                keys.push(key);
+            }
+        }
+        self.listing.note(different);
+        for key in keys {
+            tracing::warn!(%key, "the driver does not list the volume as the VolumeAttachment says");
+            self.queue.add(key);
+        }
+    }
+
+    fn differs(&self, attachment: &Attachment, listed: &Listed) -> bool {
+        let volume = attachment.volume.as_ref();
+        let volume = volume.and_then(|name| self.volumes.get(&ObjectKey::cluster(name)));
+        let node = self.nodes.get(&ObjectKey::cluster(&attachment.node));
+        let is_listed = is_listed(
+            attachment,
+            volume.as_deref(),
+            node.as_deref(),
+            &self.driver,
+            listed,
+        );
+        is_listed.is_some_and(|is_listed| is_listed != attachment.is_attached())
+    }
+
+    fn own(&self) -> impl Iterator<Item = Arc<Attachment>> {
+        let all = self.attachments.all().into_iter();
+        all.filter(|attachment| attachment.attacher == self.driver)
+    }
+
+    fn versions(&self) -> BTreeMap<ObjectKey, String> {
+        self.own()
+            .filter_map(|attachment| {
+                let version = attachment.metadata.resource_version.clone()?;
+                Some((ObjectKey::of(&*attachment), version))
+            })
+            .collect()
+    }
+}
+
+/// Whether the driver lists the volume of an attachment at its node; none where it cannot be told what the driver calls them.
+fn is_listed(
+    attachment: &Attachment,
+    volume: Option<&Volume>,
+    node: Option<&CsiNode>,
+    driver: &str,
+    listed: &Listed,
+) -> Option<bool> {
+    let noted = attachment.volume_handle.as_deref().map(str::to_owned);
+    let source = Source::of(attachment, volume).ok();
+    let handle = source.map(|source| source.csi.volume_handle.clone()).or(noted)?;
+    let own = || Some(&*node?.driver(driver)?.node_id);
+    let node_id = attachment.node_id.as_deref().or_else(own)?;
+    Some(listed.get(&handle).is_some_and(|nodes| nodes.contains(node_id)))
+}

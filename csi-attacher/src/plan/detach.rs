@@ -1,0 +1,108 @@
+//! An attachment that was deleted. Source: sidecars.md 3.5, 3.6.
+
+use controller::{CallFailure, Next, patch};
+use jiff::Timestamp;
+use runtime::objects::SecretName;
+
+use super::problem::{Of, Problem, Secret, held, secret, told};
+use super::{Plan, Status, Step, Unpublish, differs, is_held, memory, node_id};
+use crate::observe::{Answer, Observed, Published};
+use crate::source::{NoSource, Source};
+
+/// What is tried: what failed before the deletion does not hold it back (Q36).
+const DETACH: &str = "detach";
+
+pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
+    if !is_held(observed) && !differs(observed) {
+        return Plan::resting(memory(observed));
+    }
+    if let Some(Answer::Unpublished(outcome)) = observed.answer {
+        return unpublished(observed, outcome, now);
+    }
+    match wanted(observed) {
+        Ok((call, secret)) => attempt(observed, call, secret.as_ref(), now),
+        Err(problem) => told(observed, Of::Detachment, &problem, now),
+    }
+}
+
+/// The call that the deletion wants.
+fn wanted(observed: &Observed<'_>) -> Result<(Unpublish, Option<SecretName>), Problem> {
+    let published = published(observed)?;
+    let attachment = observed.attachment;
+    // What was called with is what is undone: under the name of the node there may be another machine now.
+    let noted = attachment.node_id.as_deref();
+    let Some(node_id) = noted.or_else(|| node_id(observed)) else {
+        return Err(Problem::missing(format!(
+            "cannot tell what the driver calls node {}: it has no CSINode with the driver, and the attachment no annotation {}",
+            attachment.node,
+            runtime::objects::NODE_ID,
+        )));
+    };
+    let call = Unpublish {
+        handle: published.handle,
+        node_id: node_id.to_owned(),
+        migrated: published.migrated,
+    };
+    Ok((call, published.secret))
+}
+
+/// The volume, also when its object is gone (Q33).
+fn published(observed: &Observed<'_>) -> Result<Published, Problem> {
+    let attachment = observed.attachment;
+    match Source::of(attachment, observed.volume) {
+        Ok(source) => Ok(Published::of(&source)),
+        Err(error) => {
+            let remembered = observed.memory.volume.as_deref().cloned();
+            let known = remembered.or_else(|| Published::noted(attachment));
+            known.ok_or_else(|| match error {
+                NoSource::Missing(_) => Problem::missing(format!(
+                    "{error}, and nothing else tells what the driver calls it: detach it by hand, then remove the finalizer {} \
+                     from this VolumeAttachment",
+                    observed.settings.finalizer
+                )),
+                _ => Problem::new(error.to_string()),
+            })
+        }
+    }
+}
+
+fn attempt(observed: &Observed<'_>, call: Unpublish, needed: Option<&SecretName>, now: Timestamp) -> Plan {
+    let mut plan = Plan::resting(memory(observed));
+    if !differs(observed)
+        && let Some(until) = held(observed, DETACH, now)
+    {
+        return plan.then(Next::Held(until));
+    }
+    plan.memory.missing_since = None;
+    plan.memory.not_before = None;
+    match secret(observed, needed) {
+        Ok(Secret::Ready) => plan.step(Step::Unpublish(call)).then(Next::Again),
+        Ok(Secret::Unread(name)) => plan.read_secret(name).then(Next::Again),
+        Err(problem) => told(observed, Of::Detachment, &problem, now),
+    }
+}
+
+/// The status is written first, and only where somebody else holds the attachment: whoever holds it then reads the truth, and
+/// a process that dies between the two detaches once more, which does no harm (Q32).
+fn unpublished(observed: &Observed<'_>, outcome: &Result<(), CallFailure>, now: Timestamp) -> Plan {
+    if let Err(failure) = outcome {
+        let problem = Problem::of_call(failure, DETACH.to_owned());
+        return told(observed, Of::Detachment, &problem, now);
+    }
+    let mut plan = Plan::resting(memory(observed));
+    plan.memory.settled_difference = observed.differs_since;
+    let metadata = &observed.attachment.metadata;
+    let finalizer = &observed.settings.finalizer;
+    let stays = patch::finalizers(metadata).iter().any(|other| other != finalizer);
+    let status = observed.attachment.status.as_ref();
+    let is_written = status.is_none_or(|status| {
+        !status.attached && status.detach_error.is_none() && status.attachment_metadata.is_empty()
+    });
+    if stays && !is_written {
+        plan = plan.step(Step::Status(Status::Detached));
+    }
+    if is_held(observed) {
+        plan = plan.step(Step::Release);
+    }
+    plan
+}

@@ -1,15 +1,19 @@
 //! Serving a driver over a socket.
 
+mod authority;
+
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, UnixListener};
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
+use self::authority::AnyAuthority;
 use crate::address::Address;
 
 /// Why a driver cannot be served.
@@ -108,7 +112,7 @@ impl Listener {
                 listener,
                 inode: ours,
             } => {
-                let incoming = UnixListenerStream::new(listener);
+                let incoming = UnixListenerStream::new(listener).map(|stream| stream.map(AnyAuthority::new));
                 let served = router.serve_with_incoming_shutdown(incoming, stopped).await;
                 if let Address::Unix(path) = &self.address
                     && ours.is_some()

@@ -1,5 +1,7 @@
-//! Layer 4: the driver, and its requests, on moto as on the sandbox; and Amazon's SDK on the sandbox.
+//! Layer 4: the driver, and its requests, on moto as on the sandbox; Amazon's SDK on the sandbox; gRPC's C core before our
+//! server.
 
+mod c_core;
 mod cloud;
 mod requests;
 mod scenarios;
@@ -51,6 +53,14 @@ async fn moto_the_same_requests_to_two_ec2s() {
 async fn moto_the_sdk_of_amazon_reads_what_the_sandbox_writes() {
     match server::python() {
         Some(python) => sdk::play(&python).await,
+        None => crate::shared::not_run("4 moto", &"run conformance/moto/setup first"),
+    }
+}
+
+#[tokio::test]
+async fn ebs_case_136_grpcs_c_core_names_the_path_as_the_authority() {
+    match server::python() {
+        Some(python) => c_core::play(&python).await,
         None => crate::shared::not_run("4 moto", &"run conformance/moto/setup first"),
     }
 }

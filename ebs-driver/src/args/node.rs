@@ -93,6 +93,7 @@ impl Args {
                 limits: Limits {
                     fixed: given(self.node.volume_attach_limit),
                     reserved: given(self.node.reserved_volume_attachments),
+                    of_ec2: None,
                 },
                 has_legacy_xfs: self.node.legacy_xfs == Some(true),
             },

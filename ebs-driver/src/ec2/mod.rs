@@ -28,8 +28,9 @@ use async_trait::async_trait;
 use crate::deadline::Deadline;
 use errors::Ec2Error;
 use types::{
-    Attachment, Initialization, Instance, Modification, NewAttachment, NewSnapshot, NewSnapshotSet,
-    NewVolume, Selection, Snapshot, SnapshotList, SnapshotPage, Volume, VolumeChange, VolumeCopy,
+    Attachment, Initialization, Instance, InstanceType, Modification, NewAttachment, NewSnapshot,
+    NewSnapshotSet, NewVolume, Selection, Snapshot, SnapshotList, SnapshotPage, Volume, VolumeChange,
+    VolumeCopy,
 };
 
 use crate::parameters::snapshot::Lock;
@@ -59,8 +60,12 @@ pub trait Instances: Send + Sync + 'static {
         deadline: Deadline,
     ) -> Result<Vec<Instance>, Ec2Error>;
 
-    /// `DescribeInstanceTypes` of one type: how many EBS cards it has.
-    async fn describe_cards(&self, instance_type: &str, deadline: Deadline) -> Result<u32, Ec2Error>;
+    /// `DescribeInstanceTypes` of one type.
+    async fn describe_instance_type(
+        &self,
+        instance_type: &str,
+        deadline: Deadline,
+    ) -> Result<InstanceType, Ec2Error>;
 
     /// `DescribeVolumeStatus`: how far volumes are filled, by ID. A row without details is an error.
     async fn describe_initialization(

@@ -197,6 +197,15 @@ pub struct Instance {
     pub mappings: Vec<Mapping>,
 }
 
+/// What an instance type has for volumes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InstanceType {
+    /// EBS cards, at least one.
+    pub cards: u32,
+    /// How many attachments there may be, and whether those of network interfaces are among them.
+    pub attachments: Option<(u32, bool)>,
+}
+
 /// A device of an instance.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mapping {

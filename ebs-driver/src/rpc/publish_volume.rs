@@ -8,7 +8,7 @@ use crate::attach::{self, Expected, Seen};
 use crate::attachments::Reserved;
 use crate::driver::Core;
 use crate::ec2::codes::{self, Meaning, Purpose};
-use crate::ec2::types::{AttachmentState, Instance, NewAttachment};
+use crate::ec2::types::{AttachmentState, Instance, InstanceType, NewAttachment};
 use crate::in_flight::Key;
 use crate::names::{BLOCK_ATTACH, DEVICE_PATH, HYPERPOD_PREFIX, NODE_LOCAL_PREFIX};
 
@@ -242,8 +242,12 @@ impl Pair<'_> {
         if let Some(known) = core.attachments.cards(instance_type) {
             return known;
         }
-        match core.ec2.describe_cards(instance_type, call.deadline).await {
-            Ok(cards) => {
+        match core
+            .ec2
+            .describe_instance_type(instance_type, call.deadline)
+            .await
+        {
+            Ok(InstanceType { cards, .. }) => {
                 core.attachments.learn_cards(instance_type, cards);
                 cards
             }

@@ -1,7 +1,5 @@
 //! What instance this is: the metadata service on loopback, the Node object in the sandbox.
 
-use std::path::PathBuf;
-
 use base::{Clock, Random, Scope};
 use csi::Channel;
 use csi::v1::{NodeGetInfoRequest, NodeGetInfoResponse};
@@ -25,7 +23,6 @@ struct World {
     imds: String,
     api: ApiServer,
     client: kube::Client,
-    no_sys: tempfile::TempDir,
     _scope: Scope,
 }
 
@@ -42,7 +39,6 @@ impl World {
             imds,
             api,
             client,
-            no_sys: tempfile::tempdir().unwrap(),
             _scope: scope,
         }
     }
@@ -67,7 +63,7 @@ impl World {
     }
 
     async fn learn(&self, sources: Vec<Box<dyn Source>>) -> Result<Learned, NoSource> {
-        Learned::from_first(sources, PathBuf::from(self.no_sys.path())).await
+        Learned::from_first(sources).await
     }
 }
 

@@ -394,6 +394,7 @@ async fn ebs_case_89_a_fixed_limit_is_told_as_it_is() {
     let limits = Limits {
         fixed: Some(0),
         reserved: None,
+        ..Limits::default()
     };
     let config = NodeConfig {
         limits,

@@ -133,17 +133,20 @@ pub struct InstanceType {
     pub name: String,
     /// How many volumes may be attached, the root volume among them.
     pub attachments: usize,
+    /// Whether network interfaces count among them.
+    pub is_shared: bool,
     /// How many EBS cards there are, at least 1.
     pub ebs_cards: u32,
 }
 
 impl InstanceType {
-    /// A type of this name with this many attachments and EBS cards.
+    /// A type of this name with this many attachments and EBS cards. Up to 31 attachments are shared, as EC2's are.
     #[must_use]
     pub fn new(name: &str, attachments: usize, ebs_cards: u32) -> Self {
         Self {
             name: name.to_owned(),
             attachments,
+            is_shared: attachments <= 31,
             ebs_cards,
         }
     }

@@ -431,6 +431,7 @@ async fn instances_have_limits_and_cards() {
     .await
     .ok();
     assert_eq!(kinds.one("maximumEbsCards"), "2");
+    assert_eq!(kinds.one("attachmentLimitType"), "dedicated");
     let unknown = call(&ec2, "DescribeInstanceTypes", &[("InstanceType.1", "x")]).await;
     assert_eq!(unknown.code(), "InvalidInstanceType");
 }

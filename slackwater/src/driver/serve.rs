@@ -7,6 +7,7 @@ use base::process::{Signals, register_build_info, register_process_metrics, regi
 use base::{Clock, Random, Scope};
 use csi::server::Listener;
 use ebs_driver::node::cluster::taint::TaintRemover;
+use ebs_driver::node::limit::{Kind, ask};
 use ebs_driver::node::metadata::{Learned, sources};
 use ebs_driver::node::this_machine;
 use ebs_driver::{Config, Driver, Ec2Transport, NodeOptions, NodeService, Role};
@@ -76,6 +77,12 @@ impl Process {
         if self.config.ec2.region.is_none() {
             self.config.ec2.region = Some(instance.known().region);
         }
+        let limit = tokio::select! {
+            biased;
+            () = stopping.cancelled() => return Ok(()),
+            limit = self.limit_of_ec2(&instance) => limit?,
+        };
+        self.options.config.limits.of_ec2 = limit;
         let routes = self.routes(instance)?;
         let listener = Listener::bind(&self.config.endpoint).await?;
         self.remove_taint();
@@ -90,7 +97,17 @@ impl Process {
             &client.map_err(Clone::clone),
             self.options.node_name.as_deref(),
         )?;
-        Ok(Learned::from_first(sources, "/sys".into()).await?)
+        Ok(Learned::from_first(sources).await?)
+    }
+
+    /// EC2's own figure of attachments, where it is of use.
+    async fn limit_of_ec2(&self, instance: &Learned) -> anyhow::Result<Option<Kind>> {
+        if self.options.config.limits.fixed.is_some() {
+            return Ok(None);
+        }
+        let (transport, clock, random) = (Ec2Transport::Network, Clock::system(), self.random.fork());
+        let instance_type = instance.known().instance_type;
+        Ok(ask(&self.config, transport, clock, random, &instance_type).await?)
     }
 
     fn routes(&self, instance: Arc<Learned>) -> anyhow::Result<Routes> {

@@ -13,7 +13,7 @@ use csi::v1::{
     NodeUnpublishVolumeRequest, ProbeRequest, VolumeCapability,
 };
 use csi::{Address, Channel};
-use sandbox::ec2::{Ec2, Ec2Options};
+use sandbox::ec2::{Ec2, Ec2Options, Fault, InstanceType, When};
 use sandbox::kube::{ApiServer, GroupResource};
 use sandbox::metadata::{Instance, MetadataService};
 use serde_json::{Value, json};
@@ -22,6 +22,8 @@ use tonic::Code;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_slackwater");
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A type that our table does not know.
+const TYPE: &str = "new.9xlarge";
 const NODES: GroupResource<'static> = GroupResource::new("", "nodes");
 
 /// One node of a cluster on loopback.
@@ -30,7 +32,8 @@ struct Machine {
     api: ApiServer,
     metadata: MetadataService,
     imds: String,
-    ec2: String,
+    ec2: Ec2,
+    ec2_url: String,
     scope: Scope,
 }
 
@@ -48,17 +51,18 @@ impl Machine {
         std::fs::write(folder.path().join("kubeconfig"), kubeconfig).unwrap();
         api.serve(secure, &token).unwrap();
         let metadata = MetadataService::new(Instance {
-            // What the machine of the test holds does not count here.
-            instance_type: "m7i.large".to_owned(),
+            instance_type: TYPE.to_owned(),
             ..Instance::default()
         });
         let imds = metadata.serve(listener().await, &scope).unwrap();
-        let ec2 = Ec2::new(Clock::system(), random, Ec2Options::default());
-        let ec2 = ec2.serve(listener().await, &scope).unwrap();
+        let mut options = Ec2Options::default();
+        options.instance_types.push(InstanceType::new(TYPE, 50, 1));
+        let ec2 = Ec2::new(Clock::system(), random, options);
+        let ec2_url = ec2.serve(listener().await, &scope).unwrap();
         let store = api.store("kubelet");
         let taint = json!({"key": "ebs.csi.aws.com/agent-not-ready", "effect": "NoExecute"});
         let labels = json!({
-            "node.kubernetes.io/instance-type": "m7i.large",
+            "node.kubernetes.io/instance-type": TYPE,
             "topology.kubernetes.io/region": "us-east-1",
             "topology.kubernetes.io/zone": "us-east-1b",
         });
@@ -73,6 +77,7 @@ impl Machine {
             metadata,
             imds,
             ec2,
+            ec2_url,
             scope,
         }
     }
@@ -91,7 +96,7 @@ impl Machine {
             .env_clear()
             .env("CSI_NODE_NAME", "node-1")
             .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &self.imds)
-            .env("AWS_EC2_ENDPOINT", &self.ec2)
+            .env("AWS_EC2_ENDPOINT", &self.ec2_url)
             .env("AWS_ACCESS_KEY_ID", "sandbox")
             .env("AWS_SECRET_ACCESS_KEY", "sandbox")
             .stdin(Stdio::null())
@@ -219,7 +224,8 @@ async fn the_node_mode_serves_what_needs_no_root_and_ends_clean() {
         .unwrap();
     assert_eq!(name.into_inner().name, "ebs.csi.aws.com");
     channel.identity().probe(ProbeRequest {}).await.unwrap();
-    let expected = ("i-0123456789abcdef0".to_owned(), 30, "us-east-1a".to_owned());
+    // EC2 says 50, of which two are reserved.
+    let expected = ("i-0123456789abcdef0".to_owned(), 48, "us-east-1a".to_owned());
     assert_eq!(info(&channel).await, expected);
     let creation = channel
         .controller()
@@ -236,6 +242,22 @@ async fn the_node_mode_serves_what_needs_no_root_and_ends_clean() {
     let (code, text) = terminated(process).await;
     assert_eq!(code, Some(0), "{text}");
     assert!(!machine.socket().exists(), "the socket file is removed");
+}
+
+#[tokio::test]
+async fn ebs_case_138_the_table_holds_where_ec2_may_not_be_asked() {
+    let machine = Machine::new().await;
+    let denied = Fault::error("UnauthorizedOperation");
+    machine.ec2.inject("DescribeInstanceTypes", When::Always, denied);
+    let process = machine.serving("node", &[]);
+    let channel = machine.channel().await;
+    assert_eq!(info(&channel).await.1, 26);
+    assert_eq!(info(&channel).await.1, 26);
+    assert_eq!(machine.ec2.count("DescribeInstanceTypes"), 1, "once a process");
+    drop(channel);
+    let (code, text) = terminated(process).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("UnauthorizedOperation"), "{text}");
 }
 
 #[tokio::test]

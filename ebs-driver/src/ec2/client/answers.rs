@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
 use super::super::types::{
-    Attachment, AttachmentState, Initialization, Instance, Mapping, Modification, ModificationState,
-    Snapshot, SnapshotState, Volume, VolumeState,
+    Attachment, AttachmentState, Initialization, Instance, InstanceType, Mapping, Modification,
+    ModificationState, Snapshot, SnapshotState, Volume, VolumeState,
 };
 use crate::topology::Place;
 
@@ -432,19 +432,37 @@ impl From<MappingElement> for Mapping {
 #[serde(rename_all = "camelCase")]
 pub(super) struct InstanceTypes {
     #[serde(default)]
-    pub(super) instance_type_set: Items<InstanceType>,
+    pub(super) instance_type_set: Items<InstanceTypeElement>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct InstanceType {
+pub(super) struct InstanceTypeElement {
     pub(super) ebs_info: Option<EbsInfo>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EbsInfo {
-    pub(super) maximum_ebs_cards: Option<u32>,
+    maximum_ebs_cards: Option<u32>,
+    maximum_ebs_attachments: Option<u32>,
+    #[serde(default)]
+    attachment_limit_type: String,
+}
+
+/// A kind of limit that is neither of the two that are known is as none.
+impl From<EbsInfo> for InstanceType {
+    fn from(info: EbsInfo) -> Self {
+        let is_shared = match info.attachment_limit_type.as_str() {
+            "shared" => Some(true),
+            "dedicated" => Some(false),
+            _ => None,
+        };
+        Self {
+            cards: info.maximum_ebs_cards.unwrap_or(1).max(1),
+            attachments: info.maximum_ebs_attachments.zip(is_shared),
+        }
+    }
 }
 
 /// DescribeVolumeStatus.

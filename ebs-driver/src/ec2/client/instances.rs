@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::super::Instances;
 use super::super::errors::{Action, Ec2Error, Lost};
-use super::super::types::{Attachment, Initialization, Instance, NewAttachment, Selection};
+use super::super::types::{Attachment, Initialization, Instance, InstanceType, NewAttachment, Selection};
 use super::QueryEc2;
 use super::answers::{AttachmentElement, InstanceTypes, Reservations, VolumeStatuses};
 use super::form::Form;
@@ -56,13 +56,17 @@ impl Instances for QueryEc2 {
         self.pages(&form, deadline, split).await
     }
 
-    async fn describe_cards(&self, instance_type: &str, deadline: Deadline) -> Result<u32, Ec2Error> {
+    async fn describe_instance_type(
+        &self,
+        instance_type: &str,
+        deadline: Deadline,
+    ) -> Result<InstanceType, Ec2Error> {
         let action = Action::DescribeInstanceTypes;
         let form = Form::new(action).with("InstanceType.1", instance_type);
         let answer: InstanceTypes = self.call(&form, deadline).await?;
         let row = answer.instance_type_set.into_vec().into_iter().next();
         match row.and_then(|row| row.ebs_info) {
-            Some(info) => Ok(info.maximum_ebs_cards.unwrap_or(1).max(1)),
+            Some(info) => Ok(info.into()),
             None => Err(Ec2Error::lost(action, Lost::Malformed, "ebsInfo is missing")),
         }
     }

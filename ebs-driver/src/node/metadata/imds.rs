@@ -145,7 +145,6 @@ impl Source for Imds {
             interfaces: self.interfaces().await?,
             extra_volumes: extra_volumes(&self.must(VOLUMES).await?),
             outpost_arn: self.outpost().await?,
-            local_devices: 0,
         })
     }
 

@@ -114,7 +114,6 @@ fn instance(node: &NodeView, counts: Counts) -> Result<InstanceInfo, MetadataErr
         outpost_arn: None,
         interfaces,
         extra_volumes,
-        local_devices: 0,
     })
 }
 

@@ -1,12 +1,11 @@
 //! The first source that answers at the start, asked again for what changes. Source: spec 4.7, 4.8; case 90.
 
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use thiserror::Error;
 
-use super::{InstanceInfo, Metadata, MetadataError, Source, local};
+use super::{InstanceInfo, Metadata, MetadataError, Source};
 
 /// No source answered; the process ends with exit 1.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
@@ -28,21 +27,19 @@ fn list(failures: &[MetadataError]) -> String {
 /// What a source said.
 pub struct Learned {
     source: Box<dyn Source>,
-    sys: PathBuf,
     known: Mutex<InstanceInfo>,
 }
 
 impl Learned {
-    /// Asks the sources in this order until one answers. `sys` is where the kernel tells of devices, `/sys`.
+    /// Asks the sources in this order until one answers.
     ///
     /// # Errors
     /// When none answers.
-    pub async fn from_first(sources: Vec<Box<dyn Source>>, sys: PathBuf) -> Result<Self, NoSource> {
+    pub async fn from_first(sources: Vec<Box<dyn Source>>) -> Result<Self, NoSource> {
         let mut failures = Vec::new();
         for source in sources {
             match source.learn().await {
-                Ok(mut known) => {
-                    known.local_devices = local::count(&sys);
+                Ok(known) => {
                     tracing::info!(
                         source = source.place(),
                         instance = known.instance_id,
@@ -52,7 +49,7 @@ impl Learned {
                         "learned what instance this is"
                     );
                     let known = Mutex::new(known);
-                    return Ok(Self { source, sys, known });
+                    return Ok(Self { source, known });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a metadata source does not answer");
@@ -75,8 +72,7 @@ impl Metadata for Learned {
     async fn instance(&self) -> Result<InstanceInfo, MetadataError> {
         let known = self.known();
         match self.source.refresh(&known).await {
-            Ok(mut fresh) => {
-                fresh.local_devices = local::count(&self.sys);
+            Ok(fresh) => {
                 self.known
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)

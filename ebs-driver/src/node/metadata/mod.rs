@@ -5,12 +5,10 @@
 //! | [`imds`] | the instance metadata service |
 //! | [`kubernetes`] | the Node object |
 //! | [`learned`] | the first source that answers, and what it said last |
-//! | [`local`] | devices of the machine that count as attachments |
 
 pub mod imds;
 pub mod kubernetes;
 pub mod learned;
-pub mod local;
 
 use async_trait::async_trait;
 use kube::Client;
@@ -62,8 +60,6 @@ pub struct InstanceInfo {
     pub interfaces: u32,
     /// Volumes that were attached when the instance began, besides the root volume.
     pub extra_volumes: u32,
-    /// Instance store volumes and accelerators, which count like attachments where those are shared.
-    pub local_devices: u32,
 }
 
 /// The instance could not be learned about.

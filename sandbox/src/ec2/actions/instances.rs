@@ -160,6 +160,8 @@ pub(in crate::ec2) fn describe_types(_: &mut State, mut form: Form, call: &Call<
         xml.element("ebsInfo", |xml| {
             xml.field("nvmeSupport", "required");
             xml.field("maximumEbsAttachments", kind.attachments);
+            let limit = if kind.is_shared { "shared" } else { "dedicated" };
+            xml.field("attachmentLimitType", limit);
             xml.field("maximumEbsCards", kind.ebs_cards);
         });
     });

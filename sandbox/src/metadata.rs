@@ -1,6 +1,7 @@
 //! The metadata service of one EC2 instance (IMDSv2) on loopback, for node services that run as processes.
 //!
-//! Answers the instance identity document, MAC addresses, the block device mapping and the Outpost; a token must be
+//! Answers the instance identity document, MAC addresses, the block device mapping, the Outpost and the role's
+//! credentials; a token must be
 //! fetched first. Its owner changes the instance, and takes the service down.
 
 use std::convert::Infallible;
@@ -19,6 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::listener;
 
+/// The name of the instance's role.
+const ROLE: &str = "sandbox-role";
 const TOKEN: &str = "sandbox-token";
 const TOKEN_HEADER: &str = "x-aws-ec2-metadata-token";
 const TTL_HEADER: &str = "x-aws-ec2-metadata-token-ttl-seconds";
@@ -40,6 +43,8 @@ pub struct Instance {
     pub extra_volumes: usize,
     /// ARN of the Outpost it is on.
     pub outpost_arn: Option<String>,
+    /// The access key that the instance's role has, if it has a role.
+    pub access_key: Option<String>,
 }
 
 impl Default for Instance {
@@ -52,6 +57,7 @@ impl Default for Instance {
             interfaces: 1,
             extra_volumes: 0,
             outpost_arn: None,
+            access_key: None,
         }
     }
 }
@@ -173,6 +179,26 @@ fn body(instance: &Instance, path: &str) -> Option<String> {
             Some(lines.chain(["root".to_owned()]).collect::<Vec<_>>().join("\n"))
         }
         "/latest/meta-data/outpost-arn" => instance.outpost_arn.clone(),
+        "/latest/meta-data/iam/security-credentials/" => {
+            instance.access_key.as_ref().map(|_| ROLE.to_owned())
+        }
+        path if path.strip_prefix("/latest/meta-data/iam/security-credentials/") == Some(ROLE) => {
+            let credentials = |key: &String| {
+                json!({
+                    "Code": "Success",
+                    "Type": "AWS-HMAC",
+                    "LastUpdated": "2026-01-01T00:00:00Z",
+                    "Expiration": "2099-01-01T00:00:00Z",
+                    "AccessKeyId": key,
+                    "SecretAccessKey": "sandbox",
+                    "Token": "sandbox",
+                })
+            };
+            instance
+                .access_key
+                .as_ref()
+                .map(|key| credentials(key).to_string())
+        }
         _ => None,
     }
 }

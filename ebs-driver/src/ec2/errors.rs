@@ -7,79 +7,57 @@ use thiserror::Error;
 
 use super::codes::{self, Meaning};
 
-/// The actions that the driver sends.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Action {
-    /// CreateVolume
-    CreateVolume,
-    /// CopyVolumes
-    CopyVolumes,
-    /// DeleteVolume
-    DeleteVolume,
-    /// DescribeVolumes
-    DescribeVolumes,
-    /// ModifyVolume
-    ModifyVolume,
-    /// DescribeVolumesModifications
-    DescribeVolumesModifications,
-    /// CreateTags
-    CreateTags,
-    /// DeleteTags
-    DeleteTags,
-    /// CreateSnapshot
-    CreateSnapshot,
-    /// CreateSnapshots
-    CreateSnapshots,
-    /// DeleteSnapshot
-    DeleteSnapshot,
-    /// DescribeSnapshots
-    DescribeSnapshots,
-    /// EnableFastSnapshotRestores
-    EnableFastSnapshotRestores,
-    /// LockSnapshot
-    LockSnapshot,
-    /// DescribeAvailabilityZones
-    DescribeAvailabilityZones,
-    /// AttachVolume
-    AttachVolume,
-    /// DetachVolume
-    DetachVolume,
-    /// DescribeInstances
-    DescribeInstances,
-    /// DescribeInstanceTypes
-    DescribeInstanceTypes,
-    /// DescribeVolumeStatus
-    DescribeVolumeStatus,
+/// The actions by their names, so that no list of them lacks one.
+macro_rules! actions {
+    ($($name:ident)*) => {
+        /// The actions that the driver sends.
+        #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+        pub enum Action {
+            $(
+                #[doc = stringify!($name)]
+                $name,
+            )*
+        }
+
+        impl Action {
+            /// Every action.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The name in requests and metrics.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    CreateVolume
+    CopyVolumes
+    DeleteVolume
+    DescribeVolumes
+    ModifyVolume
+    DescribeVolumesModifications
+    CreateTags
+    DeleteTags
+    CreateSnapshot
+    CreateSnapshots
+    DeleteSnapshot
+    DescribeSnapshots
+    EnableFastSnapshotRestores
+    LockSnapshot
+    DescribeAvailabilityZones
+    AttachVolume
+    DetachVolume
+    DescribeInstances
+    DescribeInstanceTypes
+    DescribeVolumeStatus
 }
 
 impl Action {
-    /// The name in requests and metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::CreateVolume => "CreateVolume",
-            Self::CopyVolumes => "CopyVolumes",
-            Self::DeleteVolume => "DeleteVolume",
-            Self::DescribeVolumes => "DescribeVolumes",
-            Self::ModifyVolume => "ModifyVolume",
-            Self::DescribeVolumesModifications => "DescribeVolumesModifications",
-            Self::CreateTags => "CreateTags",
-            Self::DeleteTags => "DeleteTags",
-            Self::CreateSnapshot => "CreateSnapshot",
-            Self::CreateSnapshots => "CreateSnapshots",
-            Self::DeleteSnapshot => "DeleteSnapshot",
-            Self::DescribeSnapshots => "DescribeSnapshots",
-            Self::EnableFastSnapshotRestores => "EnableFastSnapshotRestores",
-            Self::LockSnapshot => "LockSnapshot",
-            Self::DescribeAvailabilityZones => "DescribeAvailabilityZones",
-            Self::AttachVolume => "AttachVolume",
-            Self::DetachVolume => "DetachVolume",
-            Self::DescribeInstances => "DescribeInstances",
-            Self::DescribeInstanceTypes => "DescribeInstanceTypes",
-            Self::DescribeVolumeStatus => "DescribeVolumeStatus",
-        }
-    }
-
     /// Whether a request of this action, while a volume is being changed, is a part of the change: it only looks otherwise.
     #[must_use]
     pub fn may_change_a_volume(self) -> bool {

@@ -13,6 +13,7 @@ mod cluster;
 mod errors_page;
 mod expansion;
 mod groups;
+mod iam;
 mod identity;
 mod instance;
 mod log;

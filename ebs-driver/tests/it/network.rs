@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::{Clock, Random, Scope};
@@ -11,6 +12,7 @@ use csi::v1::{ControllerExpandVolumeRequest, DeleteSnapshotRequest};
 use ebs_driver::{Config, Driver, Ec2Transport};
 use prometheus::Registry;
 use sandbox::ec2::{Ec2, Ec2Options};
+use sandbox::metadata::{Instance, MetadataService};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tonic::Code;
@@ -85,30 +87,56 @@ async fn run(half: &str, volume: &str, environment: &[(&'static str, String)]) {
     );
 }
 
-/// Gives credentials that must be renewed at once, as an agent of Pod Identity does, until EC2 has modified a volume.
-async fn give_credentials(listener: TcpListener, ec2: Ec2) {
+/// Serves HTTP on loopback: each request's head and body become a status and a body.
+async fn answer_http(listener: TcpListener, answer: impl Fn(&str) -> (&'static str, String)) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
-        let mut asked = [0; 4096];
-        let _ = stream.read(&mut asked).await;
-        let (status, body) = if ec2.count("ModifyVolume") == 0 {
-            let expires = Clock::system().now() + jiff::SignedDuration::from_secs(1);
-            let body = format!(
-                r#"{{"AccessKeyId":"AKIDEXAMPLE","SecretAccessKey":"example","Token":"t","Expiration":"{expires}"}}"#
-            );
-            ("200 OK", body)
-        } else {
-            (
-                "403 Forbidden",
-                r#"{"Code":"no","Message":"the session has ended"}"#.to_owned(),
-            )
-        };
+        let mut asked = vec![0; 16384];
+        let mut length = 0;
+        // The clients of these tests send a short body right behind its head.
+        while !is_whole(&asked[..length]) {
+            match stream.read(&mut asked[length..]).await {
+                Ok(read) if read > 0 => length += read,
+                _ => break,
+            }
+        }
+        let (status, body) = answer(&String::from_utf8_lossy(&asked[..length]));
         let answer = format!(
             "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         );
         let _ = stream.write_all(answer.as_bytes()).await;
     }
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    body.len() >= length.map_or(0, |length| length.trim().parse().unwrap())
+}
+
+/// Gives credentials that must be renewed at once, as an agent of Pod Identity does, until EC2 has modified a volume.
+async fn give_credentials(listener: TcpListener, ec2: Ec2) {
+    let answer = |_: &str| {
+        if ec2.count("ModifyVolume") == 0 {
+            let expires = Clock::system().now() + jiff::SignedDuration::from_secs(1);
+            ("200 OK", keys("AKIDEXAMPLE", &expires.to_string()))
+        } else {
+            let refused = r#"{"Code":"no","Message":"the session has ended"}"#;
+            ("403 Forbidden", refused.to_owned())
+        }
+    };
+    answer_http(listener, answer).await;
+}
+
+/// The answer of an agent for containers.
+fn keys(access_key: &str, expires: &str) -> String {
+    format!(
+        r#"{{"AccessKeyId":"{access_key}","SecretAccessKey":"example","Token":"t","Expiration":"{expires}"}}"#
+    )
 }
 
 /// Nothing is sent without credentials, so nothing is being changed: the answer is final, and pins no size.
@@ -207,4 +235,165 @@ async fn in_a_process_of_its_own() {
         .map(|label| label.value())
         .collect();
     assert_eq!(labels, ["connect", "DeleteSnapshot"]);
+}
+
+/// The token that the kubelet mounts for a service account.
+const TOKEN: &str = "token-of-the-service-account";
+
+/// STS, as far as web identity needs it: only the kubelet's token and the annotated role get keys.
+fn sts(asked: &str) -> (&'static str, String) {
+    let is_right = asked.starts_with("POST / ")
+        && ["Action=AssumeRoleWithWebIdentity", TOKEN, "role%2Febs"]
+            .iter()
+            .all(|part| asked.contains(part));
+    if !is_right {
+        return ("403 Forbidden", String::new());
+    }
+    let body = "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\
+        <AccessKeyId>OF_WEB_IDENTITY</AccessKeyId><SecretAccessKey>example</SecretAccessKey><SessionToken>t</SessionToken>\
+        <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
+        </AssumeRoleWithWebIdentityResponse>";
+    ("200 OK", body.to_owned())
+}
+
+/// The agent of Pod Identity: it wants the token as the authorization.
+fn agent(asked: &str) -> (&'static str, String) {
+    if asked.contains(TOKEN) {
+        ("200 OK", keys("OF_POD_IDENTITY", "2099-01-01T00:00:00Z"))
+    } else {
+        ("401 Unauthorized", String::new())
+    }
+}
+
+async fn listening() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+/// IRSA, Pod Identity and the role of the instance, each before its double: whose key signed what EC2 was asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ebs_case_140_each_way_to_credentials_signs_the_requests() {
+    let ec2 = Ec2::new(Clock::system(), Random::seeded(7), Ec2Options::instant());
+    let scope = Scope::new();
+    let (listener, _) = listening().await;
+    let endpoint = ec2.serve(listener, &scope).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    let token = token.to_str().unwrap().to_owned();
+    let (sts_listener, sts_url) = listening().await;
+    let (agent_listener, agent_url) = listening().await;
+    scope.spawn(answer_http(sts_listener, sts));
+    scope.spawn(answer_http(agent_listener, agent));
+    let metadata = MetadataService::new(Instance {
+        access_key: Some("OF_THE_INSTANCE".to_owned()),
+        ..Instance::default()
+    });
+    let (listener, _) = listening().await;
+    let imds = metadata.serve(listener, &scope).unwrap();
+    let rows = [
+        (
+            "OF_WEB_IDENTITY",
+            vec![
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", token.clone()),
+                ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ebs".to_owned()),
+                ("AWS_ENDPOINT_URL_STS", sts_url),
+            ],
+        ),
+        (
+            "OF_POD_IDENTITY",
+            vec![
+                (
+                    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                    format!("{agent_url}/v1/credentials"),
+                ),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token),
+            ],
+        ),
+        (
+            "OF_THE_INSTANCE",
+            vec![
+                ("AWS_EC2_METADATA_DISABLED", "false".to_owned()),
+                ("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds),
+            ],
+        ),
+    ];
+    for (key, mut environment) in rows {
+        let volume = ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
+        environment.push(("AWS_ENDPOINT_URL_EC2", endpoint.clone()));
+        run("network::in_a_process_of_its_own", &volume, &environment).await;
+        assert_eq!(ec2.calls().last().unwrap().signed_by.as_deref(), Some(key));
+    }
+}
+
+/// FIPS and dual stack are in the name of the host, which a proxy is told; what `NO_PROXY` names is reached without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ebs_case_141_proxies_are_followed_to_the_address_that_the_environment_asks_for() {
+    let scope = Scope::new();
+    let (listener, proxy) = listening().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let noting = told.clone();
+    scope.spawn(answer_http(listener, move |asked: &str| {
+        let first = asked.lines().next().unwrap_or_default().to_owned();
+        noting.lock().unwrap().push(first);
+        ("403 Forbidden", String::new())
+    }));
+    let on = || "true".to_owned();
+    let rows = [
+        (vec![], "CONNECT ec2.us-east-1.amazonaws.com:443 HTTP/1.1"),
+        (
+            vec![("AWS_USE_FIPS_ENDPOINT", on())],
+            "CONNECT ec2-fips.us-east-1.amazonaws.com:443 HTTP/1.1",
+        ),
+        (
+            vec![("AWS_USE_DUALSTACK_ENDPOINT", on())],
+            "CONNECT ec2.us-east-1.api.aws:443 HTTP/1.1",
+        ),
+        (
+            vec![
+                ("AWS_USE_FIPS_ENDPOINT", on()),
+                ("AWS_USE_DUALSTACK_ENDPOINT", on()),
+            ],
+            "CONNECT ec2-fips.us-east-1.api.aws:443 HTTP/1.1",
+        ),
+        (
+            vec![
+                ("AWS_ENDPOINT_URL_EC2", "https://127.0.0.1:9".to_owned()),
+                ("NO_PROXY", "127.0.0.1".to_owned()),
+            ],
+            "",
+        ),
+    ];
+    for (mut environment, expected) in rows {
+        told.lock().unwrap().clear();
+        environment.extend([
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "example".to_owned()),
+            ("HTTPS_PROXY", proxy.clone()),
+        ]);
+        run(
+            "network::a_call_without_an_answer_in_a_process_of_its_own",
+            "",
+            &environment,
+        )
+        .await;
+        let told = told.lock().unwrap();
+        assert_eq!(told.first().map_or("", String::as_str), expected);
+        assert!(told.iter().all(|line| line == expected), "{told:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "the other half of ebs_case_141_proxies_are_followed_to_the_address_that_the_environment_asks_for, which runs it"]
+async fn a_call_without_an_answer_in_a_process_of_its_own() {
+    let (registry, scope) = (Registry::new(), Scope::new());
+    let driver = channel(None, &registry, &scope);
+    let request = DeleteSnapshotRequest {
+        snapshot_id: "snap-0123456789abcdef0".into(),
+        ..DeleteSnapshotRequest::default()
+    };
+    let request = csi::channel::request(request, Duration::from_secs(2));
+    let error = driver.controller().delete_snapshot(request).await.unwrap_err();
+    assert!(error.message().contains("no connection to EC2"), "{error}");
 }

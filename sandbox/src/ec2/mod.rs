@@ -107,6 +107,8 @@ pub struct CallRecord {
     pub at: Timestamp,
     /// Whether it was only a rehearsal.
     pub dry_run: bool,
+    /// The access key that it was signed with; signatures are not checked.
+    pub signed_by: Option<String>,
 }
 
 impl Ec2 {

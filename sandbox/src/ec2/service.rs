@@ -65,11 +65,13 @@ impl Ec2 {
     fn take(&self, request: &Request<Bytes>) -> Outcome {
         let request_id = self.random().uuid();
         let now = self.clock().now();
+        let signed_by = access_key(request);
         let query = match parse(request) {
             Ok(query) => query,
             Err(error) => {
                 let reply = Reply::of_error(&error, request_id);
-                self.with(|region| region.record(record(now, "", &Form::default(), Some(&reply))));
+                let record = record(now, "", &Form::default(), Some(&reply));
+                self.with(|region| region.record(CallRecord { signed_by, ..record }));
                 return Outcome::Answer(reply);
             }
         };
@@ -81,7 +83,8 @@ impl Ec2 {
                 Outcome::Answer(reply) | Outcome::AnswerAfter(_, reply) => Some(reply),
                 Outcome::Silence | Outcome::Break => None,
             };
-            region.record(record(now, &outcome.0, &form, reply));
+            let record = record(now, &outcome.0, &form, reply);
+            region.record(CallRecord { signed_by, ..record });
             outcome.1
         })
     }
@@ -164,6 +167,13 @@ fn parse(request: &Request<Bytes>) -> Result<Query, Ec2Error> {
     }
 }
 
+/// The access key of `Authorization: AWS4-HMAC-SHA256 Credential=<key>/<date>/...`.
+fn access_key(request: &Request<Bytes>) -> Option<String> {
+    let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, scope) = header.split_once("Credential=")?;
+    scope.split_once('/').map(|(key, _)| key.to_owned())
+}
+
 fn record(now: jiff::Timestamp, action: &str, form: &Form, reply: Option<&Reply>) -> CallRecord {
     CallRecord {
         number: 0,
@@ -173,6 +183,7 @@ fn record(now: jiff::Timestamp, action: &str, form: &Form, reply: Option<&Reply>
         status: reply.map(|reply| reply.status),
         at: now,
         dry_run: form.values().get("DryRun").is_some_and(|value| value == "true"),
+        signed_by: None,
     }
 }
 

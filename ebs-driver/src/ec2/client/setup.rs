@@ -13,7 +13,8 @@ use aws_runtime::user_agent::{ApiMetadata, UserAgentInterceptor};
 use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::SharedTimeSource;
-use aws_smithy_http_client::tls;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime::client::identity::IdentityCache;
 use aws_smithy_runtime::client::orchestrator::operation;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -21,10 +22,10 @@ use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptio
 use aws_smithy_runtime_api::client::auth::{
     AuthSchemeOptionResolverParams, SharedAuthScheme, SharedAuthSchemeOptionResolver,
 };
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient};
 use aws_smithy_runtime_api::client::identity::{SharedIdentityCache, SharedIdentityResolver};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
 use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::body::SdkBody;
@@ -89,10 +90,7 @@ struct Way {
 
 /// Over the network, as the environment says.
 pub(super) async fn over_network(endpoint: &Endpoint) -> Result<Operation, SetupError> {
-    let http = aws_smithy_http_client::Builder::new()
-        .pool_idle_timeout(IDLE_CONNECTION)
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-        .build_https();
+    let http = http_client();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone());
     if let Some(region) = &endpoint.region {
         loader = loader.region(Region::new(region.clone()));
@@ -116,12 +114,28 @@ pub(super) async fn over_network(endpoint: &Endpoint) -> Result<Operation, Setup
     Ok(operation(Way {
         region,
         url,
-        http: SharedHttpClient::new(http),
+        http,
         credentials: config.credentials_provider(),
         identities: config.identity_cache(),
         time: config.time_source(),
         name: config.app_name().cloned(),
     }))
+}
+
+/// Connections as Amazon's crates make them, and through the proxies that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`,
+/// `NO_PROXY`), which they leave out of themselves.
+fn http_client() -> SharedHttpClient {
+    let connector = |settings: Option<&HttpConnectorSettings>, components: Option<&RuntimeComponents>| {
+        let mut builder = Connector::builder()
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .proxy_config(ProxyConfig::from_env());
+        builder.set_connector_settings(settings.cloned());
+        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        builder
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+            .build()
+    };
+    aws_smithy_http_client::Builder::new().build_with_connector_fn(connector)
 }
 
 /// To a service in this process.

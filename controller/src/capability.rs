@@ -42,11 +42,7 @@ pub fn of(volume: &Volume, access: &Access<'_>) -> Result<VolumeCapability, Acce
             ..MountVolume::default()
         })
     };
-    with(
-        volume.access_modes,
-        access.single_node_multi_writer,
-        access_type,
-    )
+    with(volume.access_modes, access.single_node_multi_writer, access_type)
 }
 
 /// The capability of a volume with these access modes that is reached in this way.

@@ -66,7 +66,7 @@ impl Start for Config {
         let options = SidecarOptions {
             name: NAME,
             lease: |driver| format!("external-attacher-leader-{driver}"),
-            component: events::component,
+            component: |driver, _| events::component(driver),
             driver: self.driver.clone(),
             tells_migrated: true,
         };

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/coverage.md"
 # The word in the names of tests, and the specification.
 SPECS = {"snapshot": "snapshot.md", "resize": "resize.md", "ebs": "ebs-driver.md", "sidecars": "sidecars.md"}
-# The cases of programs that are there: node-driver-registrar and livenessprobe.
-DUE = {"sidecars": set(range(127, 135))}
+# The cases of programs that are there: node-driver-registrar, livenessprobe and csi-attacher.
+DUE = {"sidecars": {*range(99, 118), *range(122, 126), *range(127, 135), *range(150, 156)}}
 
 
 def cases(spec):

@@ -3,21 +3,23 @@
 //!
 //! | Module | Plays |
 //! |---|---|
-//! | [`binder`] | the persistent volume controller, for volumes that exist |
+//! | [`binder`] | the persistent volume controller |
 //! | [`protection`] | PVC and PV protection, and that of attributes classes |
 //! | [`collector`] | the garbage collector |
 //! | [`accounts`] | the `default` ServiceAccount of each namespace |
-//! | [`workloads`] | Deployment, ReplicaSet, scheduler, and kubelet for nodes that have none |
+//! | [`workloads`] | Deployment, ReplicaSet, and kubelet for nodes that have none |
+//! | [`scheduler`] | the scheduler, as far as volumes go |
 //! | [`expansion`] | the event of the expand controller |
 //! | [`attachments`] | the attach-detach controller |
 //! | [`attacher`] | external-attacher |
 //!
 //! Each actor is one task with one subscription: it looks at one change at a time, in the order of the
 //! changes, and writes through the store at once. So the same seed gives the same writes. Those that call a
-//! driver ([`attacher`], [`crate::node::Kubelet`]) work on several objects at a time ([`worker`]).
+//! driver ([`attacher`], [`crate::node::Kubelet`]) or wait ([`scheduler`]) work on several objects at a time ([`worker`]).
 //! Their simplifications are listed in `docs/sandbox.md`.
 
 mod accounts;
+mod affinity;
 mod attacher;
 mod attachments;
 mod binder;
@@ -28,6 +30,7 @@ mod expansion;
 pub(crate) mod nodes;
 mod options;
 mod protection;
+mod scheduler;
 pub(crate) mod users;
 pub(crate) mod worker;
 pub(crate) mod workloads;
@@ -69,7 +72,10 @@ pub fn run(server: &ApiServer, scope: &Scope, clock: Clock) {
 /// Starts the actors, and with them what the options name: nodes with their kubelets, attachers.
 pub fn run_with(server: &ApiServer, scope: &Scope, clock: Clock, options: Options) {
     let account = |name: &str| server.store(&format!("system:serviceaccount:kube-system:{name}"));
-    start(binder::Binder::new(account("persistent-volume-binder")), scope);
+    start(
+        binder::Binder::new(account("persistent-volume-binder"), clock.clone()),
+        scope,
+    );
     start(
         protection::Protection::new(account("pvc-protection-controller")),
         scope,
@@ -91,7 +97,15 @@ pub fn run_with(server: &ApiServer, scope: &Scope, clock: Clock, options: Option
         scope,
     );
     let random = options.random.unwrap_or_else(|| Random::seeded(0));
-    let attached: BTreeSet<String> = options.attachers.keys().cloned().collect();
+    scheduler::Scheduler::start(
+        server.store("system:kube-scheduler"),
+        &options.nodes,
+        scope,
+        clock.clone(),
+        random.fork(),
+    );
+    let mut attached: BTreeSet<String> = options.attachers.keys().cloned().collect();
+    attached.extend(options.attached);
     if !attached.is_empty() {
         let store = account("attachdetach-controller");
         start(

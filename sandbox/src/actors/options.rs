@@ -1,6 +1,6 @@
 //! What the actors are connected with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::Random;
 use csi::Channel;
@@ -13,6 +13,8 @@ pub struct Options {
     /// The controller services of drivers, by driver name. For each of them attach-detach makes
     /// VolumeAttachments and an external-attacher serves them.
     pub attachers: BTreeMap<String, Channel>,
+    /// Drivers for which attach-detach makes VolumeAttachments that somebody else serves.
+    pub attached: BTreeSet<String>,
     /// Nodes with a kubelet. Where there are some, pods are scheduled to them.
     pub nodes: Vec<Node>,
     /// For the back-off; a fixed seed where absent.
@@ -24,6 +26,13 @@ impl Options {
     #[must_use]
     pub fn with_attacher(mut self, driver: &str, controller: Channel) -> Self {
         self.attachers.insert(driver.to_owned(), controller);
+        self
+    }
+
+    /// The same with a driver whose volumes are attached by a csi-attacher that runs beside the sandbox.
+    #[must_use]
+    pub fn with_attached(mut self, driver: &str) -> Self {
+        self.attached.insert(driver.to_owned());
         self
     }
 

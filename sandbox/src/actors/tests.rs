@@ -154,26 +154,200 @@ async fn the_smallest_volume_that_suits_is_chosen() {
     assert_eq!(cluster.phases("huge", "big"), both("Pending", "Available"));
 }
 
+const SELECTED: &str = "volume.kubernetes.io/selected-node";
+const PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
+
+impl Cluster {
+    fn class(&self, name: &str, change: &Value) {
+        let mut class = json!({"metadata": {"name": name}, "provisioner": "p.csi"});
+        json_patch::merge(&mut class, change);
+        self.store.create(STORAGE_CLASSES, class).unwrap();
+    }
+
+    fn annotation(&self, claim: &str, name: &str) -> Option<String> {
+        let claim = self.get(CLAIMS, claim).unwrap();
+        Some(claim["metadata"]["annotations"].get(name)?.as_str()?.to_owned())
+    }
+
+    /// What a provisioner makes for a claim.
+    fn provision(&self, claim: &str, change: &Value) {
+        let claim = self.get(CLAIMS, claim).unwrap();
+        let metadata = &claim["metadata"];
+        let mut volume = json!({
+            "metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": "p.csi"}},
+            "spec": {
+                "storageClassName": claim["spec"]["storageClassName"], "persistentVolumeReclaimPolicy": "Delete",
+                "claimRef": {
+                    "kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": "default",
+                    "name": metadata["name"], "uid": metadata["uid"],
+                },
+            },
+        });
+        json_patch::merge(&mut volume, change);
+        self.volume(&format!("pvc-{}", metadata["uid"].as_str().unwrap()), &volume);
+    }
+
+    /// The events of this reason.
+    fn told(&self, reason: &str) -> usize {
+        let events = self.store.list(EVENTS, None);
+        let of_reason = |event: &&Arc<Object>| text(event.value(), "/reason") == reason;
+        events.iter().filter(of_reason).count()
+    }
+
+    fn node_of(&self, pod: &str) -> String {
+        text(&self.get(PODS, pod).unwrap(), "/spec/nodeName").to_owned()
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_class_may_wait_for_a_pod() {
     let cluster = Cluster::new();
-    let class = json!({"metadata": {"name": "late"}, "provisioner": "p", "volumeBindingMode": "WaitForFirstConsumer"});
-    cluster.store.create(STORAGE_CLASSES, class).unwrap();
+    cluster.class("late", &json!({"volumeBindingMode": "WaitForFirstConsumer"}));
     cluster.volume("v", &json!({"spec": {"storageClassName": "late"}}));
     cluster.claim("c", &json!({"spec": {"storageClassName": "late"}}));
     cluster.settle().await;
     assert_eq!(cluster.phases("c", "v"), both("Pending", "Available"));
-    let node = |claim: &mut Value| {
-        set(
-            claim,
-            "/metadata/annotations",
-            "volume.kubernetes.io/selected-node",
-            json!("n"),
-        )
-    };
-    cluster.store.update(CLAIMS, "default", "c", node).unwrap();
+    assert_eq!(cluster.told("WaitForFirstConsumer"), 1);
+    cluster.store.create(PODS, pod("p", "c")).unwrap();
     cluster.settle().await;
     assert_eq!(cluster.phases("c", "v"), both("Bound", "Bound"));
+    assert_eq!(cluster.annotation("c", SELECTED), None, "the volume was there");
+    assert_eq!(cluster.node_of("p"), "sandbox");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_of_a_class_is_marked_for_its_provisioner_and_bound_to_what_it_makes() {
+    let cluster = Cluster::new();
+    cluster.claim("c", &json!({"spec": {"storageClassName": "fast"}}));
+    cluster.settle().await;
+    assert_eq!(cluster.told("ProvisioningFailed"), 1, "there is no such class");
+    cluster.class("fast", &json!({}));
+    cluster.settle().await;
+    for name in [PROVISIONER, "volume.beta.kubernetes.io/storage-provisioner"] {
+        assert_eq!(cluster.annotation("c", name).as_deref(), Some("p.csi"), "{name}");
+    }
+    assert_eq!(cluster.told("ExternalProvisioning"), 1);
+    cluster.provision("c", &json!({}));
+    cluster.settle().await;
+    let claim = cluster.get(CLAIMS, "c").unwrap();
+    let volume = text(&claim, "/spec/volumeName").to_owned();
+    assert_eq!(cluster.phases("c", &volume), both("Bound", "Bound"));
+    for name in [
+        "pv.kubernetes.io/bind-completed",
+        "pv.kubernetes.io/bound-by-controller",
+    ] {
+        assert_eq!(cluster.annotation("c", name).as_deref(), Some("yes"), "{name}");
+    }
+    cluster.delete(CLAIMS, "c");
+    cluster.settle().await;
+    assert_eq!(
+        cluster.phases("c", &volume),
+        both("gone", "Released"),
+        "its provisioner deletes it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_scheduler_asks_for_a_volume_at_a_node_and_again_when_there_is_none() {
+    let cluster = Cluster::new();
+    cluster.class("late", &json!({"volumeBindingMode": "WaitForFirstConsumer"}));
+    cluster.claim("c", &json!({"spec": {"storageClassName": "late"}}));
+    cluster.settle().await;
+    assert_eq!(cluster.annotation("c", PROVISIONER), None);
+    cluster.store.create(PODS, pod("p", "c")).unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.annotation("c", SELECTED).as_deref(), Some("sandbox"));
+    assert_eq!(cluster.annotation("c", PROVISIONER).as_deref(), Some("p.csi"));
+    assert_eq!(cluster.node_of("p"), "", "its volume comes first");
+    // As a provisioner does that has no room there.
+    let given_up = |claim: &mut Value| {
+        claim["metadata"]["annotations"]
+            .as_object_mut()
+            .unwrap()
+            .remove(SELECTED);
+    };
+    cluster.store.update(CLAIMS, "default", "c", given_up).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(cluster.annotation("c", SELECTED), None, "not at once");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(cluster.annotation("c", SELECTED).as_deref(), Some("sandbox"));
+    cluster.provision("c", &json!({}));
+    cluster.settle().await;
+    assert_eq!(cluster.node_of("p"), "sandbox");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_goes_where_its_volumes_can_be_reached() {
+    let cluster = Cluster::new();
+    let affinity = |zone: &str| {
+        let zone = json!({"key": "zone", "operator": "In", "values": [zone]});
+        json!({"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}}}})
+    };
+    cluster.volume("v", &affinity("a"));
+    cluster.claim("c", &json!({}));
+    cluster.store.create(PODS, pod("p", "c")).unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.node_of("p"), "");
+    let there = |node: &mut Value| set(node, "/metadata/labels", "zone", json!("a"));
+    cluster.store.update(NODES, "", "sandbox", there).unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.node_of("p"), "sandbox");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_default_class_is_given_to_claims_that_are_older() {
+    let cluster = Cluster::new();
+    cluster.claim("c", &json!({"spec": {"storageClassName": null}}));
+    cluster.settle().await;
+    assert_eq!(cluster.told("FailedBinding"), 1);
+    let marked =
+        json!({"metadata": {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}});
+    cluster.class("usual", &marked);
+    cluster.settle().await;
+    let claim = cluster.get(CLAIMS, "c").unwrap();
+    assert_eq!(text(&claim, "/spec/storageClassName"), "usual");
+    assert_eq!(cluster.annotation("c", PROVISIONER).as_deref(), Some("p.csi"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_in_tree_is_handed_to_the_driver_that_took_over() {
+    let cluster = Cluster::new();
+    for (name, provisioner) in [("ebs", "kubernetes.io/aws-ebs"), ("other", "kubernetes.io/other")] {
+        cluster.class(name, &json!({"provisioner": provisioner}));
+        cluster.claim(name, &json!({"spec": {"storageClassName": name}}));
+    }
+    cluster.volume(
+        "v",
+        &json!({"spec": {"csi": null, "awsElasticBlockStore": {"volumeID": "vol-1"}}}),
+    );
+    cluster.settle().await;
+    let migrated = "pv.kubernetes.io/migrated-to";
+    assert_eq!(
+        cluster.annotation("ebs", PROVISIONER).as_deref(),
+        Some("kubernetes.io/aws-ebs")
+    );
+    assert_eq!(
+        cluster.annotation("ebs", migrated).as_deref(),
+        Some("ebs.csi.aws.com")
+    );
+    assert_eq!(cluster.annotation("other", PROVISIONER), None);
+    let volume = cluster.get(VOLUMES, "v").unwrap();
+    assert_eq!(volume["metadata"]["annotations"][migrated], "ebs.csi.aws.com");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_that_was_made_for_a_claim_which_is_bound_elsewhere_is_released() {
+    let cluster = Cluster::new();
+    cluster.class("fast", &json!({}));
+    cluster.volume("v", &json!({"spec": {"storageClassName": "fast"}}));
+    cluster.claim("c", &json!({"spec": {"storageClassName": "fast"}}));
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "v"), both("Bound", "Bound"));
+    cluster.provision("c", &json!({}));
+    cluster.settle().await;
+    let claim = cluster.get(CLAIMS, "c").unwrap();
+    let made = format!("pvc-{}", text(&claim, "/metadata/uid"));
+    assert_eq!(cluster.phases("c", &made), both("Bound", "Released"));
 }
 
 #[tokio::test(start_paused = true)]

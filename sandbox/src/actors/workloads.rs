@@ -1,21 +1,15 @@
-//! Pods on one node: a Deployment makes a ReplicaSet, which makes pods; a pod whose claims are bound is
-//! scheduled and runs at once.
+//! A Deployment makes a ReplicaSet, which makes pods; a pod that has a node without a kubelet runs at once.
 
 use base::Clock;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    Actor, CLAIMS, DEPLOYMENTS, NODES, PODS, REPLICA_SETS, attempt, claims_of, is_deleting, is_gone, items,
-    set, text,
-};
+use super::{Actor, DEPLOYMENTS, PODS, REPLICA_SETS, attempt, is_deleting, is_gone, items, set, text};
 use crate::kube::{Change, GroupResource, Object, Store};
 use crate::node::Node;
 
-const NODE: &str = "sandbox";
-
-/// Deployment and ReplicaSet controllers, scheduler and kubelet.
+/// Deployment and ReplicaSet controllers, and kubelet for nodes that have none.
 pub(super) struct Workloads {
     store: Store,
     clock: Clock,
@@ -166,7 +160,7 @@ impl Workloads {
         objects
     }
 
-    /// Schedules a pod once its claims are bound, and lets it run. A pod that is being deleted ends.
+    /// Lets a pod run that has a node, where no kubelet sees to that. A pod that is being deleted ends.
     fn pod(&self, pod: &Value) {
         let (namespace, name) = (text(pod, "/metadata/namespace"), text(pod, "/metadata/name"));
         if self.nodes.iter().any(|node| node == text(pod, "/spec/nodeName")) {
@@ -179,63 +173,13 @@ impl Workloads {
             );
             return;
         }
-        let bound = |claim: &str| {
-            let claim = self.store.get(CLAIMS, namespace, claim);
-            claim.is_some_and(|claim| text(claim.value(), "/status/phase") == "Bound")
-        };
-        if text(pod, "/status/phase") != "Pending" || !claims_of(pod).all(bound) {
+        if text(pod, "/status/phase") != "Pending" || text(pod, "/spec/nodeName").is_empty() {
             return;
-        }
-        if text(pod, "/spec/nodeName").is_empty() {
-            let Some(node) = self.choose(pod) else {
-                return;
-            };
-            attempt(self.store.update(PODS, namespace, name, |pod| {
-                set(pod, "/spec", "nodeName", json!(node))
-            }));
-            if self.nodes.contains(&node) {
-                return;
-            }
         }
         let now = self.now();
         attempt(
             self.store
                 .update_status(PODS, namespace, name, |pod| run(pod, &now)),
-        );
-    }
-
-    /// The node for a pod: of those with a kubelet the first whose labels its `nodeSelector` names; where there
-    /// are none, the one that is made for it. None where no node suits.
-    fn choose(&self, pod: &Value) -> Option<String> {
-        if self.nodes.is_empty() {
-            self.ensure_node();
-            return Some(NODE.to_owned());
-        }
-        let wanted = pod["spec"]["nodeSelector"].as_object();
-        let suits = |name: &&String| {
-            self.store.get(NODES, "", name).is_some_and(|node| {
-                let labels = &node.value()["metadata"]["labels"];
-                let mut wanted = wanted.into_iter().flatten();
-                wanted.all(|(key, value)| labels.get(key) == Some(value))
-            })
-        };
-        self.nodes.iter().find(suits).cloned()
-    }
-
-    fn ensure_node(&self) {
-        if self.store.get(NODES, "", NODE).is_some() {
-            return;
-        }
-        let node = json!({
-            "apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": NODE, "labels": {"kubernetes.io/hostname": NODE}},
-            "spec": {},
-        });
-        attempt(self.store.create(NODES, node));
-        let now = self.now();
-        attempt(
-            self.store
-                .update_status(NODES, "", NODE, |node| super::nodes::ready(node, NODE, &now)),
         );
     }
 
@@ -296,7 +240,7 @@ fn owner(api_version: &str, kind: &str, object: &Value) -> Value {
 
 impl Actor for Workloads {
     fn interests(&self) -> Vec<GroupResource<'static>> {
-        vec![NODES, DEPLOYMENTS, REPLICA_SETS, PODS, CLAIMS]
+        vec![DEPLOYMENTS, REPLICA_SETS, PODS]
     }
 
     fn store(&self) -> &Store {
@@ -318,19 +262,6 @@ impl Actor for Workloads {
                 .iter()
                 .for_each(|object| self.replica_set(object.value())),
             "Pod" => self.pod_changed(change),
-            // A node that comes late: pods may wait for it.
-            "Node" if change.previous.is_none() => {
-                for pod in self.store.list(PODS, None) {
-                    self.pod(pod.value());
-                }
-            }
-            "PersistentVolumeClaim" => {
-                for pod in self.store.list(PODS, Some(namespace)) {
-                    if claims_of(pod.value()).any(|claim| claim == name) {
-                        self.pod(pod.value());
-                    }
-                }
-            }
             _ => {}
         }
     }

@@ -216,6 +216,7 @@ impl Cluster {
                 .map(|name| Node::new(name).with_driver(DRIVER, socket.channel()))
                 .into(),
             random: Some(Random::seeded(2)),
+            ..Options::default()
         };
         actors::run_with(&server, &scope, clock, options);
         let cluster = Self {

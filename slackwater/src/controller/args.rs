@@ -293,7 +293,7 @@ mod tests {
         };
         assert_eq!(
             functions(&[]),
-            ["csi-provisioner", "csi-resizer", "csi-snapshotter"]
+            ["csi-attacher", "csi-provisioner", "csi-resizer", "csi-snapshotter"]
         );
         let named = ["--controllers=snapshotter,resizer,snapshot-controller"];
         assert_eq!(
@@ -312,7 +312,8 @@ mod tests {
             ),
             (vec!["--bogus"], 2, "--bogus"),
             (vec!["--csi-snapshotter.bogus=1"], 2, "--bogus"),
-            (vec!["--csi-attacher.workers=1"], 2, "--csi-attacher.workers"),
+            (vec!["--csi-attacher.workers=1"], 2, "--workers"),
+            (vec!["--csi-other.workers=1"], 2, "--csi-other.workers"),
         ] {
             let error = parse(&args).unwrap_err();
             assert_eq!(error.exit_code(), exit_code, "{args:?}");

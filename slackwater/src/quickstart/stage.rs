@@ -20,7 +20,7 @@ use runtime::client::Connection;
 use sandbox::actors::Options;
 use sandbox::ec2::{Ec2, Ec2Options};
 use sandbox::kube::{ApiServer, GroupResource};
-use sandbox::node::{Machine, Socket};
+use sandbox::node::Machine;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -83,9 +83,8 @@ impl Stage {
                 .context("installing the definitions")?;
         }
         let machine = Machine::launch(&ec2, NODE.0, &zone, NODE.1)?;
-        let socket = Socket::new();
         let options = Options::default()
-            .with_attacher(DRIVER, socket.channel())
+            .with_attached(DRIVER)
             .with_node(machine.node().with_driver(DRIVER, node_service(&machine)?));
         sandbox::actors::run_with(&api, &scope, clock.clone(), options);
         api.store("installer")
@@ -93,7 +92,7 @@ impl Stage {
             .context("installing the driver")?;
         let volume = ec2.create_volume_fixture(&zone, VOLUME_GIB, &[("Name", "data")])?;
         let old_snapshot = ec2.create_snapshot_fixture(&volume, &[("Name", "taken long ago")])?;
-        let (failure, registries) = start((&api, &ec2, &socket), &clock, &random, &scope).await?;
+        let (failure, registries) = start((&api, &ec2), &clock, &random, &scope).await?;
         Ok(Self {
             scope,
             api,
@@ -277,7 +276,7 @@ type Started = (watch::Receiver<Option<String>>, BTreeMap<Function, Registry>);
 
 /// Starts all functions in this process, each under its own user name.
 async fn start(
-    (api, ec2, socket): (&ApiServer, &Ec2, &Socket),
+    (api, ec2): (&ApiServer, &Ec2),
     clock: &Clock,
     random: &Random,
     scope: &Scope,
@@ -306,14 +305,7 @@ async fn start(
         watches: Some(kube::Client::new(api.service("watches"), "default")),
         registries: registries.clone(),
         ec2: Ec2Transport::InProcess(BoxCloneSyncService::new(ec2.clone())),
-        channel: Box::new({
-            let socket = socket.clone();
-            move |routes| {
-                // The attacher of the sandbox calls the same driver.
-                socket.plug(routes.clone());
-                Channel::in_process(routes)
-            }
-        }),
+        channel: Box::new(Channel::in_process),
         serves_socket: false,
         clock: clock.clone(),
         random: random.fork(),

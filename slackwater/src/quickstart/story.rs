@@ -53,7 +53,7 @@ impl Story<'_> {
     pub async fn tell(&mut self) -> Result<(), Error> {
         let mut meter = Meter::new(self.api, self.ec2, PERSON);
         self.claim().await?;
-        meter.step("a pod gets its volume (the sandbox's attacher and kubelet)");
+        meter.step("a pod gets its volume (csi-attacher, and the sandbox's kubelet)");
         self.snapshot().await?;
         meter.step("snapshot, ready after a while");
         self.expand().await?;

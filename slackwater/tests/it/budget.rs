@@ -5,9 +5,10 @@ use std::time::Duration;
 use sandbox::ec2::Ec2Options;
 use sandbox::faults::Faults;
 use sandbox::kube::{AuditRecord, Denial};
+use serde_json::Value;
 
 use crate::fleet::Process;
-use crate::world::World;
+use crate::world::{VOLUMES, World};
 
 /// The requests of the controllers since some point.
 struct Spent {
@@ -389,7 +390,7 @@ async fn resize_case_79_a_change_by_class_costs_three_requests_two_events_and_on
 async fn resize_case_97_a_size_and_a_class_at_once_are_one_modification() {
     let (world, process) = started(Ec2Options::instant()).await;
     let begun = now(&world);
-    let both = |claim: &mut serde_json::Value| {
+    let both = |claim: &mut Value| {
         claim["spec"]["resources"]["requests"]["storage"] = "12Gi".into();
         claim["spec"]["volumeAttributesClassName"] = "fast".into();
     };
@@ -478,4 +479,61 @@ async fn resize_100_expansions_cost_at_most_220_ec2_calls() {
     assert_eq!(world.ec2.count("ModifyVolume"), 100);
     assert_eq!(expansions(&process), 100);
     assert!(spent <= 220, "{spent} calls for 100 expansions");
+}
+
+/// Volumes of others: the first attachment of each also writes the finalizer.
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_155_100_attachments_cost_two_requests_each_and_share_their_questions_to_ec2() {
+    let (world, process) = started(Ec2Options::default()).await;
+    let nodes: Vec<String> = (0..5).map(|number| format!("node-{number}")).collect();
+    nodes.iter().for_each(|node| drop(world.add_node(node)));
+    let names: Vec<String> = (0..100).map(|number| format!("c{number}")).collect();
+    for name in &names {
+        let volume = world.ec2.create_volume_fixture("us-east-1a", 10, &[]).unwrap();
+        world.add_claim(name, &volume, "Filesystem");
+        let kept = |volume: &mut Value| {
+            volume["metadata"]["finalizers"]
+                .as_array_mut()
+                .unwrap()
+                .push("external-attacher/ebs-csi-aws-com".into());
+        };
+        let volume = format!("pv-{name}");
+        world.store().update(VOLUMES, "", &volume, kept).unwrap();
+    }
+    quiet().await;
+    let (begun, mark) = (world.ec2.calls().len(), now(&world));
+    for (number, name) in names.iter().enumerate() {
+        world.attach(name, &nodes[number % nodes.len()]);
+    }
+    let all = |world: &World| names.iter().all(|name| world.is_attached(name));
+    world.until("attached", all).await;
+    quiet().await;
+    let spent = Spent::since(&world, mark);
+    assert_eq!(spent.work().len(), 200);
+    assert_eq!((spent.events(), spent.refused().len()), (0, 0));
+    assert_eq!(calls_of(&process, "ControllerPublishVolume"), 100);
+    let calls = world.ec2.calls().len() - begun;
+    assert!(world.ec2.count("AttachVolume") <= 110, "{:?}", world.ec2.counts());
+    assert!(
+        calls <= 220,
+        "{calls} calls for 100 attachments: {:?}",
+        world.ec2.counts()
+    );
+
+    let (begun, mark) = (world.ec2.calls().len(), now(&world));
+    names.iter().for_each(|name| world.detach(name));
+    let none = |world: &World| names.iter().all(|name| world.attachment(name).is_none());
+    world.until("detached", none).await;
+    quiet().await;
+    let spent = Spent::since(&world, mark);
+    assert_eq!(spent.work(), vec!["patch volumeattachments"; 100]);
+    assert_eq!((spent.events(), spent.refused().len()), (0, 0));
+    assert_eq!(calls_of(&process, "ControllerUnpublishVolume"), 100);
+    let calls = world.ec2.calls().len() - begun;
+    assert_eq!(world.done("DetachVolume"), 100);
+    assert!(
+        calls <= 220,
+        "{calls} calls for 100 detachments: {:?}",
+        world.ec2.counts()
+    );
 }

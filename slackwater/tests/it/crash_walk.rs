@@ -1,7 +1,7 @@
 //! The crash walk: a process is killed at every single call, before its effect and after it, and started
 //! again. Whatever the call, the world ends in the same state, with one EC2 snapshot or none and with each volume
 //! modified once or never. It is walked with all functions in one process, and with each in its own: then one of
-//! the four is killed, the driver also at the calls that it serves.
+//! them is killed, the driver also at the calls that it serves.
 
 use std::time::Duration;
 
@@ -107,6 +107,39 @@ const CHANGE: Scenario = Scenario {
     iops: &[4_000],
 };
 
+const ATTACHMENT: Scenario = Scenario {
+    name: "attachment",
+    prepare: |world| drop(world.add_node("node")),
+    prepared: always,
+    act: |world| world.attach("p", "node"),
+    done: |world| {
+        world.is_attached("p")
+            && world.done("AttachVolume") == 1
+            && world.instances_of(&world.volume).len() == 1
+    },
+    snapshots: 0,
+    sizes: &[],
+    iops: &[],
+};
+
+const DETACHMENT: Scenario = Scenario {
+    name: "detachment",
+    prepare: |world| {
+        world.add_node("node");
+        world.attach("p", "node");
+    },
+    prepared: |world| world.is_attached("p"),
+    act: |world| world.detach("p"),
+    done: |world| {
+        world.attachment("p").is_none()
+            && world.done("DetachVolume") == 1
+            && world.instances_of(&world.volume).is_empty()
+    },
+    snapshots: 0,
+    sizes: &[],
+    iops: &[],
+};
+
 /// No claim is protected any more and no content is being created.
 fn settled(world: &World) -> bool {
     let claim_is_free = world.claim("p").is_some_and(|claim| {
@@ -159,7 +192,7 @@ async fn play(scenario: &Scenario, form: Form, number: usize, faults: Faults) ->
 async fn walk(scenario: &Scenario) {
     let (expected, calls) = play(scenario, Form::One, 0, Faults::none()).await;
     assert!(calls > 8, "{}: only {calls} calls", scenario.name);
-    for form in [Form::One, Form::Four] {
+    for form in [Form::One, Form::Each] {
         for (process, functions) in form.processes().iter().enumerate() {
             let (state, calls) = play(scenario, form, process, Faults::none()).await;
             assert_eq!(state, expected, "{}: {form:?}", scenario.name);
@@ -213,4 +246,14 @@ async fn expansion_survives_a_crash_at_every_call() {
 #[tokio::test(start_paused = true)]
 async fn a_change_by_class_survives_a_crash_at_every_call() {
     walk(&CHANGE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_154_attachment_survives_a_crash_at_every_call() {
+    walk(&ATTACHMENT).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_154_detachment_survives_a_crash_at_every_call() {
+    walk(&DETACHMENT).await;
 }

@@ -20,7 +20,7 @@ pub enum Form {
     /// `slackwater controller`: one set of watch caches, the driver called in process.
     One,
     /// The driver and each sidecar by itself, as upstream's containers: no cache and no client is shared.
-    Four,
+    Each,
 }
 
 impl Form {
@@ -28,7 +28,7 @@ impl Form {
     pub fn processes(self) -> Vec<Vec<Function>> {
         match self {
             Self::One => vec![Function::ALL.to_vec()],
-            Self::Four => Function::ALL.map(|function| vec![function]).to_vec(),
+            Self::Each => Function::ALL.map(|function| vec![function]).to_vec(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Random schedules: users create, import, delete, expand and ask for another class while calls are refused, lost, delayed and repeated,
+//! Random schedules: users create, import, delete, expand, attach, detach and ask for another class while calls are refused, lost, delayed and repeated,
 //! watches lag and break, and processes die at any call. When the weather clears, everything is in
 //! order: no EC2 snapshot without an owner, none twice, none lost, also where somebody edits or deletes contents under their
 //! snapshots, no finalizer left, nothing stuck, and no volume modified twice for the same growth or class. All functions run in one process, or each in its own.
@@ -32,6 +32,8 @@ struct Ledger {
     grown: u64,
     /// The claim asks for another attributes class: one of the four.
     changed: bool,
+    /// The volume is wanted at the node.
+    attached: bool,
     /// EC2 snapshots that stay whatever happens: imported with Retain.
     foreign: Vec<String>,
 }
@@ -50,6 +52,7 @@ impl Ledger {
             2 => self.create(world, Kind::Retain),
             3 => self.create(world, Kind::Import),
             4 => self.delete(world, random),
+            7 => self.move_volume(world),
             5 => self.edit(world, random),
             6 if !self.changed => {
                 self.changed = true;
@@ -61,6 +64,18 @@ impl Ledger {
             }
             _ => {}
         }
+    }
+
+    /// A pod comes to the node, or goes. The attach-detach controller waits for the end of a detachment.
+    fn move_volume(&mut self, world: &World) {
+        if self.attached {
+            world.detach("p");
+        } else if world.attachment("p").is_none() {
+            world.attach("p", "node");
+        } else {
+            return;
+        }
+        self.attached = !self.attached;
     }
 
     /// What the claim asks for.
@@ -140,6 +155,7 @@ async fn weather(seed: u64, form: Form) {
             crashes: true,
         })
     };
+    world.add_node("node");
     let mut ledger = Ledger::default();
     ledger.create(&world, Kind::Delete);
     let mut fleet = Fleet::start(&world, form, |_| storm()).await;
@@ -155,6 +171,7 @@ async fn weather(seed: u64, form: Form) {
         fleet.clear();
     }
     let (alive, size, changed) = (ledger.alive.clone(), ledger.size(), ledger.changed);
+    let attached = ledger.attached;
     let what = format!(
         "seed {seed}, {form:?}: everything alive is ready and as large as asked for, everything deleted is gone"
     );
@@ -165,6 +182,8 @@ async fn weather(seed: u64, form: Form) {
                 && alive.keys().all(|name| world.is_ready(name))
                 && world.is_expanded("p", &size)
                 && (!changed || world.is_fast("p"))
+                && (attached == world.is_attached("p"))
+                && (attached == world.attachment("p").is_some())
         })
         .await;
     tokio::time::sleep(Duration::from_secs(400)).await;
@@ -220,6 +239,11 @@ fn check(seed: u64, world: &World, ledger: &Ledger) {
         world.ec2_size(),
         10 + ledger.grown,
         "seed {seed}: EC2 has grown to another size"
+    );
+    assert_eq!(
+        world.instances_of(&world.volume).len(),
+        usize::from(ledger.attached),
+        "seed {seed}: EC2 has it attached otherwise"
     );
     // A growth that the next one overtakes may be left out, but none is made twice.
     let sizes = world.modifications();
@@ -359,6 +383,6 @@ fn every_storm_passes_in_one_process() {
 }
 
 #[test]
-fn every_storm_passes_in_four_processes() {
-    every_storm_passes(Form::Four);
+fn every_storm_passes_with_each_function_in_its_own_process() {
+    every_storm_passes(Form::Each);
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::{Clock, Random, Scope};
-use controller::testing::resources::{ATTRIBUTES_CLASSES, DEFINITIONS, STORAGE_CLASSES};
-pub use controller::testing::resources::{CLAIMS, CLASSES, CONTENTS, SNAPSHOTS, VOLUMES};
+pub use controller::testing::resources::{ATTACHMENTS, CLAIMS, CLASSES, CONTENTS, SNAPSHOTS, VOLUMES};
+use controller::testing::resources::{ATTRIBUTES_CLASSES, CSI_NODES, DEFINITIONS, STORAGE_CLASSES};
 use jiff::Timestamp;
 use sandbox::ec2::{Ec2, Ec2Options, SnapshotView};
 use sandbox::kube::{ApiServer, GroupResource, Store};
@@ -203,6 +203,67 @@ impl World {
             .map(|object| object.value().clone())
     }
 
+    /// A node with the driver, on an instance of its own; answers the instance.
+    pub fn add_node(&self, name: &str) -> String {
+        let zone = "us-east-1a";
+        let instance = self.ec2.create_instance_fixture(zone, "m5.large", &[]).unwrap();
+        let driver = json!({
+            "name": "ebs.csi.aws.com", "nodeID": instance, "topologyKeys": ["topology.ebs.csi.aws.com/zone"],
+        });
+        let node = json!({ "metadata": { "name": name }, "spec": { "drivers": [driver] } });
+        self.store().create(CSI_NODES, node).unwrap();
+        instance
+    }
+
+    /// The attach-detach controller wants the volume of a claim at a node.
+    pub fn attach(&self, claim: &str, node: &str) {
+        let attachment = json!({
+            "metadata": { "name": format!("at-{claim}") },
+            "spec": {
+                "attacher": "ebs.csi.aws.com", "nodeName": node,
+                "source": { "persistentVolumeName": format!("pv-{claim}") },
+            },
+        });
+        self.store().create(ATTACHMENTS, attachment).unwrap();
+    }
+
+    pub fn detach(&self, claim: &str) {
+        self.store()
+            .delete(ATTACHMENTS, "", &format!("at-{claim}"), None)
+            .unwrap();
+    }
+
+    pub fn attachment(&self, claim: &str) -> Option<Value> {
+        self.store()
+            .get(ATTACHMENTS, "", &format!("at-{claim}"))
+            .map(|object| object.value().clone())
+    }
+
+    /// Its attachment says so, without an error.
+    pub fn is_attached(&self, claim: &str) -> bool {
+        self.attachment(claim).is_some_and(|attachment| {
+            let status = &attachment["status"];
+            status["attached"] == true && status["attachError"].is_null()
+        })
+    }
+
+    /// The instances that EC2 has a volume attached to.
+    pub fn instances_of(&self, volume: &str) -> Vec<String> {
+        self.ec2.state().volumes[volume]
+            .attachments
+            .keys()
+            .cloned()
+            .collect()
+    }
+
+    /// How many requests of this action EC2 has done.
+    pub fn done(&self, action: &str) -> usize {
+        let calls = self.ec2.calls();
+        let is_it =
+            |call: &&sandbox::ec2::CallRecord| call.action == action && call.code.is_none() && !call.dry_run;
+        calls.iter().filter(is_it).count()
+    }
+
     /// The user asks for a larger volume.
     pub fn expand(&self, name: &str, size: &str) {
         let ask = |claim: &mut Value| claim["spec"]["resources"]["requests"]["storage"] = json!(size);
@@ -359,8 +420,11 @@ impl World {
             aliases.insert(snapshot.id.clone(), format!("<snapshot {number}>"));
         }
         if let Some(kinds) = dump.as_object_mut() {
-            kinds
-                .retain(|kind, _| kind.contains("snapshot.storage.k8s.io") || kind.starts_with("persistent"));
+            kinds.retain(|kind, _| {
+                kind.contains("snapshot.storage.k8s.io")
+                    || kind.starts_with("persistent")
+                    || kind.starts_with("volumeattachments")
+            });
         }
         scrub(&mut dump);
         let mut text = format!("{dump:#}");
@@ -374,6 +438,7 @@ impl World {
             text = text.replace(value, alias);
         }
         text += &format!("\nEC2: the volume has {} GiB", self.ec2_size());
+        text += &format!("\nEC2: it is attached to {:?}", self.instances_of(&self.volume));
         text
     }
 }

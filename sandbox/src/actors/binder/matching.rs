@@ -69,8 +69,15 @@ pub(super) fn satisfies(volume: &Value, wish: &Wish<'_>) -> bool {
             .all(|(key, value)| labels.get(key) == Some(value))
 }
 
-/// The smallest free volume that suits; of equal ones the first by name.
-pub(super) fn smallest<'a>(volumes: &'a [Arc<Object>], wish: &Wish<'_>) -> Option<&'a Arc<Object>> {
+/// Whether a volume is kept for this claim.
+pub(in crate::actors) fn is_reserved_for(volume: &Value, claim: &Value) -> bool {
+    let about = volume["spec"].get("claimRef");
+    about.is_some_and(|about| is_claimed_by(about, claim))
+}
+
+/// The smallest free volume that suits a claim; of equal ones the first by name.
+pub(in crate::actors) fn smallest<'a>(volumes: &'a [Arc<Object>], claim: &Value) -> Option<&'a Arc<Object>> {
+    let wish = &Wish::of(claim);
     let free = volumes.iter().filter(|volume| {
         let volume = volume.value();
         volume["spec"].get("claimRef").is_none() && satisfies(volume, wish)

@@ -1,32 +1,39 @@
-//! Binds claims to volumes that exist. Volumes are made by no one here: a claim that needs one waits for
-//! a provisioner.
+//! Binds claims to volumes. Volumes are made by no one here: a claim that needs one is marked for the provisioner of its class,
+//! and one that comes is bound as any other. A volume that is no longer wanted is Released, and its provisioner's to delete.
 
 mod matching;
+mod provisioning;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use base::Clock;
 use serde_json::{Value, json};
 
 use self::matching::{Wish, is_claimed_by, satisfies};
+pub(super) use self::matching::{is_reserved_for, smallest};
+use self::provisioning::Provisioning;
 use super::{Actor, CLAIMS, STORAGE_CLASSES, VOLUMES, attempt, is_deleting, is_gone, set, text};
 use crate::kube::validation::class_of;
 use crate::kube::{Change, GroupResource, Object, Store};
 
-const COMPLETED: &str = "pv.kubernetes.io/bind-completed";
+pub(super) const COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 const BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
-const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+pub(super) const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 
 /// The persistent volume controller.
 pub(super) struct Binder {
     store: Store,
     /// Claims without a volume, by namespace and name: looked at again when a volume or class changes.
     waiting: BTreeSet<(String, String)>,
+    provisioning: Provisioning,
 }
 
 impl Binder {
-    pub(super) fn new(store: Store) -> Self {
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
         Self {
+            provisioning: Provisioning::new(store.clone(), clock),
             store,
             waiting: BTreeSet::new(),
         }
@@ -60,6 +67,9 @@ impl Binder {
                 Some(volume) => self.bind(claim, volume.value()),
                 None => {
                     self.waiting.insert(key);
+                    if text(claim, "/spec/volumeName").is_empty() {
+                        self.provisioning.ask(claim);
+                    }
                 }
             }
         }
@@ -93,21 +103,19 @@ impl Binder {
             return (free && !is_deleting(volume)).then_some(found);
         }
         let volumes = self.store.list(VOLUMES, None);
-        let reserved = volumes.iter().find(|volume| {
-            let about = volume.value()["spec"].get("claimRef");
-            about.is_some_and(|about| is_claimed_by(about, claim)) && satisfies(volume.value(), &wish)
-        });
+        let reserved = volumes
+            .iter()
+            .find(|volume| is_reserved_for(volume.value(), claim) && satisfies(volume.value(), &wish));
         if reserved.is_some() || self.waits_for_a_pod(claim) {
             return reserved.cloned();
         }
-        matching::smallest(&volumes, &wish).cloned()
+        smallest(&volumes, claim).cloned()
     }
 
-    /// The class binds only once the scheduler chose a node.
+    /// Of such a class the scheduler chooses the volume.
     fn waits_for_a_pod(&self, claim: &Value) -> bool {
         let class = class_of(claim).and_then(|name| self.store.get(STORAGE_CLASSES, "", name));
         class.is_some_and(|class| text(class.value(), "/volumeBindingMode") == "WaitForFirstConsumer")
-            && claim["metadata"]["annotations"].get(SELECTED_NODE).is_none()
     }
 
     /// The four writes of a binding: reference, volume phase, volume name, claim phase. Each is left out
@@ -177,16 +185,40 @@ impl Binder {
         }
         let claim = self.claim(text(about, "/namespace"), text(about, "/name"));
         match claim {
-            Some(claim) if claim.uid() == text(about, "/uid") => {}
+            Some(claim) if claim.uid() == text(about, "/uid") => {
+                let bound_to = text(claim.value(), "/spec/volumeName");
+                if !bound_to.is_empty() && bound_to != name {
+                    self.give_up(volume);
+                }
+            }
             _ => {
                 self.set_volume_phase(name, "Released");
             }
         }
     }
 
+    /// A volume whose claim is bound elsewhere: one that was made for it is not needed, one that was found for it is free again.
+    fn give_up(&self, volume: &Value) {
+        let (name, annotations) = (text(volume, "/metadata/name"), &volume["metadata"]["annotations"]);
+        let is_made = annotations.get(PROVISIONED_BY).is_some();
+        if is_made && text(volume, "/spec/persistentVolumeReclaimPolicy") == "Delete" {
+            self.set_volume_phase(name, "Released");
+        } else if annotations.get(BY_CONTROLLER).is_some() {
+            attempt(self.store.update(VOLUMES, "", name, |volume| {
+                if let Some(spec) = volume["spec"].as_object_mut() {
+                    spec.remove("claimRef");
+                }
+                if let Some(annotations) = volume["metadata"]["annotations"].as_object_mut() {
+                    annotations.remove(BY_CONTROLLER);
+                }
+            }));
+        }
+    }
+
     fn volume_changed(&mut self, change: &Change) {
         let volume = change.object.value();
         if !is_gone(change) {
+            self.provisioning.hand_over(volume);
             self.sync_volume(volume);
         }
         let about = &volume["spec"]["claimRef"];
@@ -206,6 +238,7 @@ impl Binder {
             change.object.name().to_owned(),
         );
         if is_gone(change) {
+            self.provisioning.forget(&namespace, &name);
             self.waiting.remove(&(namespace, name));
             if let Some(volume) = self.volume(text(change.object.value(), "/spec/volumeName")) {
                 self.sync_volume(volume.value());
@@ -224,7 +257,7 @@ fn is_bound(claim: &Value, volume: &Value) -> bool {
 }
 
 /// Makes a volume refer to a claim.
-fn refer(volume: &mut Value, claim: &Value) {
+pub(super) fn refer(volume: &mut Value, claim: &Value) {
     let metadata = &claim["metadata"];
     let reserved = volume["spec"]
         .get("claimRef")

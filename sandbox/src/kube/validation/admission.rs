@@ -26,7 +26,7 @@ pub fn admit(
     match (group, kind, old) {
         ("", "PersistentVolumeClaim", None) => {
             protect(new, "kubernetes.io/pvc-protection");
-            default_class(new, context);
+            give_default_class(new, context);
             Ok(())
         }
         ("", "PersistentVolumeClaim", Some(old)) => resize(new, old, context),
@@ -71,28 +71,33 @@ pub(crate) fn class_of(claim: &Value) -> Option<&str> {
 }
 
 /// DefaultStorageClass: a claim that says nothing gets the newest default class.
-fn default_class(claim: &mut Value, context: &dyn Lookup) {
+fn give_default_class(claim: &mut Value, context: &dyn Lookup) {
     if class_of(claim).is_some() {
         return;
     }
-    let marked = |class: &Value| {
+    let classes = context.list("storage.k8s.io", "storageclasses");
+    if let (Some(class), Some(spec)) = (
+        default_class(classes.iter()),
+        claim.get_mut("spec").and_then(Value::as_object_mut),
+    ) {
+        set(spec, "storageClassName", &Value::from(class));
+    }
+}
+
+/// The name of the newest class that is marked as the default.
+pub(crate) fn default_class<'a>(classes: impl Iterator<Item = &'a Value>) -> Option<&'a str> {
+    let marked = |class: &&Value| {
         let annotations = &class["metadata"]["annotations"];
         DEFAULT_CLASS.iter().any(|name| text(annotations, name) == "true")
     };
-    let classes = context.list("storage.k8s.io", "storageclasses");
-    let newest = classes
-        .iter()
-        .filter(|class| marked(class))
-        .max_by(|left, right| {
-            let created = |class: &Value| text(&class["metadata"], "creationTimestamp").to_owned();
-            let name = |class: &Value| text(&class["metadata"], "name").to_owned();
-            created(left)
-                .cmp(&created(right))
-                .then_with(|| name(right).cmp(&name(left)))
-        });
-    if let (Some(class), Some(spec)) = (newest, claim.get_mut("spec").and_then(Value::as_object_mut)) {
-        set(spec, "storageClassName", &class["metadata"]["name"]);
-    }
+    let newest = classes.filter(marked).max_by(|left, right| {
+        let created = |class: &Value| text(&class["metadata"], "creationTimestamp").to_owned();
+        let name = |class: &Value| text(&class["metadata"], "name").to_owned();
+        created(left)
+            .cmp(&created(right))
+            .then_with(|| name(right).cmp(&name(left)))
+    });
+    newest.map(|class| text(&class["metadata"], "name"))
 }
 
 fn set(object: &mut Map<String, Value>, name: &str, value: &Value) {

@@ -27,7 +27,7 @@ mod workload;
 use serde_json::Value;
 
 pub use self::admission::admit;
-pub(crate) use self::admission::class_of;
+pub(crate) use self::admission::{class_of, default_class};
 pub use self::defaults::{begin_life, default, prepare_update};
 pub(crate) use self::error::quote;
 pub use self::error::{ErrorKind, FieldError};

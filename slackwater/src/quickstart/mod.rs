@@ -2,6 +2,7 @@
 
 mod examples;
 mod follow;
+mod live;
 mod person;
 mod report;
 mod screen;
@@ -28,7 +29,8 @@ use crate::controller::Function;
     about = "Shows all of it on a sandbox"
 )]
 pub struct Args {
-    /// Keep serving after the story: prints the kubeconfig and the address of the metrics. End it with Ctrl-C
+    /// Keep serving after the story: prints the kubeconfig and the address of the metrics, and at the beginning that of a page that
+    /// shows it live. End it with Ctrl-C
     #[arg(long)]
     pub stay: bool,
 
@@ -69,6 +71,10 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         crds::definitions::KINDS.len()
     ))?;
     let scope = stage.scope.clone();
+    if args.stay {
+        let page = live::serve(&stage.api, &stage.ec2, &scope).await?;
+        screen.line(&format!("see it live in a browser: http://{page}/"))?;
+    }
     let played = async {
         let mut story = Story {
             screen: &mut screen,

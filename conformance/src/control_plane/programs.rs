@@ -62,6 +62,8 @@ pub(super) fn apiserver(programs: &Programs, folder: &Path, ports: Ports, more: 
             ),
             "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
+            // As every cluster with node services has it.
+            "--allow-privileged=true".to_owned(),
             // Pods are made without the default service account, which comes late.
             "--disable-admission-plugins=ServiceAccount".to_owned(),
             format!("--audit-policy-file={}", path("audit-policy.json")),

@@ -16,6 +16,7 @@ mod groups;
 mod half_way;
 mod leases;
 mod liveness;
+mod manifests;
 mod migrated;
 mod node_mode;
 mod node_pod;

@@ -1,14 +1,33 @@
 //! The manifests of `deploy/`, before the real API server.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::LAYER;
+use crate::pods::{containers, documents, flags_are_known, named, of_kind};
 use crate::shared::{self, repository};
 
 const FOLDER: &str = "deploy/snapshot-controller";
 const RESIZER: &str = "deploy/resizer";
 const WITH_WEBHOOK: &str = "deploy/snapshot-controller-with-webhook";
 const CERT_MANAGER: &str = "deploy/snapshot-controller/webhook-cert-manager";
+const DROP_IN: &str = "deploy/ebs/drop-in";
+const ALL_IN_ONE: &str = "deploy/ebs/all-in-one";
+
+/// What each shape of the EBS driver brings.
+const EBS: [(&str, usize); 9] = [
+    ("CSIDriver", 1),
+    ("ServiceAccount", 2),
+    ("ClusterRole", 5),
+    ("ClusterRoleBinding", 5),
+    ("Role", 1),
+    ("RoleBinding", 1),
+    ("PodDisruptionBudget", 1),
+    ("Deployment", 1),
+    ("DaemonSet", 1),
+];
 
 /// What a kustomization of one program brings.
 const PROGRAM: [(&str, usize); 8] = [
@@ -22,7 +41,18 @@ const PROGRAM: [(&str, usize); 8] = [
     ("PodDisruptionBudget", 1),
 ];
 
-/// The objects of a kustomization, as the API server would store them.
+/// A folder with these resources and components. It must lie in the repository: kustomize knows no absolute paths.
+fn composed(resources: &str, components: &[&str]) -> TempDir {
+    let folder = tempfile::tempdir_in(repository().join("target")).unwrap();
+    let mut text = format!("kind: Kustomization\nresources: [../../{resources}]\ncomponents:\n");
+    for component in components {
+        text += &format!("- ../../{component}\n");
+    }
+    std::fs::write(folder.path().join("kustomization.yaml"), text).unwrap();
+    folder
+}
+
+/// The objects of a kustomization in the repository, as the API server would store them.
 async fn installed(folder: &str) -> Option<Vec<Value>> {
     let plane = shared::control_plane(LAYER).await?;
     // A dry run makes no namespace for what comes after it.
@@ -47,10 +77,6 @@ async fn installed(folder: &str) -> Option<Vec<Value>> {
     list["items"].as_array().cloned()
 }
 
-fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    objects.iter().filter(|object| object["kind"] == kind).collect()
-}
-
 /// These kinds so often, and no others.
 fn are_counted(objects: &[Value], counted: &[(&str, usize)]) {
     for (kind, expected) in counted {
@@ -58,33 +84,6 @@ fn are_counted(objects: &[Value], counted: &[(&str, usize)]) {
     }
     let all: usize = counted.iter().map(|(_, count)| count).sum();
     assert_eq!(objects.len(), all);
-}
-
-fn containers(deployment: &Value) -> &[Value] {
-    let containers = &deployment["spec"]["template"]["spec"]["containers"];
-    containers.as_array().unwrap()
-}
-
-/// Our binary takes the arguments of each container of the Deployment.
-fn flags_are_known(deployment: &Value) {
-    for container in containers(deployment) {
-        let command = texts(&container["command"]);
-        let ended = std::process::Command::new(conformance::slackwater().unwrap())
-            .args(&command[1..])
-            .args(texts(&container["args"]))
-            .arg("--version")
-            .output()
-            .unwrap();
-        assert!(ended.status.success(), "{}: {ended:?}", container["name"]);
-    }
-}
-
-fn texts(list: &Value) -> Vec<&str> {
-    list.as_array()
-        .unwrap()
-        .iter()
-        .map(|text| text.as_str().unwrap())
-        .collect()
 }
 
 #[tokio::test]
@@ -149,19 +148,13 @@ async fn the_webhook_takes_certificates_of_cert_manager() {
     let Some(plane) = shared::control_plane(LAYER).await else {
         return;
     };
-    let folder = tempfile::tempdir_in(repository().join("target")).unwrap();
-    let text =
-        format!("kind: Kustomization\nresources: [../../{FOLDER}]\ncomponents: [../../{CERT_MANAGER}]\n");
-    std::fs::write(folder.path().join("kustomization.yaml"), text).unwrap();
+    let folder = composed(FOLDER, &[CERT_MANAGER]);
     let folder = folder.path().display().to_string();
     let built = plane
         .kubectl()
         .ok(&["kustomize", &folder, "-o", "/dev/stdout"])
         .unwrap();
-    let objects: Vec<Value> = built
-        .split("\n---\n")
-        .map(|text| serde_saphyr::from_str(text).unwrap())
-        .collect();
+    let objects = documents(&built);
     are_counted(
         &objects,
         &[
@@ -192,4 +185,104 @@ async fn the_webhook_takes_certificates_of_cert_manager() {
     let named = of_kind(&objects, "Service")[0];
     assert_eq!(service["name"], named["metadata"]["name"]);
     assert_eq!(service["namespace"], named["metadata"]["namespace"]);
+}
+
+#[tokio::test]
+async fn the_ebs_driver_can_be_installed_in_both_shapes() {
+    for (folder, names) in [
+        (
+            DROP_IN,
+            &[
+                "ebs-plugin",
+                "csi-provisioner",
+                "csi-attacher",
+                "csi-snapshotter",
+                "csi-resizer",
+                "liveness-probe",
+            ][..],
+        ),
+        (ALL_IN_ONE, &["ebs-plugin"]),
+    ] {
+        let Some(objects) = installed(folder).await else {
+            return;
+        };
+        are_counted(&objects, &EBS);
+        let deployment = of_kind(&objects, "Deployment")[0];
+        let found: Vec<_> = containers(deployment).iter().map(|one| &one["name"]).collect();
+        assert_eq!(found, names, "{folder}");
+        flags_are_known(deployment);
+        flags_are_known(of_kind(&objects, "DaemonSet")[0]);
+        assert_eq!(of_kind(&objects, "CSIDriver")[0]["spec"]["attachRequired"], true);
+    }
+}
+
+/// Each Service leads to a port that a container of its pods has open.
+fn services_lead_somewhere(objects: &[Value]) -> usize {
+    let pods = [of_kind(objects, "Deployment"), of_kind(objects, "DaemonSet")].concat();
+    let services = of_kind(objects, "Service");
+    for service in &services {
+        let app = &service["spec"]["selector"]["app"];
+        let port = &service["spec"]["ports"][0]["targetPort"];
+        let is_its = |pod: &&&Value| pod["spec"]["template"]["metadata"]["labels"]["app"] == *app;
+        let pod = pods.iter().find(is_its).unwrap();
+        let open: BTreeSet<_> = containers(pod)
+            .iter()
+            .flat_map(|one| one["ports"].as_array().into_iter().flatten())
+            .map(|one| one["containerPort"].as_u64())
+            .collect();
+        assert!(open.contains(&port.as_u64()), "{service}: {open:?}");
+    }
+    services.len()
+}
+
+#[tokio::test]
+async fn the_components_of_the_ebs_driver_can_be_taken() {
+    for (shape, metrics, services) in [
+        (DROP_IN, "deploy/ebs/drop-in/metrics", 7),
+        (ALL_IN_ONE, "deploy/ebs/components/metrics", 6),
+    ] {
+        let components = [
+            metrics,
+            "deploy/ebs/components/upstream-rights",
+            "deploy/ebs/components/prevent-scheduling",
+        ];
+        let folder = composed(shape, &components);
+        let Some(objects) = installed(&folder.path().display().to_string()).await else {
+            return;
+        };
+        are_counted(&objects, &[&EBS[..], &[("Service", services)]].concat());
+        assert_eq!(services_lead_somewhere(&objects), services);
+        flags_are_known(of_kind(&objects, "Deployment")[0]);
+        flags_are_known(of_kind(&objects, "DaemonSet")[0]);
+        let driver = &of_kind(&objects, "CSIDriver")[0]["spec"];
+        assert_eq!(driver["preventPodSchedulingIfMissing"], true);
+        let rules = &named(&objects, "ClusterRole", "ebs-external-resizer-role").unwrap()["rules"];
+        let pods = json!({ "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"] });
+        assert!(rules.as_array().unwrap().contains(&pods), "{rules}");
+    }
+}
+
+#[tokio::test]
+async fn the_example_with_a_role_for_aws_can_be_installed() {
+    let Some(objects) = installed("deploy/ebs/example-irsa").await else {
+        return;
+    };
+    let classes = [
+        ("StorageClass", 1),
+        ("VolumeSnapshotClass", 1),
+        ("VolumeAttributesClass", 1),
+    ];
+    are_counted(&objects, &[&EBS[..], &classes, &[("Service", 7)]].concat());
+    let accounts = of_kind(&objects, "ServiceAccount");
+    let with_role =
+        |account: &&&Value| account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].is_string();
+    let names: Vec<_> = accounts
+        .iter()
+        .filter(with_role)
+        .map(|one| &one["metadata"]["name"])
+        .collect();
+    assert_eq!(names, ["ebs-csi-controller-sa"]);
+    let deployment = of_kind(&objects, "Deployment")[0];
+    let image = containers(deployment)[0]["image"].as_str().unwrap();
+    assert!(image.ends_with("amazonaws.com/slackwater:v0.1.0"), "{image}");
 }

@@ -32,7 +32,7 @@ pub use hand::{Answer, Hand, Patch};
 pub use keeper::Keeper;
 pub use kubectl::{Kubectl, Output};
 pub use process::{Launch, Process, Usage, free_port};
-pub use programs::{Peers, Programs, ec2_sandbox, prometheus, slackwater};
+pub use programs::{Peers, Programs, ec2_sandbox, helm, prometheus, slackwater};
 pub use suite::Suite;
 
 use std::time::Duration;

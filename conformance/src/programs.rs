@@ -8,6 +8,8 @@ use crate::Error;
 const CONTROL_PLANE: &str = "SLACKWATER_CONTROL_PLANE";
 /// Names the folder of upstream's programs.
 const PEERS: &str = "SLACKWATER_PEERS";
+/// Names the folder of Helm.
+const HELM: &str = "SLACKWATER_HELM";
 /// Names the binary `slackwater` that is judged.
 const BINARY: &str = "SLACKWATER_BIN";
 /// Names the folder that logs and data of the processes are kept in after the end.
@@ -108,6 +110,20 @@ pub fn ec2_sandbox() -> Result<PathBuf, Error> {
         "SLACKWATER_EC2_SANDBOX",
         "cargo build -p conformance --bins",
     )
+}
+
+/// Helm: in the folder that `SLACKWATER_HELM` names, else `helm` in the target folder in which the running program lies.
+///
+/// # Errors
+/// [`Error::Missing`] with the command that builds it.
+pub fn helm() -> Result<PathBuf, Error> {
+    let program = folder(HELM, "helm").map(|folder| folder.join("helm"));
+    program
+        .filter(|program| program.is_file())
+        .ok_or_else(|| Error::Missing {
+            name: "helm".to_owned(),
+            command: "conformance/helm/build".to_owned(),
+        })
 }
 
 /// Prometheus: `SLACKWATER_PROMETHEUS`, else `prometheus` on the search path.

@@ -9,6 +9,7 @@
     clippy::print_stdout
 )]
 
+mod chart;
 mod corpus;
 mod definitions;
 mod drop_in;

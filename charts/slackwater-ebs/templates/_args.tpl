@@ -1,0 +1,174 @@
+{{/* The arguments of each function, without what depends on the shape of the pod (socket, address of the metrics, verbosity).
+     Both shapes take them: as they are, or with the name of the function in front. */}}
+
+{{/* The name of a flag. */}}
+{{- define "slackwater.flag" -}}
+{{- regexReplaceAll "^--?([^=]+)(=.*)?$" . "${1}" -}}
+{{- end -}}
+
+{{/* The names of the flags in a list, as YAML. */}}
+{{- define "slackwater.flags" -}}
+{{- $names := list -}}
+{{- range . }}{{ if hasPrefix "-" (toString .) }}{{ $names = append $names (include "slackwater.flag" (toString .)) }}{{ end }}{{ end -}}
+{{- toYaml $names -}}
+{{- end -}}
+
+{{/* Defaults, each unless the user gives that very flag, and what the user gives: dict "defaults" (YAML) "extra" (list). Gates
+     add up. */}}
+{{- define "slackwater.merged" -}}
+{{- $given := include "slackwater.flags" (.extra | default list) | fromYamlArray -}}
+{{- $all := list -}}
+{{- range fromYamlArray .defaults -}}
+{{- $flag := include "slackwater.flag" . -}}
+{{- if or (eq $flag "feature-gates") (not (has $flag $given)) }}{{ $all = append $all . }}{{ end -}}
+{{- end -}}
+{{- range .extra }}{{ $all = append $all (toString .) }}{{ end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
+{{/* With the name of the function in front of each flag, without what the process has once: dict "args" (YAML) "function". */}}
+{{- define "slackwater.prefixed" -}}
+{{- $all := list -}}
+{{- range fromYamlArray .args -}}
+{{- $flag := include "slackwater.flag" . -}}
+{{- if has $flag (list "kube-api-qps" "kube-api-burst") }}
+{{- else if hasPrefix "-" . }}{{ $all = append $all (regexReplaceAll "^--?" . (printf "--%s." $.function)) }}
+{{- else }}{{ $all = append $all . }}{{ end -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
+{{/* The port of an address: dict "address" "default". */}}
+{{- define "slackwater.port" -}}
+{{- if .address -}}
+{{- $port := regexFind "[0-9]+$" (toString .address) -}}
+{{- if not $port }}{{ fail (printf "%q is no address with a port: give host:port or :port" (toString .address)) }}{{ end -}}
+{{- $port -}}
+{{- else -}}
+{{- .default -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The port that --http-endpoint in a list of arguments names: dict "args" (list) "default". */}}
+{{- define "slackwater.portOf" -}}
+{{- $address := "" -}}
+{{- range .args }}{{ if regexMatch "^--?http-endpoint=" (toString .) }}{{ $address = regexReplaceAll "^[^=]*=" (toString .) "" }}{{ end }}{{ end -}}
+{{- include "slackwater.port" (dict "address" $address "default" .default) -}}
+{{- end -}}
+
+{{- define "slackwater.election" -}}
+- --leader-election={{ .enabled }}
+{{- if .enabled }}
+{{- with .leaseDuration }}
+- --leader-election-lease-duration={{ . }}
+{{- end }}
+{{- with .renewDeadline }}
+- --leader-election-renew-deadline={{ . }}
+{{- end }}
+{{- with .retryPeriod }}
+- --leader-election-retry-period={{ . }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "slackwater.args.driver" -}}
+{{- with .Values.controller.extraVolumeTags }}
+{{- $tags := list }}
+{{- range $key, $value := . }}{{ $tags = append $tags (printf "%s=%v" $key $value) }}{{ end }}
+- {{ printf "--extra-tags=%s" (join "," $tags) | quote }}
+{{- end }}
+{{- with tpl (.Values.controller.k8sTagClusterId | default "") . }}
+- --k8s-tag-cluster-id={{ . }}
+{{- end }}
+{{- if or .Values.controller.sdkDebugLog .Values.debugLogs }}
+- --aws-sdk-debug-log=true
+{{- end }}
+- --batching={{ .Values.controller.batching }}
+{{- if .Values.controller.enableNodeLocalVolumes }}
+- --enable-node-local-volumes=true
+{{- end }}
+{{- with .Values.controller.userAgentExtra }}
+- --user-agent-extra={{ . }}
+{{- end }}
+{{- if .Values.controller.otelTracing }}
+- --enable-otel-tracing=true
+{{- end }}
+{{- end -}}
+
+{{- define "slackwater.args.csi-provisioner" -}}
+- --timeout=60s
+- --feature-gates=Topology=true
+{{- if .Values.controller.extraCreateMetadata }}
+- --extra-create-metadata
+{{- end }}
+{{ include "slackwater.election" .Values.sidecars.provisioner.leaderElection }}
+{{- with .Values.controller.defaultFsType }}
+- --default-fstype={{ . }}
+{{- end }}
+- --kube-api-qps=20
+- --kube-api-burst=100
+- --worker-threads=100
+- --retry-interval-max=30m
+{{- end -}}
+
+{{- define "slackwater.args.csi-attacher" -}}
+- --timeout=6m
+{{ include "slackwater.election" .Values.sidecars.attacher.leaderElection }}
+- --kube-api-qps=20
+- --kube-api-burst=100
+- --worker-threads=100
+- --retry-interval-max=5m
+{{- if semverCompare ">=1.33.0-0" .Capabilities.KubeVersion.Version }}
+- --feature-gates=MutableCSINodeAllocatableCount=true
+{{- end }}
+{{- end -}}
+
+{{- define "slackwater.args.csi-snapshotter" -}}
+{{ include "slackwater.election" .Values.sidecars.snapshotter.leaderElection }}
+{{- if .Values.controller.extraCreateMetadata }}
+- --extra-create-metadata
+{{- end }}
+- --kube-api-qps=20
+- --kube-api-burst=100
+- --worker-threads=100
+- --retry-interval-max=30m
+{{- end -}}
+
+{{- define "slackwater.args.csi-resizer" -}}
+{{- $given := include "slackwater.flags" .Values.sidecars.resizer.additionalArgs | fromYamlArray -}}
+{{- if or (has "resize-timeout" $given) (has "modify-timeout" $given) -}}
+- --resize-timeout=60s
+- --modify-timeout=60s
+{{- else -}}
+- --timeout=60s
+{{- end }}
+{{- if .Values.controller.extraCreateMetadata }}
+- --extra-modify-metadata
+{{- end }}
+- --handle-volume-inuse-error=false
+{{ include "slackwater.election" .Values.sidecars.resizer.leaderElection }}
+- --kube-api-qps=20
+- --kube-api-burst=100
+- --workers=100
+- --retry-interval-max=30m
+{{- end -}}
+
+{{/* The sidecars that work against the Kubernetes API: function, values, port of upstream, name of the port, part of the name of
+     the Service. */}}
+{{- define "slackwater.functions" -}}
+- {name: csi-provisioner, values: provisioner, port: 3302, portName: metrics-prov}
+- {name: csi-attacher, values: attacher, port: 3303, portName: metrics-attach}
+- {name: csi-snapshotter, values: snapshotter, port: 3306, portName: metrics-snap}
+- {name: csi-resizer, values: resizer, port: 3304, portName: metrics-resizer}
+{{- end -}}
+
+{{/* Those of them that run here, as YAML. */}}
+{{- define "slackwater.running" -}}
+{{- $running := list -}}
+{{- range fromYamlArray (include "slackwater.functions" .) -}}
+{{- if and (eq $.Values.slackwater.mode "allInOne") $.Values.slackwater.functions }}
+{{- if has .name $.Values.slackwater.functions }}{{ $running = append $running . }}{{ end }}
+{{- else if or (ne .name "csi-snapshotter") $.Values.sidecars.snapshotter.enabled }}{{ $running = append $running . }}{{ end -}}
+{{- end -}}
+{{- toYaml $running -}}
+{{- end -}}

@@ -1,0 +1,119 @@
+{{/* What cannot be followed: one message, which says what to do. */}}
+{{- define "slackwater.checks" -}}
+{{- $slackwater := .Values.slackwater -}}
+{{- $controller := .Values.controller -}}
+{{- if regexMatch "public\\.ecr\\.aws/ebs-csi-driver/aws-ebs-csi-driver$" .Values.image.repository -}}
+{{- fail "image.repository names upstream's image, as the values of an upstream release do: set it to yours of Slackwater (or leave out --reuse-values)" -}}
+{{- end -}}
+{{- range fromYamlArray (include "slackwater.nodeSets" .) -}}
+{{- $limit := .node.volumeAttachLimit | default 0 | int -}}
+{{- $reserved := .node.reservedVolumeAttachments | default 0 | int -}}
+{{- $both := not (or (kindIs "invalid" .node.volumeAttachLimit) (kindIs "invalid" .node.reservedVolumeAttachments)) -}}
+{{- if and $both (ge $limit 0) (ge $reserved 0) -}}
+{{- fail (printf "%s: volumeAttachLimit and reservedVolumeAttachments exclude each other: set one of them" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- $budget := $controller.podDisruptionBudget -}}
+{{- if not (or (kindIs "invalid" $budget.maxUnavailable) (kindIs "invalid" $budget.minAvailable)) -}}
+{{- fail "controller.podDisruptionBudget: maxUnavailable and minAvailable exclude each other: set one of them" -}}
+{{- end -}}
+{{- if .Values.sidecars.metadataLabeler.enabled -}}
+{{- fail "sidecars.metadataLabeler.enabled: the mode metadataLabeler is not built: leave it false, and let node.metadataSources be imds,kubernetes" -}}
+{{- end -}}
+{{- if and $controller.volumeModificationFeature.enabled (not .Values.sidecars.volumemodifier.image.repository) -}}
+{{- fail "controller.volumeModificationFeature.enabled: changes by annotation are made by upstream's volume-modifier-for-k8s: name its image in sidecars.volumemodifier.image, or change volumes by VolumeAttributesClass" -}}
+{{- end -}}
+{{- if eq $slackwater.mode "dropin" -}}
+{{- if $slackwater.functions -}}
+{{- fail "slackwater.functions is for slackwater.mode allInOne: the drop-in has a container a function" -}}
+{{- end -}}
+{{- else -}}
+{{- range $name, $values := .Values.sidecars -}}
+{{- $ofNode := has $name (list "nodeDriverRegistrar" "livenessProbe") -}}
+{{- if and (not $ofNode) ($values.image).repository -}}
+{{- fail (printf "sidecars.%s.image: there is no such container in slackwater.mode allInOne: leave it out, or take mode dropin" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.volumeSnapshotClasses $slackwater.strict (not (include "slackwater.hasSnapshots" .)) -}}
+{{- fail "volumeSnapshotClasses: the kind VolumeSnapshotClass (snapshot.storage.k8s.io/v1) is not there: install the definitions, or set slackwater.crds.install" -}}
+{{- end -}}
+{{- $monitors := list -}}
+{{- range list "prometheusRule" "podMonitor" }}{{ if (get $slackwater .).enabled }}{{ $monitors = append $monitors (printf "slackwater.%s" .) }}{{ end }}{{ end -}}
+{{- if and $monitors $slackwater.strict (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
+{{- fail (printf "%s: the kinds of the Prometheus operator (monitoring.coreos.com/v1) are not there: install it, or leave them off" (join ", " $monitors)) -}}
+{{- end -}}
+{{- include "slackwater.checkCluster" . -}}
+{{- end -}}
+
+{{/* What the cluster has already. Nothing is looked up by `helm template`. */}}
+{{- define "slackwater.checkCluster" -}}
+{{- if and (ne .Release.Namespace "kube-system") (not .Values.nodeComponentOnly) -}}
+{{- if lookup "apps/v1" "Deployment" "kube-system" "ebs-csi-controller" -}}
+{{- fail (printf "kube-system has a Deployment ebs-csi-controller: leases are of a namespace, so that it and this one in %s would do everything twice; install into kube-system, or uninstall the other one first" .Release.Namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- with lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "volumesnapshots.snapshot.storage.k8s.io" -}}
+{{- $served := list -}}
+{{- range .spec.versions }}{{ if .served }}{{ $served = append $served .name }}{{ end }}{{ end -}}
+{{- if not (has "v1" $served) -}}
+{{- fail (printf "the definition of VolumeSnapshot serves %s, not v1: install the present ones first (slackwater crds | kubectl apply --server-side -f -)" (join ", " $served)) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.slackwater.snapshotController.enabled -}}
+{{- range list "kube-system" .Release.Namespace | uniq -}}
+{{- with lookup "apps/v1" "Deployment" . "snapshot-controller" -}}
+{{- $owner := get (.metadata.annotations | default dict) "meta.helm.sh/release-name" -}}
+{{- if ne $owner $.Release.Name -}}
+{{- fail (printf "slackwater.snapshotController.enabled: %s has a snapshot-controller already; leave it off, or uninstall that one first" .metadata.namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.node.enableWindows -}}
+{{- range (lookup "v1" "Node" "" "").items -}}
+{{- if eq (get (.metadata.labels | default dict) "kubernetes.io/os") "windows" -}}
+{{- fail (printf "node %s runs Windows, for which there is no node service here: keep upstream's chart, or set node.enableWindows to false" .metadata.name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What is followed but may surprise: a list, as YAML. */}}
+{{- define "slackwater.remarks" -}}
+{{- $all := list -}}
+{{- $controller := .Values.controller -}}
+{{- if and .Values.volumeSnapshotClasses (not (include "slackwater.hasSnapshots" .)) -}}
+{{- $all = append $all "volumeSnapshotClasses are left out: the snapshot definitions are not there. slackwater.crds.install brings them." -}}
+{{- end -}}
+{{- if .Values.node.enableWindows -}}
+{{- $all = append $all "node.enableWindows: there is no node service for Windows here, and no DaemonSet of it." -}}
+{{- end -}}
+{{- $budget := $controller.podDisruptionBudget -}}
+{{- if and (not (kindIs "invalid" $budget.maxUnavailable)) (eq (toString $budget.maxUnavailable) "0") -}}
+{{- $all = append $all "controller.podDisruptionBudget.maxUnavailable is 0: no node with a pod of the controller can be drained." -}}
+{{- end -}}
+{{- if gt (int $controller.replicaCount) 1 -}}
+{{- range fromYamlArray (include "slackwater.running" .) -}}
+{{- if not (get $.Values.sidecars .values).leaderElection.enabled -}}
+{{- $all = append $all (printf "sidecars.%s.leaderElection.enabled is false with %v replicas: each of them does all of the work." .values (int $controller.replicaCount)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $controller.envFrom (not .Values.node.envFrom) -}}
+{{- $all = append $all "controller.envFrom is for the controller's containers alone; upstream's chart gives it to those of every node too. For them there is node.envFrom." -}}
+{{- end -}}
+{{- if or $controller.otelTracing .Values.node.otelTracing -}}
+{{- $all = append $all "otelTracing: the flag is accepted, but no spans are sent." -}}
+{{- end -}}
+{{- if .Values.fips -}}
+{{- $all = append $all "fips: AWS's FIPS endpoints are used; the program's own cryptography is not validated." -}}
+{{- end -}}
+{{- if ne .Release.Namespace "kube-system" -}}
+{{- $all = append $all (printf "The leases are in %s: an EBS driver in another namespace would work beside this one." .Release.Namespace) -}}
+{{- end -}}
+{{- if and (eq .Values.slackwater.mode "dropin") (not .Values.slackwater.upstreamRights) .Release.IsUpgrade -}}
+{{- $all = append $all "The rights are those of our programs. While pods of upstream's are in the same Deployment, set slackwater.upstreamRights." -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}

@@ -1,0 +1,61 @@
+{{/* A Service, and where Prometheus' operator is there a ServiceMonitor: dict "root" "name" "app" "port" "of" (.Values.controller or
+     the values of a set of nodes) "namespace" "local". */}}
+{{- define "slackwater.metrics" -}}
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    app: {{ .name }}
+    app.kubernetes.io/part-of: slackwater
+  {{- if .of.enablePrometheusAnnotations }}
+  annotations:
+    prometheus.io/scrape: "true"
+    prometheus.io/port: {{ .port | quote }}
+  {{- end }}
+spec:
+  type: ClusterIP
+  {{- if .local }}
+  internalTrafficPolicy: Local
+  {{- end }}
+  selector:
+    app: {{ .app }}
+    {{- /* Two releases in a namespace are told apart. */}}
+    {{- if not (has .root.Release.Name (list "kustomize" "aws-ebs-csi-driver")) }}
+    app.kubernetes.io/instance: {{ .root.Release.Name }}
+    {{- end }}
+  ports:
+  - name: metrics
+    port: {{ .port }}
+    targetPort: {{ .port }}
+{{- if or .of.serviceMonitor.forceEnable (.root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor") }}
+---
+apiVersion: monitoring.coreos.com/v1
+kind: ServiceMonitor
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    app: {{ .name }}
+    app.kubernetes.io/part-of: slackwater
+    {{- with .of.serviceMonitor.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  selector:
+    matchLabels:
+      app: {{ .name }}
+  namespaceSelector:
+    matchNames:
+    - {{ .namespace }}
+  endpoints:
+  - targetPort: {{ .port }}
+    path: /metrics
+    interval: {{ .of.serviceMonitor.interval | default "15s" }}
+    {{- with .of.serviceMonitor.relabelings }}
+    relabelings:
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end }}
+{{- end -}}

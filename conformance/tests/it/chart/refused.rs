@@ -1,0 +1,78 @@
+//! Values that cannot be followed: each gets one message that names it.
+
+use serde_json::{Value, json};
+
+use super::{Helm, RELEASE};
+
+fn refused() -> Vec<(Value, &'static str)> {
+    vec![
+        (json!({ "controller": { "foo": 1 } }), "foo"),
+        (json!({ "replicas": 3 }), "replicas"),
+        (json!({ "slackwater": { "mode": "both" } }), "mode"),
+        (json!({ "slackwater": { "functions": ["driver"] } }), "functions"),
+        (
+            json!({ "slackwater": { "functions": ["csi-resizer"] } }),
+            "allInOne",
+        ),
+        (
+            json!({
+                "slackwater": { "mode": "allInOne" },
+                "sidecars": { "resizer": { "image": { "repository": "mine" } } },
+            }),
+            "sidecars.resizer.image",
+        ),
+        (
+            json!({ "node": { "volumeAttachLimit": 5, "reservedVolumeAttachments": 0 } }),
+            "exclude each other",
+        ),
+        (
+            json!({ "additionalDaemonSets": { "a": { "volumeAttachLimit": 1, "reservedVolumeAttachments": 1 } } }),
+            "ebs-csi-node-a",
+        ),
+        (
+            json!({ "controller": { "podDisruptionBudget": { "maxUnavailable": 1, "minAvailable": 1 } } }),
+            "minAvailable",
+        ),
+        (
+            json!({ "sidecars": { "metadataLabeler": { "enabled": true } } }),
+            "metadataLabeler",
+        ),
+        (
+            json!({ "controller": { "volumeModificationFeature": { "enabled": true } } }),
+            "VolumeAttributesClass",
+        ),
+        (
+            json!({ "controller": { "enableMetrics": true, "httpEndpoint": "here" } }),
+            "\"here\" is no address",
+        ),
+        (
+            json!({ "image": { "repository": "public.ecr.aws/ebs-csi-driver/aws-ebs-csi-driver" } }),
+            "names upstream's image",
+        ),
+        (
+            json!({ "image": { "containerRegistry": "mirror" } }),
+            "containerRegistry",
+        ),
+        (
+            json!({ "nodeAllocatableUpdatePeriodSeconds": 5 }),
+            "nodeAllocatableUpdatePeriodSeconds",
+        ),
+        (
+            json!({ "slackwater": { "strict": true, "podMonitor": { "enabled": true } } }),
+            "slackwater.podMonitor",
+        ),
+        (
+            json!({ "sidecars": { "resizer": { "leaderElection": { "leaseDuration": "15" } } } }),
+            "leaseDuration",
+        ),
+    ]
+}
+
+#[test]
+fn journeys_case_71_unknown_and_contradictory_values_are_named() {
+    let Some(helm) = Helm::find() else { return };
+    for (values, says) in refused() {
+        let refusal = helm.template(RELEASE, &values, &[]).unwrap_err();
+        assert!(refusal.contains(says), "{values}: {refusal}");
+    }
+}

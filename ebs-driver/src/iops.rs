@@ -14,6 +14,12 @@ struct TypeLimits {
     per_gib: i64,
 }
 
+/// What the driver fits IOPS of a type into where EC2 does not say more: the least, the most and the most for each GiB.
+#[must_use]
+pub fn known_limits(volume_type: &str) -> Option<(i64, i64, i64)> {
+    type_limits(volume_type).map(|limits| (limits.min, limits.fallback_max, limits.per_gib))
+}
+
 fn type_limits(volume_type: &str) -> Option<TypeLimits> {
     let (min, fallback_max, per_gib) = match volume_type.to_ascii_lowercase().as_str() {
         "gp3" => (3000, 16_000, 500),

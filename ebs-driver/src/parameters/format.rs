@@ -97,9 +97,7 @@ mod tests {
     fn options(pairs: &[(&'static str, &str)]) -> FormatOptions {
         let mut options = FormatOptions::default();
         for (key, value) in pairs {
-            options
-                .insert(FormatOptions::key(key).unwrap(), key, value)
-                .unwrap();
+            options.insert(key, key, value).unwrap();
         }
         options
     }

@@ -1,6 +1,7 @@
 //! Parameters of classes: StorageClass, VolumeAttributesClass, VolumeSnapshotClass. Source: spec 1.4, 2.1-2.3.
 
 pub mod format;
+pub mod known;
 pub mod mutable;
 pub mod snapshot;
 pub mod volume;

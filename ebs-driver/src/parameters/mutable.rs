@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::known::{Known, set};
 use super::{
-    CLAIM_NAME, CLAIM_NAMESPACE, ClaimMetadata, ParameterError, TAG_PREFIX, VOLUME_OBJECT, boolean, integer,
-    refused, text,
+    CLAIM_NAME, CLAIM_NAMESPACE, ClaimMetadata, ParameterError, VOLUME_OBJECT, boolean, integer, refused,
+    text,
 };
-
-/// Prefix of the keys that remove tags from an existing volume.
-const TAG_DELETION_PREFIX: &str = "tagDeletion";
 
 /// What an attributes class says of a new volume. Keys are case-sensitive.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -74,30 +72,115 @@ impl ChangeParameters {
     }
 
     fn read(parameters: &BTreeMap<String, String>) -> Result<Self, ParameterError> {
-        let mut parsed = Self::default();
-        let mut deprecated_type = None;
+        let mut reading = Reading::default();
         for (key, value) in parameters {
-            let (mutable, metadata) = (&mut parsed.mutable, &mut parsed.metadata);
-            match key.as_str() {
-                "type" => mutable.volume_type = text(value),
-                "volumeType" => deprecated_type = text(value),
-                "iops" => mutable.iops = Some(integer(key, value)?),
-                "throughput" => mutable.throughput = Some(integer(key, value)?),
-                "iopspergb" => mutable.iops_per_gib = Some(integer(key, value)?),
-                "allowautoiopsincreaseonmodify" => mutable.auto_iops_on_modify = Some(boolean(key, value)?),
-                CLAIM_NAME => metadata.claim_name = Some(value.clone()),
-                CLAIM_NAMESPACE => metadata.claim_namespace = Some(value.clone()),
-                VOLUME_OBJECT => metadata.volume_name = Some(value.clone()),
-                _ if key.starts_with(TAG_PREFIX) => mutable.tag_specifications.push(value.clone()),
-                _ if key.starts_with(TAG_DELETION_PREFIX) => parsed.tag_deletions.push(value.clone()),
-                _ => return Err(ParameterError::Unknown { key: key.clone() }),
-            }
+            set(PARAMETERS, &mut reading, key, value)?;
         }
-        let mutable = &mut parsed.mutable;
-        mutable.volume_type = mutable.volume_type.take().or(deprecated_type);
+        let Reading {
+            mut parsed,
+            deprecated_type,
+        } = reading;
+        parsed.mutable.volume_type = parsed.mutable.volume_type.or(deprecated_type);
         Ok(parsed)
     }
 }
+
+/// What is read so far.
+#[derive(Debug, Default)]
+pub struct Reading {
+    parsed: ChangeParameters,
+    deprecated_type: Option<String>,
+}
+
+const GIVEN: &str = "given by csi-resizer";
+
+/// The parameters of a VolumeAttributesClass. Keys are spelled exactly so.
+pub const PARAMETERS: &[Known<Reading>] = &[
+    Known::new(
+        "type",
+        "`gp3`, `gp2`, `io1`, `io2`, `st1`, `sc1`, `standard`",
+        "the type of the volume",
+        |to, _, value| {
+            to.parsed.mutable.volume_type = text(value);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "volumeType",
+        "as `type`",
+        "the same under its former name; `type` goes before it",
+        |to, _, value| {
+            to.deprecated_type = text(value);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "iops",
+        "a number of at least 1",
+        "IOPS; not with `iopspergb`",
+        |to, key, value| {
+            to.parsed.mutable.iops = Some(integer(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "throughput",
+        "a number of at least 1",
+        "MiB/s",
+        |to, key, value| {
+            to.parsed.mutable.throughput = Some(integer(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "iopspergb",
+        "a number of at least 1",
+        "IOPS for each GiB; needs the next one, here or on the volume",
+        |to, key, value| {
+            to.parsed.mutable.iops_per_gib = Some(integer(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "allowautoiopsincreaseonmodify",
+        "`true` or `false`",
+        "IOPS by ratio follow this and later changes of the size",
+        |to, key, value| {
+            to.parsed.mutable.auto_iops_on_modify = Some(boolean(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "tagSpecification*",
+        "`key=value`",
+        "a tag to be set; the value is a template",
+        |to, _, value| {
+            to.parsed.mutable.tag_specifications.push(value.to_owned());
+            Ok(())
+        },
+    ),
+    Known::new(
+        "tagDeletion*",
+        "the key of a tag",
+        "a tag to be removed; means nothing for a new volume",
+        |to, _, value| {
+            to.parsed.tag_deletions.push(value.to_owned());
+            Ok(())
+        },
+    ),
+    Known::new(CLAIM_NAME, GIVEN, "input of templates", |to, _, value| {
+        to.parsed.metadata.claim_name = Some(value.to_owned());
+        Ok(())
+    }),
+    Known::new(CLAIM_NAMESPACE, GIVEN, "input of templates", |to, _, value| {
+        to.parsed.metadata.claim_namespace = Some(value.to_owned());
+        Ok(())
+    }),
+    Known::new(VOLUME_OBJECT, GIVEN, "input of templates", |to, _, value| {
+        to.parsed.metadata.volume_name = Some(value.to_owned());
+        Ok(())
+    }),
+];
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
-use super::{ParameterError, TAG_PREFIX, integer, lower_cased, refused, text};
+use super::known::{Known, set_lower};
+use super::{ParameterError, integer, lower_cased, refused, text};
 
 const MODE: &str = "lockMode";
 const DURATION: &str = "lockDuration";
@@ -56,32 +57,11 @@ impl SnapshotParameters {
     /// # Errors
     /// Unknown or repeated keys and values that cannot be read.
     pub fn parse(parameters: &BTreeMap<String, String>) -> Result<Self, ParameterError> {
-        let mut parsed = Self::default();
-        let mut lock = Lock::default();
+        let mut reading = Reading::default();
         for (lower, (key, value)) in lower_cased(parameters)? {
-            match lower.as_str() {
-                "fastsnapshotrestoreavailabilityzones" => parsed.fast_restore_zones = zones(key, value)?,
-                "outpostarn" => parsed.outpost_arn = outpost(key, value)?,
-                "lockmode" => lock.mode = text(value),
-                "lockduration" => lock.duration_days = Some(integer(key, value)?),
-                "lockexpirationdate" => lock.expiration = Some(date(key, value)?),
-                "lockcooloffperiod" => lock.cool_off_hours = Some(integer(key, value)?),
-                "csi.storage.k8s.io/volumesnapshot/name" => value.clone_into(&mut parsed.snapshot_name),
-                "csi.storage.k8s.io/volumesnapshot/namespace" => {
-                    value.clone_into(&mut parsed.snapshot_namespace)
-                }
-                "csi.storage.k8s.io/volumesnapshotcontent/name" => value.clone_into(&mut parsed.content_name),
-                "csi.storage.k8s.io/volumegroupsnapshot/name" => value.clone_into(&mut parsed.group_name),
-                "csi.storage.k8s.io/volumegroupsnapshot/namespace" => {
-                    value.clone_into(&mut parsed.group_namespace)
-                }
-                "csi.storage.k8s.io/volumegroupsnapshotcontent/name" => {
-                    value.clone_into(&mut parsed.group_content_name)
-                }
-                _ if lower.starts_with(TAG_PREFIX) => parsed.tag_specifications.push(value.to_owned()),
-                _ => return Err(ParameterError::Unknown { key: key.to_owned() }),
-            }
+            set_lower(PARAMETERS, &mut reading, &lower, key, value)?;
         }
+        let Reading { mut parsed, lock } = reading;
         if lock.duration_days.is_some() && lock.expiration.is_some() {
             return Err(ParameterError::Exclusive("lockDuration", "lockExpirationDate"));
         }
@@ -89,6 +69,137 @@ impl SnapshotParameters {
         Ok(parsed)
     }
 }
+
+/// What is read so far.
+#[derive(Debug, Default)]
+pub struct Reading {
+    parsed: SnapshotParameters,
+    lock: Lock,
+}
+
+const GIVEN: &str = "given by csi-snapshotter";
+
+/// The parameters of a VolumeSnapshotClass and a VolumeGroupSnapshotClass. Keys may be spelled in any case, but for those of
+/// tags.
+pub const PARAMETERS: &[Known<Reading>] = &[
+    Known::new(
+        "fastSnapshotRestoreAvailabilityZones",
+        "zones with commas between them",
+        "zones in which volumes are restored at full speed",
+        |to, key, value| {
+            to.parsed.fast_restore_zones = zones(key, value)?;
+            Ok(())
+        },
+    ),
+    Known::new(
+        "outpostArn",
+        "an ARN",
+        "the Outpost that keeps the snapshot",
+        |to, key, value| {
+            to.parsed.outpost_arn = outpost(key, value)?;
+            Ok(())
+        },
+    ),
+    Known::new(
+        MODE,
+        "`governance` or `compliance`",
+        "locks the snapshot",
+        |to, _, value| {
+            to.lock.mode = text(value);
+            Ok(())
+        },
+    ),
+    Known::new(
+        DURATION,
+        "1 to 36500",
+        "days of the lock; this or `lockExpirationDate`",
+        |to, key, value| {
+            to.lock.duration_days = Some(integer(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        EXPIRATION,
+        "a date and time as in RFC 3339",
+        "end of the lock",
+        |to, key, value| {
+            to.lock.expiration = Some(date(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        COOL_OFF,
+        "1 to 72",
+        "hours in which a lock in mode `compliance` can still be changed",
+        |to, key, value| {
+            to.lock.cool_off_hours = Some(integer(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "tagSpecification*",
+        "`key=value`",
+        "a tag of the snapshot; the value is a template. This key is spelled exactly so, with anything behind it",
+        |to, _, value| {
+            to.parsed.tag_specifications.push(value.to_owned());
+            Ok(())
+        },
+    ),
+    Known::new(
+        "csi.storage.k8s.io/volumesnapshot/name",
+        GIVEN,
+        "input of templates",
+        |to, _, value| {
+            value.clone_into(&mut to.parsed.snapshot_name);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "csi.storage.k8s.io/volumesnapshot/namespace",
+        GIVEN,
+        "input of templates",
+        |to, _, value| {
+            value.clone_into(&mut to.parsed.snapshot_namespace);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "csi.storage.k8s.io/volumesnapshotcontent/name",
+        GIVEN,
+        "input of templates",
+        |to, _, value| {
+            value.clone_into(&mut to.parsed.content_name);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "csi.storage.k8s.io/volumegroupsnapshot/name",
+        GIVEN,
+        "input of templates",
+        |to, _, value| {
+            value.clone_into(&mut to.parsed.group_name);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "csi.storage.k8s.io/volumegroupsnapshot/namespace",
+        GIVEN,
+        "input of templates",
+        |to, _, value| {
+            value.clone_into(&mut to.parsed.group_namespace);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "csi.storage.k8s.io/volumegroupsnapshotcontent/name",
+        GIVEN,
+        "input of templates",
+        |to, _, value| {
+            value.clone_into(&mut to.parsed.group_content_name);
+            Ok(())
+        },
+    ),
+];
 
 impl Lock {
     /// Checks what EC2 would refuse, at a time when there is nothing yet to be locked: a snapshot that cannot be locked

@@ -2,11 +2,188 @@
 
 use std::collections::BTreeMap;
 
+use super::known::{Known, set_lower};
 use super::{
-    CLAIM_NAME, CLAIM_NAMESPACE, ClaimMetadata, FormatOptions, MutableParameters, ParameterError, TAG_PREFIX,
+    CLAIM_NAME, CLAIM_NAMESPACE, ClaimMetadata, FormatOptions, MutableParameters, ParameterError,
     VOLUME_OBJECT, boolean, integer, lower_cased, text,
 };
 use crate::names::BLOCK_ATTACH;
+
+const NUMBER: &str = "a number";
+const LETTERS: &str = "letters and digits";
+const SWITCH: &str = "`true` or `false`";
+const GIVEN: &str = "given by csi-provisioner";
+
+/// The parameters of a StorageClass. Keys may be spelled in any case, but for those of tags.
+pub const PARAMETERS: &[Known<VolumeParameters>] = &[
+    Known::new(
+        "type",
+        "`gp3`, `gp2`, `io1`, `io2`, `st1`, `sc1`, `standard`",
+        "the type of the volume; `gp3` unless given",
+        |to, _, value| {
+            to.volume_type = text(value);
+            Ok(())
+        },
+    ),
+    Known::new("iops", NUMBER, "IOPS; not with `iopsPerGB`", |to, key, value| {
+        to.iops = Some(integer(key, value)?);
+        Ok(())
+    }),
+    Known::new(
+        "iopsPerGB",
+        NUMBER,
+        "IOPS for each GiB, at most what the type allows; also a tag of the volume, for later growth",
+        |to, key, value| {
+            to.iops_per_gib = Some(integer(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "allowAutoIOPSPerGBIncrease",
+        SWITCH,
+        "IOPS that come out below the least of the type are raised to it",
+        |to, key, value| {
+            to.raise_iops = boolean(key, value)?;
+            Ok(())
+        },
+    ),
+    Known::new(
+        "allowAutoIOPSIncreaseOnModify",
+        SWITCH,
+        "IOPS by ratio follow later growth; a tag of the volume",
+        |to, key, value| {
+            to.auto_iops_on_modify = Some(boolean(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "throughput",
+        NUMBER,
+        "MiB/s; of EC2's own choice unless given",
+        |to, key, value| {
+            to.throughput = Some(integer(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "encrypted",
+        SWITCH,
+        "encryption; without it the account's default holds",
+        |to, key, value| {
+            to.encrypted = Some(boolean(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "kmsKeyId",
+        "ID, alias or ARN of a key",
+        "the key of an encrypted volume; it encrypts in any case",
+        |to, _, value| {
+            to.kms_key_id = text(value);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "volumeInitializationRate",
+        "a number, for EC2 100 to 300",
+        "MiB/s at which a volume is filled from its snapshot; ignored for clones",
+        |to, key, value| {
+            to.initialization_rate = Some(integer(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "blockAttachUntilInitialized",
+        SWITCH,
+        "pods wait until the volume is filled from its snapshot",
+        |to, key, value| {
+            to.block_attach = Some(boolean(key, value)?);
+            Ok(())
+        },
+    ),
+    Known::new(
+        "blockSize",
+        LETTERS,
+        "bytes of a block of the file system",
+        |to, key, value| to.format.insert("blocksize", key, value),
+    ),
+    Known::new("inodeSize", LETTERS, "bytes of an inode", |to, key, value| {
+        to.format.insert("inodesize", key, value)
+    }),
+    Known::new(
+        "bytesPerInode",
+        LETTERS,
+        "bytes of the file system for each inode",
+        |to, key, value| to.format.insert("bytesperinode", key, value),
+    ),
+    Known::new(
+        "numberOfInodes",
+        LETTERS,
+        "how many inodes there are",
+        |to, key, value| to.format.insert("numberofinodes", key, value),
+    ),
+    Known::new(
+        "ext4BigAlloc",
+        SWITCH,
+        "blocks are allocated in clusters",
+        |to, key, value| to.format.insert("ext4bigalloc", key, value),
+    ),
+    Known::new(
+        "ext4ClusterSize",
+        LETTERS,
+        "bytes of a cluster; needs `ext4BigAlloc`",
+        |to, key, value| to.format.insert("ext4clustersize", key, value),
+    ),
+    Known::new(
+        "ext4EncryptionSupport",
+        SWITCH,
+        "the file system can encrypt folders",
+        |to, key, value| to.format.insert("ext4encryptionsupport", key, value),
+    ),
+    Known::new(
+        "tagSpecification*",
+        "`key=value`",
+        "a tag of the volume; the value is a template. This key is spelled exactly so, with anything behind it",
+        |to, _, value| {
+            to.tag_specifications.push(value.to_owned());
+            Ok(())
+        },
+    ),
+    Known::new(CLAIM_NAME, GIVEN, "tag and input of templates", |to, _, value| {
+        to.metadata.claim_name = Some(value.to_owned());
+        Ok(())
+    }),
+    Known::new(
+        CLAIM_NAMESPACE,
+        GIVEN,
+        "tag and input of templates",
+        |to, _, value| {
+            to.metadata.claim_namespace = Some(value.to_owned());
+            Ok(())
+        },
+    ),
+    Known::new(
+        VOLUME_OBJECT,
+        GIVEN,
+        "tag and input of templates",
+        |to, _, value| {
+            to.metadata.volume_name = Some(value.to_owned());
+            Ok(())
+        },
+    ),
+    Known::new(
+        "fsType",
+        "anything",
+        "none: use `csi.storage.k8s.io/fstype`",
+        |_, _, _| Ok(()),
+    ),
+    Known::new(
+        "blockExpress",
+        "anything",
+        "none: every io2 volume is one of Block Express",
+        |_, _, _| Ok(()),
+    ),
+];
 
 /// What a class says of the volumes made from it. Unset fields were not given.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -47,37 +224,9 @@ impl VolumeParameters {
     pub fn parse(parameters: &BTreeMap<String, String>) -> Result<Self, ParameterError> {
         let mut parsed = Self::default();
         for (lower, (key, value)) in lower_cased(parameters)? {
-            parsed.set(&lower, key, value)?;
+            set_lower(PARAMETERS, &mut parsed, &lower, key, value)?;
         }
         Ok(parsed)
-    }
-
-    fn set(&mut self, lower: &str, key: &str, value: &str) -> Result<(), ParameterError> {
-        match lower {
-            "type" => self.volume_type = text(value),
-            "iops" => self.iops = Some(integer(key, value)?),
-            "iopspergb" => self.iops_per_gib = Some(integer(key, value)?),
-            "allowautoiopspergbincrease" => self.raise_iops = boolean(key, value)?,
-            "allowautoiopsincreaseonmodify" => self.auto_iops_on_modify = Some(boolean(key, value)?),
-            "throughput" => self.throughput = Some(integer(key, value)?),
-            "encrypted" => self.encrypted = Some(boolean(key, value)?),
-            "kmskeyid" => self.kms_key_id = text(value),
-            "volumeinitializationrate" => self.initialization_rate = Some(integer(key, value)?),
-            BLOCK_ATTACH => self.block_attach = Some(boolean(key, value)?),
-            CLAIM_NAME => self.metadata.claim_name = Some(value.to_owned()),
-            CLAIM_NAMESPACE => self.metadata.claim_namespace = Some(value.to_owned()),
-            VOLUME_OBJECT => self.metadata.volume_name = Some(value.to_owned()),
-            // Deprecated and without effect, but in classes that exist.
-            "fstype" | "blockexpress" => {}
-            _ if lower.starts_with(TAG_PREFIX) => self.tag_specifications.push(value.to_owned()),
-            _ => {
-                let Some(canonical) = FormatOptions::key(lower) else {
-                    return Err(ParameterError::Unknown { key: key.to_owned() });
-                };
-                self.format.insert(canonical, key, value)?;
-            }
-        }
-        Ok(())
     }
 
     /// Lays the parameters of a VolumeAttributesClass over those of the class.

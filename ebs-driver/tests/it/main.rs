@@ -21,7 +21,9 @@ mod modification;
 mod network;
 mod nodes;
 mod pace;
+mod parameters_page;
 mod pods;
+mod properties;
 #[cfg(target_os = "linux")]
 mod real_devices;
 mod replay;

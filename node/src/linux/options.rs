@@ -141,6 +141,8 @@ pub(super) fn refused(request: &MountRequest, option: &str) -> HostError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::options::single;
 
@@ -181,6 +183,68 @@ mod tests {
         for text in ["remount", "loop", "offset=4096", "X-mount.subdir=a"] {
             let error = read(&format!("noatime,{text}")).unwrap_err();
             assert!(error.contains(&format!("{text:?}")), "{error}");
+        }
+    }
+
+    const KNOWN: [&str; 16] = [
+        "ro",
+        "rw",
+        "noatime",
+        "atime",
+        "nodev",
+        "dev",
+        "user",
+        "exec",
+        "private",
+        "rshared",
+        "defaults",
+        "loop",
+        "remount",
+        "nouuid",
+        "x-a",
+        "comment=x",
+    ];
+
+    /// Options of mount(8), such as file systems have, and others.
+    fn option() -> impl Strategy<Value = String> {
+        prop_oneof![
+            proptest::sample::select(&KNOWN[..]).prop_map(str::to_owned),
+            "[a-zA-Z_-]{1,10}(=[a-z0-9:]{0,8})?",
+            "[a-z]{1,8}=\"[a-z:,]{0,12}\"",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn options_mean_the_same_however_they_are_given(options in proptest::collection::vec(option(), 0..8), item in 1..4_usize) {
+            let each = single(&options);
+            prop_assert_eq!(&each, &options);
+            // As many in one item as it may be.
+            let grouped: Vec<String> = options.chunks(item).map(|some| some.join(",")).collect();
+            prop_assert_eq!(single(&grouped), options.clone());
+            let request = MountRequest::default();
+            match Options::read(&request, &each) {
+                Ok(read) => {
+                    // Nothing is lost and nothing invented: what the file system gets was given, in that order.
+                    let mut given = options.iter();
+                    prop_assert!(read.data.iter().all(|data| given.any(|option| option == data)));
+                    let last = options.iter().rfind(|option| ["ro", "rw"].contains(&option.as_str()));
+                    let is_read_only = last.is_some_and(|option| option == "ro");
+                    prop_assert_eq!(read.flags.0.contains(MountFlags::RDONLY), is_read_only);
+                    prop_assert_eq!(crate::options::is_read_only(&each), is_read_only);
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    prop_assert!(options.iter().any(|option| text.contains(&format!("{option:?}"))), "{text}");
+                }
+            }
+        }
+
+        #[test]
+        fn no_option_panics(options in proptest::collection::vec(any::<String>(), 0..4)) {
+            let each = single(&options);
+            let _ = Options::read(&MountRequest::default(), &each);
+            prop_assert_eq!(single(&each.clone()), each);
         }
     }
 }

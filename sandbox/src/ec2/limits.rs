@@ -4,37 +4,48 @@ use super::errors::Ec2Error;
 
 /// How the IOPS of a volume type come about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Iops {
+pub enum Iops {
     /// The type has none to speak of.
     None,
     /// Given by the size, and not to be asked for.
-    PerGib { factor: u32, min: u32, max: u32 },
+    PerGib {
+        /// IOPS for each GiB.
+        factor: u32,
+        /// The least.
+        min: u32,
+        /// The most.
+        max: u32,
+    },
     /// Asked for; `default` when not asked, if the type has one.
     Provisioned {
+        /// The least.
         min: u32,
+        /// The most.
         max: u32,
+        /// The most for each GiB.
         per_gib: u32,
+        /// What it has when nothing is asked for.
         default: Option<u32>,
     },
 }
 
 /// The limits of one volume type.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TypeLimits {
+pub struct TypeLimits {
     /// As in requests: `gp3`.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// Smallest size in GiB.
-    pub(super) min_gib: u32,
+    pub min_gib: u32,
     /// Largest size in GiB.
-    pub(super) max_gib: u32,
+    pub max_gib: u32,
     /// IOPS rules.
-    pub(super) iops: Iops,
+    pub iops: Iops,
     /// Smallest (and default) and largest throughput in MiB/s, where it can be asked for.
-    pub(super) throughput: Option<(u32, u32)>,
+    pub throughput: Option<(u32, u32)>,
     /// Whether one volume may be attached to several instances.
-    pub(super) multi_attach: bool,
+    pub multi_attach: bool,
     /// How many snapshots of one volume may be pending at the same time.
-    pub(super) pending_snapshots: usize,
+    pub pending_snapshots: usize,
 }
 
 const fn limits(name: &'static str, min_gib: u32, max_gib: u32, iops: Iops) -> TypeLimits {
@@ -58,7 +69,8 @@ const fn provisioned(min: u32, max: u32, per_gib: u32, default: Option<u32>) -> 
     }
 }
 
-static TYPES: [TypeLimits; 7] = [
+/// Every volume type.
+pub static TYPES: [TypeLimits; 7] = [
     TypeLimits {
         throughput: Some((125, 2000)),
         ..limits("gp3", 1, 65_536, provisioned(3000, 80_000, 500, Some(3000)))

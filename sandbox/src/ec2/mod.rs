@@ -52,6 +52,7 @@ pub use disk::{AttachedVolume, Disk};
 pub use errors::{Ec2Error, status_of};
 pub use faults::{Fault, When};
 pub use fixtures::OTHER_ACCOUNT;
+pub use limits::{Iops, TYPES as VOLUME_TYPES, TypeLimits};
 pub use model::instance::InstanceState;
 pub use options::{
     Ec2Options, InstanceType, Lag, ModificationRate, Outpost, Rules, SharedBucket, Takes, Throttle,

@@ -87,6 +87,8 @@ fn check(body: &str, expected: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::answers::{SnapshotElement, Snapshots};
     use super::*;
     use crate::ec2::types::Snapshot;
@@ -181,5 +183,126 @@ mod tests {
             error.to_string().ends_with("HTTP status 502: no error code"),
             "{error}"
         );
+    }
+
+    /// Elements of EC2's answers, and some that are none.
+    const NAMES: [&str; 26] = [
+        "item",
+        "volumeSet",
+        "volumeId",
+        "size",
+        "status",
+        "attachmentSet",
+        "attachTime",
+        "iops",
+        "tagSet",
+        "key",
+        "value",
+        "snapshotSet",
+        "snapshotId",
+        "startTime",
+        "volumeModificationSet",
+        "modificationState",
+        "targetSize",
+        "reservationSet",
+        "instancesSet",
+        "instanceId",
+        "blockDeviceMapping",
+        "ebs",
+        "volumeStatusSet",
+        "volumeStatus",
+        "nextToken",
+        "new",
+    ];
+
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-z0-9-]{0,12}",
+            any::<i64>().prop_map(|number| number.to_string()),
+            Just("2026-01-01T00:00:00.000Z".to_owned()),
+            Just("attached".to_owned()),
+            any::<String>().prop_map(|text| quick_xml::escape::escape(text.as_str()).into_owned()),
+            any::<String>(),
+        ]
+    }
+
+    /// The content of an answer: elements of the names, in any order, with any text.
+    fn content() -> impl Strategy<Value = String> {
+        text().prop_recursive(6, 64, 6, |inner| {
+            let element = (proptest::sample::select(&NAMES[..]), inner)
+                .prop_map(|(name, inner)| format!("<{name}>{inner}</{name}>"));
+            proptest::collection::vec(element, 0..6).prop_map(|elements| elements.concat())
+        })
+    }
+
+    fn read<A: DeserializeOwned, T>(action: Action, content: &str, into: impl Fn(A) -> Vec<T>) {
+        let body = format!("<{0}Response>{content}</{0}Response>", action.name());
+        if let Ok(read) = answer::<A>(action, 200, body.as_bytes()) {
+            drop(into(read));
+        }
+        let _ = answer::<A>(action, 400, content.as_bytes());
+    }
+
+    /// A snapshot as EC2 writes it, with elements that nobody knows yet between those that are read.
+    fn written() -> impl Strategy<Value = (String, String, i64, String)> {
+        let parts = (
+            "snap-[0-9a-f]{17}",
+            1..65_536_i64,
+            "[^\\x00-\\x1f\u{7f}\u{fffe}\u{ffff}]{0,12}",
+            "pending|completed|error|of-tomorrow",
+            0..4_usize,
+        );
+        parts.prop_map(|(id, size, tag, state, place)| {
+            let mut elements = vec![
+                format!("<snapshotId>{id}</snapshotId>"),
+                format!("<volumeSize>{size}</volumeSize>"),
+                format!("<status>{state}</status>"),
+                "<volumeId>vol-1</volumeId>".to_owned(),
+                format!(
+                    "<tagSet><item><key>a</key><value>{}</value></item></tagSet>",
+                    quick_xml::escape::escape(tag.as_str())
+                ),
+            ];
+            elements.insert(
+                place,
+                "<new><item><snapshotId>snap-0</snapshotId></item></new>".to_owned(),
+            );
+            (
+                format!(
+                    "<CreateSnapshotResponse>{}</CreateSnapshotResponse>",
+                    elements.concat()
+                ),
+                id,
+                size,
+                tag,
+            )
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn answers_of_any_content_are_read_or_unclear(content in content()) {
+            use super::super::answers::{InstanceTypes, Modifications, Reservations, VolumeStatuses, Volumes, Zones};
+            read(Action::DescribeVolumes, &content, |page: Volumes| page.volume_set.into::<crate::ec2::types::Volume>());
+            read(Action::DescribeSnapshots, &content, |page: Snapshots| page.snapshot_set.into::<Snapshot>());
+            read(Action::DescribeVolumesModifications, &content, |page: Modifications| page.volume_modification_set.into::<crate::ec2::types::Modification>());
+            read(Action::DescribeInstances, &content, |page: Reservations| {
+                let all = page.reservation_set.into_vec().into_iter();
+                all.flat_map(|one| one.instances_set.into::<crate::ec2::types::Instance>()).collect()
+            });
+            read(Action::DescribeInstanceTypes, &content, |page: InstanceTypes| page.instance_type_set.into_vec());
+            read(Action::DescribeVolumeStatus, &content, |page: VolumeStatuses| page.volume_status_set.into::<(String, crate::ec2::types::Initialization)>());
+            read(Action::DescribeAvailabilityZones, &content, |page: Zones| page.availability_zone_info.into_vec());
+        }
+
+        #[test]
+        fn what_is_new_changes_nothing_and_what_is_cut_is_unclear((body, id, size, tag) in written(), cut in 0.0..1.0_f64) {
+            let read = Snapshot::from(answer::<SnapshotElement>(Action::CreateSnapshot, 200, body.as_bytes()).unwrap());
+            prop_assert_eq!((&read.id, read.size_gib), (&id, size));
+            prop_assert_eq!(read.tags["a"].trim(), tag.trim());
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a short text")]
+            let end = (body.len() as f64 * cut) as usize;
+            answer::<SnapshotElement>(Action::CreateSnapshot, 200, &body.as_bytes()[..end]).unwrap_err();
+        }
     }
 }

@@ -88,7 +88,7 @@ pub struct CloudArgs {
     #[arg(long)]
     pub user_agent_extra: Option<String>,
 
-    /// Accepted and without effect: bodies are not logged
+    /// Log the bodies of requests to EC2 and of their answers
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           value_parser = parse_bool)]
     pub aws_sdk_debug_log: Option<bool>,
@@ -169,7 +169,7 @@ pub struct NodeArgs {
           value_parser = parse_bool)]
     pub legacy_xfs: Option<bool>,
 
-    /// Accepted and without effect: metrics of NVMe devices are not built yet
+    /// Folder below which the volumes are mounted whose NVMe statistics are served; empty serves none
     #[arg(long)]
     pub csi_mount_point_prefix: Option<String>,
 }

@@ -60,12 +60,20 @@ pub const VOLUME_ID: &str = "volumeID";
 /// Parameter that delays publishing; also a key of the volume context (spec 3.7).
 pub const BLOCK_ATTACH: &str = "blockattachuntilinitialized";
 
+/// The commit that was built, where the build names it in `SLACKWATER_COMMIT`.
+const COMMIT: Option<&str> = option_env!("SLACKWATER_COMMIT");
+/// When it was built, where the build names it in `SLACKWATER_BUILD_DATE`: RFC 3339. The same source gives the same binary
+/// otherwise.
+const BUILD_DATE: Option<&str> = option_env!("SLACKWATER_BUILD_DATE");
+
 /// The answer to `--version`: one JSON object with upstream's keys (spec 5).
 #[must_use]
 pub fn version_json() -> String {
     let platform = format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH);
+    let commit = COMMIT.unwrap_or_default();
+    let date = BUILD_DATE.unwrap_or_default();
     format!(
-        "{{\n  \"driverVersion\": \"{VERSION}\",\n  \"gitCommit\": \"\",\n  \"buildDate\": \"\",\n  \
+        "{{\n  \"driverVersion\": \"{VERSION}\",\n  \"gitCommit\": \"{commit}\",\n  \"buildDate\": \"{date}\",\n  \
          \"goVersion\": \"\",\n  \"compiler\": \"rustc\",\n  \"platform\": \"{platform}\"\n}}"
     )
 }

@@ -11,6 +11,7 @@
 //! | [`filesystem`] | when to format, how to mount, when to grow |
 //! | [`linux`] | a Linux machine |
 //! | [`loops`] | files as block devices |
+//! | [`nvme`] | log pages of NVMe disks |
 //! | [`options`] | mount options as users write them |
 //! | [`staging`] | a volume's device on its way to its pods and back |
 //! | `testing` | a machine in memory whose folders are real, behind the feature of this name |
@@ -22,6 +23,7 @@ pub mod host;
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod loops;
+pub mod nvme;
 pub mod options;
 pub mod staging;
 #[cfg(feature = "testing")]
@@ -31,4 +33,5 @@ pub mod types;
 pub use error::HostError;
 pub use host::Host;
 pub use loops::Loops;
+pub use nvme::Disks;
 pub use types::{BlockDevice, Check, Contents, Mount, MountRequest, PathKind, Statistics, Usage};

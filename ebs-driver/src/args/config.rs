@@ -168,6 +168,7 @@ impl Args {
                 url: self.cloud.aws_ec2_endpoint.clone().filter(|url| !url.is_empty()),
                 region: self.cloud.aws_region.clone().filter(|region| !region.is_empty()),
                 user_agent: user_agent(self.cloud.user_agent_extra.as_deref()),
+                logs_bodies: on(self.cloud.aws_sdk_debug_log),
             },
             ..defaults
         })

@@ -1,5 +1,7 @@
 //! Which services run, and what the node needs to be told. Source: spec 1.1, 4.7, 4.8, 4.10.
 
+use std::path::PathBuf;
+
 use runtime::args::KubeArgs;
 
 use super::{Args, ArgsError};
@@ -47,6 +49,8 @@ pub struct NodeOptions {
     pub kubernetes: KubeArgs,
     /// Name of the Node object.
     pub node_name: Option<String>,
+    /// Below which folder volumes are mounted whose NVMe statistics are served.
+    pub statistics_below: Option<PathBuf>,
     /// Whether the start-up taint is taken away.
     pub removes_taint: bool,
 }
@@ -102,6 +106,7 @@ impl Args {
                 kubeconfig: kubeconfig.map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
                 ..KubeArgs::default()
             },
+            statistics_below: present(&self.node.csi_mount_point_prefix).map(PathBuf::from),
             removes_taint: present(&self.machine.disable_taint_watcher).is_none() && node_name.is_some(),
             node_name,
         })

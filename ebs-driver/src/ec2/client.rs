@@ -62,6 +62,8 @@ pub struct Endpoint {
     pub region: Option<String>,
     /// Names us in the user agent.
     pub user_agent: String,
+    /// Whether the bodies of requests and answers are logged (`--aws-sdk-debug-log`). What signs them is in no body.
+    pub logs_bodies: bool,
 }
 
 /// The port over the Query protocol.
@@ -114,14 +116,28 @@ impl QueryEc2 {
     /// Sends until there is an answer that repeating would not change.
     async fn call<A: DeserializeOwned>(&self, form: &Form, deadline: Deadline) -> Result<A, Ec2Error> {
         let operation = self.operation(form.action, deadline).await?;
-        let attempt = || send(operation, form);
+        let attempt = || self.send(operation, form);
         self.caller.call(&form.request(), deadline, attempt).await
+    }
+
+    /// One attempt.
+    async fn send<A: DeserializeOwned>(&self, operation: &Operation, form: &Form) -> Result<A, Ec2Error> {
+        let request = form.encoded();
+        if self.endpoint.logs_bodies {
+            tracing::info!(request, "a request to EC2");
+        }
+        let answer = operation.invoke(request).await;
+        let Answer { status, body } = answer.map_err(|error| failure(form.action, &error))?;
+        if self.endpoint.logs_bodies {
+            tracing::info!(status, answer = %String::from_utf8_lossy(&body), "an answer of EC2");
+        }
+        read::answer(form.action, status, &body)
     }
 
     /// Sends a dry run, of which nothing is recorded.
     async fn rehearse(&self, form: &Form, deadline: Deadline) -> Result<(), Ec2Error> {
         let operation = self.operation(form.action, deadline).await?;
-        let attempt = || send(operation, form);
+        let attempt = || self.send(operation, form);
         let answer = self.caller.rehearse(&form.request(), deadline, attempt).await;
         answer.map(|answers::Done {}| ())
     }
@@ -153,13 +169,6 @@ impl QueryEc2 {
             token = next;
         }
     }
-}
-
-/// One attempt.
-async fn send<A: DeserializeOwned>(operation: &Operation, form: &Form) -> Result<A, Ec2Error> {
-    let answer = operation.invoke(form.encoded()).await;
-    let Answer { status, body } = answer.map_err(|error| failure(form.action, &error))?;
-    read::answer(form.action, status, &body)
 }
 
 /// Why there is no answer.

@@ -13,6 +13,7 @@
 //! | [`info`], [`limit`] | topology; how many volumes may be attached |
 //! | [`cluster`] | the start-up taint, the pre-stop hook |
 //! | [`metadata`] | what instance this is |
+//! | [`nvme`] | the volumes' statistics as series |
 
 pub mod cluster;
 pub mod device;
@@ -21,6 +22,7 @@ pub mod filesystem;
 pub mod info;
 pub mod limit;
 pub mod metadata;
+pub mod nvme;
 mod publish;
 mod services;
 mod stage;
@@ -29,7 +31,7 @@ mod status;
 
 use std::sync::Arc;
 
-use ::node::Host;
+use ::node::{Disks, Host};
 use csi::panics::Panics;
 use csi::v1::identity_server::IdentityServer;
 use csi::v1::node_server::NodeServer;
@@ -127,5 +129,12 @@ impl NodeService {
 #[cfg(target_os = "linux")]
 #[must_use]
 pub fn this_machine() -> Arc<dyn Host> {
+    Arc::new(::node::linux::LinuxHost::default())
+}
+
+/// Its NVMe disks.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn these_disks() -> Arc<dyn Disks> {
     Arc::new(::node::linux::LinuxHost::default())
 }

@@ -10,6 +10,7 @@
 
 mod attaching;
 mod cluster;
+mod debug_log;
 mod errors_page;
 mod expansion;
 mod groups;

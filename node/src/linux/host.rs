@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::{LinuxHost, devices, mounts, paths, size, tools};
+use super::{LinuxHost, devices, mounts, nvme, paths, size, tools};
 use crate::error::HostError;
 use crate::host::Host;
+use crate::nvme::Disks;
 use crate::types::{BlockDevice, Check, Contents, Mount, MountRequest, PathKind, Statistics, Usage};
 
 /// Runs what may block. It cannot be given up in the middle: its result is then dropped.
@@ -151,5 +152,27 @@ impl Host for LinuxHost {
             })
         })
         .await
+    }
+}
+
+impl Disks for LinuxHost {
+    fn mounts(&self) -> Result<Vec<Mount>, HostError> {
+        mounts::table(&self.roots.proc)
+    }
+
+    fn serial(&self, disk: &Path) -> Option<String> {
+        let name = disk.file_name()?;
+        let path = self
+            .roots
+            .sys
+            .join("class/block")
+            .join(name)
+            .join("device/serial");
+        let text = std::fs::read_to_string(path).ok()?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    fn log_page(&self, disk: &Path, page: u8, length: usize) -> Result<Vec<u8>, HostError> {
+        nvme::log_page(disk, page, length)
     }
 }

@@ -5,17 +5,19 @@
 //! | `devices` | device files, sizes, serial numbers |
 //! | `loops` | loop devices, by losetup(8) |
 //! | `mounts` | the mount table, mount and unmount |
+//! | `nvme` | log pages of NVMe disks |
 //! | `options` | mount options as mount(8) takes them |
 //! | `paths` | paths without links |
 //! | `size` | how far a file system reaches |
 //! | `tools` | programs with a time limit, and what their ends mean |
 //!
-//! Nothing here is unsafe: mounts go through `rustix`, device sizes are found by seeking.
+//! Nothing here is unsafe but the one ioctl of `nvme`: mounts go through `rustix`, device sizes are found by seeking.
 
 mod devices;
 mod host;
 mod loops;
 mod mounts;
+mod nvme;
 mod options;
 mod paths;
 mod size;

@@ -9,7 +9,8 @@ use csi::server::Listener;
 use ebs_driver::node::cluster::taint::TaintRemover;
 use ebs_driver::node::limit::{Kind, ask};
 use ebs_driver::node::metadata::{Learned, sources};
-use ebs_driver::node::this_machine;
+use ebs_driver::node::nvme::NvmeMetrics;
+use ebs_driver::node::{these_disks, this_machine};
 use ebs_driver::{Config, Driver, Ec2Transport, NodeOptions, NodeService, Role};
 use prometheus::Registry;
 use runtime::Watches;
@@ -83,6 +84,7 @@ impl Process {
             limit = self.limit_of_ec2(&instance) => limit?,
         };
         self.options.config.limits.of_ec2 = limit;
+        self.serve_statistics(&instance)?;
         let routes = self.routes(instance)?;
         let listener = Listener::bind(&self.config.endpoint).await?;
         self.remove_taint();
@@ -98,6 +100,16 @@ impl Process {
             self.options.node_name.as_deref(),
         )?;
         Ok(Learned::from_first(sources).await?)
+    }
+
+    /// The statistics of volumes, where anybody can scrape them.
+    fn serve_statistics(&self, instance: &Learned) -> anyhow::Result<()> {
+        let folder = self.options.statistics_below.as_ref();
+        if let Some(folder) = folder.filter(|_| self.config.http_endpoint.is_some()) {
+            let metrics = NvmeMetrics::new(folder, &instance.known().instance_id, these_disks())?;
+            self.registry.register(Box::new(metrics))?;
+        }
+        Ok(())
     }
 
     /// EC2's own figure of attachments, where it is of use.

@@ -32,6 +32,45 @@ pub const PATCH_CLAIMS: Permission = Permission {
     resource: "persistentvolumeclaims",
 };
 
+impl Permission {
+    /// A verb on all objects of a kind.
+    const fn to(verb: &'static str, group: &'static str, resource: &'static str) -> Self {
+        Self {
+            verb,
+            group,
+            resource,
+        }
+    }
+}
+
+/// Whether we may follow a kind: `list` and `watch`.
+pub async fn may_follow(
+    client: &kube::Client,
+    random: &Random,
+    group: &'static str,
+    resource: &'static str,
+) -> bool {
+    may(client, random, Permission::to("list", group, resource)).await
+        && may(client, random, Permission::to("watch", group, resource)).await
+}
+
+/// Whether the API server serves this resource of the group and version.
+///
+/// # Errors
+/// It does not say.
+pub async fn is_served(
+    client: &kube::Client,
+    random: &Random,
+    group_version: &str,
+    resource: &str,
+) -> Result<bool, ApiError> {
+    match verdict(random, || client.list_api_group_resources(group_version)).await {
+        Ok(list) => Ok(list.resources.iter().any(|served| served.name == resource)),
+        Err(error) if error.class() == ApiErrorClass::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[derive(Deserialize)]
 struct Review {
     #[serde(default)]

@@ -1,5 +1,5 @@
 //! In-tree volumes as their CSI drivers know them: Kubernetes has no code of its own left for them, and hands them to the
-//! driver that took over. Source: sidecars.md 6.2, `kubernetes/csi-translation-lib`.
+//! driver that took over. Source: sidecars.md 6, `kubernetes/csi-translation-lib`.
 //!
 //! Objects stay as they are; what is translated lives in memory only. EBS is translated. Drivers of other clouds are
 //! known by name, so that their metrics have the label `migrated`.
@@ -8,11 +8,15 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
-    NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, VolumeNodeAffinity,
+    AWSElasticBlockStoreVolumeSource, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
+    PersistentVolume, TopologySelectorLabelRequirement, TopologySelectorTerm, VolumeNodeAffinity,
 };
+use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::objects::{BETA_ZONE, CsiSource, ElasticBlockStore, Volume, ZONE, ZoneLabels};
 
+/// The in-tree plugin of EBS.
+const EBS_PLUGIN: &str = "kubernetes.io/aws-ebs";
 /// The driver that took over `kubernetes.io/aws-ebs`.
 const EBS_DRIVER: &str = "ebs.csi.aws.com";
 /// Where that driver says that its volumes are.
@@ -59,6 +63,12 @@ pub enum NotCsi {
 #[must_use]
 pub fn is_migrated_driver(driver: &str) -> bool {
     MIGRATED.contains(&driver)
+}
+
+/// The in-tree plugin that this driver took over and whose classes and volumes are translated.
+#[must_use]
+pub fn in_tree_plugin(driver: &str) -> Option<&'static str> {
+    (driver == EBS_DRIVER).then_some(EBS_PLUGIN)
 }
 
 /// The driver of a volume: its own, or the one that took over its in-tree plugin.
@@ -212,6 +222,176 @@ fn add(terms: &mut Vec<NodeSelectorTerm>, zones: &str) {
     }
 }
 
+/// A class of an in-tree plugin that says two things.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadClass {
+    /// Two of its parameters.
+    #[error("the parameters \"zone\" and \"zones\" exclude each other; keep one of them")]
+    ZoneAndZones,
+    /// A parameter and a field.
+    #[error("the parameters \"zone\" and \"zones\" exclude allowedTopologies; keep the latter")]
+    ZonesAndTopologies,
+}
+
+/// A class of an in-tree plugin as its CSI driver knows it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TranslatedClass {
+    /// `parameters`.
+    pub parameters: BTreeMap<String, String>,
+    /// `allowedTopologies`.
+    pub allowed: Vec<TopologySelectorTerm>,
+}
+
+/// A class of `kubernetes.io/aws-ebs` as the driver knows it. Names of parameters are compared without their case.
+///
+/// # Errors
+/// It says where volumes are to be in two ways.
+pub fn translate_class(class: &StorageClass) -> Result<TranslatedClass, BadClass> {
+    let mut translated = TranslatedClass::default();
+    let mut zones: Option<Vec<String>> = None;
+    for (key, value) in class.parameters.iter().flatten() {
+        let kept = match key.to_ascii_lowercase().as_str() {
+            "fstype" => "csi.storage.k8s.io/fstype",
+            "zone" | "zones" if zones.is_some() => return Err(BadClass::ZoneAndZones),
+            "zone" => {
+                zones = Some(vec![value.trim().to_owned()]);
+                continue;
+            }
+            "zones" => {
+                zones = Some(value.split(',').map(|zone| zone.trim().to_owned()).collect());
+                continue;
+            }
+            "iopspergb" => {
+                // The plugin raised what EC2 would have refused.
+                let raises = "allowautoiopspergbincrease".to_owned();
+                translated.parameters.insert(raises, "true".to_owned());
+                key
+            }
+            _ => key,
+        };
+        translated.parameters.insert(kept.to_owned(), value.clone());
+    }
+    let allowed = class.allowed_topologies.as_deref().unwrap_or_default();
+    translated.allowed = match zones {
+        Some(_) if !allowed.is_empty() => return Err(BadClass::ZonesAndTopologies),
+        Some(values) => vec![TopologySelectorTerm {
+            match_label_expressions: Some(vec![TopologySelectorLabelRequirement {
+                key: EBS_ZONE.to_owned(),
+                values,
+            }]),
+        }],
+        None => allowed.to_vec(),
+    };
+    let expressions = translated
+        .allowed
+        .iter_mut()
+        .flat_map(|term| term.match_label_expressions.iter_mut().flatten());
+    for expression in expressions.filter(|expression| [ZONE, BETA_ZONE].contains(&expression.key.as_str())) {
+        EBS_ZONE.clone_into(&mut expression.key);
+    }
+    Ok(translated)
+}
+
+/// A CSI volume that cannot be one of the in-tree plugin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotInTree {
+    /// It has no CSI source.
+    #[error("it is no CSI volume")]
+    NotCsi,
+    /// The driver named a partition that is none.
+    #[error("its attribute \"partition\" is {0:?}, which is no number")]
+    Partition(String),
+}
+
+/// A volume that the driver made for a class of the in-tree plugin, as the plugin's (sidecars.md 6.3).
+///
+/// # Errors
+/// [`NotInTree`].
+pub fn to_in_tree(volume: &PersistentVolume) -> Result<PersistentVolume, NotInTree> {
+    let mut volume = volume.clone();
+    let spec = volume.spec.get_or_insert_default();
+    let csi = spec.csi.take().ok_or(NotInTree::NotCsi)?;
+    let attributes = csi.volume_attributes.unwrap_or_default();
+    let partition = match attributes.get("partition").filter(|text| !text.is_empty()) {
+        Some(text) => Some(text.parse().map_err(|_| NotInTree::Partition(text.clone()))?),
+        None => None,
+    };
+    spec.aws_elastic_block_store = Some(AWSElasticBlockStoreVolumeSource {
+        volume_id: csi.volume_handle,
+        fs_type: csi.fs_type,
+        read_only: csi.read_only,
+        partition,
+    });
+    let required = spec
+        .node_affinity
+        .as_mut()
+        .and_then(|affinity| affinity.required.as_mut());
+    let mut terms = required
+        .map(|required| std::mem::take(&mut required.node_selector_terms))
+        .unwrap_or_default();
+    rename(&mut terms, EBS_ZONE, ZONE);
+    let (mut zones, mut regions) = (BTreeSet::new(), BTreeSet::new());
+    for term in &mut terms {
+        let of_term: BTreeSet<String> = values(std::slice::from_ref(term), ZONE)
+            .map(str::to_owned)
+            .collect();
+        let known: BTreeSet<&str> = of_term.iter().filter_map(|zone| region_of(zone)).collect();
+        let known: Vec<String> = known.into_iter().map(str::to_owned).collect();
+        let has_region = values(std::slice::from_ref(term), REGION).next().is_some();
+        // A zone of another shape leaves its region unsaid (Q6).
+        if let ([region], false) = (known.as_slice(), has_region) {
+            term.match_expressions
+                .get_or_insert_default()
+                .push(NodeSelectorRequirement {
+                    key: REGION.to_owned(),
+                    operator: "In".to_owned(),
+                    values: Some(vec![region.clone()]),
+                });
+        }
+        zones.extend(of_term);
+        regions.extend(known);
+    }
+    let labels = volume.metadata.labels.get_or_insert_default();
+    if !zones.is_empty() {
+        let zones: Vec<String> = zones.into_iter().collect();
+        labels.entry(ZONE.to_owned()).or_insert_with(|| zones.join(ZONES));
+    }
+    if let (1, Some(region)) = (regions.len(), regions.into_iter().next()) {
+        labels.entry(REGION.to_owned()).or_insert(region);
+    }
+    if labels.is_empty() {
+        volume.metadata.labels = None;
+    }
+    if let Some(required) = spec
+        .node_affinity
+        .as_mut()
+        .and_then(|affinity| affinity.required.as_mut())
+    {
+        required.node_selector_terms = terms;
+    }
+    Ok(volume)
+}
+
+fn values<'a>(terms: &'a [NodeSelectorTerm], key: &str) -> impl Iterator<Item = &'a str> {
+    requirements(terms)
+        .filter(move |requirement| requirement.key == key)
+        .flat_map(|requirement| requirement.values.iter().flatten())
+        .map(String::as_str)
+}
+
+/// The region of a zone such as `us-west-2a`, `us-gov-east-1a`, `us-west-2-lax-1a`, `us-east-1-wl1-bos-wlz-1`; none for a name of another
+/// shape.
+fn region_of(zone: &str) -> Option<&str> {
+    let parts: Vec<&str> = zone.split('-').collect();
+    match parts.as_slice() {
+        [.., last] if matches!(parts.len(), 3 | 4) && last.len() == 2 => {
+            zone.strip_suffix(char::is_alphabetic)
+        }
+        [a, b, c, ..] if matches!(parts.len(), 5 | 7) => Some(&zone[..a.len() + b.len() + c.len() + 2]),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -253,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_source_says_is_kept() {
+    fn sidecars_case_122_what_a_source_says_is_kept() {
         for (given, fs_type, read_only, partition) in [
             (json!({"volumeID": "vol-1"}), None, false, "0"),
             (json!({"volumeID": "vol-1", "fsType": ""}), Some(""), false, "0"),
@@ -302,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn zones_come_from_the_affinity_or_the_labels() {
+    fn sidecars_case_123_zones_come_from_the_affinity_or_the_labels() {
         let (ga, beta) = (
             "topology.kubernetes.io/zone",
             "failure-domain.beta.kubernetes.io/zone",
@@ -346,6 +526,118 @@ mod tests {
                 spec["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": terms}});
             }
             assert_eq!(places(&volume(&labels, &spec)), expected, "{labels} {terms}");
+        }
+    }
+
+    fn class(spec: Value) -> StorageClass {
+        let mut class = json!({"metadata": {"name": "s"}, "provisioner": "kubernetes.io/aws-ebs"});
+        json_patch::merge(&mut class, &spec);
+        serde_json::from_value(class).unwrap()
+    }
+
+    /// Parameters, and allowed topologies as `key=values`.
+    fn translated(spec: Value) -> (Value, Vec<String>) {
+        let translated = translate_class(&class(spec)).unwrap();
+        let expressions = translated
+            .allowed
+            .iter()
+            .flat_map(|term| term.match_label_expressions.iter().flatten());
+        let shown = expressions.map(|one| format!("{}={}", one.key, one.values.join(",")));
+        (json!(translated.parameters), shown.collect())
+    }
+
+    #[test]
+    fn sidecars_case_118_119_classes_are_translated() {
+        let (parameters, allowed) = translated(
+            json!({"parameters": {"iopsPerGB": "5", "FsType": "ext3", "Zone": "us-east-1a", "type": "io1"}}),
+        );
+        let expected = json!({
+            "iopsPerGB": "5", "allowautoiopspergbincrease": "true", "csi.storage.k8s.io/fstype": "ext3", "type": "io1",
+        });
+        assert_eq!(parameters, expected);
+        assert_eq!(allowed, ["topology.ebs.csi.aws.com/zone=us-east-1a"]);
+        let (_, allowed) = translated(json!({"parameters": {"zones": "a, b"}}));
+        assert_eq!(allowed, ["topology.ebs.csi.aws.com/zone=a,b"]);
+        let expression = |key: &str| json!({"key": key, "values": ["a"]});
+        let keys = [
+            "topology.kubernetes.io/zone",
+            "failure-domain.beta.kubernetes.io/zone",
+            "rack",
+        ];
+        let term = json!({"matchLabelExpressions": keys.map(expression)});
+        let (_, allowed) = translated(json!({"allowedTopologies": [term]}));
+        let zone = "topology.ebs.csi.aws.com/zone=a";
+        assert_eq!(allowed, [zone, zone, "rack=a"]);
+        for (spec, error) in [
+            (
+                json!({"parameters": {"zone": "a", "zones": "a"}}),
+                BadClass::ZoneAndZones,
+            ),
+            (
+                json!({"parameters": {"zone": "a"}, "allowedTopologies": [term]}),
+                BadClass::ZonesAndTopologies,
+            ),
+        ] {
+            assert_eq!(translate_class(&class(spec)), Err(error));
+        }
+    }
+
+    fn made(attributes: Value, zones: &[&str]) -> PersistentVolume {
+        let requirement =
+            |zone: &&str| json!({"key": "topology.ebs.csi.aws.com/zone", "operator": "In", "values": [zone]});
+        let term = |zone: &&str| json!({"matchExpressions": [requirement(zone)]});
+        let terms: Vec<Value> = zones.iter().map(term).collect();
+        serde_json::from_value(json!({
+            "metadata": {"name": "v"},
+            "spec": {
+                "csi": {"driver": "ebs.csi.aws.com", "volumeHandle": "vol-1", "fsType": "ext3", "volumeAttributes": attributes},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": terms}},
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn sidecars_case_120_121_volumes_become_those_of_the_plugin() {
+        let volume = json!(to_in_tree(&made(json!({"partition": "2"}), &["us-west-2a"])).unwrap());
+        let source = json!({"volumeID": "vol-1", "fsType": "ext3", "partition": 2});
+        assert_eq!(volume["spec"]["awsElasticBlockStore"], source);
+        assert!(volume["spec"].get("csi").is_none());
+        let labels = json!({"topology.kubernetes.io/zone": "us-west-2a", "topology.kubernetes.io/region": "us-west-2"});
+        assert_eq!(volume["metadata"]["labels"], labels);
+        let terms = &volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"];
+        let expected = json!([{"matchExpressions": [
+            {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["us-west-2a"]},
+            {"key": "topology.kubernetes.io/region", "operator": "In", "values": ["us-west-2"]},
+        ]}]);
+        assert_eq!(terms, &expected);
+        let unknown = json!(to_in_tree(&made(json!({}), &["us-east-10"])).unwrap());
+        assert_eq!(
+            unknown["metadata"]["labels"],
+            json!({"topology.kubernetes.io/zone": "us-east-10"})
+        );
+        let two = json!(to_in_tree(&made(json!({}), &["us-west-2b", "us-west-2a"])).unwrap());
+        assert_eq!(
+            two["metadata"]["labels"]["topology.kubernetes.io/zone"],
+            "us-west-2a__us-west-2b"
+        );
+        let wrong = to_in_tree(&made(json!({"partition": "x"}), &[]));
+        assert_eq!(wrong, Err(NotInTree::Partition("x".to_owned())));
+    }
+
+    #[test]
+    fn regions_are_told_from_zones_of_every_shape() {
+        for (zone, region) in [
+            ("us-west-2a", Some("us-west-2")),
+            ("us-gov-east-1a", Some("us-gov-east-1")),
+            ("us-west-2-lax-1a", Some("us-west-2")),
+            ("us-east-1-wl1-bos-wlz-1", Some("us-east-1")),
+            ("us-east-10", None),
+            ("us-east-1", None),
+            ("nova", None),
+            ("a-b-c-d-e-f", None),
+        ] {
+            assert_eq!(region_of(zone), region, "{zone}");
         }
     }
 }

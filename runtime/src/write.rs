@@ -110,6 +110,20 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Writer<K> {
         self.answer("create", &key, Part::Main, post).await
     }
 
+    /// POST of a new object given with all its fields: for trimmed types.
+    ///
+    /// # Errors
+    /// See [`Writer`].
+    pub async fn create_raw<F: Resource<DynamicType = ()> + Serialize>(
+        &self,
+        object: &F,
+    ) -> Result<K, ApiError> {
+        let body = serde_json::to_vec(object).map_err(unsendable)?;
+        let post = |request: Request| request.create(&self.post_params(), body);
+        self.answer("create", &ObjectKey::of(object), Part::Main, post)
+            .await
+    }
+
     /// JSON patch of the main resource. A failed `test` is a [`crate::ApiErrorClass::Conflict`].
     ///
     /// # Errors

@@ -1,16 +1,31 @@
 //! PersistentVolumeClaim, trimmed.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use super::Quantity;
 use super::metadata::{FromEntries, Metadata};
+use super::{Quantity, VolumeMode};
 
 /// Annotation by which the resizer tells kubelet that no node has to grow anything.
 const NODE_EXPANSION_NOT_REQUIRED: &str = "volume.kubernetes.io/node-expansion-not-required";
 /// Annotation by which the expand controller hands a migrated in-tree claim to a resizer.
 const STORAGE_RESIZER: &str = "volume.kubernetes.io/storage-resizer";
+/// Annotations by which the persistent volume controller asks a provisioner for a volume, now and before.
+const STORAGE_PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
+const BETA_STORAGE_PROVISIONER: &str = "volume.beta.kubernetes.io/storage-provisioner";
+/// Annotation by which it hands a claim of an in-tree plugin to a CSI driver.
+const MIGRATED_TO: &str = "pv.kubernetes.io/migrated-to";
+/// Annotations by which the scheduler says where the first consumer will be, now and before.
+const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
+const ALPHA_SELECTED_NODE: &str = "volume.alpha.kubernetes.io/selected-node";
+/// Annotation that goes before `spec.storageClassName`.
+const BETA_STORAGE_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+/// Annotation in which kubectl keeps what was applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Ends of the annotations by which volumes were changed before there were attributes classes.
 const CHANGES_BY_ANNOTATION: [&str; 3] = ["/volumeType", "/iops", "/throughput"];
 
@@ -50,6 +65,50 @@ pub struct Claim {
     pub changed_by_annotations: bool,
     /// Attributes classes; none where neither spec nor status name one.
     pub attributes: Option<Box<Attributes>>,
+    /// What only matters until the claim has a volume; none from then on.
+    pub wish: Option<Box<Wish>>,
+}
+
+/// What a volume for a claim is made from, beside what [`Claim`] has anyway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// All annotations but what kubectl keeps for itself.
+    pub annotations: BTreeMap<String, String>,
+    /// `spec.accessModes`, in order.
+    pub access_modes: Vec<String>,
+    /// `spec.volumeMode`.
+    pub mode: Option<VolumeMode>,
+    /// There is a `spec.selector`.
+    pub has_selector: bool,
+    /// The data source with which the claim was applied by kubectl, where the API server kept none: it drops one of another
+    /// namespace silently unless its feature gate CrossNamespaceVolumeDataSource is on.
+    pub dropped_source: Option<DataSource>,
+}
+
+impl Wish {
+    /// Whom the persistent volume controller asks for the volume.
+    #[must_use]
+    pub fn provisioner(&self) -> Option<&str> {
+        self.first(&[STORAGE_PROVISIONER, BETA_STORAGE_PROVISIONER])
+    }
+
+    /// The driver that it hands a claim of an in-tree plugin to.
+    #[must_use]
+    pub fn migrated_to(&self) -> Option<&str> {
+        self.first(&[MIGRATED_TO])
+    }
+
+    /// The node that the scheduler chose.
+    #[must_use]
+    pub fn selected_node(&self) -> Option<&str> {
+        self.first(&[SELECTED_NODE, ALPHA_SELECTED_NODE])
+    }
+
+    /// The first of these annotations that is not empty.
+    fn first(&self, keys: &[&str]) -> Option<&str> {
+        let mut values = keys.iter().filter_map(|key| self.annotations.get(*key));
+        values.find(|value| !value.is_empty()).map(String::as_str)
+    }
 }
 
 /// The attributes classes of a claim. Empty names count as none.
@@ -101,6 +160,20 @@ impl ModifyStatus {
 }
 
 impl Claim {
+    /// The annotation by which the scheduler says where the first consumer will be.
+    pub const SELECTED_NODE: &str = SELECTED_NODE;
+
+    /// The class that a volume is made of: an annotation of the time before `spec.storageClassName` goes before it.
+    #[must_use]
+    pub fn class_of_new_volume(&self) -> Option<&str> {
+        let wish = self.wish.as_ref();
+        let annotated = wish.and_then(|wish| wish.annotations.get(BETA_STORAGE_CLASS));
+        let named = annotated
+            .map(String::as_str)
+            .or(self.storage_class_name.as_deref());
+        named.filter(|name| !name.is_empty())
+    }
+
     /// `spec.volumeAttributesClassName`.
     #[must_use]
     pub fn wanted_class(&self) -> Option<&str> {
@@ -205,6 +278,23 @@ struct WireSpec {
     data_source_ref: Option<DataSource>,
     volume_attributes_class_name: Option<String>,
     resources: Option<WireResources>,
+    access_modes: Vec<String>,
+    volume_mode: Option<VolumeMode>,
+    selector: Option<IgnoredAny>,
+}
+
+/// What kubectl says was applied, as far as it is read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Applied {
+    spec: AppliedSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AppliedSpec {
+    data_source: Option<DataSource>,
+    data_source_ref: Option<DataSource>,
 }
 
 #[derive(Default, Deserialize)]
@@ -245,6 +335,8 @@ struct Annotations {
     storage_resizer: Option<Box<str>>,
     node_expansion_not_required: bool,
     changes: bool,
+    last_applied: Option<String>,
+    all: BTreeMap<String, String>,
 }
 
 impl FromEntries for Annotations {
@@ -252,17 +344,24 @@ impl FromEntries for Annotations {
         match key {
             STORAGE_RESIZER => self.storage_resizer = Some(value.into()),
             NODE_EXPANSION_NOT_REQUIRED => self.node_expansion_not_required = true,
+            LAST_APPLIED => {
+                self.last_applied = Some(value.to_owned());
+                return;
+            }
             _ => self.changes |= CHANGES_BY_ANNOTATION.iter().any(|end| key.ends_with(end)),
         }
+        self.all.insert(key.to_owned(), value.to_owned());
     }
 }
 
 impl<'de> Deserialize<'de> for Claim {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
-        let spec = wire.spec.unwrap_or_default();
+        let mut spec = wire.spec.unwrap_or_default();
         let status = wire.status.unwrap_or_default();
-        let annotations = wire.metadata.annotations;
+        let mut annotations = wire.metadata.annotations;
+        let has_volume = spec.volume_name.as_ref().is_some_and(|name| !name.is_empty());
+        let wish = (!has_volume).then(|| Box::new(wish(&mut spec, &mut annotations)));
         let named = |name: Option<String>| name.filter(|name| !name.is_empty());
         let attributes = Attributes {
             wanted: named(spec.volume_attributes_class_name),
@@ -288,7 +387,22 @@ impl<'de> Deserialize<'de> for Claim {
             data_source: spec.data_source,
             data_source_ref: spec.data_source_ref,
             phase: status.phase.unwrap_or_default(),
+            wish,
         })
+    }
+}
+
+fn wish(spec: &mut WireSpec, annotations: &mut Annotations) -> Wish {
+    let has_source = spec.data_source.is_some() || spec.data_source_ref.is_some();
+    let applied = annotations.last_applied.as_deref().filter(|_| !has_source);
+    let applied = applied.and_then(|text| serde_json::from_str::<Applied>(text).ok());
+    let applied = applied.map(|applied| applied.spec);
+    Wish {
+        annotations: std::mem::take(&mut annotations.all),
+        access_modes: std::mem::take(&mut spec.access_modes),
+        mode: spec.volume_mode,
+        has_selector: spec.selector.is_some(),
+        dropped_source: applied.and_then(|spec| spec.data_source_ref.or(spec.data_source)),
     }
 }
 
@@ -400,6 +514,49 @@ mod tests {
         let without = json!({"metadata": {"name": "a"}, "spec": {"volumeAttributesClassName": ""}});
         let without: Claim = serde_json::from_value(without).unwrap();
         assert_eq!(without.attributes, None);
+    }
+
+    #[test]
+    fn a_claim_without_a_volume_keeps_what_one_is_made_from() {
+        let applied =
+            json!({"spec": {"dataSourceRef": {"kind": "VolumeSnapshot", "name": "s", "namespace": "b"}}});
+        let claim = |volume: &str, source| -> Claim {
+            serde_json::from_value(json!({
+                "metadata": {"name": "data", "annotations": {
+                    "volume.beta.kubernetes.io/storage-provisioner": "d.csi",
+                    "volume.kubernetes.io/storage-provisioner": "",
+                    "volume.kubernetes.io/selected-node": "n1",
+                    "volume.beta.kubernetes.io/storage-class": "a",
+                    "kubectl.kubernetes.io/last-applied-configuration": applied.to_string(),
+                }},
+                "spec": {
+                    "volumeName": volume, "storageClassName": "b", "accessModes": ["ReadWriteOnce"],
+                    "volumeMode": "Block", "selector": {}, "dataSource": source,
+                },
+            }))
+            .unwrap()
+        };
+        let without = claim("", json!(null));
+        let wish = without.wish.as_ref().unwrap();
+        assert_eq!(
+            (wish.provisioner(), wish.selected_node()),
+            (Some("d.csi"), Some("n1"))
+        );
+        assert_eq!((wish.migrated_to(), wish.annotations.len()), (None, 4));
+        assert_eq!((wish.mode, wish.has_selector), (Some(VolumeMode::Block), true));
+        assert_eq!(wish.access_modes, ["ReadWriteOnce"]);
+        assert_eq!(
+            wish.dropped_source.as_ref().unwrap().namespace.as_deref(),
+            Some("b")
+        );
+        assert_eq!(without.class_of_new_volume(), Some("a"));
+        let sourced = claim("", json!({"kind": "PersistentVolumeClaim", "name": "other"}));
+        assert_eq!(sourced.wish.unwrap().dropped_source, None);
+        let bound = claim("pv-1", json!(null));
+        assert_eq!(
+            (bound.class_of_new_volume(), bound.wish.as_ref()),
+            (Some("b"), None)
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod claim;
 mod csi_node;
 mod key;
 mod metadata;
+mod node_labels;
 mod pack;
 mod packed_claim;
 mod packed_volume;
@@ -18,11 +19,13 @@ mod volume;
 
 pub use attachment::{Attachment, AttachmentError, AttachmentStatus, NODE_ID, VOLUME_HANDLE};
 pub use attributes_class::AttributesClass;
-pub use claim::{Attributes, Claim, ClaimPhase, DataSource, Modify, ModifyStatus, ResizeStatus};
+pub use claim::{Attributes, Claim, ClaimPhase, DataSource, Modify, ModifyStatus, ResizeStatus, Wish};
 pub use csi_node::{CsiNode, NodeDriver};
 pub use key::ObjectKey;
+pub use node_labels::NodeLabels;
 pub use quantity::Quantity;
 pub use volume::{
-    AccessModes, ClaimReference, CsiSource, ElasticBlockStore, SecretName, Volume, VolumeMode, ZoneLabels,
+    AccessModes, ClaimReference, CsiSource, DeletionSecret, ElasticBlockStore, PROVISIONER_FINALIZER,
+    ReclaimPolicy, SecretName, Volume, VolumeMode, VolumePhase, ZoneLabels, attacher_finalizer,
 };
 pub(crate) use volume::{BETA_ZONE, ZONE};

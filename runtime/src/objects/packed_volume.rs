@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::{
 
 use super::pack::{Pen, Reader};
 use super::{
-    AccessModes, ClaimReference, CsiSource, ElasticBlockStore, ObjectKey, SecretName, Volume, VolumeMode,
-    ZoneLabels,
+    AccessModes, ClaimReference, CsiSource, DeletionSecret, ElasticBlockStore, ObjectKey, ReclaimPolicy,
+    SecretName, Volume, VolumeMode, VolumePhase, ZoneLabels,
 };
 
 const READ_WRITE_ONCE: u8 = 1;
@@ -17,6 +17,18 @@ const READ_WRITE_ONCE_POD: u8 = 1 << 3;
 const HAS_PRE_RESIZE_CAPACITY: u8 = 1 << 4;
 const BLOCK: u8 = 1 << 5;
 const FILESYSTEM: u8 = 1 << 6;
+const PHASES: [VolumePhase; 5] = [
+    VolumePhase::Pending,
+    VolumePhase::Available,
+    VolumePhase::Bound,
+    VolumePhase::Released,
+    VolumePhase::Failed,
+];
+/// Above the phase.
+const PHASE_MASK: u8 = 7;
+const DELETE: u8 = 1 << 3;
+const HAS_NO_SECRET: u8 = 1 << 4;
+const HAS_SECRET: u8 = 1 << 5;
 /// Of a byte at the end, which volumes without all of that do not have.
 const HAS_CLASS: u8 = 1;
 const HAS_MODIFY_SECRET: u8 = 1 << 1;
@@ -25,7 +37,6 @@ const READ_ONLY: u8 = 1 << 3;
 const CSI_READ_ONLY: u8 = 1 << 4;
 const HAS_ATTRIBUTES: u8 = 1 << 5;
 const HAS_PUBLISH_SECRET: u8 = 1 << 6;
-const HAS_MIGRATED_TO: u8 = 1 << 7;
 /// The volume is called `pvc-` and the UID of its claim, as provisioners do.
 const USUAL_CLAIM: u8 = 1 << 7;
 
@@ -59,8 +70,50 @@ impl Volume {
         affinity(&mut pen, self.node_affinity.as_deref());
         pen.size(self.capacity);
         pen.list(Some(&self.mount_options), |pen, option| pen.text(Some(option)));
+        self.pack_origin(&mut pen);
         self.pack_attributes(&mut pen);
         pen.end()
+    }
+
+    fn pack_origin(&self, pen: &mut Pen) {
+        let phase = (0..).zip(PHASES).find(|(_, phase)| *phase == self.phase);
+        let policy = match self.reclaim_policy {
+            ReclaimPolicy::Delete => DELETE,
+            ReclaimPolicy::Retain => 0,
+        };
+        let secret = match self.deletion_secret {
+            DeletionSecret::Unsaid => 0,
+            DeletionSecret::None => HAS_NO_SECRET,
+            DeletionSecret::Named(_) => HAS_SECRET,
+        };
+        pen.byte(phase.map_or(0, |(place, _): (u8, _)| place) | policy | secret);
+        pen.text(self.class.as_deref());
+        pen.text(self.provisioned_by.as_deref());
+        pen.text(self.migrated_to.as_deref());
+        if let DeletionSecret::Named(secret) = &self.deletion_secret {
+            pen.text(Some(&secret.namespace));
+            pen.text(Some(&secret.name));
+        }
+    }
+
+    fn unpack_origin(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        let flags = reader.byte()?;
+        self.phase = *PHASES.get(usize::from(flags & PHASE_MASK))?;
+        if flags & DELETE != 0 {
+            self.reclaim_policy = ReclaimPolicy::Delete;
+        }
+        self.class = reader.boxed()?;
+        self.provisioned_by = reader.boxed()?;
+        self.migrated_to = reader.boxed()?;
+        self.deletion_secret = match (flags & HAS_SECRET != 0, flags & HAS_NO_SECRET != 0) {
+            (true, _) => {
+                let (namespace, name) = (reader.text()??, reader.text()??);
+                DeletionSecret::Named(Box::new(SecretName { namespace, name }))
+            }
+            (false, true) => DeletionSecret::None,
+            (false, false) => DeletionSecret::Unsaid,
+        };
+        Some(())
     }
 
     /// Nothing at all where nothing is set.
@@ -79,7 +132,6 @@ impl Volume {
             (csi.is_some_and(|csi| csi.read_only), CSI_READ_ONLY),
             (attributes.is_some(), HAS_ATTRIBUTES),
             (publish_secret.is_some(), HAS_PUBLISH_SECRET),
-            (self.migrated_to.is_some(), HAS_MIGRATED_TO),
         ]
         .into_iter()
         .filter_map(|(is_set, flag)| is_set.then_some(flag))
@@ -112,9 +164,6 @@ impl Volume {
         if let Some(secret) = publish_secret {
             pen.text(Some(&secret.namespace));
             pen.text(Some(&secret.name));
-        }
-        if self.migrated_to.is_some() {
-            pen.text(self.migrated_to.as_deref());
         }
     }
 
@@ -152,9 +201,6 @@ impl Volume {
                 let (namespace, name) = (reader.text()??, reader.text()??);
                 csi.controller_publish_secret_ref = Some(Box::new(SecretName { namespace, name }));
             }
-        }
-        if flags & HAS_MIGRATED_TO != 0 {
-            self.migrated_to = reader.boxed()?;
         }
         Some(())
     }
@@ -201,6 +247,7 @@ impl Volume {
             mount_options: reader.list(|reader| reader.boxed()?)??.into_boxed_slice(),
             ..Self::default()
         };
+        volume.unpack_origin(&mut reader)?;
         volume.unpack_attributes(&mut reader)?;
         Some(volume)
     }
@@ -321,9 +368,15 @@ mod tests {
                             "volume.alpha.kubernetes.io/pre-resize-capacity": "1Gi",
                             "volume.kubernetes.io/controller-modify-secret-name": "s",
                             "volume.kubernetes.io/controller-modify-secret-namespace": "n",
+                            "volume.kubernetes.io/provisioner-deletion-secret-name": "s",
+                            "volume.kubernetes.io/provisioner-deletion-secret-namespace": "n",
+                            "pv.kubernetes.io/provisioned-by": "kubernetes.io/aws-ebs",
+                            "pv.kubernetes.io/migrated-to": "ebs.csi.aws.com",
                         },
                     },
+                    "status": {"phase": "Released"},
                     "spec": {
+                        "persistentVolumeReclaimPolicy": "Delete", "storageClassName": "gp3",
                         "volumeAttributesClassName": "gold",
                         "csi": {
                             "driver": "d", "volumeHandle": "v", "fsType": "ext3",
@@ -369,8 +422,15 @@ mod tests {
                 "name": format!("pvc-{uid}"), "uid": "01234567-89ab-cdef-0123-456789abcdef",
                 "resourceVersion": "12345678",
                 "finalizers": ["kubernetes.io/pv-protection", "external-attacher/ebs-csi-aws-com"],
+                "annotations": {
+                    "pv.kubernetes.io/provisioned-by": "ebs.csi.aws.com",
+                    "volume.kubernetes.io/provisioner-deletion-secret-name": "",
+                    "volume.kubernetes.io/provisioner-deletion-secret-namespace": "",
+                },
             },
+            "status": {"phase": "Bound"},
             "spec": {
+                "persistentVolumeReclaimPolicy": "Delete", "storageClassName": "gp3",
                 "csi": {"driver": "ebs.csi.aws.com", "volumeHandle": "vol-0123456789abcdef0", "fsType": "ext4"},
                 "claimRef": {"namespace": "shop", "name": "data-database-0", "uid": uid},
                 "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem", "capacity": {"storage": "20Gi"},
@@ -379,6 +439,6 @@ mod tests {
         }))
         .unwrap();
         comes_back(&volume);
-        assert!(volume.packed().len() < 112, "{}", volume.packed().len());
+        assert!(volume.packed().len() < 116, "{}", volume.packed().len());
     }
 }

@@ -14,8 +14,15 @@ const PRE_RESIZE_CAPACITY: &str = "volume.alpha.kubernetes.io/pre-resize-capacit
 /// Annotations by which the provisioner names the Secret for changes of the volume.
 const MODIFY_SECRET: &str = "volume.kubernetes.io/controller-modify-secret-name";
 const MODIFY_SECRET_NAMESPACE: &str = "volume.kubernetes.io/controller-modify-secret-namespace";
-/// Annotation by which kube-controller-manager hands an in-tree volume to a driver.
+/// Annotation: which provisioner made the volume.
+const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+/// Annotation by which the persistent volume controller hands a volume of an in-tree plugin to a CSI driver.
 const MIGRATED_TO: &str = "pv.kubernetes.io/migrated-to";
+/// Annotations by which the provisioner names the Secret for the deletion of the volume.
+const DELETION_SECRET: &str = "volume.kubernetes.io/provisioner-deletion-secret-name";
+const DELETION_SECRET_NAMESPACE: &str = "volume.kubernetes.io/provisioner-deletion-secret-namespace";
+/// Finalizer that keeps a volume until its provisioner has deleted what is behind it.
+pub const PROVISIONER_FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
 /// Label of a volume's zone, and its name before Kubernetes 1.17.
 pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
 pub(crate) const BETA_ZONE: &str = "failure-domain.beta.kubernetes.io/zone";
@@ -48,8 +55,71 @@ pub struct Volume {
     pub attributes_class: Option<Box<str>>,
     /// The Secret that ControllerModifyVolume is given, where annotations name it whole.
     pub modify_secret: Option<Box<SecretName>>,
-    /// Annotation `pv.kubernetes.io/migrated-to`: the driver that an in-tree volume was handed to.
+    /// `status.phase`.
+    pub phase: VolumePhase,
+    /// `spec.persistentVolumeReclaimPolicy`.
+    pub reclaim_policy: ReclaimPolicy,
+    /// `spec.storageClassName`.
+    pub class: Option<Box<str>>,
+    /// Annotation `pv.kubernetes.io/provisioned-by`.
+    pub provisioned_by: Option<Box<str>>,
+    /// Annotation `pv.kubernetes.io/migrated-to`.
     pub migrated_to: Option<Box<str>>,
+    /// The Secret that DeleteVolume is given.
+    pub deletion_secret: DeletionSecret,
+}
+
+/// `status.phase` of a volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum VolumePhase {
+    /// For any claim.
+    Available,
+    /// Bound to a claim.
+    Bound,
+    /// Its claim is gone.
+    Released,
+    /// It could not be recycled.
+    Failed,
+    /// Not looked at yet, or a phase that we do not know.
+    #[default]
+    #[serde(other)]
+    Pending,
+}
+
+/// `spec.persistentVolumeReclaimPolicy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum ReclaimPolicy {
+    /// It is deleted with its claim.
+    Delete,
+    /// It stays; also one that we do not know.
+    #[default]
+    #[serde(other)]
+    Retain,
+}
+
+/// What the annotations of a volume say about the Secret for its deletion.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DeletionSecret {
+    /// Nothing: its class is to be asked.
+    #[default]
+    Unsaid,
+    /// That there is none.
+    None,
+    /// This one.
+    Named(Box<SecretName>),
+}
+
+/// The finalizer by which the attacher of a driver keeps volumes and attachments.
+#[must_use]
+pub fn attacher_finalizer(driver: &str) -> String {
+    let clean = |character: char| match character {
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '-' => character,
+        _ => '-',
+    };
+    format!(
+        "external-attacher/{}",
+        driver.chars().map(clean).collect::<String>()
+    )
 }
 
 /// `spec.accessModes`, without those that we do not know.
@@ -63,6 +133,24 @@ pub struct AccessModes {
     pub read_write_many: bool,
     /// ReadWriteOncePod.
     pub read_write_once_pod: bool,
+}
+
+impl AccessModes {
+    /// These modes, without those that we do not know.
+    #[must_use]
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut modes = Self::default();
+        for name in names {
+            match name {
+                "ReadWriteOnce" => modes.read_write_once = true,
+                "ReadOnlyMany" => modes.read_only_many = true,
+                "ReadWriteMany" => modes.read_write_many = true,
+                "ReadWriteOncePod" => modes.read_write_once_pod = true,
+                _ => {}
+            }
+        }
+        modes
+    }
 }
 
 /// The CSI volume behind a PersistentVolume.
@@ -160,6 +248,14 @@ struct Wire {
     metadata: Metadata<Annotations, ZoneLabels>,
     #[serde(default)]
     spec: Option<WireSpec>,
+    #[serde(default)]
+    status: Option<WireStatus>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireStatus {
+    phase: Option<VolumePhase>,
 }
 
 /// `spec` of a PersistentVolume, and of the volume of a pod without a claim in its VolumeAttachment.
@@ -172,9 +268,11 @@ pub(super) struct WireSpec {
     volume_mode: Option<VolumeMode>,
     node_affinity: Option<Box<VolumeNodeAffinity>>,
     capacity: Option<WireCapacity>,
-    access_modes: Option<Vec<WireAccessMode>>,
+    access_modes: Option<Vec<Box<str>>>,
     mount_options: Option<Box<[Box<str>]>>,
     volume_attributes_class_name: Option<Box<str>>,
+    persistent_volume_reclaim_policy: Option<ReclaimPolicy>,
+    storage_class_name: Option<Box<str>>,
 }
 
 #[derive(Deserialize)]
@@ -183,21 +281,26 @@ struct WireCapacity {
     storage: Option<Quantity>,
 }
 
-#[derive(Deserialize)]
-enum WireAccessMode {
-    ReadWriteOnce,
-    ReadOnlyMany,
-    ReadWriteMany,
-    ReadWriteOncePod,
-    #[serde(other)]
-    Unknown,
-}
-
 #[derive(Default)]
 struct Annotations {
     has_pre_resize_capacity: bool,
     modify_secret: SecretName,
+    provisioned_by: Option<Box<str>>,
     migrated_to: Option<Box<str>>,
+    deletion_secret: Option<String>,
+    deletion_secret_namespace: Option<String>,
+}
+
+impl Annotations {
+    fn deletion_secret(&mut self) -> DeletionSecret {
+        match (self.deletion_secret.take(), self.deletion_secret_namespace.take()) {
+            (Some(name), Some(namespace)) if !name.is_empty() && !namespace.is_empty() => {
+                DeletionSecret::Named(Box::new(SecretName { namespace, name }))
+            }
+            (Some(_), Some(_)) => DeletionSecret::None,
+            _ => DeletionSecret::Unsaid,
+        }
+    }
 }
 
 impl FromEntries for Annotations {
@@ -206,7 +309,10 @@ impl FromEntries for Annotations {
             PRE_RESIZE_CAPACITY => self.has_pre_resize_capacity = true,
             MODIFY_SECRET => value.clone_into(&mut self.modify_secret.name),
             MODIFY_SECRET_NAMESPACE => value.clone_into(&mut self.modify_secret.namespace),
+            PROVISIONED_BY => self.provisioned_by = Some(value.into()),
             MIGRATED_TO => self.migrated_to = Some(value.into()),
+            DELETION_SECRET => self.deletion_secret = Some(value.to_owned()),
+            DELETION_SECRET_NAMESPACE => self.deletion_secret_namespace = Some(value.to_owned()),
             _ => {}
         }
     }
@@ -222,24 +328,11 @@ impl FromEntries for ZoneLabels {
     }
 }
 
-fn access_modes(wire: Vec<WireAccessMode>) -> AccessModes {
-    let mut modes = AccessModes::default();
-    for mode in wire {
-        match mode {
-            WireAccessMode::ReadWriteOnce => modes.read_write_once = true,
-            WireAccessMode::ReadOnlyMany => modes.read_only_many = true,
-            WireAccessMode::ReadWriteMany => modes.read_write_many = true,
-            WireAccessMode::ReadWriteOncePod => modes.read_write_once_pod = true,
-            WireAccessMode::Unknown => {}
-        }
-    }
-    modes
-}
-
 impl<'de> Deserialize<'de> for Volume {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
-        let annotations = wire.metadata.annotations;
+        let mut annotations = wire.metadata.annotations;
+        let deletion_secret = annotations.deletion_secret();
         let secret = annotations.modify_secret;
         let is_whole = !secret.name.is_empty() && !secret.namespace.is_empty();
         let mut volume = Self::of(wire.spec.unwrap_or_default());
@@ -250,7 +343,10 @@ impl<'de> Deserialize<'de> for Volume {
             metadata: wire.metadata.metadata,
             has_pre_resize_capacity: annotations.has_pre_resize_capacity,
             modify_secret: is_whole.then(|| Box::new(secret)),
+            phase: wire.status.and_then(|status| status.phase).unwrap_or_default(),
+            provisioned_by: annotations.provisioned_by,
             migrated_to: annotations.migrated_to,
+            deletion_secret,
             ..volume
         })
     }
@@ -262,13 +358,15 @@ impl Volume {
         Self {
             attributes_class: spec.volume_attributes_class_name.filter(|name| !name.is_empty()),
             capacity: spec.capacity.and_then(|capacity| capacity.storage),
-            access_modes: access_modes(spec.access_modes.unwrap_or_default()),
+            access_modes: AccessModes::of(spec.access_modes.iter().flatten().map(|mode| &**mode)),
             mount_options: spec.mount_options.unwrap_or_default(),
             in_tree: spec.aws_elastic_block_store,
             csi: spec.csi,
             claim: spec.claim_ref,
             mode: spec.volume_mode,
             node_affinity: spec.node_affinity,
+            reclaim_policy: spec.persistent_volume_reclaim_policy.unwrap_or_default(),
+            class: spec.storage_class_name.filter(|name| !name.is_empty()),
             ..Self::default()
         }
     }
@@ -364,6 +462,48 @@ mod tests {
         assert_eq!(whole.attributes_class.as_deref(), Some("gold"));
         let half = volume(json!({"volume.kubernetes.io/controller-modify-secret-name": "s"}));
         assert_eq!(half.modify_secret, None);
+    }
+
+    #[test]
+    fn a_volume_keeps_what_its_deletion_reads() {
+        let volume = |annotations, status| -> Volume {
+            serde_json::from_value(json!({
+                "metadata": {"name": "pv-1", "annotations": annotations},
+                "spec": {"persistentVolumeReclaimPolicy": "Delete", "storageClassName": "gp3"},
+                "status": status,
+            }))
+            .unwrap()
+        };
+        let (name, namespace) = (
+            "volume.kubernetes.io/provisioner-deletion-secret-name",
+            "volume.kubernetes.io/provisioner-deletion-secret-namespace",
+        );
+        let made = volume(
+            json!({"pv.kubernetes.io/provisioned-by": "d", name: "s", namespace: "n"}),
+            json!({"phase": "Released"}),
+        );
+        assert_eq!(
+            (made.phase, made.reclaim_policy),
+            (VolumePhase::Released, ReclaimPolicy::Delete)
+        );
+        assert_eq!(
+            (made.class.as_deref(), made.provisioned_by.as_deref()),
+            (Some("gp3"), Some("d"))
+        );
+        assert!(matches!(made.deletion_secret, DeletionSecret::Named(secret) if secret.name == "s"));
+        let without = volume(json!({name: "", namespace: ""}), json!({"phase": "Strange"}));
+        assert_eq!(
+            (without.deletion_secret, without.phase),
+            (DeletionSecret::None, VolumePhase::Pending)
+        );
+        assert_eq!(
+            volume(json!({}), json!(null)).deletion_secret,
+            DeletionSecret::Unsaid
+        );
+        assert_eq!(
+            attacher_finalizer("ebs.csi.aws.com"),
+            "external-attacher/ebs-csi-aws-com"
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! | [`objects`] | a cache with its writes: own writes are seen at once, lost races are caught up (decision 17) |
 //! | [`enqueue`] | from a change of an object to the keys that it concerns |
 //! | [`patch`] | patches that change single keys |
+//! | [`edit`] | finalizers and annotations under roles with and without PATCH |
 //! | [`secret`] | reading Secrets |
 //! | [`template`] | names of Secrets in parameters of classes |
 //! | [`call`] | CSI calls that failed |
@@ -36,6 +37,7 @@ pub mod call;
 pub mod capability;
 mod controller;
 mod driver;
+pub mod edit;
 pub mod enqueue;
 mod entry;
 mod error;
@@ -56,6 +58,7 @@ mod young;
 pub use call::CallFailure;
 pub use controller::{Controller, Failure, Outdated, Run};
 pub use driver::Driver;
+pub use edit::{Edit, Editor};
 pub use enqueue::{Difference, Enqueue, serve_by_namespace};
 pub use entry::{Command, ConfigError, Definitions, Entry, Parsed, Start, prepare};
 pub use error::Error;

@@ -118,6 +118,19 @@ impl<K: Cached> Objects<K> {
         Ok(())
     }
 
+    /// POST of a new object with all its fields, of a kind of which only a part is known here.
+    ///
+    /// # Errors
+    /// As the API server answers. Nothing is known after [`ApiErrorClass::Transient`].
+    pub async fn create_raw<F>(&self, object: &F) -> Result<(), ApiError>
+    where
+        F: Resource<DynamicType = ()> + Serialize,
+    {
+        self.cache
+            .record(within_limit(self.writer.create_raw(object)).await?);
+        Ok(())
+    }
+
     /// DELETE of the object that was observed. That it is gone already is success.
     ///
     /// # Errors
@@ -203,7 +216,9 @@ impl<K: Cached> Objects<K> {
     }
 }
 
-async fn within_limit<T>(request: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+pub(crate) async fn within_limit<T>(
+    request: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
     tokio::time::timeout(API_TIMEOUT, request)
         .await
         .unwrap_or_else(|_| Err(ApiError::no_answer("no answer of the API server within 30 s")))

@@ -19,8 +19,9 @@ use tonic::service::Routes;
 
 use super::attaching::Attaching;
 use super::group::Groups;
+use super::volumes::Volumes;
 
-/// A driver that takes snapshots, expands and changes volumes. Clones are the same driver.
+/// A driver that makes, expands and changes volumes and takes snapshots. Clones are the same driver.
 #[derive(Clone)]
 pub struct Driver {
     state: Arc<Mutex<DriverState>>,
@@ -63,6 +64,8 @@ pub struct DriverState {
 
     /// Attachments.
     pub attaching: Attaching,
+    /// Volumes.
+    pub volumes: Volumes,
     /// Groups of snapshots.
     pub groups: Groups,
     /// Snapshots by handle.
@@ -123,6 +126,7 @@ impl Driver {
             expand: VecDeque::new(),
             modify: VecDeque::new(),
             attaching: Attaching::default(),
+            volumes: Volumes::default(),
             groups: Groups::default(),
             snapshots: BTreeMap::new(),
             names: BTreeMap::new(),

@@ -16,6 +16,7 @@ mod process;
 pub mod resources;
 mod rpc;
 mod socket;
+mod volumes;
 mod world;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use driver::{Answer, Driver, DriverState};
 pub use group::Groups;
 pub use process::Process;
 pub use socket::{Socket, until};
+pub use volumes::{VolumeAnswer, Volumes};
 pub use world::{Told, World};
 
 /// Lets so much time pass.

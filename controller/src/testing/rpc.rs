@@ -26,14 +26,24 @@ impl Identity for Driver {
         &self,
         _: Request<GetPluginCapabilitiesRequest>,
     ) -> Reply<GetPluginCapabilitiesResponse> {
-        let controller = PluginCapability {
+        let service = |service: ServiceType| PluginCapability {
             r#type: Some(PluginType::Service(Service {
-                r#type: ServiceType::ControllerService.into(),
+                r#type: service.into(),
             })),
         };
-        let serves = self.state().serves_controller;
+        let state = self.state();
+        let services = [
+            (state.serves_controller, ServiceType::ControllerService),
+            (
+                state.volumes.have_topology,
+                ServiceType::VolumeAccessibilityConstraints,
+            ),
+        ];
+        let served = services
+            .into_iter()
+            .filter_map(|(is_served, one)| is_served.then(|| service(one)));
         Ok(Response::new(GetPluginCapabilitiesResponse {
-            capabilities: serves.then_some(controller).into_iter().collect(),
+            capabilities: served.collect(),
         }))
     }
 
@@ -173,12 +183,14 @@ impl Controller for Driver {
         }))
     }
 
-    async fn create_volume(&self, _: Request<CreateVolumeRequest>) -> Reply<CreateVolumeResponse> {
-        Err(Status::unimplemented("CreateVolume"))
+    async fn create_volume(&self, request: Request<CreateVolumeRequest>) -> Reply<CreateVolumeResponse> {
+        let volume = Some(self.make_volume(request.into_inner()).await?);
+        Ok(Response::new(CreateVolumeResponse { volume }))
     }
 
-    async fn delete_volume(&self, _: Request<DeleteVolumeRequest>) -> Reply<DeleteVolumeResponse> {
-        Err(Status::unimplemented("DeleteVolume"))
+    async fn delete_volume(&self, request: Request<DeleteVolumeRequest>) -> Reply<DeleteVolumeResponse> {
+        self.drop_volume(request.into_inner())?;
+        Ok(Response::new(DeleteVolumeResponse {}))
     }
 
     async fn controller_publish_volume(

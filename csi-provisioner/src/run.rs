@@ -1,17 +1,39 @@
 //! Start-up and work.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use async_trait::async_trait;
 use base::args::Environment;
 use base::http::LeaderHealth;
 use base::{Queue, Scope};
-use controller::{Command, ConfigError, Entry, Error, Ready, Sidecar, SidecarOptions, Start};
+use controller::{
+    Command, ConfigError, Driver as _, Editor, Enqueue, Entry, Error, Objects, Ready, Sidecar,
+    SidecarOptions, Start,
+};
+use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
 use csi::{Address, Channel};
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
+use runtime::access::{PATCH_CLAIMS, Permission, is_served, may_follow};
 use runtime::args::{CommonArgs, CommonConfig};
-use runtime::{Context, ObjectKey};
+use runtime::objects::{Attachment, AttributesClass, Claim, NodeLabels, Volume};
+use runtime::{Cache, Cached, Context, ObjectKey, Selection, migration};
 
 use crate::args::{Args, Config};
+use crate::busy::Busy;
+use crate::calls::Calls;
+use crate::claims::{Claims, Ended, Nodes};
 use crate::driver::Driver;
-use crate::events;
+use crate::grants::{self, Grants, ReferenceGrant};
+use crate::guards::{self, Guarded, Guards};
+use crate::lookups::Lookups;
+use crate::metrics::Metrics;
+use crate::observe::Settings;
+use crate::plan::source::Kind;
+use crate::volumes::Volumes;
+use crate::{events, kept, triggers};
 
 /// The function's name.
 const NAME: &str = "csi-provisioner";
@@ -60,16 +82,82 @@ impl Start for Config {
             tells_migrated: true,
         };
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;
-        let claims = sidecar.function().queue("claims".into(), self.workers)?;
-        Ok(Box::new(Prepared { sidecar, claims }))
+        let function = sidecar.function();
+        let queues = Queues {
+            claims: function.queue("claims".into(), self.workers)?,
+            volumes: function.queue("volumes".into(), self.workers)?,
+            // Upstream has two queues of the name `claims` (Q3).
+            clones: function.queue("claims-clone-protection".into(), self.protection_workers)?,
+            snapshots: function.queue("snapshots-source-protection".into(), self.protection_workers)?,
+        };
+        let context = function.context();
+        let metrics = Metrics::new(&context.registry)?;
+        let began = context.clock.now().as_millisecond();
+        let identity = format!(
+            "{began}-{}-{}",
+            context.random.below(10_000),
+            sidecar.driver().name()
+        );
+        Ok(Box::new(Prepared {
+            config: *self,
+            sidecar,
+            queues,
+            metrics,
+            identity,
+        }))
     }
 }
 
 /// The function after its start-up: the driver is known and ready.
 struct Prepared {
+    config: Config,
     sidecar: Sidecar<Driver>,
-    claims: Queue<ObjectKey>,
+    queues: Queues,
+    metrics: Metrics,
+    /// Says in volumes which process made them.
+    identity: String,
 }
+
+struct Queues {
+    claims: Queue<ObjectKey>,
+    volumes: Queue<ObjectKey>,
+    clones: Queue<ObjectKey>,
+    snapshots: Queue<ObjectKey>,
+}
+
+/// What a term of leadership works on.
+struct Term {
+    claims: Cache<Claim>,
+    volumes: Cache<Volume>,
+    classes: Cache<StorageClass>,
+    /// None where they are not followed: the driver needs none of them, the API server has none, or our role does not show them.
+    attributes: Option<Cache<AttributesClass>>,
+    snapshots: Option<Cache<VolumeSnapshot>>,
+    contents: Option<Cache<VolumeSnapshotContent>>,
+    grants: Option<Cache<ReferenceGrant>>,
+    attachments: Option<Cache<Attachment>>,
+    nodes: Option<(Cache<NodeLabels>, Cache<CSINode>)>,
+    claim_editor: Arc<Editor<Claim>>,
+    snapshot_editor: Arc<Editor<VolumeSnapshot>>,
+    busy: Busy,
+    settings: Settings,
+}
+
+const STORAGE: &str = "storage.k8s.io";
+const STORAGE_V1: &str = "storage.k8s.io/v1";
+const ATTRIBUTES: &str = "volumeattributesclasses";
+const SNAPSHOT_V1: &str = "snapshot.storage.k8s.io/v1";
+const SNAPSHOTS: &str = "volumesnapshots";
+const CONTENTS: &str = "volumesnapshotcontents";
+const PATCH_SNAPSHOTS: Permission = Permission {
+    verb: "patch",
+    group: crds::names::GROUP,
+    resource: SNAPSHOTS,
+};
+/// An attributes class does not change; it may be replaced.
+const ATTRIBUTES_GOOD_FOR: Duration = Duration::from_secs(30);
+/// Long enough for one attempt.
+const SNAPSHOT_GOOD_FOR: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl Ready for Prepared {
@@ -85,8 +173,301 @@ impl Ready for Prepared {
 impl Prepared {
     /// Works until the scope is stopping and what runs is done.
     async fn work(&self, scope: Scope) -> Result<(), Error> {
-        let _term = self.claims.term();
-        scope.stopping().await;
+        let queues = &self.queues;
+        let _terms = (
+            queues.claims.term(),
+            queues.volumes.term(),
+            queues.clones.term(),
+            queues.snapshots.term(),
+        );
+        let term = tokio::select! {
+            biased;
+            () = scope.stopping() => return Ok(()),
+            term = self.begin() => term?,
+        };
+        let mut enqueue = Enqueue::new();
+        self.follow_claims(&term, &mut enqueue, &scope);
+        self.follow_sources(&term, &mut enqueue, &scope);
+        self.follow_volumes(&term, &mut enqueue, &scope);
+        let function = self.sidecar.function();
+        let snapshots = self.guards(&term, term.snapshots.clone(), &term.snapshot_editor);
+        let clones = self.guards(&term, Some(term.claims.clone()), &term.claim_editor);
+        tokio::join!(
+            biased;
+            queues.claims.run(&scope, Arc::new(function.reconciler(self.claim_rules(&term)))),
+            queues.volumes.run(&scope, Arc::new(function.reconciler(self.volume_rules(&term)))),
+            queues.clones.run(&scope, Arc::new(function.reconciler(clones))),
+            queues.snapshots.run(&scope, Arc::new(function.reconciler(snapshots))),
+        );
         Ok(())
+    }
+
+    /// The caches, up to date.
+    async fn begin(&self) -> Result<Term, Error> {
+        let watches = &self.sidecar.function().context().watches;
+        let driver = self.sidecar.driver();
+        let volumes: Cache<Volume> = watches.cache_keeping(kept::volumes(driver.name()));
+        // Which claims are kept is seen from the volumes.
+        volumes.caught_up().await;
+        let claims: Cache<Claim> = watches.cache_keeping(kept::claims(driver.name(), volumes.clone()));
+        claims.index(triggers::BY_UID, triggers::uid_of)?;
+        claims.index(triggers::BY_SOURCE, triggers::sources_of)?;
+        claims.index(triggers::BY_CLASS, triggers::class_of)?;
+        claims.index(triggers::BY_ATTRIBUTES, triggers::attributes_of)?;
+        claims.index(triggers::BY_NODE, triggers::node_of)?;
+        let has_attributes = self.serves_attributes().await;
+        let attributes = match has_attributes && driver.modifies {
+            true => self.followed(STORAGE, ATTRIBUTES).await,
+            false => None,
+        };
+        let has_snapshots = driver.snapshots && self.serves(SNAPSHOT_V1, SNAPSHOTS).await;
+        let (snapshots, contents) = match has_snapshots {
+            true => (
+                self.followed(crds::names::GROUP, SNAPSHOTS).await,
+                self.followed(crds::names::GROUP, CONTENTS).await,
+            ),
+            false => (None, None),
+        };
+        let all = Selection::default;
+        let has_topology = driver.has_topology && self.config.topology;
+        let nodes = has_topology.then(|| (watches.cache(all()), watches.cache(all())));
+        let attachments: Option<Cache<Attachment>> = driver.attaches.then(|| watches.cache(all()));
+        if let Some(attachments) = &attachments {
+            attachments.index(triggers::BY_VOLUME, triggers::volume_of)?;
+        }
+        let grants: Option<Cache<ReferenceGrant>> = self.config.cross_namespace.then(|| watches.cache(all()));
+        if let Some(grants) = &grants {
+            // Not waited for: where their kind does not exist nothing is granted.
+            grants.index(grants::BY_NAMESPACE, grants::namespace_of)?;
+        }
+        let classes: Cache<StorageClass> = watches.cache(all());
+        let of_nodes = async {
+            if let Some((labels, drivers)) = &nodes {
+                tokio::join!(labels.caught_up(), drivers.caught_up());
+            }
+        };
+        tokio::join!(
+            claims.caught_up(),
+            classes.caught_up(),
+            caught_up(attachments.as_ref()),
+            caught_up(attributes.as_ref()),
+            caught_up(snapshots.as_ref()),
+            caught_up(contents.as_ref()),
+            of_nodes,
+        );
+        Ok(Term {
+            settings: self.settings(has_attributes, has_topology),
+            claims,
+            volumes,
+            classes,
+            attributes,
+            snapshots,
+            contents,
+            grants,
+            attachments,
+            nodes,
+            claim_editor: self.editor(PATCH_CLAIMS),
+            snapshot_editor: self.editor(PATCH_SNAPSHOTS),
+            busy: Busy::default(),
+        })
+    }
+
+    /// The cache of a kind that our role lets us follow.
+    async fn followed<K: Cached>(&self, group: &'static str, resource: &'static str) -> Option<Cache<K>> {
+        let context = self.sidecar.function().context();
+        if may_follow(&context.client, &context.random.fork(), group, resource).await {
+            return Some(context.watches.cache(Selection::default()));
+        }
+        tracing::info!(
+            resource,
+            "our role does not let us list and watch these: each is asked for when it is named"
+        );
+        None
+    }
+
+    async fn serves_attributes(&self) -> bool {
+        self.config.attributes_classes && self.serves(STORAGE_V1, ATTRIBUTES).await
+    }
+
+    async fn serves(&self, group_version: &str, resource: &str) -> bool {
+        let context = self.sidecar.function().context();
+        let served = is_served(&context.client, &context.random.fork(), group_version, resource).await;
+        served.unwrap_or_else(|error| {
+            tracing::warn!(%error, resource, "the API server does not say whether it serves these; taken as no");
+            false
+        })
+    }
+
+    fn settings(&self, attributes_classes: bool, topology: bool) -> Settings {
+        let (config, driver) = (&self.config, self.sidecar.driver());
+        Settings {
+            driver: driver.clone(),
+            in_tree: migration::in_tree_plugin(driver.name()),
+            name_prefix: config.volume_name_prefix.clone(),
+            uid_length: config.uid_length,
+            extra_create_metadata: config.extra_create_metadata,
+            default_fs_type: config.default_fs_type.clone(),
+            publish_read_only: config.publish_read_only,
+            prevent_mode_conversion: config.prevent_mode_conversion,
+            attributes_classes,
+            cross_namespace: config.cross_namespace,
+            topology,
+            identity: self.identity.clone(),
+            timeout: config.driver.timeout,
+            retry_interval_max: config.common.retry_intervals.1,
+        }
+    }
+
+    fn follow_claims(&self, term: &Term, enqueue: &mut Enqueue, scope: &Scope) {
+        let queue = &self.queues.claims;
+        let settings = term.settings.clone();
+        let of_claims = enqueue.on(&term.claims, queue, move |change| {
+            triggers::of_claim(change, &settings)
+        });
+        of_claims.resync_every(self.config.resync_period, scope);
+        let claims = term.claims.clone();
+        enqueue.on(&term.classes, queue, move |change| {
+            triggers::of_class(change, &claims)
+        });
+        if let Some(attributes) = &term.attributes {
+            let claims = term.claims.clone();
+            enqueue.on(attributes, queue, move |change| {
+                triggers::of_attributes(change, &claims)
+            });
+        }
+        if let Some((_, drivers)) = &term.nodes {
+            let (claims, driver) = (term.claims.clone(), term.settings.driver.name.clone());
+            enqueue.on(drivers, queue, move |change| {
+                triggers::of_driver(change, &claims, &driver)
+            });
+        }
+    }
+
+    /// Claims wait for their sources, and sources for the end of their use.
+    fn follow_sources(&self, term: &Term, enqueue: &mut Enqueue, scope: &Scope) {
+        let (queues, ended) = (&self.queues, self.ended());
+        enqueue.tell(&term.claims, move |change| {
+            for source in triggers::ended_sources(change) {
+                ended.tell(source);
+            }
+        });
+        let claims = term.claims.clone();
+        enqueue.on(&term.claims, &queues.claims, move |change| {
+            triggers::of_source(&claims, Kind::Claim, change.key)
+        });
+        enqueue.on(&term.claims, &queues.clones, |change| {
+            let is_due = change.new.is_some_and(guards::is_due);
+            is_due.then(|| change.key.clone()).into_iter().collect()
+        });
+        let Some(snapshots) = &term.snapshots else {
+            return;
+        };
+        let claims = term.claims.clone();
+        enqueue.on(snapshots, &queues.claims, move |change| {
+            triggers::of_source(&claims, Kind::Snapshot, change.key)
+        });
+        if !self.config.sweep_interval.is_zero() {
+            let swept = enqueue.on(snapshots, &queues.snapshots, |change| {
+                let is_due = change.new.is_some_and(guards::is_due);
+                is_due.then(|| change.key.clone()).into_iter().collect()
+            });
+            swept.resync_every(self.config.sweep_interval, scope);
+        }
+    }
+
+    fn follow_volumes(&self, term: &Term, enqueue: &mut Enqueue, scope: &Scope) {
+        let queue = &self.queues.volumes;
+        let of_volumes = enqueue.on(&term.volumes, queue, |change| {
+            let concerns = triggers::concerns_volume(change);
+            concerns.then(|| change.key.clone()).into_iter().collect()
+        });
+        of_volumes.resync_every(self.config.resync_period, scope);
+        if let Some(attachments) = &term.attachments {
+            enqueue.on(attachments, queue, triggers::of_attachment);
+        }
+    }
+
+    fn ended(&self) -> Ended {
+        Ended {
+            snapshots: self.queues.snapshots.clone(),
+            clones: self.queues.clones.clone(),
+        }
+    }
+
+    fn claim_rules(&self, term: &Term) -> Claims {
+        let client = &self.sidecar.function().context().client;
+        let (attributes, good_for) = (term.attributes.clone(), SNAPSHOT_GOOD_FOR);
+        Claims {
+            claims: Objects::new(term.claims.clone(), client, NAME),
+            claim_editor: term.claim_editor.clone(),
+            volumes: Objects::new(term.volumes.clone(), client, NAME),
+            classes: term.classes.clone(),
+            attributes: Lookups::new(attributes, client, NAME, ATTRIBUTES_GOOD_FOR),
+            snapshots: Lookups::new(term.snapshots.clone(), client, NAME, good_for),
+            snapshot_editor: term.snapshot_editor.clone(),
+            snapshots_are_locked: AtomicBool::new(false),
+            contents: Lookups::new(term.contents.clone(), client, NAME, good_for),
+            grants: term.grants.clone().map(Grants),
+            nodes: term
+                .nodes
+                .clone()
+                .map(|(labels, drivers)| Nodes { labels, drivers }),
+            busy: term.busy.clone(),
+            ended: self.ended(),
+            calls: self.calls(),
+            metrics: self.metrics.clone(),
+            settings: term.settings.clone(),
+            is_strict: self.config.strict_topology,
+            is_immediate: self.config.immediate_topology,
+        }
+    }
+
+    fn volume_rules(&self, term: &Term) -> Volumes {
+        let client = &self.sidecar.function().context().client;
+        Volumes {
+            volumes: Objects::new(term.volumes.clone(), client, NAME),
+            classes: term.classes.clone(),
+            attachments: term.attachments.clone(),
+            calls: self.calls(),
+            metrics: self.metrics.clone(),
+            settings: term.settings.clone(),
+        }
+    }
+
+    fn guards<K: Guarded>(
+        &self,
+        term: &Term,
+        sources: Option<Cache<K>>,
+        editor: &Arc<Editor<K>>,
+    ) -> Guards<K> {
+        let client = &self.sidecar.function().context().client;
+        Guards {
+            sources: Lookups::new(sources, client, NAME, SNAPSHOT_GOOD_FOR),
+            editor: editor.clone(),
+            claims: term.claims.clone(),
+            classes: term.classes.clone(),
+            busy: term.busy.clone(),
+            settings: term.settings.clone(),
+        }
+    }
+
+    fn editor<K: Cached>(&self, permission: Permission) -> Arc<Editor<K>> {
+        let context = self.sidecar.function().context();
+        let (client, random) = (&context.client, context.random.fork());
+        Arc::new(Editor::new(client, NAME, random, permission))
+    }
+
+    fn calls(&self) -> Calls {
+        Calls {
+            channel: self.sidecar.channel().clone(),
+            timeout: self.config.driver.timeout,
+            running: Mutex::new(BTreeMap::new()),
+        }
+    }
+}
+
+async fn caught_up<K: Cached>(cache: Option<&Cache<K>>) {
+    if let Some(cache) = cache {
+        cache.caught_up().await;
     }
 }

@@ -2,3 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod args;
+mod grants;
+mod plan;
+mod simulation;
+mod topology;
+mod world;

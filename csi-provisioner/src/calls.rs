@@ -1,0 +1,108 @@
+//! Calls of the driver. Knows no rule.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use controller::{CallFailure, SecretRead};
+use csi::v1::{CreateVolumeRequest, DeleteVolumeRequest, Volume};
+use csi::{Channel, Class, Operation};
+use futures::future::BoxFuture;
+use runtime::ObjectKey;
+use tokio::time::Instant;
+
+use crate::observe::{Answer, Begun};
+
+/// So long a call may take before the user is told that it has begun (sidecars.md 7.1).
+const QUIET: Duration = Duration::from_secs(3);
+
+/// The way to the driver.
+pub(crate) struct Calls {
+    pub(crate) channel: Channel,
+    /// Longest time of one call.
+    pub(crate) timeout: Duration,
+    /// Calls that are told of while they go on.
+    pub(crate) running: Mutex<BTreeMap<ObjectKey, BoxFuture<'static, Answer>>>,
+}
+
+impl Calls {
+    /// CreateVolume: its answer, or that there is none yet.
+    pub(crate) async fn create(&self, key: &ObjectKey, begun: &Begun) -> Answer {
+        let mut call: BoxFuture<'static, Answer> = Box::pin(create(
+            self.channel.clone(),
+            self.timeout,
+            begun.request.clone(),
+            SecretRead::data(begun.secret.as_ref()),
+            begun.is_migrated,
+        ));
+        match tokio::time::timeout(QUIET, &mut call).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.lock().insert(key.clone(), call);
+                Answer::Running
+            }
+        }
+    }
+
+    /// The answer to the call that is going on.
+    pub(crate) async fn wait(&self, key: &ObjectKey) -> Option<Answer> {
+        let call = self.lock().remove(key)?;
+        Some(call.await)
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        handle: &str,
+        secret: Option<&SecretRead>,
+        is_migrated: bool,
+    ) -> Result<(), CallFailure> {
+        let secrets = SecretRead::data(secret);
+        let asked = DeleteVolumeRequest {
+            volume_id: handle.to_owned(),
+            secrets: secrets.clone(),
+        };
+        let mut request = csi::channel::request(asked, self.timeout);
+        mark(&mut request, is_migrated);
+        let answered = self.channel.controller().delete_volume(request).await;
+        answered
+            .map(|_| ())
+            .map_err(|status| CallFailure::of(Operation::DeleteVolume, &status, &secrets))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectKey, BoxFuture<'static, Answer>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn create(
+    channel: Channel,
+    timeout: Duration,
+    mut asked: CreateVolumeRequest,
+    secrets: BTreeMap<String, String>,
+    is_migrated: bool,
+) -> Answer {
+    let began = Instant::now();
+    asked.secrets.clone_from(&secrets);
+    let mut request = csi::channel::request(asked, timeout);
+    mark(&mut request, is_migrated);
+    let answered = channel.controller().create_volume(request).await;
+    let outcome = match answered.map(|answer| answer.into_inner().volume) {
+        Ok(volume) => named(volume),
+        Err(status) => Err(CallFailure::of(Operation::CreateVolume, &status, &secrets)),
+    };
+    Answer::Created(outcome, began.elapsed())
+}
+
+/// A volume without an ID can neither be used nor deleted: the driver is asked again.
+fn named(volume: Option<Volume>) -> Result<Volume, CallFailure> {
+    volume
+        .filter(|volume| !volume.volume_id.is_empty())
+        .ok_or_else(|| CallFailure::nonsense(Class::InProgress, "no volume, or one without an ID"))
+}
+
+/// For the metrics.
+fn mark<T>(request: &mut tonic::Request<T>, is_migrated: bool) {
+    if is_migrated {
+        request.extensions_mut().insert(csi::metrics::Migrated);
+    }
+}

@@ -1,0 +1,385 @@
+//! The rules for claims as the frame runs them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use base::Queue;
+use controller::{CallFailure, Edit, Editor, Failure, Known, Next, Objects, Past, Run};
+use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
+use csi::Operation;
+use csi::v1::TopologyRequirement;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
+use runtime::objects::{AttributesClass, Claim, NodeLabels, Volume};
+use runtime::{ApiErrorClass, Cache, ObjectKey};
+
+use crate::busy::Busy;
+use crate::calls::Calls;
+use crate::events;
+use crate::grants::Grants;
+use crate::lookups::{Found, Lookups};
+use crate::metrics::Metrics;
+use crate::observe::{Answer, Memory, Observed, Settings, Stage};
+use crate::plan::source::{self, CLONE_FINALIZER, Kind, SNAPSHOT_FINALIZER, Source, SourceKey};
+use crate::plan::{self, Plan, Step, parameters, request};
+use crate::topology::{self, Cluster, Trouble};
+use crate::triggers::BY_UID;
+
+/// Works on claims.
+pub(crate) struct Claims {
+    pub(crate) claims: Objects<Claim>,
+    pub(crate) claim_editor: Arc<Editor<Claim>>,
+    pub(crate) volumes: Objects<Volume>,
+    pub(crate) classes: Cache<StorageClass>,
+    pub(crate) attributes: Lookups<AttributesClass>,
+    pub(crate) snapshots: Lookups<VolumeSnapshot>,
+    pub(crate) snapshot_editor: Arc<Editor<VolumeSnapshot>>,
+    /// The API server has refused to let us protect snapshots.
+    pub(crate) snapshots_are_locked: AtomicBool,
+    pub(crate) contents: Lookups<VolumeSnapshotContent>,
+    /// None with the gate off.
+    pub(crate) grants: Option<Grants>,
+    /// None for a driver without topology.
+    pub(crate) nodes: Option<Nodes>,
+    pub(crate) busy: Busy,
+    pub(crate) ended: Ended,
+    pub(crate) calls: Calls,
+    pub(crate) metrics: Metrics,
+    pub(crate) settings: Settings,
+    pub(crate) is_strict: bool,
+    pub(crate) is_immediate: bool,
+}
+
+/// Where the nodes are, and where the driver is registered.
+pub(crate) struct Nodes {
+    pub(crate) labels: Cache<NodeLabels>,
+    pub(crate) drivers: Cache<CSINode>,
+}
+
+/// Who looks at a source that is no longer used.
+#[derive(Clone)]
+pub(crate) struct Ended {
+    pub(crate) snapshots: Queue<ObjectKey>,
+    pub(crate) clones: Queue<ObjectKey>,
+}
+
+impl Ended {
+    pub(crate) fn tell(&self, source: SourceKey) {
+        match source.kind {
+            Kind::Snapshot => self.snapshots.add(source.key),
+            Kind::Claim => self.clones.add(source.key),
+        }
+    }
+}
+
+/// The objects of one round.
+pub(crate) struct Seen {
+    key: ObjectKey,
+    claim: Arc<Claim>,
+    is_present: bool,
+    class: Option<Arc<StorageClass>>,
+    has_volume: bool,
+    snapshot: Found<VolumeSnapshot>,
+    content: Found<VolumeSnapshotContent>,
+    origin: Option<Arc<Claim>>,
+    origin_volume: Option<Arc<Volume>>,
+    is_granted: bool,
+    attributes: Found<AttributesClass>,
+    topology: Result<Option<TopologyRequirement>, Trouble>,
+    /// Something is under way, so that nothing around the claim was looked at.
+    is_busy: bool,
+}
+
+impl Seen {
+    /// The claim alone.
+    fn of(key: &ObjectKey, claim: Arc<Claim>, is_present: bool) -> Self {
+        Self {
+            key: key.clone(),
+            claim,
+            is_present,
+            class: None,
+            has_volume: false,
+            snapshot: Found::Absent,
+            content: Found::Absent,
+            origin: None,
+            origin_volume: None,
+            is_granted: false,
+            attributes: Found::Absent,
+            topology: Ok(None),
+            is_busy: false,
+        }
+    }
+}
+
+#[async_trait]
+impl controller::Controller for Claims {
+    type Seen = Seen;
+    type Memory = Memory;
+    type Step = Step;
+    type Answer = Answer;
+
+    /// Keys are namespace and UID: what is under way for a claim goes on beside another one of its name.
+    fn observe(&self, key: &ObjectKey) -> Option<Seen> {
+        let busy = self.busy.claim(key);
+        let waiting = self.claims.cache().find(BY_UID, &key.name, |_| true);
+        // One that is bound meanwhile is not in the index.
+        let present = waiting.or_else(|| self.claims.cache().get(&ObjectKey::of(&**busy.as_ref()?)));
+        let present = present.filter(|claim| claim.metadata.uid.as_deref() == Some(&key.name));
+        let is_present = present.is_some();
+        let is_busy = busy.is_some();
+        let mut seen = Seen::of(key, present.or(busy)?, is_present);
+        seen.class = self.class_of(&seen.claim);
+        seen.is_busy = is_busy;
+        if !is_busy {
+            self.look_around(&mut seen);
+        }
+        Some(seen)
+    }
+
+    fn uid<'a>(&self, seen: &'a Seen) -> &'a str {
+        seen.claim.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    fn reference(&self, seen: &Seen) -> ObjectReference {
+        let metadata = &seen.claim.metadata;
+        ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("PersistentVolumeClaim".to_owned()),
+            namespace: metadata.namespace.clone(),
+            name: metadata.name.clone(),
+            uid: metadata.uid.clone(),
+            resource_version: metadata.resource_version.clone(),
+            ..ObjectReference::default()
+        }
+    }
+
+    fn plan(&self, seen: &Seen, past: &Past<Memory>, run: &Run<Answer>, now: Timestamp) -> Plan {
+        if seen.is_busy && !past.memory.is_busy() {
+            // It has ended since.
+            self.end(&seen.key);
+            return Plan::resting(past.memory.clone()).then(Next::Again);
+        }
+        let observed = Observed {
+            claim: &seen.claim,
+            is_present: seen.is_present,
+            class: seen.class.as_deref(),
+            has_volume: seen.has_volume,
+            snapshot: seen.snapshot.lookup(),
+            content: seen.content.lookup(),
+            origin: seen.origin.as_deref(),
+            origin_volume: seen.origin_volume.as_deref(),
+            is_granted: seen.is_granted,
+            snapshots_are_locked: self.snapshots_are_locked.load(Ordering::Relaxed),
+            attributes: seen.attributes.lookup(),
+            topology: &seen.topology,
+            secret: run.secret.as_ref(),
+            answer: run.answers.last(),
+            memory: &past.memory,
+            retries: &past.retries,
+            settings: &self.settings,
+        };
+        let plan = plan::plan(&observed, now);
+        if plan::is_failure(&plan) {
+            self.metrics.not_made(&plan::labels(&observed));
+        }
+        self.keep(seen, &plan);
+        plan
+    }
+
+    async fn take(&self, seen: &Seen, step: &Step, _run: &Run<Answer>) -> Result<Option<Answer>, Failure> {
+        match step {
+            Step::Protect(source) => self.protect(seen, source).await?,
+            Step::Create(begun) => return Ok(Some(self.calls.create(&seen.key, begun).await)),
+            Step::Wait => return Ok(self.calls.wait(&seen.key).await),
+            Step::Save(made) => {
+                match self.volumes.create_raw(&made.volume).await {
+                    Ok(()) => {}
+                    // An earlier POST whose answer was lost, or one of another leader.
+                    Err(error) if error.class() == ApiErrorClass::AlreadyExists => {}
+                    Err(error) => return Err(Failure::Refused(error)),
+                }
+                self.metrics.made(&made.labels, made.took);
+                self.end(&seen.key);
+            }
+            Step::Discard(unwanted) => {
+                let (secret, is_migrated) = (unwanted.secret.as_ref(), unwanted.is_migrated);
+                let outcome = self.calls.delete(&unwanted.handle, secret, is_migrated).await;
+                return Ok(Some(Answer::Discarded(outcome)));
+            }
+            Step::Unselect(node) => {
+                let (known, seen) = (Known::of(&*seen.claim), seen.claim.metadata.finalizers.as_deref());
+                let edit = Edit::RemoveAnnotation {
+                    key: Claim::SELECTED_NODE,
+                    value: node,
+                };
+                let written = self.claim_editor.edit(&known, seen, edit).await;
+                self.claims.settle(&known, written)?;
+            }
+            Step::ReadSnapshot(key) => self.snapshots.read(key).await?,
+            Step::ReadContent(name) => self.contents.read(&ObjectKey::cluster(name)).await?,
+            Step::ReadAttributes(name) => self.attributes.read(&ObjectKey::cluster(name)).await?,
+        }
+        Ok(None)
+    }
+
+    fn refusal_reason(&self, _step: &Step) -> &'static str {
+        events::FAILED
+    }
+
+    fn driver<'a>(&'a self, _seen: &'a Seen) -> &'a str {
+        &self.settings.driver.name
+    }
+
+    fn failed_call<'a>(&self, answer: &'a Answer) -> Option<(Operation, &'a CallFailure)> {
+        match answer {
+            Answer::Created(Err(failure), _) => Some((Operation::CreateVolume, failure)),
+            Answer::Discarded(Err(failure)) => Some((Operation::DeleteVolume, failure)),
+            Answer::Created(Ok(_), _) | Answer::Discarded(Ok(())) | Answer::Running => None,
+        }
+    }
+}
+
+impl Claims {
+    fn class_of(&self, claim: &Claim) -> Option<Arc<StorageClass>> {
+        self.classes
+            .get(&ObjectKey::cluster(claim.class_of_new_volume()?))
+    }
+
+    /// What a claim of ours names; nothing for others.
+    fn look_around(&self, seen: &mut Seen) {
+        let Some(wish) = seen.claim.wish.as_deref() else {
+            return;
+        };
+        if !plan::is_ours(wish, &self.settings) {
+            return;
+        }
+        let claim = &*seen.claim;
+        let name = request::volume_name(&self.settings, claim.metadata.uid.as_deref().unwrap_or_default());
+        seen.has_volume = self.volumes.cache().get(&ObjectKey::cluster(name)).is_some();
+        if let Some(name) = claim.wanted_class() {
+            seen.attributes = self.attributes.find(&ObjectKey::cluster(name));
+        }
+        if let Some(class) = &seen.class
+            && (wish.selected_node().is_some() || !plan::is_for_first_consumer(class))
+        {
+            seen.topology = self.topology(claim, class);
+        }
+        let Some(reference) = source::reference(claim) else {
+            return;
+        };
+        let Source::Known(source) = source::meaning(claim, reference) else {
+            return;
+        };
+        if let (Some(grants), Some(_)) = (&self.grants, source::elsewhere(claim, reference)) {
+            let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
+            seen.is_granted = grants.allow(namespace, reference, &source.key);
+        }
+        match source.kind {
+            Kind::Snapshot => {
+                seen.snapshot = self.snapshots.find(&source.key);
+                let Found::Here(snapshot) = &seen.snapshot else {
+                    return;
+                };
+                let status = snapshot.status.as_ref();
+                if let Some(name) =
+                    status.and_then(|status| status.bound_volume_snapshot_content_name.as_ref())
+                {
+                    seen.content = self.contents.find(&ObjectKey::cluster(name));
+                }
+            }
+            Kind::Claim => {
+                seen.origin = self.claims.cache().get(&source.key);
+                let volume = seen.origin.as_ref().and_then(|origin| origin.volume_name.clone());
+                seen.origin_volume =
+                    volume.and_then(|name| self.volumes.cache().get(&ObjectKey::cluster(name)));
+            }
+        }
+    }
+
+    fn topology(&self, claim: &Claim, class: &StorageClass) -> Result<Option<TopologyRequirement>, Trouble> {
+        let Some(nodes) = &self.nodes else {
+            return Ok(None);
+        };
+        let Some(Ok(class)) = parameters::class(class, &self.settings) else {
+            return Ok(None);
+        };
+        let (labels, drivers) = (nodes.labels.all(), nodes.drivers.all());
+        let cluster = Cluster {
+            nodes: labels
+                .iter()
+                .filter_map(|node| Some((node.metadata.name.as_deref()?, &node.labels)))
+                .collect(),
+            registered: self.registered(&drivers),
+        };
+        let wish = topology::Wish {
+            claim: claim.metadata.name.as_deref().unwrap_or_default(),
+            allowed: &class.allowed,
+            node: claim.wish.as_ref().and_then(|wish| wish.selected_node()),
+            strict: self.is_strict,
+            immediate: self.is_immediate,
+        };
+        topology::requirement(&wish, &cluster)
+    }
+
+    /// The keys of our driver on each node.
+    fn registered<'a>(&self, drivers: &'a [Arc<CSINode>]) -> BTreeMap<&'a str, &'a [String]> {
+        let keys = |node: &'a CSINode| {
+            let mut drivers = node.spec.drivers.iter();
+            let ours = drivers.find(|driver| driver.name == self.settings.driver.name);
+            ours.and_then(|driver| driver.topology_keys.as_deref())
+                .unwrap_or_default()
+        };
+        drivers
+            .iter()
+            .filter_map(|node| Some((node.metadata.name.as_deref()?, keys(node))))
+            .collect()
+    }
+
+    /// What the plan may leave remembered decides whether the claim is worked on when it is gone.
+    fn keep(&self, seen: &Seen, plan: &Plan) {
+        let memories = plan.at_once.iter().chain([&plan.memory]);
+        let mut busy = memories.filter(|memory| memory.is_busy());
+        match busy.next().map(|memory| &memory.stage) {
+            Some(Stage::Begun(begun)) => self.busy.begin(&seen.key, &seen.claim, begun.source.as_ref()),
+            Some(_) => self.busy.begin(&seen.key, &seen.claim, None),
+            None => self.end(&seen.key),
+        }
+    }
+
+    fn end(&self, key: &ObjectKey) {
+        if let Some(source) = self.busy.end(key) {
+            self.ended.tell(source);
+        }
+    }
+
+    /// An older role may not let us: then the volume is made all the same (2.7).
+    async fn protect(&self, seen: &Seen, source: &SourceKey) -> Result<(), Failure> {
+        match (source.kind, &seen.snapshot, &seen.origin) {
+            (Kind::Snapshot, Found::Here(snapshot), _) => {
+                let (known, finalizers) = (Known::of(&**snapshot), snapshot.metadata.finalizers.as_deref());
+                let edit = Edit::AddFinalizer(SNAPSHOT_FINALIZER);
+                match self.snapshot_editor.edit(&known, finalizers, edit).await {
+                    Err(error) if error.class() == ApiErrorClass::Forbidden => {
+                        tracing::warn!(%error, "snapshots cannot be protected while volumes are restored from them");
+                        self.snapshots_are_locked.store(true, Ordering::Relaxed);
+                        Ok(())
+                    }
+                    written => self.snapshots.settle(&known, written),
+                }
+            }
+            (Kind::Claim, _, Some(origin)) => {
+                let (known, finalizers) = (Known::of(&**origin), origin.metadata.finalizers.as_deref());
+                let written = self
+                    .claim_editor
+                    .edit(&known, finalizers, Edit::AddFinalizer(CLONE_FINALIZER))
+                    .await;
+                self.claims.settle(&known, written)
+            }
+            // A plan from a source that was not seen protects none.
+            _ => Ok(()),
+        }
+    }
+}

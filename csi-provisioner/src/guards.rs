@@ -1,0 +1,174 @@
+//! Takes the protection away from what volumes were made from, once nobody uses it: from a snapshot at once, from a claim when it
+//! is being deleted (sidecars.md 2.7, 2.8, Q11, Q19).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use controller::{Edit, Editor, Failure, Known, Next, Past, Plan, Run};
+use crds::v1::VolumeSnapshot;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::storage::v1::StorageClass;
+use runtime::objects::Claim;
+use runtime::{Cache, Cached, ObjectKey};
+
+use crate::busy::Busy;
+use crate::events;
+use crate::lookups::{Found, Lookups};
+use crate::observe::Settings;
+use crate::plan::parameters;
+use crate::plan::source::{CLONE_FINALIZER, Kind, SNAPSHOT_FINALIZER, SourceKey};
+use crate::triggers::BY_SOURCE;
+
+/// A kind that volumes are made from.
+pub(crate) trait Guarded: Cached {
+    const KIND: Kind;
+    const FINALIZER: &'static str;
+    /// It keeps the finalizer for the rest of its life `[K]`.
+    const FOR_LIFE: bool;
+}
+
+impl Guarded for VolumeSnapshot {
+    const KIND: Kind = Kind::Snapshot;
+    const FINALIZER: &'static str = SNAPSHOT_FINALIZER;
+    const FOR_LIFE: bool = false;
+}
+
+impl Guarded for Claim {
+    const KIND: Kind = Kind::Claim;
+    const FINALIZER: &'static str = CLONE_FINALIZER;
+    const FOR_LIFE: bool = true;
+}
+
+/// Whether there may be something to take away from an object.
+pub(crate) fn is_due<K: Guarded>(object: &K) -> bool {
+    let metadata = object.meta();
+    let has_it = metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|name| name == K::FINALIZER);
+    has_it && (!K::FOR_LIFE || metadata.deletion_timestamp.is_some())
+}
+
+/// Works on sources of one kind.
+pub(crate) struct Guards<K: Cached> {
+    pub(crate) sources: Lookups<K>,
+    pub(crate) editor: Arc<Editor<K>>,
+    pub(crate) claims: Cache<Claim>,
+    pub(crate) classes: Cache<StorageClass>,
+    pub(crate) busy: Busy,
+    pub(crate) settings: Settings,
+}
+
+/// A source, and whether anybody uses it.
+pub(crate) struct Seen<K> {
+    key: ObjectKey,
+    /// None until it was asked for.
+    source: Option<Arc<K>>,
+    is_used: bool,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// GET, where the kind is not followed.
+    Read,
+    /// The protection goes.
+    Release,
+}
+
+#[async_trait]
+impl<K: Guarded> controller::Controller for Guards<K> {
+    type Seen = Seen<K>;
+    type Memory = ();
+    type Step = Step;
+    type Answer = ();
+
+    fn observe(&self, key: &ObjectKey) -> Option<Seen<K>> {
+        let source = match self.sources.find(key) {
+            Found::Here(source) => Some(source),
+            Found::Absent => return None,
+            Found::Unread => None,
+        };
+        let named = SourceKey {
+            kind: K::KIND,
+            key: key.clone(),
+        };
+        let is_used = self.busy.uses(&named) || self.is_wanted(&named);
+        Some(Seen {
+            key: key.clone(),
+            source,
+            is_used,
+        })
+    }
+
+    fn uid<'a>(&self, seen: &'a Seen<K>) -> &'a str {
+        let uid = seen
+            .source
+            .as_ref()
+            .and_then(|source| source.meta().uid.as_deref());
+        uid.unwrap_or_default()
+    }
+
+    fn reference(&self, seen: &Seen<K>) -> ObjectReference {
+        let metadata = seen.source.as_ref().map(|source| source.meta());
+        ObjectReference {
+            api_version: Some(K::api_version(&()).into_owned()),
+            kind: Some(K::kind(&()).into_owned()),
+            namespace: Some(seen.key.namespace.clone()),
+            name: Some(seen.key.name.clone()),
+            uid: metadata.and_then(|metadata| metadata.uid.clone()),
+            resource_version: metadata.and_then(|metadata| metadata.resource_version.clone()),
+            ..ObjectReference::default()
+        }
+    }
+
+    fn plan(&self, seen: &Seen<K>, _: &Past<()>, _: &Run<()>, _: Timestamp) -> Plan<Step, ()> {
+        let plan = Plan::resting(());
+        match &seen.source {
+            _ if seen.is_used => plan,
+            None => plan.step(Step::Read).then(Next::Again),
+            Some(source) if is_due(&**source) => plan.step(Step::Release),
+            Some(_) => plan,
+        }
+    }
+
+    async fn take(&self, seen: &Seen<K>, step: &Step, _: &Run<()>) -> Result<Option<()>, Failure> {
+        let source = match (step, &seen.source) {
+            (Step::Release, Some(source)) => source,
+            _ => {
+                self.sources.read(&seen.key).await?;
+                return Ok(None);
+            }
+        };
+        let known = Known::of(&**source);
+        let finalizers = source.meta().finalizers.as_deref();
+        let edit = Edit::RemoveFinalizer(K::FINALIZER);
+        let written = self.editor.edit(&known, finalizers, edit).await;
+        self.sources.settle(&known, written)?;
+        Ok(None)
+    }
+
+    fn refusal_reason(&self, _: &Step) -> &'static str {
+        events::FAILED
+    }
+
+    fn driver<'a>(&'a self, _: &'a Seen<K>) -> &'a str {
+        &self.settings.driver.name
+    }
+}
+
+impl<K: Guarded> Guards<K> {
+    /// A claim without a volume names it. For clones only those of our classes count: another provisioner has its own protection.
+    fn is_wanted(&self, source: &SourceKey) -> bool {
+        let users = self.claims.indexed(BY_SOURCE, &source.to_string());
+        users.iter().any(|claim| {
+            source.kind == Kind::Snapshot || {
+                let class = claim.class_of_new_volume().map(ObjectKey::cluster);
+                let class = class.and_then(|key| self.classes.get(&key));
+                class.is_some_and(|class| parameters::class(&class, &self.settings).is_some())
+            }
+        })
+    }
+}

@@ -1,0 +1,31 @@
+//! Which claims and volumes the process keeps in memory: there is one of each for every volume of the cluster, whoever's it is
+//! (sidecars.md Q23).
+
+use runtime::objects::{Claim, Volume};
+use runtime::{Cache, ObjectKey, migration};
+
+use crate::plan::source::CLONE_FINALIZER;
+
+/// Volumes of our driver, and of the plugin that it took over.
+pub(crate) fn volumes(driver: &str) -> impl Fn(&Volume) -> bool + Send + Sync + 'static {
+    let driver = driver.to_owned();
+    move |volume| migration::driver_of(volume) == Some(&*driver)
+}
+
+/// Claims without a volume, whoever is to make it: they count as users of their source. Claims of the volumes above, which may be
+/// cloned; these volumes must be synced. Claims that we have protected.
+pub(crate) fn claims(
+    driver: &str,
+    volumes: Cache<Volume>,
+) -> impl Fn(&Claim) -> bool + Send + Sync + 'static {
+    let is_ours = self::volumes(driver);
+    move |claim| {
+        let Some(name) = &claim.volume_name else {
+            return true;
+        };
+        let volume = || volumes.get(&ObjectKey::cluster(name));
+        let finalizers = claim.metadata.finalizers.iter().flatten();
+        finalizers.into_iter().any(|name| name == CLONE_FINALIZER)
+            || volume().is_some_and(|volume| is_ours(&volume))
+    }
+}

@@ -1,0 +1,125 @@
+//! Objects that claims name. They are followed where our role shows the kind, else asked for one by one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use controller::{Failure, Known, Objects};
+use kube::Client;
+use runtime::{ApiError, ApiErrorClass, Cache, Cached, ObjectKey, Writer};
+use tokio::time::Instant;
+
+use crate::observe::Lookup;
+
+/// The objects of one kind.
+pub(crate) enum Lookups<K: Cached> {
+    /// A watch keeps them.
+    Followed(Objects<K>),
+    /// Each is asked for when it is needed.
+    Asked(Asked<K>),
+}
+
+/// What was asked for lately.
+pub(crate) struct Asked<K> {
+    writer: Writer<K>,
+    /// So long an answer is good.
+    good_for: Duration,
+    answers: Mutex<BTreeMap<ObjectKey, (Instant, Option<Arc<K>>)>>,
+}
+
+/// What is known of an object.
+pub(crate) enum Found<K> {
+    /// It must be asked for.
+    Unread,
+    Absent,
+    Here(Arc<K>),
+}
+
+impl<K> Found<K> {
+    pub(crate) fn lookup(&self) -> Lookup<'_, K> {
+        match self {
+            Self::Unread => Lookup::Unread,
+            Self::Absent => Lookup::Absent,
+            Self::Here(object) => Lookup::Found(object),
+        }
+    }
+}
+
+impl<K: Cached> Lookups<K> {
+    /// Those of this cache; without one they are asked for, and an answer is good for so long.
+    pub(crate) fn new(
+        cache: Option<Cache<K>>,
+        client: &Client,
+        name: &'static str,
+        good_for: Duration,
+    ) -> Self {
+        match cache {
+            Some(cache) => Self::Followed(Objects::new(cache, client, name)),
+            None => Self::Asked(Asked {
+                writer: Writer::new(client, name),
+                good_for,
+                answers: Mutex::default(),
+            }),
+        }
+    }
+
+    /// What is known.
+    pub(crate) fn find(&self, key: &ObjectKey) -> Found<K> {
+        let found = match self {
+            Self::Followed(objects) => objects.cache().get(key),
+            Self::Asked(asked) => match asked.lock().get(key) {
+                Some((at, object)) if at.elapsed() < asked.good_for => object.clone(),
+                _ => return Found::Unread,
+            },
+        };
+        found.map_or(Found::Absent, Found::Here)
+    }
+
+    /// GET, where it is not followed.
+    pub(crate) async fn read(&self, key: &ObjectKey) -> Result<(), Failure> {
+        match self {
+            Self::Followed(objects) => objects.read(key).await.map(drop).map_err(Failure::Refused),
+            Self::Asked(asked) => {
+                let answer = match asked.writer.get(key).await {
+                    Ok(object) => Some(object),
+                    Err(error) if error.class() == ApiErrorClass::NotFound => None,
+                    Err(error) => return Err(Failure::Refused(error)),
+                };
+                asked.keep(key, answer);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the answer to a write.
+    pub(crate) fn settle(&self, known: &Known, outcome: Result<K, ApiError>) -> Result<(), Failure> {
+        match self {
+            Self::Followed(objects) => objects.settle(known, outcome),
+            Self::Asked(asked) => match outcome {
+                Ok(object) => {
+                    asked.keep(&known.key, Some(object));
+                    Ok(())
+                }
+                Err(error) => {
+                    asked.lock().remove(&known.key);
+                    Err(match error.class() {
+                        ApiErrorClass::Conflict | ApiErrorClass::NotFound => Failure::outdated(error),
+                        _ => Failure::Refused(error),
+                    })
+                }
+            },
+        }
+    }
+}
+
+impl<K> Asked<K> {
+    fn keep(&self, key: &ObjectKey, object: Option<K>) {
+        let mut answers = self.lock();
+        answers.retain(|_, (at, _)| at.elapsed() < self.good_for);
+        answers.insert(key.clone(), (Instant::now(), object.map(Arc::new)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, (Instant, Option<Arc<K>>)>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

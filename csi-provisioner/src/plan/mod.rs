@@ -1,0 +1,376 @@
+//! What a claim needs now. Pure. Source: sidecars.md 2.2 to 2.10, Q7 to Q11, Q15, Q20 to Q24, Q27, Q28.
+
+mod outcome;
+pub mod parameters;
+pub mod request;
+pub mod secrets;
+pub mod source;
+
+use std::sync::Arc;
+
+use controller::plan::Trouble;
+use controller::{Action, Event, Next, SecretAnswer, SecretRead};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::storage::v1::StorageClass;
+use runtime::objects::{SecretName, Wish};
+use runtime::{EventType, ObjectKey};
+
+use crate::events;
+use crate::observe::{Answer, Begun, Lookup, Made, Memory, Observed, Settings, Stage, Unwanted};
+use source::SourceKey;
+
+/// What to do about a claim.
+pub type Plan = controller::Plan<Step, Memory>;
+
+/// One request or one call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Puts our finalizer on what the volume is made from.
+    Protect(SourceKey),
+    /// CreateVolume.
+    Create(Arc<Begun>),
+    /// Waits for the CreateVolume that is running.
+    Wait,
+    /// POST of the volume.
+    Save(Arc<Made>),
+    /// DeleteVolume of a volume that is not what was asked for.
+    Discard(Arc<Unwanted>),
+    /// Takes this selected node from the claim.
+    Unselect(String),
+    /// GET of a snapshot.
+    ReadSnapshot(ObjectKey),
+    /// GET of a snapshot content.
+    ReadContent(String),
+    /// GET of an attributes class.
+    ReadAttributes(String),
+}
+
+/// What stands between a claim and its CreateVolume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Something is wrong, and the user is told; tried again after the back-off, and at once when it has changed.
+    Refused(String),
+    /// Somebody else makes the volume.
+    LeftToPopulator,
+    /// The selected node is gone.
+    NodeGone {
+        /// What is missing.
+        text: String,
+        /// It is the CSINode.
+        is_driver_gone: bool,
+    },
+    /// A Secret must be read first.
+    ReadSecret(SecretName),
+    /// A snapshot must be read first.
+    ReadSnapshot(ObjectKey),
+    /// A snapshot content must be read first.
+    ReadContent(String),
+    /// An attributes class must be read first.
+    ReadAttributes(String),
+}
+
+impl From<String> for Obstacle {
+    fn from(text: String) -> Self {
+        Self::Refused(text)
+    }
+}
+
+impl Obstacle {
+    pub(crate) fn refused(text: &str) -> Self {
+        Self::Refused(text.to_owned())
+    }
+}
+
+/// Decides what a claim needs now.
+#[must_use]
+pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
+    match (&observed.memory.stage, observed.answer) {
+        (Stage::Begun(_), Some(Answer::Running)) => running(observed),
+        (Stage::Begun(begun), Some(Answer::Created(Ok(volume), took))) => {
+            outcome::created(observed, begun, volume, *took)
+        }
+        (Stage::Begun(begun), Some(Answer::Created(Err(failure), _))) => {
+            outcome::failed(observed, begun, failure, now)
+        }
+        (Stage::Unwanted(unwanted), Some(Answer::Discarded(outcome))) => {
+            outcome::discarded(unwanted, outcome)
+        }
+        (Stage::Begun(begun), _) => again(observed, begun, now),
+        (Stage::Made(made), _) => match observed.retries.held("", now) {
+            Some(until) => held(observed, until),
+            None => outcome::save(observed, made),
+        },
+        (Stage::Unwanted(unwanted), _) => match observed.retries.held(&unwanted.handle, now) {
+            Some(until) => held(observed, until),
+            None => Plan::resting(observed.memory.clone())
+                .step(Step::Discard(unwanted.clone()))
+                .then(Next::Again),
+        },
+        (Stage::Idle, _) => anew(observed, now),
+    }
+}
+
+/// CreateVolume takes its time: the user is told that it has begun (7.1).
+fn running(observed: &Observed<'_>) -> Plan {
+    Plan::resting(observed.memory.clone())
+        .event(begins(observed))
+        .step(Step::Wait)
+        .then(Next::Again)
+}
+
+fn begins(observed: &Observed<'_>) -> Event {
+    let key = ObjectKey::of(observed.claim);
+    Event::normal(
+        events::PROVISIONING,
+        format!("External provisioner is provisioning volume for claim \"{key}\""),
+    )
+}
+
+/// The same request again, until it has a final answer: whatever has become of claim, class, snapshot or node (Q27).
+fn again(observed: &Observed<'_>, begun: &Arc<Begun>, now: Timestamp) -> Plan {
+    let wait = observed.memory.wait_until.filter(|until| now < *until);
+    if let Some(until) = wait.or_else(|| observed.retries.held(&begun.of, now)) {
+        return held(observed, until);
+    }
+    let named = begun.secret.as_ref().map(|read| &read.secret);
+    let begun = match (named, observed.secret) {
+        (Some(secret), None) => {
+            return Plan::resting(observed.memory.clone())
+                .read_secret(secret.clone())
+                .then(Next::Again);
+        }
+        (Some(_), Some(read)) if matches!(read.answer, SecretAnswer::Found(_)) => Arc::new(Begun {
+            secret: Some(read.clone()),
+            ..(**begun).clone()
+        }),
+        _ => begun.clone(),
+    };
+    call(observed, begun, None)
+}
+
+/// CreateVolume, for a source that is protected. It is remembered before it is sent.
+fn call(observed: &Observed<'_>, begun: Arc<Begun>, unprotected: Option<SourceKey>) -> Plan {
+    if let Some(source) = unprotected {
+        return Plan::resting(observed.memory.clone())
+            .step(Step::Protect(source))
+            .then(Next::Again);
+    }
+    let memory = Memory {
+        stage: Stage::Begun(begun.clone()),
+        ..Memory::default()
+    };
+    let mut plan = Plan::resting(memory.clone()).remembering_at_once(memory);
+    if observed.retries.failures() > 0 && observed.is_present {
+        plan = plan.event(begins(observed));
+    }
+    plan.step(Step::Create(begun)).then(Next::Again)
+}
+
+/// An attempt has failed, for the metrics.
+#[must_use]
+pub fn is_failure(plan: &Plan) -> bool {
+    let warns = plan.actions.iter().any(|action| match action {
+        Action::Event(event) => event.kind == EventType::Warning,
+        Action::Step(_) | Action::ReadSecret(_) => false,
+    });
+    matches!(plan.next, Next::Backoff(_)) || (warns && plan.next != Next::Again)
+}
+
+fn held(observed: &Observed<'_>, until: Timestamp) -> Plan {
+    Plan::resting(observed.memory.clone()).then(Next::Held(until))
+}
+
+/// A back-off. `of` is what was tried: another try begins one of its own.
+fn backoff(why: impl Into<String>, of: &str) -> Next {
+    Next::Backoff(Trouble {
+        why: why.into(),
+        of: of.to_owned(),
+    })
+}
+
+/// A claim of which nothing is under way (2.2).
+fn anew(observed: &Observed<'_>, now: Timestamp) -> Plan {
+    let settings = observed.settings;
+    let wish = observed.claim.wish.as_deref().filter(|_| observed.is_present);
+    let Some(wish) = wish.filter(|wish| is_ours(wish, settings)) else {
+        return Plan::resting(Memory::default());
+    };
+    let Some(object) = observed.class else {
+        let why = "its StorageClass does not exist";
+        return match observed.retries.held(why, now) {
+            Some(until) => held(observed, until),
+            None => Plan::resting(observed.memory.clone()).then(backoff(why, why)),
+        };
+    };
+    if let Some(node) = &observed.memory.to_unselect
+        && wish.selected_node() == Some(node)
+    {
+        // Refused before.
+        return match observed.retries.held("", now) {
+            Some(until) => held(observed, until),
+            None => Plan::resting(Memory::default())
+                .remembering_at_once(observed.memory.clone())
+                .step(Step::Unselect(node.clone())),
+        };
+    }
+    let waits = is_for_first_consumer(object) && wish.selected_node().is_none();
+    if waits || observed.has_volume {
+        return Plan::resting(Memory::default());
+    }
+    let class = match parameters::class(object, settings) {
+        None => return Plan::resting(Memory::default()),
+        Some(class) => class,
+    };
+    let prepared = class
+        .map_err(Obstacle::from)
+        .and_then(|class| request::prepare(observed, wish, &class));
+    match prepared {
+        Ok(prepared) => due(observed, prepared, now),
+        Err(obstacle) => obstructed(observed, obstacle, now),
+    }
+}
+
+/// Whether a claim is for this driver (2.2 steps 3 and 4).
+#[must_use]
+pub fn is_ours(wish: &Wish, settings: &Settings) -> bool {
+    let driver = Some(settings.driver.name.as_str());
+    let named = wish.provisioner();
+    let is_taken_over = named.is_some() && named == settings.in_tree;
+    named.is_some() && (named == driver || (is_taken_over && wish.migrated_to() == driver))
+}
+
+/// The class binds only once the scheduler chose a node.
+#[must_use]
+pub fn is_for_first_consumer(class: &StorageClass) -> bool {
+    class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
+}
+
+/// Nothing stands in the way but time.
+fn due(observed: &Observed<'_>, prepared: request::Prepared, now: Timestamp) -> Plan {
+    let memory = observed.memory;
+    let begun = prepared.begun;
+    let slow = memory
+        .slow
+        .as_ref()
+        .filter(|slow| slow.of == begun.of && now < slow.until);
+    let wait = memory.wait_until.filter(|until| now < *until);
+    let until = slow.map(|slow| slow.until).or(wait);
+    if let Some(until) = until.or_else(|| observed.retries.held(&begun.of, now)) {
+        return held(observed, until);
+    }
+    let protects = |source: &SourceKey| match source.kind {
+        source::Kind::Snapshot => prepared.is_unprotected && !observed.snapshots_are_locked,
+        source::Kind::Claim => prepared.is_unprotected,
+    };
+    let unprotected = begun.source.clone().filter(protects);
+    call(observed, Arc::new(begun), unprotected)
+}
+
+fn obstructed(observed: &Observed<'_>, obstacle: Obstacle, now: Timestamp) -> Plan {
+    let resting = Plan::resting(Memory {
+        node_gone_since: None,
+        ..observed.memory.clone()
+    });
+    match obstacle {
+        Obstacle::Refused(text) => refused(observed, resting, text, now),
+        Obstacle::LeftToPopulator => left_to_populator(observed),
+        Obstacle::NodeGone { text, is_driver_gone } => node_gone(observed, text, is_driver_gone, now),
+        Obstacle::ReadSecret(secret) => resting.read_secret(secret).then(Next::Again),
+        Obstacle::ReadSnapshot(key) => resting.step(Step::ReadSnapshot(key)).then(Next::Again),
+        Obstacle::ReadContent(name) => resting.step(Step::ReadContent(name)).then(Next::Again),
+        Obstacle::ReadAttributes(name) => resting.step(Step::ReadAttributes(name)).then(Next::Again),
+    }
+}
+
+/// Told once a try; what was wrong and is so no more is not waited for.
+fn refused(observed: &Observed<'_>, resting: Plan, text: String, now: Timestamp) -> Plan {
+    match observed.retries.held(&text, now) {
+        Some(until) => resting.then(Next::Held(until)),
+        None => resting
+            .event(Event::warning(events::FAILED, text.clone()))
+            .then(backoff(text.clone(), &text)),
+    }
+}
+
+/// Once a claim (Q20).
+fn left_to_populator(observed: &Observed<'_>) -> Plan {
+    let plan = Plan::resting(Memory {
+        left_to_populator: true,
+        ..Memory::default()
+    });
+    if observed.memory.left_to_populator {
+        return plan;
+    }
+    plan.event(Event::normal(
+        events::PROVISIONING,
+        "Assuming an external populator will provision the volume".to_owned(),
+    ))
+}
+
+/// The scheduler is asked for another node, but not at once: the node may only be late, and after a restart a volume may be
+/// in the making for it (Q4, Q24).
+fn node_gone(observed: &Observed<'_>, text: String, is_driver_gone: bool, now: Timestamp) -> Plan {
+    let since = observed.memory.node_gone_since.unwrap_or(now);
+    let patience = match is_driver_gone {
+        true => SignedDuration::try_from(observed.settings.timeout * 2).unwrap_or(SignedDuration::MAX),
+        false => SignedDuration::from_secs(request::NODE_PATIENCE_SECONDS),
+    };
+    let until = since.checked_add(patience).unwrap_or(Timestamp::MAX);
+    let node = observed.claim.wish.as_ref().and_then(|wish| wish.selected_node());
+    if now >= until {
+        let why = format!("{text}; another node is asked for");
+        return outcome::unselect(node.unwrap_or_default().to_owned(), &why);
+    }
+    let plan = Plan::resting(Memory {
+        node_gone_since: Some(since),
+        ..observed.memory.clone()
+    });
+    let plan = match observed.memory.node_gone_since {
+        Some(_) => plan,
+        None => plan.event(Event::warning(events::FAILED, text)),
+    };
+    plan.then(Next::Held(until))
+}
+
+/// The Secret of a call, once it is read.
+fn ready(read: Option<&SecretRead>, named: Option<&SecretName>) -> Result<Option<SecretRead>, Obstacle> {
+    let Some(named) = named else {
+        return Ok(None);
+    };
+    let Some(read) = read.filter(|read| read.secret == *named) else {
+        return Err(Obstacle::ReadSecret(named.clone()));
+    };
+    let SecretName { namespace, name } = named;
+    match &read.answer {
+        SecretAnswer::Found(_) => Ok(Some(read.clone())),
+        SecretAnswer::NotFound => Err(Obstacle::Refused(format!(
+            "error getting secret {name} in namespace {namespace}: it does not exist"
+        ))),
+        SecretAnswer::Refused(text) => Err(Obstacle::Refused(format!(
+            "error getting secret {name} in namespace {namespace}: {text}"
+        ))),
+    }
+}
+
+/// What a request is made from that people change to help it: another one of these is another try (Q8).
+fn fingerprint(observed: &Observed<'_>) -> String {
+    let claim = observed.claim;
+    let class = observed.class.and_then(|class| class.metadata.uid.as_deref());
+    let attributes = match observed.attributes {
+        Lookup::Found(class) => class.metadata.resource_version.as_deref(),
+        Lookup::Unread | Lookup::Absent => None,
+    };
+    let node = claim.wish.as_ref().and_then(|wish| wish.selected_node());
+    let parts = [class, claim.wanted_class(), attributes, node];
+    let parts = parts.map(|part| part.unwrap_or("-"));
+    format!("create {}", parts.join(" "))
+}
+
+/// The labels `class` and `source` of the metrics (2.13).
+#[must_use]
+pub fn labels(observed: &Observed<'_>) -> [String; 2] {
+    let claim = observed.claim;
+    let class = observed.class.and_then(|class| class.metadata.name.clone());
+    let source = claim.data_source.as_ref().map(|source| source.kind.clone());
+    [class.unwrap_or_default(), source.unwrap_or_default()]
+}

@@ -1,0 +1,185 @@
+//! Which changes concern which claims, volumes and sources. Source: sidecars.md 2.2, 2.7, 2.8, 2.11.
+
+use controller::Difference;
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
+use kube::Resource;
+use runtime::objects::{Attachment, AttributesClass, Claim, Volume};
+use runtime::{Cache, ObjectKey};
+
+use crate::observe::Settings;
+use crate::plan::is_ours;
+use crate::plan::source::{self, Kind, SourceKey};
+
+/// Index of claims without a volume by UID.
+pub(crate) const BY_UID: &str = "csi-provisioner-uid";
+/// Index of claims without a volume by what they are made from.
+pub(crate) const BY_SOURCE: &str = "csi-provisioner-source";
+/// Index of claims without a volume by class.
+pub(crate) const BY_CLASS: &str = "csi-provisioner-class";
+/// Index of claims without a volume by attributes class.
+pub(crate) const BY_ATTRIBUTES: &str = "csi-provisioner-attributes";
+/// Index of claims without a volume by selected node.
+pub(crate) const BY_NODE: &str = "csi-provisioner-node";
+/// Index of attachments by volume.
+pub(crate) const BY_VOLUME: &str = "csi-provisioner-volume";
+
+pub(crate) fn uid_of(claim: &Claim) -> Vec<String> {
+    let uid = claim.metadata.uid.as_ref().filter(|_| claim.wish.is_some());
+    uid.into_iter().cloned().collect()
+}
+
+pub(crate) fn sources_of(claim: &Claim) -> Vec<String> {
+    match claim.wish {
+        Some(_) => source::used_by(claim).iter().map(ToString::to_string).collect(),
+        None => Vec::new(),
+    }
+}
+
+pub(crate) fn class_of(claim: &Claim) -> Vec<String> {
+    let class = claim.class_of_new_volume().filter(|_| claim.wish.is_some());
+    class.into_iter().map(str::to_owned).collect()
+}
+
+pub(crate) fn attributes_of(claim: &Claim) -> Vec<String> {
+    let class = claim.wanted_class().filter(|_| claim.wish.is_some());
+    class.into_iter().map(str::to_owned).collect()
+}
+
+pub(crate) fn node_of(claim: &Claim) -> Vec<String> {
+    let node = claim.wish.as_ref().and_then(|wish| wish.selected_node());
+    node.into_iter().map(str::to_owned).collect()
+}
+
+pub(crate) fn volume_of(attachment: &Attachment) -> Vec<String> {
+    attachment.volume.iter().cloned().collect()
+}
+
+/// The key of a claim in the queue: another claim of its name is another key.
+pub(crate) fn key_of(claim: &Claim) -> ObjectKey {
+    let metadata = &claim.metadata;
+    ObjectKey::new(
+        metadata.namespace.clone().unwrap_or_default(),
+        metadata.uid.clone().unwrap_or_default(),
+    )
+}
+
+/// The claims of a change: those of ours that ask for another volume than before, and those that ask for none any more.
+pub(crate) fn of_claim(change: Difference<'_, Claim>, settings: &Settings) -> Vec<ObjectKey> {
+    let asks = |claim: &&Claim| claim.wish.as_ref().is_some_and(|wish| is_ours(wish, settings));
+    let is_same = matches!((change.old, change.new), (Some(old), Some(new))
+        if old.metadata.uid == new.metadata.uid && same_wish(old, new));
+    if is_same {
+        return Vec::new();
+    }
+    let mut keys: Vec<ObjectKey> = change.sides().filter(asks).map(key_of).collect();
+    keys.dedup();
+    keys
+}
+
+fn same_wish(old: &Claim, new: &Claim) -> bool {
+    old.wish == new.wish
+        && old.request == new.request
+        && old.data_source == new.data_source
+        && old.data_source_ref == new.data_source_ref
+        && old.storage_class_name == new.storage_class_name
+        && old.wanted_class() == new.wanted_class()
+}
+
+/// The claims that wait for a class that has come, or is another one now.
+pub(crate) fn of_class(change: Difference<'_, StorageClass>, claims: &Cache<Claim>) -> Vec<ObjectKey> {
+    if is_another(change) {
+        waiting(claims, BY_CLASS, &change.key.name)
+    } else {
+        Vec::new()
+    }
+}
+
+/// The claims that wait for an attributes class that has come, or is another one now.
+pub(crate) fn of_attributes(
+    change: Difference<'_, AttributesClass>,
+    claims: &Cache<Claim>,
+) -> Vec<ObjectKey> {
+    let has_changed = change
+        .new
+        .is_some_and(|new| change.old.is_none_or(|old| old != new));
+    if has_changed {
+        waiting(claims, BY_ATTRIBUTES, &change.key.name)
+    } else {
+        Vec::new()
+    }
+}
+
+/// The claims for a node on which the driver was registered, or registered anew.
+pub(crate) fn of_driver(
+    change: Difference<'_, CSINode>,
+    claims: &Cache<Claim>,
+    driver: &str,
+) -> Vec<ObjectKey> {
+    let keys = |node: &CSINode| {
+        let ours = node.spec.drivers.iter().find(|one| one.name == driver);
+        ours.and_then(|ours| ours.topology_keys.clone())
+            .unwrap_or_default()
+    };
+    let is_registered = change.new.is_some_and(|new| {
+        let keys_now = keys(new);
+        !keys_now.is_empty() && change.old.is_none_or(|old| keys(old) != keys_now)
+    });
+    if is_registered {
+        waiting(claims, BY_NODE, &change.key.name)
+    } else {
+        Vec::new()
+    }
+}
+
+/// The claims that are to be made from a source that has changed.
+pub(crate) fn of_source(claims: &Cache<Claim>, kind: Kind, key: &ObjectKey) -> Vec<ObjectKey> {
+    let source = SourceKey {
+        kind,
+        key: key.clone(),
+    };
+    waiting(claims, BY_SOURCE, &source.to_string())
+}
+
+fn waiting(claims: &Cache<Claim>, index: &'static str, value: &str) -> Vec<ObjectKey> {
+    let claims = claims.indexed(index, value);
+    claims.iter().map(|claim| key_of(claim)).collect()
+}
+
+fn is_another<K: Resource>(change: Difference<'_, K>) -> bool {
+    let came = |new: &K| change.old.is_none_or(|old| old.meta().uid != new.meta().uid);
+    change.new.is_some_and(came)
+}
+
+/// The sources that a claim used and uses no more: it has its volume, or is gone.
+pub(crate) fn ended_sources(change: Difference<'_, Claim>) -> Vec<SourceKey> {
+    let Some(old) = change.old.filter(|old| old.wish.is_some()) else {
+        return Vec::new();
+    };
+    let goes_on = |new: &Claim| new.metadata.uid == old.metadata.uid && new.wish.is_some();
+    if change.new.is_some_and(goes_on) {
+        return Vec::new();
+    }
+    source::used_by(old)
+}
+
+/// Whether something that a volume's deletion or its finalizers depend on has changed. What is remembered of one that is
+/// gone goes with it.
+pub(crate) fn concerns_volume(change: Difference<'_, Volume>) -> bool {
+    let (Some(old), Some(new)) = (change.old, change.new) else {
+        return true;
+    };
+    old.metadata.uid != new.metadata.uid
+        || old.phase != new.phase
+        || old.reclaim_policy != new.reclaim_policy
+        || old.metadata.deletion_timestamp != new.metadata.deletion_timestamp
+        || old.metadata.finalizers != new.metadata.finalizers
+        || old.provisioned_by != new.provisioned_by
+        || old.migrated_to != new.migrated_to
+}
+
+/// The volume whose attachment is gone.
+pub(crate) fn of_attachment(change: Difference<'_, Attachment>) -> Vec<ObjectKey> {
+    let gone = change.old.filter(|_| change.new.is_none());
+    let volume = gone.and_then(|gone| gone.volume.as_ref());
+    volume.map(ObjectKey::cluster).into_iter().collect()
+}

@@ -1,0 +1,211 @@
+//! What each answer of the driver leads to (sidecars.md 2.9).
+
+use controller::testing::resources::{ATTRIBUTES_CLASSES, CLAIMS, STORAGE_CLASSES};
+use controller::testing::{VolumeAnswer, seconds};
+use csi::v1::controller_service_capability::rpc;
+use serde_json::json;
+use tonic::{Code, Status};
+
+use crate::world::{DRIVER, SAVE, World};
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_141_every_code_ends_with_one_volume() {
+    for number in 1..=16 {
+        let code = Code::from(number);
+        let world = World::new();
+        let fail = VolumeAnswer::MakeAndFail(Status::new(code, "no"));
+        world.driver.state().volumes.create.push_back(Some(fail));
+        let process = world.start();
+        let name = world.claim(|_| {});
+        seconds(60).await;
+        // What was refused for its content is not asked for again so soon (80).
+        let is_slow = code == Code::InvalidArgument;
+        assert_eq!(world.volume(&name).is_some(), !is_slow, "{code:?}");
+        assert_eq!(world.calls(), [if is_slow { 1 } else { 2 }, 0], "{code:?}");
+        let failed = process.metric("controller_persistentvolumeclaim_provision_failed_total", &[]);
+        assert_eq!(failed, 1.0, "{code:?}");
+        seconds(300).await;
+        assert_eq!((world.calls(), world.made()), ([2, 0], 1), "{code:?}");
+        assert_eq!(world.phase("c"), "Bound", "{code:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_73_74_a_claim_that_is_gone_is_finished_until_a_final_answer() {
+    for (last, made) in [(None, 1), (Some(Status::not_found("no")), 0)] {
+        let world = World::new();
+        world.driver.refuse_volumes(&Status::unavailable("later"), 2);
+        if let Some(status) = &last {
+            world.driver.refuse_volumes(status, 1);
+        }
+        let _process = world.start();
+        let name = world.claim(|_| {});
+        seconds(1).await;
+        world.remove_by_force(CLAIMS, "default", "c");
+        seconds(4).await;
+        assert_eq!(world.calls()[0], 3);
+        // The volume is saved for the claim that is gone, and deleted with it.
+        seconds(60).await;
+        assert_eq!(world.calls(), [3, made]);
+        assert_eq!((world.volume(&name), world.made()), (None, 0));
+        assert!(!world.reasons().contains(&"ProvisioningSucceeded".to_owned()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_75_76_77_the_request_that_was_sent_is_repeated() {
+    let world = World::of(&[rpc::Type::ModifyVolume]);
+    world.attributes_class("gold", DRIVER);
+    world
+        .driver
+        .refuse_volumes(&Status::deadline_exceeded("later"), 3);
+    let _process = world.start();
+    let name = world.claim(|claim| claim["spec"]["volumeAttributesClassName"] = json!("gold"));
+    seconds(2).await;
+    world.remove_by_force(STORAGE_CLASSES, "", "s");
+    world.remove_by_force(ATTRIBUTES_CLASSES, "", "gold");
+    world.change(CLAIMS, "default", "c", |claim| {
+        claim["metadata"]["annotations"] = json!({});
+    });
+    seconds(30).await;
+    let requests = world.driver.state().volumes.created.clone();
+    assert_eq!(requests.len(), 4);
+    assert!(requests.iter().all(|request| *request == requests[0]));
+    assert_eq!(
+        world.volume(&name).unwrap()["spec"]["volumeAttributesClassName"],
+        "gold"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_78_without_room_another_node_is_asked_for() {
+    let world = World::with_nodes();
+    world
+        .driver
+        .refuse_volumes(&Status::resource_exhausted("full"), 1);
+    let _process = world.start();
+    seconds(1).await;
+    let mark = world.mark();
+    world.claim(|_| {});
+    world.select("n1");
+    seconds(20).await;
+    assert_eq!((world.calls(), world.selected()), ([1, 0], None));
+    let requests = world.requests_since(mark);
+    let writes: Vec<&String> = requests
+        .iter()
+        .filter(|request| request.contains("claims "))
+        .collect();
+    assert_eq!(writes, ["patch persistentvolumeclaims 200"]);
+    world.select("n2");
+    seconds(5).await;
+    assert_eq!((world.calls(), world.phase("c")), ([2, 0], "Bound".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_78_a_claim_for_no_node_is_tried_again() {
+    let world = World::new();
+    world
+        .driver
+        .refuse_volumes(&Status::resource_exhausted("full"), 1);
+    let _process = world.start();
+    seconds(1).await;
+    let mark = world.mark();
+    world.claim(|_| {});
+    seconds(5).await;
+    assert_eq!(
+        (world.requests_since(mark), world.calls()),
+        (vec![SAVE.to_owned()], [2, 0])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_80_81_what_is_infeasible_waits_for_a_change() {
+    let world = World::new();
+    world
+        .driver
+        .refuse_volumes(&Status::invalid_argument("no such type"), 9);
+    let _process = world.start();
+    world.claim(|_| {});
+    seconds(10).await;
+    for number in 0..3 {
+        world.change(CLAIMS, "default", "c", |claim| {
+            claim["metadata"]["annotations"]["x"] = json!(number.to_string());
+        });
+        seconds(1).await;
+    }
+    assert_eq!(world.calls(), [1, 0]);
+    let told = world.events();
+    assert_eq!((told.len(), told[0].count), (1, 1));
+    assert!(
+        told[0].message.starts_with(
+            "Volume provisioning failed with infeasible error. Retries will be delayed. rpc error"
+        )
+    );
+    seconds(280).await;
+    assert_eq!(world.calls(), [1, 0]);
+    seconds(20).await;
+    assert_eq!(world.calls(), [2, 0]);
+    world.remove_by_force(STORAGE_CLASSES, "", "s");
+    world.class("s", &json!({}));
+    seconds(1).await;
+    assert_eq!(world.calls(), [3, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_82_tries_are_further_and_further_apart() {
+    let world = World::new();
+    world.driver.refuse_volumes(&Status::internal("no"), 5);
+    let _process = world.start();
+    world.claim(|_| {});
+    seconds(60).await;
+    let times = world.driver.times("CreateVolume");
+    let waits: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    for (wait, least) in waits.iter().zip([1, 2, 4, 8, 16]) {
+        assert!((least..=least + least / 8 + 1).contains(wait), "{waits:?}");
+    }
+    assert_eq!((waits.len(), world.phase("c")), (5, "Bound".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_38_67_68_a_wrong_volume_is_deleted_and_asked_for_again() {
+    let wrong: [fn(&mut csi::v1::Volume); 2] = [
+        |volume| volume.capacity_bytes = 5,
+        |volume| volume.content_source = None,
+    ];
+    for (number, change) in wrong.into_iter().enumerate() {
+        let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
+        world.snapshot();
+        world
+            .driver
+            .state()
+            .volumes
+            .create
+            .push_back(Some(VolumeAnswer::Made(change)));
+        world
+            .driver
+            .state()
+            .volumes
+            .delete
+            .push_back(Some(Status::internal("no")));
+        let _process = world.start();
+        let name = world.claim(|claim| {
+            // Only the second reference, which the API server would copy to the first.
+            claim["spec"]["dataSourceRef"] =
+                json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "snap"});
+        });
+        seconds(1).await;
+        assert!(world.volume(&name).is_none(), "{number}");
+        assert!(
+            world.events()[0].message.contains("vol-1"),
+            "{:?}",
+            world.events()
+        );
+        seconds(30).await;
+        assert_eq!((world.calls(), world.made()), ([2, 2], 1), "{number}");
+        assert_eq!(
+            world.volume(&name).unwrap()["spec"]["csi"]["volumeHandle"],
+            "vol-2",
+            "{number}"
+        );
+    }
+}

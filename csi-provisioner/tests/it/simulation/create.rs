@@ -1,0 +1,363 @@
+//! Volumes for claims: requests and calls counted (sidecars.md 7.1).
+
+use std::time::Duration;
+
+use controller::testing::resources::{CLAIMS, SECRETS, STORAGE_CLASSES};
+use controller::testing::{VolumeAnswer, seconds};
+use csi::v1::controller_service_capability::rpc;
+use csi::v1::volume_capability::AccessType;
+use serde_json::json;
+use tonic::Status;
+
+use crate::world::{DRIVER, FINALIZER, SAVE, World};
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_138_a_plain_claim_costs_one_call_and_two_requests() {
+    let world = World::of(&[rpc::Type::PublishUnpublishVolume]);
+    let process = world.start();
+    seconds(2).await;
+    let (name, mark) = (world.claim(|_| {}), world.mark());
+    seconds(5).await;
+    assert_eq!(world.requests_since(mark), [SAVE]);
+    assert_eq!(
+        (world.calls(), world.reasons()),
+        ([1, 0], vec!["ProvisioningSucceeded".to_owned()])
+    );
+    assert_eq!(world.events()[0].component, format!("{DRIVER}_pod-0"));
+    assert_eq!(world.phase("c"), "Bound");
+    let volume = world.volume(&name).unwrap();
+    let finalizers = world.finalizers(controller::testing::resources::VOLUMES, "", &name);
+    assert!(
+        finalizers.contains(&FINALIZER.to_owned())
+            && finalizers.contains(&"external-attacher/d-csi".to_owned())
+    );
+    let spec = &volume["spec"];
+    assert_eq!(
+        (&spec["capacity"]["storage"], &spec["csi"]["volumeHandle"]),
+        (&json!("1Gi"), &json!("vol-1"))
+    );
+    assert_eq!(
+        volume["metadata"]["annotations"]["pv.kubernetes.io/provisioned-by"],
+        DRIVER
+    );
+    assert!(spec["nodeAffinity"].is_null() && spec["csi"]["fsType"].is_null());
+    let labels = [("class", "s"), ("source", "")];
+    assert_eq!(
+        process.metric("controller_persistentvolumeclaim_provision_total", &labels),
+        1.0
+    );
+    assert_eq!(
+        process.metric("controller_persistentvolumeclaim_provision_failed_total", &labels),
+        0.0
+    );
+    let request = world.driver.state().volumes.created[0].clone();
+    assert_eq!(
+        (request.name, request.capacity_range.unwrap().limit_bytes),
+        (name, 0)
+    );
+    process.stop().await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_16_21_claims_of_others_and_with_a_volume_are_left_alone() {
+    let world = World::new();
+    let _process = world.start();
+    seconds(2).await;
+    let mark = world.mark();
+    world.claim_named("foreign", |claim| {
+        claim["metadata"]["annotations"]["volume.kubernetes.io/storage-provisioner"] = json!("other.csi");
+    });
+    world.claim_named("bare", |claim| claim["metadata"]["annotations"] = json!({}));
+    world.claim_named("named", |claim| claim["spec"]["volumeName"] = json!("v"));
+    seconds(60).await;
+    assert_eq!(
+        (
+            world.requests_since(mark).len(),
+            world.calls(),
+            world.reasons().len()
+        ),
+        (0, [0, 0], 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_18_19_old_annotations_count() {
+    let world = World::new();
+    world.class("a", &json!({"parameters": {"is": "a"}}));
+    let _process = world.start();
+    world.claim(|claim| {
+        claim["metadata"]["annotations"] = json!({
+            "volume.beta.kubernetes.io/storage-provisioner": DRIVER,
+            "volume.beta.kubernetes.io/storage-class": "a",
+        });
+    });
+    seconds(5).await;
+    assert_eq!(world.driver.state().volumes.created[0].parameters["is"], "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_20_a_class_that_comes_later_is_taken() {
+    let world = World::new();
+    world.remove_by_force(STORAGE_CLASSES, "", "s");
+    let process = world.start();
+    world.claim(|_| {});
+    seconds(5).await;
+    assert_eq!((world.calls(), world.reasons().len()), ([0, 0], 0));
+    let failed = process.metric("controller_persistentvolumeclaim_provision_failed_total", &[]);
+    assert!(failed >= 1.0);
+    world.class("s", &json!({}));
+    seconds(1).await;
+    assert_eq!(world.calls(), [1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_15_35_36_94_secrets_are_read_for_each_call_and_never_shown() {
+    let world = World::new();
+    world.class(
+        "k",
+        &json!({"parameters": {
+            "csi.storage.k8s.io/provisioner-secret-name": "sec",
+            "csi.storage.k8s.io/provisioner-secret-namespace": "${pvc.namespace}",
+        }}),
+    );
+    world
+        .driver
+        .refuse_volumes(&Status::internal("the password hunter2 is wrong"), 1);
+    let _process = world.start();
+    let name = world.claim(|claim| claim["spec"]["storageClassName"] = json!("k"));
+    seconds(3).await;
+    assert_eq!(
+        (world.calls(), world.reasons()),
+        ([0, 0], vec!["ProvisioningFailed".to_owned()])
+    );
+    assert!(
+        world.events()[0]
+            .message
+            .contains("secret sec in namespace default")
+    );
+    world.secret("hunter2");
+    seconds(15).await;
+    assert_eq!(world.phase("c"), "Bound");
+    let annotations = world.volume(&name).unwrap()["metadata"]["annotations"].clone();
+    assert_eq!(
+        annotations["volume.kubernetes.io/provisioner-deletion-secret-name"],
+        "sec"
+    );
+    assert_eq!(
+        world.driver.state().volumes.created[1].secrets["password"],
+        "hunter2"
+    );
+    assert!(
+        world
+            .events()
+            .iter()
+            .all(|event| !event.message.contains("hunter2"))
+    );
+    // Another one without secrets says so.
+    let name = world.claim_named("plain", |_| {});
+    seconds(5).await;
+    let annotations = world.volume(&name).unwrap()["metadata"]["annotations"].clone();
+    assert_eq!(
+        annotations["volume.kubernetes.io/provisioner-deletion-secret-name"],
+        ""
+    );
+    assert!(
+        annotations
+            .get("volume.kubernetes.io/controller-modify-secret-name")
+            .is_none()
+    );
+    // The end of a volume whose secret is gone is made without it.
+    world.remove_by_force(SECRETS, "default", "sec");
+    world.delete(CLAIMS, "default", "c");
+    seconds(5).await;
+    assert_eq!(world.calls()[1], 1);
+    assert!(world.driver.state().volumes.deleted[0].secrets.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_42_an_attributes_class_costs_no_request() {
+    let world = World::of(&[rpc::Type::ModifyVolume]);
+    world.attributes_class("gold", DRIVER);
+    let _process = world.start();
+    seconds(2).await;
+    let mark = world.mark();
+    let name = world.claim(|claim| claim["spec"]["volumeAttributesClassName"] = json!("gold"));
+    seconds(5).await;
+    assert_eq!(world.requests_since(mark), [SAVE]);
+    assert_eq!(
+        world.driver.state().volumes.created[0].mutable_parameters["iops"],
+        "4000"
+    );
+    assert_eq!(
+        world.volume(&name).unwrap()["spec"]["volumeAttributesClassName"],
+        "gold"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_41_an_attributes_class_that_cannot_be_had_is_told() {
+    for (capabilities, class, says) in [
+        (vec![rpc::Type::ModifyVolume], "other", "is of driver other.csi"),
+        (vec![rpc::Type::ModifyVolume], "none", "does not exist"),
+        (vec![], "gold", "MODIFY_VOLUME"),
+    ] {
+        let world = World::of(&capabilities);
+        world.attributes_class("gold", DRIVER);
+        world.attributes_class("other", "other.csi");
+        let _process = world.start();
+        world.claim(|claim| claim["spec"]["volumeAttributesClassName"] = json!(class));
+        seconds(2).await;
+        assert_eq!(world.calls(), [0, 0], "{class}");
+        assert!(world.events()[0].message.contains(says), "{:?}", world.events());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_87_a_volume_that_stays_has_no_finalizer_of_ours() {
+    let world = World::new();
+    world.class("r", &json!({"reclaimPolicy": "Retain"}));
+    let _process = world.start();
+    seconds(2).await;
+    let mark = world.mark();
+    let name = world.claim(|claim| claim["spec"]["storageClassName"] = json!("r"));
+    seconds(10).await;
+    assert_eq!(world.requests_since(mark), [SAVE]);
+    let finalizers = world.finalizers(controller::testing::resources::VOLUMES, "", &name);
+    assert!(!finalizers.contains(&FINALIZER.to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_139_a_slow_call_is_told_once_it_is_slow() {
+    let world = World::new();
+    world.driver.state().volumes.takes = Duration::from_secs(5);
+    let _process = world.start();
+    world.claim(|_| {});
+    seconds(4).await;
+    assert_eq!(world.reasons(), ["Provisioning"]);
+    assert!(
+        world.events()[0]
+            .message
+            .contains("provisioning volume for claim \"default/c\"")
+    );
+    seconds(5).await;
+    assert_eq!(world.reasons(), ["Provisioning", "ProvisioningSucceeded"]);
+    assert_eq!(world.calls(), [1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_23_24_25_a_volume_of_the_name_is_enough() {
+    for (flags, prefix, length) in [
+        ("", "pvc", 36),
+        ("--volume-name-prefix=kube", "kube", 36),
+        ("--volume-name-uuid-length=8", "pvc", 8),
+    ] {
+        let mut world = World::new();
+        world.flags = flags.to_owned();
+        let uid = world.claim(|_| {}).trim_start_matches("pvc-").to_owned();
+        let name = format!("{prefix}-{}", &uid[..length]);
+        let volume = json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+            "spec": {
+                "capacity": {"storage": "5Gi"}, "accessModes": ["ReadWriteMany"], "storageClassName": "other",
+                "csi": {"driver": DRIVER, "volumeHandle": "v"},
+            },
+        });
+        world.create(controller::testing::resources::VOLUMES, volume);
+        let _process = world.start();
+        seconds(5).await;
+        assert_eq!((world.calls(), world.reasons().len()), ([0, 0], 0), "{flags}");
+        world.delete(controller::testing::resources::VOLUMES, "", &name);
+        world.change(CLAIMS, "default", "c", |claim| {
+            claim["metadata"]["annotations"]["x"] = json!("y");
+        });
+        seconds(5).await;
+        assert_eq!(world.driver.state().volumes.created[0].name, name, "{flags}");
+        assert!(world.volume(&name).is_some(), "{flags}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_28_32_39_40_modes_and_attributes_reach_the_volume() {
+    let mut world = World::new();
+    world.flags = "--controller-publish-readonly --default-fstype=ext4 --extra-create-metadata".to_owned();
+    world.class("m", &json!({"mountOptions": ["noatime"]}));
+    world
+        .driver
+        .state()
+        .volumes
+        .create
+        .push_back(Some(VolumeAnswer::Made(|volume| {
+            let identity = "storage.kubernetes.io/csiProvisionerIdentity".to_owned();
+            volume.volume_context.insert(identity, "mine".to_owned());
+            volume.capacity_bytes = 0;
+        })));
+    let _process = world.start();
+    let name = world.claim(|claim| {
+        claim["spec"]["accessModes"] = json!(["ReadOnlyMany"]);
+        claim["spec"]["storageClassName"] = json!("m");
+    });
+    seconds(5).await;
+    let spec = world.volume(&name).unwrap()["spec"].clone();
+    assert_eq!(
+        (&spec["csi"]["readOnly"], &spec["csi"]["fsType"]),
+        (&json!(true), &json!("ext4"))
+    );
+    assert_eq!(
+        spec["csi"]["volumeAttributes"]["storage.kubernetes.io/csiProvisionerIdentity"],
+        "mine"
+    );
+    assert_eq!(spec["capacity"]["storage"], "1Gi");
+    let request = world.driver.state().volumes.created[0].clone();
+    assert_eq!(request.parameters["csi.storage.k8s.io/pvc/name"], "c");
+    assert_eq!(request.parameters["csi.storage.k8s.io/pv/name"], name);
+    let Some(AccessType::Mount(mount)) = &request.volume_capabilities[0].access_type else {
+        panic!("no mount");
+    };
+    assert_eq!((mount.fs_type.as_str(), mount.mount_flags.len()), ("ext4", 1));
+    let name = world.claim_named("b", |claim| {
+        claim["spec"]["volumeMode"] = json!("Block");
+        claim["spec"]["storageClassName"] = json!("m");
+    });
+    seconds(5).await;
+    let spec = world.volume(&name).unwrap()["spec"].clone();
+    assert_eq!(
+        (&spec["csi"]["fsType"], &spec["mountOptions"]),
+        (&json!(null), &json!(["noatime"]))
+    );
+    let last = world.driver.state().volumes.created[1].volume_capabilities[0].clone();
+    assert!(matches!(last.access_type, Some(AccessType::Block(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_120_126_a_class_of_the_plugin_makes_volumes_of_the_plugin() {
+    let world = World::of_driver("ebs.csi.aws.com", &[]);
+    world.class(
+        "in-tree",
+        &json!({"provisioner": "kubernetes.io/aws-ebs", "parameters": {"type": "gp2", "fsType": "ext3", "zone": "us-west-2a"}}),
+    );
+    let process = world.start();
+    let name = world.claim(|claim| {
+        claim["metadata"]["annotations"] = json!({
+            "volume.kubernetes.io/storage-provisioner": "kubernetes.io/aws-ebs",
+            "pv.kubernetes.io/migrated-to": "ebs.csi.aws.com",
+        });
+        claim["spec"]["storageClassName"] = json!("in-tree");
+    });
+    seconds(5).await;
+    let volume = world.volume(&name).unwrap();
+    assert_eq!(
+        volume["spec"]["awsElasticBlockStore"],
+        json!({"volumeID": "vol-1", "fsType": "ext3"})
+    );
+    let by = &volume["metadata"]["annotations"]["pv.kubernetes.io/provisioned-by"];
+    assert_eq!(by, "kubernetes.io/aws-ebs");
+    let labels = [
+        ("migrated", "true"),
+        ("method_name", "/csi.v1.Controller/CreateVolume"),
+    ];
+    assert_eq!(process.metric("csi_sidecar_operations_seconds", &labels), 1.0);
+    world.delete(CLAIMS, "default", "c");
+    seconds(5).await;
+    assert_eq!((world.calls(), world.volume(&name)), ([1, 1], None));
+    assert_eq!(world.driver.state().volumes.deleted[0].volume_id, "vol-1");
+}

@@ -1,0 +1,96 @@
+//! Volumes for the node of their first consumer (sidecars.md 2.6).
+
+use controller::testing::seconds;
+use tonic::Status;
+
+use crate::world::{CSI_NODES, NODES, World, ZONE};
+
+/// The zones in which the volumes were asked for first.
+fn zones(world: &World) -> Vec<String> {
+    let state = world.driver.state();
+    let first = |request: &csi::v1::CreateVolumeRequest| {
+        request.accessibility_requirements.as_ref().unwrap().preferred[0].segments[ZONE].clone()
+    };
+    state.volumes.created.iter().map(first).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_17_a_claim_waits_for_its_node() {
+    let world = World::with_nodes();
+    let _process = world.start();
+    seconds(1).await;
+    let mark = world.mark();
+    let name = world.claim(|_| {});
+    world.select("");
+    seconds(30).await;
+    assert_eq!((world.requests_since(mark).len(), world.calls()), (0, [0, 0]));
+    world.select("n2");
+    seconds(5).await;
+    assert_eq!(zones(&world), ["b"]);
+    let affinity = world.volume(&name).unwrap()["spec"]["nodeAffinity"].clone();
+    let expression = &affinity["required"]["nodeSelectorTerms"][0]["matchExpressions"][0];
+    assert_eq!(
+        (&expression["key"], &expression["values"][0]),
+        (&ZONE.into(), &"b".into())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_51_54_a_node_whose_driver_is_gone_is_given_up_after_a_while() {
+    let world = World::with_nodes();
+    world.remove_by_force(CSI_NODES, "", "n1");
+    let _process = world.start();
+    world.claim(|_| {});
+    world.select("n1");
+    seconds(15).await;
+    assert_eq!(world.selected().as_deref(), Some("n1"));
+    seconds(10).await;
+    assert_eq!((world.selected(), world.calls()), (None, [0, 0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_52_a_node_that_is_gone_is_given_up_after_a_while() {
+    let world = World::with_nodes();
+    world.remove_by_force(NODES, "", "n1");
+    let _process = world.start();
+    world.claim(|_| {});
+    world.select("n1");
+    seconds(25).await;
+    assert_eq!(world.selected().as_deref(), Some("n1"));
+    seconds(10).await;
+    assert_eq!((world.selected(), world.calls()), (None, [0, 0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_53_a_running_request_outlives_its_node() {
+    let world = World::with_nodes();
+    world
+        .driver
+        .refuse_volumes(&Status::deadline_exceeded("later"), 4);
+    let _process = world.start();
+    world.claim(|_| {});
+    world.select("n1");
+    seconds(1).await;
+    world.remove_by_force(NODES, "", "n1");
+    world.remove_by_force(CSI_NODES, "", "n1");
+    seconds(60).await;
+    assert_eq!(zones(&world), ["a"; 5]);
+    assert_eq!(
+        (world.selected().as_deref(), world.phase("c").as_str()),
+        (Some("n1"), "Bound")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_142_a_driver_that_registers_late_is_noticed_at_once() {
+    let world = World::with_nodes();
+    world.node("n3", "c");
+    let _process = world.start();
+    world.claim(|_| {});
+    world.select("n3");
+    seconds(10).await;
+    assert_eq!(world.calls(), [0, 0]);
+    world.register("n3");
+    seconds(1).await;
+    assert_eq!(zones(&world), ["c"]);
+}

@@ -1,0 +1,171 @@
+//! Writes that the API server refuses, and roles that show less than ours (sidecars.md 2.7, 2.10, 2.11).
+
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use controller::testing::resources::{CLAIMS, CONTENTS, SNAPSHOTS, VOLUMES};
+use controller::testing::seconds;
+use csi::v1::controller_service_capability::rpc;
+use sandbox::faults::{Call, Fault, Faults, Refusal, Schedule};
+use sandbox::kube::Denial;
+use tonic::Status;
+
+use crate::world::{SAVE, World, from_snapshot};
+
+const USER: &str = "csi-provisioner";
+
+/// What befalls some of the requests that begin so, counted from 1.
+struct Some {
+    begins: &'static str,
+    numbers: RangeInclusive<u64>,
+    fault: Fault,
+    seen: AtomicU64,
+}
+
+impl Some {
+    fn of(begins: &'static str, numbers: RangeInclusive<u64>, fault: Fault) -> Faults {
+        Faults::new(Self {
+            begins,
+            numbers,
+            fault,
+            seen: AtomicU64::new(0),
+        })
+    }
+}
+
+impl Schedule for Some {
+    fn fault(&self, call: &Call) -> Fault {
+        let concerned = call.name.starts_with(self.begins);
+        let number = self.seen.fetch_add(u64::from(concerned), Ordering::SeqCst) + 1;
+        if concerned && self.numbers.contains(&number) {
+            return self.fault.clone();
+        }
+        Fault::None
+    }
+}
+
+const POST: &str = "POST /api/v1/persistentvolumes";
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_83_85_a_volume_that_is_not_saved_is_not_made_again() {
+    for (numbers, fault) in [
+        (1..=3, Fault::Refuse(Refusal::ServerError)),
+        (1..=1, Fault::LoseAnswer),
+        (1..=1, Fault::LoseRequest),
+    ] {
+        let world = World::new();
+        let _process = world.start_with(Some::of(POST, numbers, fault.clone()));
+        let name = world.claim(|_| {});
+        seconds(30).await;
+        assert_eq!(
+            (world.calls(), world.phase("c")),
+            ([1, 0], "Bound".to_owned()),
+            "{fault:?}"
+        );
+        assert!(world.volume(&name).is_some());
+        assert_eq!(world.reasons(), ["ProvisioningSucceeded"], "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_83_a_volume_that_is_not_saved_outlives_its_claim() {
+    let world = World::new();
+    let _process = world.start_with(Some::of(POST, 1..=4, Fault::Refuse(Refusal::ServerError)));
+    world.claim(|_| {});
+    seconds(1).await;
+    world.remove_by_force(CLAIMS, "default", "c");
+    seconds(60).await;
+    // Saved, released, and deleted with what is behind it.
+    assert_eq!((world.calls(), world.made()), ([1, 1], 0));
+    assert!(world.list(VOLUMES).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_84_a_volume_that_is_refused_is_told() {
+    let world = World::new();
+    world.api.deny(USER, Denial::of("create", VOLUMES));
+    let _process = world.start();
+    world.claim(|_| {});
+    seconds(20).await;
+    assert_eq!(
+        (world.calls(), world.reasons()),
+        ([1, 0], vec!["ProvisioningFailed".to_owned()])
+    );
+    assert!(
+        world.events()[0].message.contains("persistentvolumes"),
+        "{:?}",
+        world.events()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_79_a_node_that_stays_selected_brings_no_second_call() {
+    let world = World::with_nodes();
+    world
+        .driver
+        .refuse_volumes(&Status::resource_exhausted("full"), 1);
+    let claims = "PATCH /api/v1/namespaces/default/persistentvolumeclaims";
+    let _process = world.start_with(Some::of(claims, 1..=4, Fault::Refuse(Refusal::Conflict)));
+    world.claim(|_| {});
+    world.select("n1");
+    seconds(30).await;
+    assert_eq!((world.selected(), world.calls()), (None, [1, 0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_97_a_volume_that_is_gone_already_is_no_failure() {
+    let world = World::new();
+    let process = world.start_with(Some::of("DELETE", 1..=1, Fault::Repeat));
+    world.claim(|_| {});
+    seconds(5).await;
+    world.delete(CLAIMS, "default", "c");
+    seconds(30).await;
+    assert_eq!((world.calls(), world.list(VOLUMES).len()), ([1, 1], 0));
+    assert_eq!(
+        process.metric("controller_persistentvolume_delete_failed_total", &[]),
+        0.0
+    );
+    assert_eq!(world.reasons(), ["ProvisioningSucceeded"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_63_64_roles_of_upstream_are_enough_for_restores() {
+    // Upstream's; without the sweep; and one that cannot protect snapshots.
+    for (denied, protects) in [
+        (
+            vec![Denial::of("patch", SNAPSHOTS), Denial::of("watch", CONTENTS)],
+            true,
+        ),
+        (
+            vec![
+                Denial::of("patch", SNAPSHOTS),
+                Denial::of("list", SNAPSHOTS),
+                Denial::of("watch", CONTENTS),
+            ],
+            true,
+        ),
+        (
+            vec![Denial::of("patch", SNAPSHOTS), Denial::of("update", SNAPSHOTS)],
+            false,
+        ),
+    ] {
+        let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
+        world.snapshot();
+        for denial in denied {
+            world.api.deny(USER, denial);
+        }
+        let _process = world.start();
+        seconds(2).await;
+        let mark = world.mark();
+        world.claim(from_snapshot);
+        seconds(10).await;
+        assert_eq!((world.phase("c"), world.calls()), ("Bound".to_owned(), [1, 0]));
+        let requests = world.requests_since(mark);
+        let puts = requests
+            .iter()
+            .filter(|request| request.starts_with("update volumesnapshots 200"))
+            .count();
+        assert_eq!(puts, if protects { 2 } else { 0 }, "{requests:?}");
+        assert!(requests.contains(&SAVE.to_owned()), "{requests:?}");
+    }
+}

@@ -1,0 +1,336 @@
+//! Restores and clones (sidecars.md 2.7, 2.8): requests counted, sources protected.
+
+use std::time::Duration;
+
+use controller::testing::resources::{CLAIMS, CONTENTS, SNAPSHOTS};
+use controller::testing::seconds;
+use csi::v1::controller_service_capability::rpc;
+use csi::v1::volume_content_source::Type;
+use serde_json::json;
+use tonic::Status;
+
+use crate::world::{CLONE_FINALIZER, SAVE, SNAPSHOT_FINALIZER, World, from_claim, from_snapshot};
+
+fn restoring() -> World {
+    let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
+    world.snapshot();
+    world
+}
+
+fn is_protected(world: &World) -> bool {
+    let finalizers = world.finalizers(SNAPSHOTS, "default", "snap");
+    finalizers.contains(&SNAPSHOT_FINALIZER.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_143_a_restore_costs_four_requests() {
+    let world = restoring();
+    let process = world.start();
+    seconds(2).await;
+    let mark = world.mark();
+    world.claim(from_snapshot);
+    seconds(10).await;
+    let requests = world.requests_since(mark);
+    let requests: Vec<&str> = requests
+        .iter()
+        .map(String::as_str)
+        .filter(|request| !request.contains("selfsubjectaccessreviews"))
+        .collect();
+    let protect = "patch volumesnapshots 200";
+    assert_eq!(requests, [protect, SAVE, protect]);
+    assert_eq!(
+        (world.phase("c"), is_protected(&world)),
+        ("Bound".to_owned(), false)
+    );
+    let source = world.driver.state().volumes.created[0]
+        .volume_content_source
+        .clone();
+    assert!(
+        matches!(source.unwrap().r#type, Some(Type::Snapshot(snapshot)) if snapshot.snapshot_id == "snap-1")
+    );
+    let labels = [("class", "s"), ("source", "VolumeSnapshot")];
+    assert_eq!(
+        process.metric("controller_persistentvolumeclaim_provision_total", &labels),
+        1.0
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_61_a_snapshot_is_protected_until_the_last_restore_has_ended() {
+    let world = restoring();
+    world.driver.state().volumes.takes = Duration::from_secs(8);
+    let _process = world.start();
+    world.claim_named("first", from_snapshot);
+    seconds(5).await;
+    world.claim_named("second", from_snapshot);
+    seconds(5).await;
+    assert_eq!(
+        (world.phase("first"), is_protected(&world)),
+        ("Bound".to_owned(), true)
+    );
+    seconds(6).await;
+    assert_eq!(
+        (world.phase("second"), is_protected(&world)),
+        ("Bound".to_owned(), false)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_62_a_restore_without_an_answer_protects_when_its_claim_is_gone() {
+    let mut world = restoring();
+    world.flags = "--snapshot-orphan-sweep-interval=5s".to_owned();
+    world
+        .driver
+        .refuse_volumes(&Status::deadline_exceeded("later"), 4);
+    world.driver.refuse_volumes(&Status::internal("no"), 1);
+    let _process = world.start();
+    world.claim(from_snapshot);
+    seconds(1).await;
+    world.remove_by_force(CLAIMS, "default", "c");
+    seconds(9).await;
+    assert!(is_protected(&world));
+    seconds(30).await;
+    assert_eq!((is_protected(&world), world.calls()), (false, [5, 0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_65_an_orphaned_protection_is_swept_or_left_alone() {
+    for (interval, stays) in [("5m", false), ("0s", true)] {
+        let mut world = restoring();
+        world.flags = format!("--snapshot-orphan-sweep-interval={interval}");
+        world.change(SNAPSHOTS, "default", "snap", |snapshot| {
+            snapshot["metadata"]["finalizers"] = json!([SNAPSHOT_FINALIZER]);
+        });
+        let _process = world.start();
+        seconds(310).await;
+        assert_eq!(is_protected(&world), stays, "{interval}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_57_60_a_snapshot_that_cannot_be_restored_is_told() {
+    type Change = fn(&World);
+    let rows: [(Change, &str); 5] = [
+        (
+            |world| world.change_status(SNAPSHOTS, "default", "snap", &json!({"readyToUse": false})),
+            "is not ready",
+        ),
+        (
+            |world| world.change_status(CONTENTS, "", "content", &json!({"snapshotHandle": null})),
+            "has no snapshot handle",
+        ),
+        (
+            |world| world.change_status(SNAPSHOTS, "default", "snap", &json!({"restoreSize": "2Gi"})),
+            "is less than the size 2Gi",
+        ),
+        (
+            |world| world.remove_by_force(CONTENTS, "", "content"),
+            "does not exist",
+        ),
+        (
+            |world| {
+                world.change(SNAPSHOTS, "default", "snap", |snapshot| {
+                    snapshot["metadata"]["finalizers"] = json!(["theirs"]);
+                });
+                world.delete(SNAPSHOTS, "default", "snap");
+            },
+            "is being deleted",
+        ),
+    ];
+    for (change, says) in rows {
+        let world = restoring();
+        change(&world);
+        let _process = world.start();
+        seconds(2).await;
+        let mark = world.mark();
+        world.claim(from_snapshot);
+        seconds(2).await;
+        assert_eq!(
+            (world.calls(), world.requests_since(mark).len()),
+            ([0, 0], 0),
+            "{says}"
+        );
+        assert!(world.events()[0].message.contains(says), "{:?}", world.events());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_144_a_restore_begins_as_soon_as_the_snapshot_is_ready() {
+    let world = restoring();
+    world.change_status(SNAPSHOTS, "default", "snap", &json!({"readyToUse": false}));
+    let _process = world.start();
+    world.claim(from_snapshot);
+    seconds(100).await;
+    assert_eq!(world.calls(), [0, 0]);
+    world.change_status(SNAPSHOTS, "default", "snap", &json!({"readyToUse": true}));
+    seconds(1).await;
+    assert_eq!(world.calls(), [1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_58_59_another_volume_mode_must_be_allowed() {
+    for (flag, annotation, allowed) in [
+        ("", None, false),
+        ("", Some("false"), false),
+        ("", Some("yes"), false),
+        ("", Some("T"), true),
+        ("--prevent-volume-mode-conversion=false", None, true),
+    ] {
+        let mut world = restoring();
+        world.flags = flag.to_owned();
+        world.remove_by_force(CONTENTS, "", "content");
+        let snapshot = world.get(SNAPSHOTS, "default", "snap").unwrap();
+        let mut content = json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotContent",
+            "metadata": {"name": "content"},
+            "spec": {
+                "deletionPolicy": "Delete", "driver": "d.csi", "source": {"snapshotHandle": "snap-1"},
+                "sourceVolumeMode": "Filesystem",
+                "volumeSnapshotRef": {"name": "snap", "namespace": "default", "uid": snapshot["metadata"]["uid"]},
+            },
+        });
+        if let Some(value) = annotation {
+            content["metadata"]["annotations"] =
+                json!({"snapshot.storage.kubernetes.io/allow-volume-mode-change": value});
+        }
+        world.create(CONTENTS, content);
+        world.change_status(CONTENTS, "", "content", &json!({"snapshotHandle": "snap-1"}));
+        let _process = world.start();
+        world.claim(|claim| {
+            from_snapshot(claim);
+            claim["spec"]["volumeMode"] = json!("Block");
+        });
+        seconds(3).await;
+        assert_eq!(
+            world.calls()[0] == 1,
+            allowed,
+            "{flag} {annotation:?} {:?}",
+            world.events()
+        );
+    }
+}
+
+/// With claim `source` that has a volume.
+async fn cloning() -> (World, controller::testing::Process) {
+    let world = World::of(&[rpc::Type::CloneVolume]);
+    let process = world.start();
+    world.claim_named("source", |_| {});
+    seconds(5).await;
+    assert_eq!(world.phase("source"), "Bound");
+    (world, process)
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_70_71_a_clone_costs_three_requests_and_holds_its_source() {
+    let (world, _process) = cloning().await;
+    world.driver.state().volumes.takes = Duration::from_secs(8);
+    let mark = world.mark();
+    world.claim(from_claim);
+    seconds(2).await;
+    world.delete(CLAIMS, "default", "source");
+    seconds(4).await;
+    let finalizers = world.finalizers(CLAIMS, "default", "source");
+    assert!(finalizers.contains(&CLONE_FINALIZER.to_owned()));
+    seconds(10).await;
+    assert_eq!(world.phase("c"), "Bound");
+    assert!(world.get(CLAIMS, "default", "source").is_none());
+    let requests = world.requests_since(mark);
+    let writes: Vec<&String> = requests
+        .iter()
+        .filter(|request| request.contains("claims ") || *request == SAVE)
+        .collect();
+    let guard = "patch persistentvolumeclaims 200";
+    assert_eq!(writes, [guard, SAVE, guard]);
+    let source = world.driver.state().volumes.created[1]
+        .volume_content_source
+        .clone();
+    assert!(matches!(source.unwrap().r#type, Some(Type::Volume(volume)) if volume.volume_id == "vol-1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_69_a_claim_that_cannot_be_cloned_is_told() {
+    let (world, _process) = cloning().await;
+    for (name, change, says) in [
+        (
+            "small",
+            json!({"resources": {"requests": {"storage": "1Mi"}}}),
+            "is less than the size 1Gi",
+        ),
+        ("mode", json!({"volumeMode": "Block"}), "not bound or invalid"),
+        (
+            "absent",
+            json!({"dataSource": {"kind": "PersistentVolumeClaim", "name": "none"}}),
+            "does not exist",
+        ),
+    ] {
+        world.claim_named(name, |claim| {
+            from_claim(claim);
+            for (member, value) in change.as_object().unwrap() {
+                claim["spec"][member] = value.clone();
+            }
+        });
+        seconds(1).await;
+        let told = world.events().pop().unwrap();
+        assert!(told.message.contains(says), "{name}: {told:?}");
+    }
+    assert_eq!(world.calls(), [1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_72_what_a_populator_makes_is_told_once() {
+    let world = World::of(&[rpc::Type::CloneVolume, rpc::Type::CreateDeleteSnapshot]);
+    let process = world.start();
+    seconds(1).await;
+    for (name, group, kind) in [
+        ("a", "example.com", "PersistentVolumeClaim"),
+        ("b", "example.com", "Foo"),
+    ] {
+        world.claim_named(name, |claim| {
+            claim["spec"]["dataSourceRef"] = json!({"apiGroup": group, "kind": kind, "name": "x"});
+        });
+    }
+    seconds(1000).await;
+    let told = world.events();
+    assert_eq!((world.calls(), told.len()), ([0, 0], 2));
+    assert!(
+        told.iter()
+            .all(|event| event.count == 1 && event.reason == "Provisioning")
+    );
+    assert_eq!(
+        process.metric("controller_persistentvolumeclaim_provision_failed_total", &[]),
+        0.0
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_145_a_source_that_the_api_server_dropped_makes_no_empty_volume() {
+    let world = restoring();
+    let _process = world.start();
+    for (name, field, source, says) in [
+        (
+            "elsewhere",
+            "dataSourceRef",
+            json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "snap", "namespace": "b"}),
+            "CrossNamespaceVolumeDataSource",
+        ),
+        (
+            "foreign",
+            "dataSource",
+            json!({"apiGroup": "example.com", "kind": "Foo", "name": "x"}),
+            "name it in spec.dataSourceRef",
+        ),
+    ] {
+        world.claim_named(name, |claim| {
+            claim["spec"][field] = source;
+            let applied = json!({"spec": claim["spec"]}).to_string();
+            claim["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] =
+                json!(applied);
+        });
+        seconds(30).await;
+        let stored = world.get(CLAIMS, "default", name).unwrap();
+        assert!(stored["spec"].get(field).is_none(), "{name}");
+        assert_eq!(world.calls(), [0, 0]);
+        let told = world.events();
+        assert!(told.iter().any(|event| event.message.contains(says)), "{told:?}");
+    }
+}

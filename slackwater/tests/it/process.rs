@@ -170,6 +170,7 @@ fn a_link_with_the_name_of_a_mode_is_that_mode() {
     for (name, says) in [
         ("snapshot-controller", "snapshot-controller v"),
         ("csi-snapshotter", "csi-snapshotter v"),
+        ("csi-provisioner", "csi-provisioner v"),
         ("csi-resizer", "csi-resizer v"),
         ("aws-ebs-csi-driver", "\"driverVersion\": \"v"),
         ("file-csi-driver", "file-csi-driver v"),

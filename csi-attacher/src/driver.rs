@@ -1,5 +1,6 @@
 //! Who the driver is and how it attaches volumes. Source: sidecars.md 1.3, 3.2.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use controller::Error;
@@ -40,7 +41,7 @@ impl controller::Driver for Driver {
         wait_until_ready(channel, timeout).await?;
         let name = plugin_info(channel, timeout).await?.name;
         let services = plugin_capabilities(channel, timeout).await?.services;
-        let mut capabilities = std::collections::BTreeSet::new();
+        let mut capabilities = BTreeSet::new();
         if services.contains(&PluginService::ControllerService) {
             capabilities = controller_capabilities(channel, timeout).await?;
         }

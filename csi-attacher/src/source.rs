@@ -1,7 +1,6 @@
 //! The volume of an attachment as its driver knows it. Source: sidecars.md 3.4 steps 2, 5 and 6, 6.2, 6.4.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use runtime::migration::{self, NotCsi};
 use runtime::objects::{Attachment, CsiSource, SecretName, Volume};
@@ -57,18 +56,6 @@ impl<'a> Source<'a> {
             }),
             _ => Err(NoSource::Ambiguous),
         }
-    }
-
-    /// Whether nobody may write.
-    #[must_use]
-    pub fn is_read_only(&self) -> bool {
-        self.csi.read_only
-    }
-
-    /// What the driver wants to know of its volume.
-    #[must_use]
-    pub fn attributes(&self) -> BTreeMap<String, String> {
-        self.csi.volume_attributes.clone()
     }
 
     /// The Secret of ControllerPublishVolume and ControllerUnpublishVolume.

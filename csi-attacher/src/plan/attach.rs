@@ -78,8 +78,8 @@ fn wanted<'a>(observed: &Observed<'a>) -> Result<(Source<'a>, Publish), Problem>
         handle: source.csi.volume_handle.clone(),
         node_id: node_id.to_owned(),
         capability,
-        read_only: source.is_read_only() && settings.publishes_read_only,
-        attributes: source.attributes(),
+        read_only: source.csi.read_only && settings.publishes_read_only,
+        attributes: source.csi.volume_attributes.clone(),
         migrated: source.migrated,
     };
     Ok((source, publish))

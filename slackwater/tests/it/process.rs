@@ -88,7 +88,7 @@ fn bad_flags_end_with_one_clear_message() {
             1,
             "kubernetes.io",
         ),
-        (&["controller", "--functions=csi-attacher"], 2, "csi-attacher"),
+        (&["controller", "--functions=csi-other"], 2, "csi-other"),
         (&["csi-resizer", "--workers=0"], 1, "--workers"),
         (&["controller", "--csi-snapshotter.bogus"], 2, "--bogus"),
     ];

@@ -2,12 +2,12 @@
      dict "root" "file" "role" "extra". */}}
 {{- define "slackwater.rules" -}}
 {{- $rules := list -}}
-{{- range splitList "\n---\n" (.root.Files.Get (printf "files/%s" .file)) -}}
+{{- range splitList "\n---\n" (.root.Files.Get (printf "files/deploy/%s" .file)) -}}
 {{- $object := fromYaml . -}}
 {{- if $object.rules }}{{ if eq $object.metadata.name $.role }}{{ $rules = concat $rules $object.rules }}{{ end }}{{ end -}}
 {{- end -}}
 {{- if .root.Values.slackwater.upstreamRights -}}
-{{- range (fromYaml (.root.Files.Get "files/rbac/upstream-rights.yaml")).patches -}}
+{{- range (fromYaml (.root.Files.Get "files/deploy/ebs/components/upstream-rights/kustomization.yaml")).patches -}}
 {{- if eq .target.name $.role }}{{ range fromYamlArray .patch }}{{ $rules = append $rules .value }}{{ end }}{{ end -}}
 {{- end -}}
 {{- end -}}

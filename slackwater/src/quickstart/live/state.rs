@@ -21,8 +21,8 @@ pub struct Live {
     seconds: f64,
     claims: Vec<Claim>,
     snapshots: Vec<Snapshot>,
-    volumes: Vec<Volume>,
-    copies: Vec<Copy>,
+    volumes: Vec<EbsVolume>,
+    copies: Vec<EbsSnapshot>,
     /// The newest first.
     events: Vec<Event>,
     /// By who asks.
@@ -69,7 +69,7 @@ struct Snapshot {
 
 /// An EBS volume.
 #[derive(Debug, Serialize)]
-struct Volume {
+struct EbsVolume {
     id: String,
     name: String,
     gib: u32,
@@ -83,7 +83,7 @@ struct Volume {
 
 /// An EBS snapshot.
 #[derive(Debug, Serialize)]
-struct Copy {
+struct EbsSnapshot {
     id: String,
     volume: String,
     gib: u32,
@@ -246,8 +246,8 @@ fn snapshot(object: &Value, dump: &Value, ec2: &Ec2State) -> Snapshot {
     }
 }
 
-fn volumes(ec2: &Ec2State) -> Vec<Volume> {
-    let shown = ec2.volumes.values().map(|volume| Volume {
+fn volumes(ec2: &Ec2State) -> Vec<EbsVolume> {
+    let shown = ec2.volumes.values().map(|volume| EbsVolume {
         id: volume.id.clone(),
         name: volume.tags.get("Name").cloned().unwrap_or_default(),
         gib: volume.size_gib,
@@ -261,7 +261,7 @@ fn volumes(ec2: &Ec2State) -> Vec<Volume> {
     shown.collect()
 }
 
-fn copies(dump: &Value, ec2: &Ec2State) -> Vec<Copy> {
+fn copies(dump: &Value, ec2: &Ec2State) -> Vec<EbsSnapshot> {
     let mut contents: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for content in objects(dump, "volumesnapshotcontents.snapshot.storage.k8s.io") {
         let name = text(Some(content), "/metadata/name").to_owned();
@@ -270,7 +270,7 @@ fn copies(dump: &Value, ec2: &Ec2State) -> Vec<Copy> {
             .or_default()
             .push(name);
     }
-    let shown = ec2.snapshots.values().map(|copy| Copy {
+    let shown = ec2.snapshots.values().map(|copy| EbsSnapshot {
         id: copy.id.clone(),
         volume: copy.volume_id.clone(),
         gib: copy.size_gib,

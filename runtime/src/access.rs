@@ -64,11 +64,15 @@ pub async fn is_served(
     group_version: &str,
     resource: &str,
 ) -> Result<bool, ApiError> {
-    match verdict(random, || client.list_api_group_resources(group_version)).await {
-        Ok(list) => Ok(list.resources.iter().any(|served| served.name == resource)),
-        Err(error) if error.class() == ApiErrorClass::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    let ask = || async {
+        match client.list_api_group_resources(group_version).await {
+            Ok(list) => Ok(list.resources.iter().any(|served| served.name == resource)),
+            // Of a group that nobody serves the API server says so in plain text, which elsewhere is no verdict.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            Err(error) => Err(error),
+        }
+    };
+    verdict(random, ask).await
 }
 
 #[derive(Deserialize)]

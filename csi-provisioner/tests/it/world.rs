@@ -180,6 +180,11 @@ impl World {
 
     /// A ready snapshot `default/snap` of 1Gi with its content.
     pub fn snapshot(&self) {
+        self.snapshot_of(DRIVER);
+    }
+
+    /// The same of a driver.
+    pub fn snapshot_of(&self, driver: &str) {
         self.define();
         let snapshot = json!({
             "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
@@ -191,7 +196,7 @@ impl World {
             "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotContent",
             "metadata": {"name": "content"},
             "spec": {
-                "deletionPolicy": "Delete", "driver": DRIVER, "source": {"snapshotHandle": "snap-1"},
+                "deletionPolicy": "Delete", "driver": driver, "source": {"snapshotHandle": "snap-1"},
                 "volumeSnapshotRef": {"name": "snap", "namespace": "default", "uid": made["metadata"]["uid"]},
             },
         });

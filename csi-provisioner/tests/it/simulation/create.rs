@@ -9,7 +9,7 @@ use csi::v1::volume_capability::AccessType;
 use serde_json::json;
 use tonic::Status;
 
-use crate::world::{DRIVER, FINALIZER, SAVE, World};
+use crate::world::{DRIVER, FINALIZER, SAVE, World, from_snapshot};
 
 #[tokio::test(start_paused = true)]
 async fn sidecars_case_138_a_plain_claim_costs_one_call_and_two_requests() {
@@ -329,20 +329,22 @@ async fn sidecars_case_28_32_39_40_modes_and_attributes_reach_the_volume() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sidecars_case_120_126_a_class_of_the_plugin_makes_volumes_of_the_plugin() {
-    let world = World::of_driver("ebs.csi.aws.com", &[]);
+async fn sidecars_case_14_120_126_a_class_of_the_plugin_makes_volumes_of_the_plugin() {
+    let world = World::of_driver("ebs.csi.aws.com", &[rpc::Type::CreateDeleteSnapshot]);
+    world.snapshot_of("ebs.csi.aws.com");
     world.class(
         "in-tree",
         &json!({"provisioner": "kubernetes.io/aws-ebs", "parameters": {"type": "gp2", "fsType": "ext3", "zone": "us-west-2a"}}),
     );
     let process = world.start();
-    let name = world.claim(|claim| {
+    let of_plugin = |claim: &mut serde_json::Value| {
         claim["metadata"]["annotations"] = json!({
             "volume.kubernetes.io/storage-provisioner": "kubernetes.io/aws-ebs",
             "pv.kubernetes.io/migrated-to": "ebs.csi.aws.com",
         });
         claim["spec"]["storageClassName"] = json!("in-tree");
-    });
+    };
+    let name = world.claim(of_plugin);
     seconds(5).await;
     let volume = world.volume(&name).unwrap();
     assert_eq!(
@@ -360,4 +362,25 @@ async fn sidecars_case_120_126_a_class_of_the_plugin_makes_volumes_of_the_plugin
     seconds(5).await;
     assert_eq!((world.calls(), world.volume(&name)), ([1, 1], None));
     assert_eq!(world.driver.state().volumes.deleted[0].volume_id, "vol-1");
+    // Restored for the plugin; made for a class of the driver.
+    world.claim_named("restored", |claim| {
+        of_plugin(claim);
+        from_snapshot(claim);
+    });
+    world.claim_named("plain", |claim| {
+        claim["metadata"]["annotations"]["volume.kubernetes.io/storage-provisioner"] =
+            json!("ebs.csi.aws.com");
+    });
+    seconds(5).await;
+    assert_eq!(
+        ["restored", "plain"].map(|name| world.phase(name)),
+        ["Bound", "Bound"]
+    );
+    let of = |migrated| {
+        process.metric(
+            "csi_sidecar_operations_seconds",
+            &[("migrated", migrated), labels[1]],
+        )
+    };
+    assert_eq!((of("true"), of("false")), (2.0, 1.0));
 }

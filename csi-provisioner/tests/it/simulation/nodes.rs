@@ -94,3 +94,15 @@ async fn sidecars_case_142_a_driver_that_registers_late_is_noticed_at_once() {
     seconds(1).await;
     assert_eq!(zones(&world), ["c"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_55_places_that_say_nothing_make_a_volume_without_affinity() {
+    let world = World::with_nodes();
+    world.driver.state().volumes.places = Some(vec![csi::v1::Topology::default()]);
+    let _process = world.start();
+    let name = world.claim(|_| {});
+    world.select("n1");
+    seconds(5).await;
+    assert!(world.volume(&name).unwrap()["spec"].get("nodeAffinity").is_none());
+    assert_eq!(world.phase("c"), "Bound");
+}

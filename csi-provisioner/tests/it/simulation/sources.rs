@@ -278,6 +278,7 @@ async fn sidecars_case_69_a_claim_that_cannot_be_cloned_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn sidecars_case_72_what_a_populator_makes_is_told_once() {
+    // The cluster has no snapshot kinds, which is no reason to wait.
     let world = World::of(&[rpc::Type::CloneVolume, rpc::Type::CreateDeleteSnapshot]);
     let process = world.start();
     seconds(1).await;

@@ -94,7 +94,7 @@ impl Driver {
         let endpoint = config.ec2.clone();
         let client = QueryEc2::new(ec2, endpoint, clock.clone(), caller);
         let panics = Panics::new(registry)?;
-        let core = Core::new(config, Arc::new(client), clock, scope, &metrics);
+        let core = Core::new(config, Arc::new(client), limits.clone(), clock, scope, &metrics);
         registry.register(Box::new(pending_detachments(core.attachments.clone())?))?;
         registry.register(Box::new(core.waiting.gauge()?))?;
         registry.register(Box::new(queues(limits, core.quotas.clone())?))?;
@@ -166,9 +166,16 @@ fn pending_detachments(attachments: Attachments) -> Result<Scraped, prometheus::
 }
 
 impl Core {
-    fn new(config: Config, ec2: Arc<dyn Ec2>, clock: Clock, scope: &Scope, metrics: &Metrics) -> Self {
+    fn new(
+        config: Config,
+        ec2: Arc<dyn Ec2>,
+        limits: Limits,
+        clock: Clock,
+        scope: &Scope,
+        metrics: &Metrics,
+    ) -> Self {
         let lookups = Lookups::new(&ec2, config.batching, metrics);
-        let waits = Waits::new(scope.stopping_token());
+        let waits = Waits::new(scope.stopping_token(), limits);
         let (ceilings, waiting) = (Arc::new(Ceilings::default()), Waiting::default());
         let expander = Expander::new(
             ec2.clone(),

@@ -290,7 +290,7 @@ impl Expander {
     /// Polls the modification of a volume until it is in effect: the volume as it is then.
     async fn wait(&self, volume: &Volume) -> Result<Volume, ExpandError> {
         for pause in expand::modification_pauses() {
-            self.waits.pause(pause, Deadline::NONE).await?;
+            self.waits.poll(pause, Deadline::NONE).await?;
             let modification = self
                 .lookups
                 .modifications

@@ -181,7 +181,7 @@ impl Pair<'_> {
         call: Call,
     ) -> Result<String, Status> {
         for pause in attach::pauses() {
-            if let Err(interrupted) = core.waits.pause(pause, call.deadline).await {
+            if let Err(interrupted) = core.waits.poll(pause, call.deadline).await {
                 return Err(self.not_yet(&interrupted.to_string()));
             }
             match self.look(core, expected, call).await {

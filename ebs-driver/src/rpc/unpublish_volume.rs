@@ -48,7 +48,7 @@ async fn wait(core: &Core, volume_id: &str, node_id: &str, call: Call) -> Result
         ))
     };
     for pause in attach::pauses() {
-        if let Err(interrupted) = core.waits.pause(pause, call.deadline).await {
+        if let Err(interrupted) = core.waits.poll(pause, call.deadline).await {
             return Err(not_yet(&interrupted.to_string()));
         }
         let Ok(volume) = core.lookups.volumes.get(volume_id, call.deadline).await else {

@@ -207,3 +207,22 @@ async fn no_source_is_one_message_that_names_each() {
     let none = world.learn(Vec::new()).await.err().unwrap();
     assert!(none.to_string().contains("no source may be asked"), "{none}");
 }
+
+/// A metadata service that takes connections and says nothing does not keep the node from starting by its Node object.
+#[tokio::test]
+async fn ebs_case_145_a_silent_metadata_service_is_given_up() {
+    let world = World::new(Instance::default()).await;
+    world.node(labels());
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut both: Vec<Box<dyn Source>> = vec![Box::new(Imds::new(Some(&url)).unwrap())];
+    both.extend(world.others(&[SourceKind::Kubernetes], Some("node-1")));
+    let begun = std::time::Instant::now();
+    let learned = world.learn(both).await.unwrap();
+    assert_eq!(learned.known().instance_id, "i-0fedcba9876543210");
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+}

@@ -9,10 +9,12 @@
 )]
 
 mod attaching;
+mod bad_answers;
 mod cluster;
 mod debug_log;
 mod errors_page;
 mod expansion;
+mod figures;
 mod groups;
 mod iam;
 mod identity;

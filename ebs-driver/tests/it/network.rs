@@ -1,6 +1,7 @@
 //! The driver as it runs in a cluster: over HTTP, credentials and address from the environment. The environment belongs
 //! to the whole process, so the driver runs in a process of its own.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,9 @@ use crate::world::{GIB, range, snapshot};
 
 const ENDPOINT: &str = "EBS_DRIVER_TEST_ENDPOINT";
 const VOLUME: &str = "EBS_DRIVER_TEST_VOLUME";
+
+/// What the error of a call must say.
+const EXPECTED: &str = "EBS_DRIVER_TEST_EXPECTED";
 
 const NOWHERE: &str = "http://127.0.0.1:9";
 
@@ -88,7 +92,7 @@ async fn run(half: &str, volume: &str, environment: &[(&'static str, String)]) {
 }
 
 /// Serves HTTP on loopback: each request's head and body become a status and a body.
-async fn answer_http(listener: TcpListener, answer: impl Fn(&str) -> (&'static str, String)) {
+async fn answer_http<S: Display>(listener: TcpListener, answer: impl Fn(&str) -> (S, String)) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut asked = vec![0; 16384];
@@ -371,6 +375,7 @@ async fn ebs_case_141_proxies_are_followed_to_the_address_that_the_environment_a
             ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "example".to_owned()),
             ("HTTPS_PROXY", proxy.clone()),
+            (EXPECTED, "no connection to EC2".to_owned()),
         ]);
         run(
             "network::a_call_without_an_answer_in_a_process_of_its_own",
@@ -395,5 +400,101 @@ async fn a_call_without_an_answer_in_a_process_of_its_own() {
     };
     let request = csi::channel::request(request, Duration::from_secs(2));
     let error = driver.controller().delete_snapshot(request).await.unwrap_err();
-    assert!(error.message().contains("no connection to EC2"), "{error}");
+    let expected = std::env::var(EXPECTED).unwrap();
+    assert!(error.message().contains(&expected), "{error}");
+}
+
+/// An EC2 whose clock is an hour ahead: it refuses what is signed more than five minutes off its time.
+fn an_hour_ahead(asked: &str) -> (String, String) {
+    let now = Clock::system().now() + jiff::SignedDuration::from_hours(1);
+    let date = now.strftime("%a, %d %b %Y %H:%M:%S GMT");
+    let header = |name: &str| {
+        let lines = asked.lines().map(str::to_lowercase);
+        lines
+            .into_iter()
+            .find_map(|line| line.strip_prefix(name).map(|value| value.trim().to_owned()))
+    };
+    let signed = header("x-amz-date:").unwrap_or_default().to_uppercase();
+    let signed = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", &signed).unwrap();
+    let off = now.duration_since(signed.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp());
+    if off.abs() > jiff::SignedDuration::from_mins(5) {
+        let body = "<Response><Errors><Error><Code>RequestExpired</Code><Message>Request has expired.</Message></Error></Errors>\
+            <RequestID>r</RequestID></Response>";
+        return (format!("400 Bad Request\r\nDate: {date}"), body.to_owned());
+    }
+    let body = "<DeleteSnapshotResponse><return>true</return></DeleteSnapshotResponse>";
+    (format!("200 OK\r\nDate: {date}"), body.to_owned())
+}
+
+/// Of a clock that is wrong the first call tells, and EC2's own time is used from then on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ebs_case_145_a_wrong_clock_is_told_once() {
+    let scope = Scope::new();
+    let (listener, url) = listening().await;
+    scope.spawn(answer_http(listener, an_hour_ahead));
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "example".to_owned()),
+        ("AWS_ENDPOINT_URL_EC2", url),
+    ];
+    run(
+        "network::two_calls_by_a_wrong_clock_in_a_process_of_its_own",
+        "",
+        &keys,
+    )
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "the other half of ebs_case_145_a_wrong_clock_is_told_once, which runs it"]
+async fn two_calls_by_a_wrong_clock_in_a_process_of_its_own() {
+    let (registry, scope) = (Registry::new(), Scope::new());
+    let driver = channel(None, &registry, &scope);
+    let delete = async || {
+        let request = DeleteSnapshotRequest {
+            snapshot_id: "snap-0123456789abcdef0".into(),
+            ..DeleteSnapshotRequest::default()
+        };
+        let request = csi::channel::request(request, Duration::from_secs(10));
+        driver.controller().delete_snapshot(request).await
+    };
+    let error = delete().await.unwrap_err();
+    assert!(error.message().contains("RequestExpired"), "{error}");
+    delete().await.unwrap();
+}
+
+/// A metadata service that takes connections and says nothing, and an endpoint that does not speak TLS: one clear error
+/// within the caller's time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ebs_case_145_what_does_not_answer_is_told_within_the_callers_time() {
+    let (_silent, imds) = listening().await;
+    let scope = Scope::new();
+    let (listener, plain) = listening().await;
+    scope.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let without_credentials = [
+        ("AWS_EC2_METADATA_DISABLED", "false".to_owned()),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds),
+        ("AWS_ENDPOINT_URL_EC2", NOWHERE.to_owned()),
+        (EXPECTED, "no AWS credentials".to_owned()),
+    ];
+    let without_tls = [
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "example".to_owned()),
+        ("AWS_ENDPOINT_URL_EC2", plain.replace("http:", "https:")),
+        (EXPECTED, "no connection to EC2".to_owned()),
+    ];
+    for environment in [without_credentials, without_tls] {
+        let begun = std::time::Instant::now();
+        run(
+            "network::a_call_without_an_answer_in_a_process_of_its_own",
+            "",
+            &environment,
+        )
+        .await;
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    }
 }

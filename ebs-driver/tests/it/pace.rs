@@ -256,8 +256,8 @@ async fn ebs_case_117_a_namespace_with_many_volumes_holds_no_other_up() {
     let (_, few) = tokio::join!(others, few);
     let last = few.into_iter().max().unwrap();
     assert!(
-        last <= Duration::from_secs(8),
-        "20 turns at 5 a second, not 220: {last:?}"
+        last <= Duration::from_secs(10),
+        "20 turns at 5 a second and a poll that is late by two, not 220: {last:?}"
     );
 }
 

@@ -33,8 +33,8 @@ async fn transcript() -> Vec<CallRecord> {
             }
         }
     };
-    futures::future::join_all((0..5).map(one)).await;
-    assert_eq!(world.ec2.state().snapshots.len(), 5);
+    futures::future::join_all((0..8).map(one)).await;
+    assert_eq!(world.ec2.state().snapshots.len(), 8);
     world.ec2.calls()
 }
 

@@ -284,7 +284,7 @@ async fn ready(
                 volume.id
             )));
         };
-        core.waits.pause(pause, deadline).await.map_err(interrupted)?;
+        core.waits.poll(pause, deadline).await.map_err(interrupted)?;
         let shown = core.lookups.volumes.get(&volume.id, deadline).await;
         match shown.map_err(|error| read(&error))? {
             Some(shown) => (volume, seen) = (shown, Seen::Before),

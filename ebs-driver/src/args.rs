@@ -22,7 +22,7 @@ pub use node::{NodeOptions, Role};
     about = "The EBS CSI driver"
 )]
 pub struct Args {
-    /// What to do: controller, node, all or pre-stop-hook
+    /// What to do: controller, node, all, metadataLabeler or pre-stop-hook
     #[arg(value_name = "MODE", default_value = "all")]
     pub mode: String,
 

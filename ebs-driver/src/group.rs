@@ -369,6 +369,7 @@ mod tests {
         let instance = Instance {
             id: "i-1".into(),
             instance_type: "m5.large".into(),
+            interfaces: 1,
             root_device: Some("/dev/xvda".into()),
             mappings: vec![
                 mapping("/dev/xvda", Some("vol-root")),

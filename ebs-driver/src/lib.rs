@@ -54,6 +54,8 @@ pub mod volume;
 pub mod waiting;
 pub mod waits;
 
+use std::sync::Arc;
+
 use base::{Clock, Random, Scope};
 use prometheus::Registry;
 use thiserror::Error;
@@ -72,6 +74,27 @@ pub enum Error {
     /// The socket cannot be served.
     #[error(transparent)]
     Serve(#[from] csi::server::ServeError),
+}
+
+/// What EC2 says of instances, for a process without the controller's services.
+///
+/// # Errors
+/// When the registry already has metrics of a driver.
+pub fn instances(
+    config: &Config,
+    transport: Ec2Transport,
+    clock: Clock,
+    random: Random,
+    registry: &Registry,
+) -> Result<Arc<dyn ec2::Instances>, prometheus::Error> {
+    let metrics = metrics::Metrics::new(registry, config.deprecated_names)?;
+    let caller = ec2::retry::Caller::new(ec2::limit::Limits::new(config.limits), random, metrics);
+    Ok(Arc::new(ec2::client::QueryEc2::new(
+        transport,
+        config.ec2.clone(),
+        clock,
+        caller,
+    )))
 }
 
 /// Serves the driver on its endpoint until `scope` is stopping, and then until the running calls have ended.

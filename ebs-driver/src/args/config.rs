@@ -9,7 +9,6 @@ use csi::Address;
 use thiserror::Error;
 
 use super::Args;
-use super::node::Role;
 use crate::ec2::batch::Batching;
 use crate::ec2::client::Endpoint;
 use crate::ec2::limit::bucket::Assume;
@@ -17,17 +16,15 @@ use crate::metrics::DeprecatedNames;
 use crate::names::VERSION;
 use crate::tags::{self, InvalidTags, TagError, TagPolicy};
 
+/// The mode that the user agent names.
+const LABELER: &str = "metadataLabeler";
+
 /// Why the command line is refused.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum ArgsError {
     /// No such mode.
     #[error("unknown mode {0:?}; known are controller, node, all, metadataLabeler and pre-stop-hook")]
     UnknownMode(String),
-    /// A mode of upstream that this version does not have.
-    #[error(
-        "the mode {0:?} is not built yet; this version has the modes controller, node, all and pre-stop-hook"
-    )]
-    NotBuilt(&'static str),
     /// A flag that the mode does not have. A parse error upstream.
     #[error("the mode {mode} has no flag {flag}")]
     NotOfMode {
@@ -114,17 +111,18 @@ impl Default for Config {
             deprecated_names: DeprecatedNames::Off,
             has_node_local_volumes: false,
             ec2: Endpoint {
-                user_agent: user_agent(None),
+                user_agent: user_agent(&[]),
                 ..Endpoint::default()
             },
         }
     }
 }
 
-fn user_agent(extra: Option<&str>) -> String {
-    let extra = extra.filter(|extra| !extra.is_empty());
-    let suffix = extra.map(|extra| format!("-{extra}")).unwrap_or_default();
-    format!("aws-ebs-csi-driver-{VERSION}{suffix}")
+fn user_agent(extra: &[Option<&str>]) -> String {
+    let given = extra.iter().flatten().filter(|extra| !extra.is_empty());
+    given.fold(format!("aws-ebs-csi-driver-{VERSION}"), |name, extra| {
+        format!("{name}-{extra}")
+    })
 }
 
 impl Args {
@@ -137,10 +135,10 @@ impl Args {
         self.check_flags_of_mode(mode)?;
         self.check_combinations()?;
         let tags = self.tags()?;
-        Role::named(mode)?;
         let controller = &self.controller;
         let on = |flag: Option<bool>| flag == Some(true);
         let defaults = Config::default();
+        let of_labeler = (mode == LABELER).then_some(LABELER);
         Ok(Config {
             endpoint: self.endpoint.parse()?,
             http_endpoint: Some(self.http_endpoint.clone()).filter(|address| !address.is_empty()),
@@ -167,7 +165,7 @@ impl Args {
             ec2: Endpoint {
                 url: self.cloud.aws_ec2_endpoint.clone().filter(|url| !url.is_empty()),
                 region: self.cloud.aws_region.clone().filter(|region| !region.is_empty()),
-                user_agent: user_agent(self.cloud.user_agent_extra.as_deref()),
+                user_agent: user_agent(&[self.cloud.user_agent_extra.as_deref(), of_labeler]),
                 logs_bodies: on(self.cloud.aws_sdk_debug_log),
             },
             ..defaults
@@ -177,10 +175,7 @@ impl Args {
     /// Refuses flags that the mode does not have.
     fn check_flags_of_mode(&self, mode: &'static str) -> Result<(), ArgsError> {
         let groups = [
-            (
-                &["controller", "all", "metadataLabeler"][..],
-                self.cloud.first_given(),
-            ),
+            (&["controller", "all", LABELER][..], self.cloud.first_given()),
             (&["controller", "all"], self.controller.first_given()),
             (&["node", "all"], self.node.first_given()),
         ];

@@ -18,24 +18,21 @@ pub enum Role {
     Node,
     /// Serves all of them on one socket.
     All,
+    /// Labels the nodes of the cluster with what their instances have attached.
+    Labeler,
     /// Waits for the volumes of a node that is drained to be detached.
     PreStop,
 }
 
 impl Role {
-    /// The role of a known mode.
-    ///
-    /// # Errors
-    /// For a mode that this version does not have.
-    pub(super) fn named(mode: &'static str) -> Result<Self, ArgsError> {
-        match mode {
-            "controller" => Ok(Self::Controller),
-            "node" => Ok(Self::Node),
-            "all" => Ok(Self::All),
-            "pre-stop-hook" => Ok(Self::PreStop),
-            other => Err(ArgsError::NotBuilt(other)),
-        }
-    }
+    /// The modes by their names.
+    pub(super) const ALL: [(&str, Self); 5] = [
+        ("controller", Self::Controller),
+        ("node", Self::Node),
+        ("all", Self::All),
+        ("metadataLabeler", Self::Labeler),
+        ("pre-stop-hook", Self::PreStop),
+    ];
 }
 
 /// What the modes node, all and pre-stop-hook are told of their machine, checked.
@@ -58,18 +55,22 @@ pub struct NodeOptions {
 impl Args {
     /// The mode by its name.
     pub(super) fn mode_name(&self) -> Result<&'static str, ArgsError> {
-        ["controller", "node", "all", "metadataLabeler", "pre-stop-hook"]
+        self.known_mode().map(|(name, _)| name)
+    }
+
+    fn known_mode(&self) -> Result<(&'static str, Role), ArgsError> {
+        Role::ALL
             .into_iter()
-            .find(|known| *known == self.mode)
+            .find(|(name, _)| *name == self.mode)
             .ok_or_else(|| ArgsError::UnknownMode(self.mode.clone()))
     }
 
     /// What the process does.
     ///
     /// # Errors
-    /// For a mode that is unknown or not built yet.
+    /// For a mode that is unknown.
     pub fn role(&self) -> Result<Role, ArgsError> {
-        Role::named(self.mode_name()?)
+        self.known_mode().map(|(_, role)| role)
     }
 
     /// What the node is told. [`Args::config`] checks the flags against each other.

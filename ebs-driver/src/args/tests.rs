@@ -65,10 +65,10 @@ fn flags_of_other_modes_are_parse_errors() {
 }
 
 #[test]
-fn modes_that_are_not_built_say_so() {
-    let error = config("metadataLabeler").unwrap_err();
-    assert_eq!(error, ArgsError::NotBuilt("metadataLabeler"));
-    assert_eq!(error.exit_code(), 1);
+fn the_labeler_names_itself_in_its_requests() {
+    let labeler = config("metadataLabeler --user-agent-extra=mine").unwrap();
+    let agent = labeler.ec2.user_agent;
+    assert!(agent.ends_with("-mine-metadataLabeler"), "{agent}");
 }
 
 #[test]

@@ -195,6 +195,8 @@ pub struct Instance {
     pub root_device: Option<String>,
     /// What is attached.
     pub mappings: Vec<Mapping>,
+    /// Network interfaces.
+    pub interfaces: usize,
 }
 
 /// What an instance type has for volumes.

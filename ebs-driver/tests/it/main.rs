@@ -19,6 +19,7 @@ mod groups;
 mod iam;
 mod identity;
 mod instance;
+mod labeler;
 mod log;
 mod modification;
 mod network;

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `controller` | [`crate::controller`], with this one function |
 //! | `node`, `all` | `serve` |
+//! | `metadataLabeler` | `labeler` |
 //! | `pre-stop-hook` | `pre_stop` |
 
+mod labeler;
 mod pre_stop;
 mod serve;
 
@@ -34,6 +36,7 @@ pub async fn run(args: ebs_driver::Args) -> anyhow::Result<()> {
             let node = args.node_options().map_err(ArgsError::from)?;
             serve::run(config, node, role).await
         }
+        Role::Labeler => labeler::run(config, args.node_options().map_err(ArgsError::from)?).await,
         Role::PreStop => pre_stop::run(&args.node_options().map_err(ArgsError::from)?).await,
     }
 }

@@ -328,3 +328,44 @@ async fn ebs_case_92_the_hook_ends_by_itself_and_with_its_volumes() {
     store.delete(attachments, "", "a", None).unwrap();
     end(gone).await;
 }
+
+#[tokio::test]
+async fn ebs_case_149_the_labeler_labels_while_it_holds_its_lease() {
+    const LEASES: GroupResource<'static> = GroupResource::new("coordination.k8s.io", "leases");
+    const LEASE: &str = "metadata-labeler-ebs-csi-aws-com";
+    let machine = Machine::new().await;
+    let instance = machine
+        .ec2
+        .create_instance_fixture("us-east-1a", TYPE, &[])
+        .unwrap();
+    let node = json!({
+        "metadata": {"name": "node-2"},
+        "spec": {"providerID": format!("aws:///us-east-1a/{instance}")},
+    });
+    let store = machine.api.store("kubelet");
+    store.create(NODES, node).unwrap();
+    let labeler = machine
+        .command(&["metadataLabeler", "--http-endpoint=127.0.0.1:0"])
+        .env("AWS_REGION", "us-east-1")
+        .spawn()
+        .unwrap();
+    let labels = || store.get(NODES, "", "node-2").unwrap().value()["metadata"]["labels"].clone();
+    let labelled = tokio::time::timeout(PATIENCE, async {
+        while labels()["ebs.csi.aws.com/enis-count"].is_null() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    labelled.await.unwrap();
+    assert_eq!(labels()["ebs.csi.aws.com/non-csi-ebs-volumes-count"], "0");
+    let holder = || {
+        let lease = store.get(LEASES, "default", LEASE).unwrap();
+        lease.value()["spec"]["holderIdentity"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    assert!(!holder().is_empty());
+    let (code, text) = terminated(labeler).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(holder(), "", "the lease is given back");
+}

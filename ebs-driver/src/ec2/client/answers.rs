@@ -377,6 +377,8 @@ pub(super) struct InstanceElement {
     root_device_name: Option<String>,
     #[serde(default)]
     block_device_mapping: Items<MappingElement>,
+    #[serde(default)]
+    network_interface_set: Items<Done>,
 }
 
 impl From<InstanceElement> for Instance {
@@ -386,6 +388,7 @@ impl From<InstanceElement> for Instance {
             instance_type: instance.instance_type,
             root_device: filled(instance.root_device_name),
             mappings: instance.block_device_mapping.into(),
+            interfaces: instance.network_interface_set.into_vec().len(),
         }
     }
 }

@@ -7,5 +7,6 @@
 //! | [`taint`] | taking the start-up taint away |
 
 pub mod drain;
+pub mod labels;
 pub mod objects;
 pub mod taint;

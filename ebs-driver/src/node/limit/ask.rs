@@ -8,11 +8,7 @@ use prometheus::Registry;
 use super::Kind;
 use crate::args::Config;
 use crate::deadline::Deadline;
-use crate::ec2::Instances;
-use crate::ec2::client::{Ec2Transport, QueryEc2};
-use crate::ec2::limit::Limits;
-use crate::ec2::retry::Caller;
-use crate::metrics::Metrics;
+use crate::ec2::client::Ec2Transport;
 
 /// The start of a node waits no longer for it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,9 +25,7 @@ pub async fn ask(
     random: Random,
     instance_type: &str,
 ) -> Result<Option<Kind>, prometheus::Error> {
-    let metrics = Metrics::new(&Registry::new(), config.deprecated_names)?;
-    let caller = Caller::new(Limits::new(config.limits), random, metrics);
-    let ec2 = QueryEc2::new(transport, config.ec2.clone(), clock, caller);
+    let ec2 = crate::instances(config, transport, clock, random, &Registry::new())?;
     let answer = ec2
         .describe_instance_type(instance_type, Deadline::within(PATIENCE))
         .await;

@@ -16,8 +16,8 @@ const REGION: &str = "topology.kubernetes.io/region";
 const ZONE: &str = "topology.kubernetes.io/zone";
 const HYPERPOD_INTERFACES: &str = "sagemaker.amazonaws.com/num-eni-attachments";
 const HYPERPOD_VOLUMES: &str = "sagemaker.amazonaws.com/num-block-device-mappings";
-const LABELER_INTERFACES: &str = "ebs.csi.aws.com/enis-count";
-const LABELER_VOLUMES: &str = "ebs.csi.aws.com/non-csi-ebs-volumes-count";
+pub(crate) const LABELER_INTERFACES: &str = "ebs.csi.aws.com/enis-count";
+pub(crate) const LABELER_VOLUMES: &str = "ebs.csi.aws.com/non-csi-ebs-volumes-count";
 /// For how long the labels of the labeler are waited for.
 const LABELER_PATIENCE: Duration = Duration::from_secs(5);
 const LABELER_PAUSE: Duration = Duration::from_millis(500);
@@ -119,7 +119,7 @@ fn instance(node: &NodeView, counts: Counts) -> Result<InstanceInfo, MetadataErr
 
 /// The instance in `aws:///us-east-1a/i-0123` and its like: the last part, if it is an ID of an instance, of a node of
 /// HyperPod (`hyperpod-<cluster>-i-<id>`) or of a Snow device (`s.i-<id>`).
-fn instance_id(provider: &str) -> Option<String> {
+pub(crate) fn instance_id(provider: &str) -> Option<String> {
     let last = provider.rsplit('/').next().unwrap_or_default();
     let is_hex = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let is_instance = last.strip_prefix("i-").is_some_and(is_hex)

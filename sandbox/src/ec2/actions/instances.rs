@@ -118,6 +118,11 @@ fn write(xml: &mut Xml, state: &State, instance: &Instance, call: &Call<'_>) {
             });
         },
     );
+    // Each has the one that it began with.
+    xml.list("networkInterfaceSet", [&instance.id], |xml, id| {
+        xml.field("networkInterfaceId", id.replace("i-", "eni-"));
+        xml.field("status", "in-use");
+    });
     instance.tags.write(xml, call.now);
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use csi::v1::controller_client::ControllerClient;
 use csi::v1::{
     ControllerExpandVolumeRequest, ControllerPublishVolumeRequest, ControllerUnpublishVolumeRequest,
     DeleteSnapshotRequest, DeleteVolumeRequest,
@@ -50,109 +51,118 @@ fn within<T>(message: T) -> tonic::Request<T> {
     csi::channel::request(message, Duration::from_secs(60))
 }
 
-#[tokio::test(start_paused = true)]
-async fn ebs_case_145_malformed_answers_make_nothing_twice() {
-    for number in 0..bodies("").len() {
-        let world = World::settled().await;
-        let spoil = |action: &str| {
-            let body = bodies(action)[number].clone();
-            world.ec2.inject(action, When::Next, Fault::Body(body));
-        };
-        let controller = || world.channel.controller();
-        let node = world.ec2.create_instance_fixture(ZONE, "m5.large", &[]).unwrap();
+/// A region whose answers are spoilt with one of the bodies, each once.
+struct Spoilt {
+    world: World,
+    body: usize,
+}
 
-        spoil("CreateVolume");
-        spoil("DescribeVolumes");
+impl Spoilt {
+    fn spoil(&self, actions: &[&str]) {
+        for action in actions {
+            let body = bodies(action)[self.body].clone();
+            self.world.ec2.inject(action, When::Next, Fault::Body(body));
+        }
+    }
+
+    fn controller(&self) -> ControllerClient<csi::Channel> {
+        self.world.channel.controller()
+    }
+
+    /// A volume and its snapshot, each made once.
+    async fn made(&self) -> (String, String) {
+        let (world, body) = (&self.world, self.body);
+        self.spoil(&["CreateVolume", "DescribeVolumes"]);
         let made = persist(OPEN, async || world.create_volume(volume("pvc-1", &[])).await).await;
-        assert_eq!(
-            world.ec2.state().volumes.len(),
-            2,
-            "body {number}: the root and ours"
-        );
+        assert_eq!(world.ec2.state().volumes.len(), 2, "body {body}: a root and ours");
+        self.spoil(&["CreateSnapshot", "DescribeSnapshots"]);
+        let request = snapshot("snapshot-1", &made.volume_id, &[]);
+        let cut = persist(OPEN, async || world.create_snapshot(request.clone()).await).await;
+        assert_eq!(world.ec2.state().snapshots.len(), 1, "body {body}");
+        (made.volume_id, cut.snapshot_id)
+    }
 
-        spoil("AttachVolume");
-        spoil("DescribeInstances");
+    async fn attached_and_detached(&self, volume_id: &str, node_id: &str) {
+        self.spoil(&["AttachVolume", "DescribeInstances"]);
         let publish = ControllerPublishVolumeRequest {
-            volume_id: made.volume_id.clone(),
-            node_id: node.clone(),
+            volume_id: volume_id.into(),
+            node_id: node_id.into(),
             volume_capability: Some(mount("ext4")),
             ..ControllerPublishVolumeRequest::default()
         };
-        persist(ANY, async || {
-            controller()
+        let attach = async || {
+            self.controller()
                 .controller_publish_volume(within(publish.clone()))
                 .await
-        })
-        .await;
-
-        spoil("CreateSnapshot");
-        spoil("DescribeSnapshots");
-        let cut = persist(OPEN, async || {
-            world
-                .create_snapshot(snapshot("snapshot-1", &made.volume_id, &[]))
+        };
+        persist(ANY, attach).await;
+        self.spoil(&["DetachVolume"]);
+        let unpublish = ControllerUnpublishVolumeRequest {
+            volume_id: volume_id.into(),
+            node_id: node_id.into(),
+            ..ControllerUnpublishVolumeRequest::default()
+        };
+        let detach = async || {
+            self.controller()
+                .controller_unpublish_volume(within(unpublish.clone()))
                 .await
-        })
-        .await;
-        assert_eq!(world.ec2.state().snapshots.len(), 1, "body {number}");
+        };
+        persist(ANY, detach).await;
+    }
 
-        spoil("ModifyVolume");
-        spoil("DescribeVolumesModifications");
+    /// Grown by one ModifyVolume.
+    async fn grown(&self, volume_id: &str) {
+        self.spoil(&["ModifyVolume", "DescribeVolumesModifications"]);
         let expand = ControllerExpandVolumeRequest {
-            volume_id: made.volume_id.clone(),
+            volume_id: volume_id.into(),
             capacity_range: range(2 * GIB, 0),
             ..ControllerExpandVolumeRequest::default()
         };
-        let answer = persist(OPEN, async || {
-            controller()
+        let grow = async || {
+            self.controller()
                 .controller_expand_volume(within(expand.clone()))
                 .await
-        })
-        .await;
-        assert_eq!(answer.into_inner().capacity_bytes, 2 * GIB);
-        let modified = world
-            .ec2
-            .calls()
-            .into_iter()
-            .filter(|call| call.action == "ModifyVolume");
-        assert_eq!(modified.count(), 1, "body {number}");
-
-        spoil("DetachVolume");
-        let unpublish = ControllerUnpublishVolumeRequest {
-            volume_id: made.volume_id.clone(),
-            node_id: node,
-            ..ControllerUnpublishVolumeRequest::default()
         };
-        persist(ANY, async || {
-            controller()
-                .controller_unpublish_volume(within(unpublish.clone()))
-                .await
-        })
-        .await;
-        spoil("DeleteSnapshot");
+        let answer = persist(OPEN, grow).await;
+        assert_eq!(answer.into_inner().capacity_bytes, 2 * GIB);
+        assert_eq!(self.world.ec2.count("ModifyVolume"), 1, "body {}", self.body);
+    }
+
+    async fn deleted(&self, volume_id: &str, snapshot_id: &str) {
+        self.spoil(&["DeleteSnapshot", "DeleteVolume"]);
         let deletion = DeleteSnapshotRequest {
-            snapshot_id: cut.snapshot_id,
+            snapshot_id: snapshot_id.into(),
             ..DeleteSnapshotRequest::default()
         };
         persist(ANY, async || {
-            controller().delete_snapshot(within(deletion.clone())).await
+            self.controller().delete_snapshot(within(deletion.clone())).await
         })
         .await;
-        spoil("DeleteVolume");
         let deletion = DeleteVolumeRequest {
-            volume_id: made.volume_id,
+            volume_id: volume_id.into(),
             ..DeleteVolumeRequest::default()
         };
         persist(ANY, async || {
-            controller().delete_volume(within(deletion.clone())).await
+            self.controller().delete_volume(within(deletion.clone())).await
         })
         .await;
-        world.settle().await;
-        let state = world.ec2.state();
-        assert_eq!(
-            (state.volumes.len(), state.snapshots.len()),
-            (1, 0),
-            "body {number}: the root is left"
-        );
+        self.world.settle().await;
+        let state = self.world.ec2.state();
+        let left = (state.volumes.len(), state.snapshots.len());
+        assert_eq!(left, (1, 0), "body {}: the root is left", self.body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_145_malformed_answers_make_nothing_twice() {
+    for body in 0..bodies("").len() {
+        let world = World::settled().await;
+        let node = world.ec2.create_instance_fixture(ZONE, "m5.large", &[]).unwrap();
+        let spoilt = Spoilt { world, body };
+        let (volume, snapshot) = spoilt.made().await;
+        spoilt.attached_and_detached(&volume, &node).await;
+        spoilt.grown(&volume).await;
+        spoilt.deleted(&volume, &snapshot).await;
     }
 }
 

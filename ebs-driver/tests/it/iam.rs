@@ -111,9 +111,8 @@ fn from(source: Type) -> CreateVolumeRequest {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn ebs_case_139_what_is_made_bears_the_tags_that_the_policy_asks_for() {
-    let world = World::settled().await;
+/// Has the driver make one of everything.
+async fn make_each(world: &World) {
     let with_iops = volume(
         "pvc-1",
         &[("iopsPerGB", "10"), ("allowAutoIOPSPerGBIncrease", "true")],
@@ -161,7 +160,12 @@ async fn ebs_case_139_what_is_made_bears_the_tags_that_the_policy_asks_for() {
         })
         .await
         .unwrap();
+}
 
+#[tokio::test(start_paused = true)]
+async fn ebs_case_139_what_is_made_bears_the_tags_that_the_policy_asks_for() {
+    let world = World::settled().await;
+    make_each(&world).await;
     let statements = statements();
     let on_creation = statements
         .iter()

@@ -86,6 +86,10 @@ fn instance_of(node: &NodeView) -> Option<String> {
     instance_id(node.provider_id.as_deref()?).filter(|id| id.starts_with("i-"))
 }
 
+fn uid(node: &NodeView) -> String {
+    node.metadata.uid.clone().unwrap_or_default()
+}
+
 /// Labels the nodes of a cluster.
 pub struct Labeler {
     client: Client,
@@ -133,12 +137,11 @@ impl Labeler {
                 next = Instant::now() + PERIOD;
             }
             let nodes = self.nodes.all();
-            let names = |node: &Arc<NodeView>| node.metadata.uid.clone().unwrap_or_default();
-            let there: BTreeSet<String> = nodes.iter().map(names).collect();
+            let there: BTreeSet<String> = nodes.iter().map(|node| uid(node)).collect();
             done.retain(|uid| there.contains(uid));
             let todo: Vec<Arc<NodeView>> = nodes
                 .into_iter()
-                .filter(|node| !done.contains(&names(node)))
+                .filter(|node| !done.contains(&uid(node)))
                 .collect();
             let asked = todo.len();
             let labelled = self.label(todo).await;
@@ -149,22 +152,13 @@ impl Labeler {
             } else {
                 next
             };
-            self.wait(&done, again).await;
+            self.wait(&there, again).await;
         }
     }
 
-    /// Until there is a node that was not looked at, or it is time.
-    async fn wait(&self, done: &BTreeSet<String>, until: Instant) {
-        let is_known =
-            |node: &Arc<NodeView>| node.metadata.uid.as_ref().is_some_and(|uid| done.contains(uid));
-        // What has failed is still not done: only nodes that are newer than this moment end the wait.
-        let before: BTreeSet<Option<String>> = self
-            .nodes
-            .all()
-            .iter()
-            .map(|node| node.metadata.uid.clone())
-            .collect();
-        let is_new = |node: &Arc<NodeView>| !is_known(node) && !before.contains(&node.metadata.uid);
+    /// Until there is a node besides those that were looked at, or it is time.
+    async fn wait(&self, looked_at: &BTreeSet<String>, until: Instant) {
+        let is_new = |node: &Arc<NodeView>| !looked_at.contains(&uid(node));
         loop {
             tokio::select! {
                 biased;
@@ -187,10 +181,12 @@ impl Labeler {
         let mut done = Vec::new();
         let mut of_ec2 = Vec::new();
         for node in nodes {
-            match (instance_of(&node), node.metadata.uid.clone()) {
-                (Some(instance), Some(uid)) => of_ec2.push((instance, uid, node)),
+            match instance_of(&node) {
+                Some(instance) => of_ec2.push((instance, uid(&node), node)),
+                // Not told yet: looked at again after a minute.
+                None if node.provider_id.is_none() => {}
                 // A machine of another cloud, or none that EC2 knows by its ID.
-                (_, uid) => done.extend(uid),
+                None => done.push(uid(&node)),
             }
         }
         for chunk in of_ec2.chunks(MAX_FILTER_VALUES) {

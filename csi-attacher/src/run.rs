@@ -11,8 +11,7 @@ use controller::{
 };
 use csi::{Address, Channel};
 use runtime::args::{CommonArgs, CommonConfig};
-use runtime::leader::clean_name;
-use runtime::objects::{Attachment, CsiNode, Volume};
+use runtime::objects::{Attachment, CsiNode, Volume, attacher_finalizer};
 use runtime::{Cache, Context, ObjectKey, Selection, migration};
 
 use crate::args::{Args, Config};
@@ -224,7 +223,7 @@ impl Prepared {
         let driver = self.sidecar.driver();
         Settings {
             driver: driver.name().to_owned(),
-            finalizer: format!("external-attacher/{}", clean_name(driver.name())),
+            finalizer: attacher_finalizer(driver.name()),
             publishes: driver.publishes,
             publishes_read_only: driver.publishes_read_only,
             single_node_multi_writer: driver.single_node_multi_writer,

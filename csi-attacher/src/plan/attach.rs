@@ -14,7 +14,7 @@ use crate::source::{NoSource, Source};
 pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let is_wanted = !observed.attachment.is_attached() || differs(observed);
     if !is_wanted {
-        return done(observed);
+        return refuted(observed);
     }
     match (observed.answer, wanted(observed)) {
         (Some(Answer::Published(Ok(context))), _) => attached(observed, context),
@@ -24,6 +24,18 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
             told(observed, Of::Attachment, &problem, now)
         }
         (_, Ok((source, publish))) => attempt(observed, &source, publish, now),
+    }
+}
+
+/// It is attached. An error beside that is of a call that came too late: the first one was answered, but nobody had heard of it
+/// yet (case 156).
+fn refuted(observed: &Observed<'_>) -> Plan {
+    let plan = done(observed);
+    match &observed.attachment.status {
+        Some(status) if status.attach_error.is_some() => {
+            plan.step(Step::Status(Status::Attached(status.attachment_metadata.clone())))
+        }
+        _ => plan,
     }
 }
 

@@ -2,10 +2,7 @@
 
 use controller::patch;
 use runtime::migration;
-use runtime::objects::Volume;
-
-/// The provisioner's finalizer: it is still to delete the volume, and may take ours along.
-const PROVISIONER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
+use runtime::objects::{PROVISIONER_FINALIZER, Volume};
 
 /// What is decided.
 pub type Plan = controller::Plan<Release, ()>;
@@ -24,12 +21,13 @@ pub fn plan(volume: &Volume, is_attached: bool, driver: &str, finalizer: &str) -
     plan
 }
 
-/// Whether the volume is to be let go as soon as it is not attached: it is being deleted, and nobody is before us; or it was
-/// handed back to its in-tree plugin.
+/// Whether the volume is to be let go as soon as it is not attached: it is being deleted, and its provisioner, which may take our
+/// finalizer along, has done its part; or it was handed back to its in-tree plugin.
 #[must_use]
 pub fn is_due(volume: &Volume, driver: &str, finalizer: &str) -> bool {
     let metadata = &volume.metadata;
-    let is_last = metadata.deletion_timestamp.is_some() && !patch::has_finalizer(metadata, PROVISIONER);
+    let is_last =
+        metadata.deletion_timestamp.is_some() && !patch::has_finalizer(metadata, PROVISIONER_FINALIZER);
     let is_handed_back = migration::is_migrated(volume) && volume.migrated_to.as_deref() != Some(driver);
     patch::has_finalizer(metadata, finalizer) && (is_last || is_handed_back)
 }

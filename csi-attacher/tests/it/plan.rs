@@ -169,6 +169,18 @@ fn the_marks_come_before_the_call_and_only_where_they_are_not_there() {
 }
 
 #[test]
+fn sidecars_case_156_an_error_of_what_is_attached_is_taken_back() {
+    let mut scene = scene().attached();
+    scene.attachment["status"]["attachmentMetadata"] = json!({"devicePath": "/dev/xvdaa"});
+    scene.attachment["status"]["attachError"] = json!({"message": "no", "time": "2026-01-01T00:59:00Z"});
+    let plan = scene.plan();
+    let known = BTreeMap::from([("devicePath".to_owned(), "/dev/xvdaa".to_owned())]);
+    let steps: Vec<&Step> = plan.steps().collect();
+    assert_eq!(steps, [&Step::Status(Status::Attached(known))]);
+    assert_eq!(plan.next, Next::Await);
+}
+
+#[test]
 fn what_keeps_an_attachment_from_being_done_is_told() {
     let source = |source: Value| {
         let mut scene = scene();

@@ -15,6 +15,7 @@ mod fleet;
 mod groups;
 mod half_way;
 mod leases;
+mod lifecycle;
 mod liveness;
 mod manifests;
 mod migrated;

@@ -1,14 +1,19 @@
 //! A cluster and an EC2 account, its user, and what there is in the end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Random, Scope};
 pub use controller::testing::resources::{ATTACHMENTS, CLAIMS, CLASSES, CONTENTS, SNAPSHOTS, VOLUMES};
 use controller::testing::resources::{ATTRIBUTES_CLASSES, CSI_NODES, DEFINITIONS, STORAGE_CLASSES};
+use ebs_driver::node::InstanceInfo;
+use ebs_driver::{NodeConfig, NodeService};
 use jiff::Timestamp;
+use sandbox::actors::Options;
 use sandbox::ec2::{Ec2, Ec2Options, SnapshotView};
 use sandbox::kube::{ApiServer, GroupResource, Store};
+use sandbox::node::Machine;
 use serde_json::{Value, json};
 
 use crate::driver_socket::DriverSocket;
@@ -60,12 +65,67 @@ impl World {
         world
     }
 
+    /// The same cluster without a claim, and with node `node-a`, an instance of EC2 with a kubelet and the driver. Volumes are
+    /// attached by the function of this suite.
+    pub async fn with_machine(seed: u64, options: Ec2Options) -> Self {
+        let clock = Clock::simulated("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap());
+        let random = Random::seeded(seed);
+        let scope = Scope::new();
+        let api = ApiServer::new(clock.clone(), random.fork(), &scope);
+        let ec2 = Ec2::new(clock.clone(), random.fork(), options);
+        let machine = Machine::launch(&ec2, "node-a", "us-east-1a", "m5.large").unwrap();
+        let instance = InstanceInfo {
+            instance_id: machine.instance_id().to_owned(),
+            instance_type: machine.instance_type().to_owned(),
+            region: machine.region().to_owned(),
+            zone: machine.zone().to_owned(),
+            interfaces: 1,
+            ..InstanceInfo::default()
+        };
+        let registry = prometheus::Registry::new();
+        let service = NodeService::new(
+            NodeConfig::default(),
+            machine.host(),
+            Arc::new(instance),
+            &registry,
+        );
+        let node = csi::Channel::in_process(service.unwrap().routes());
+        let actors = Options::default()
+            .with_attached("ebs.csi.aws.com")
+            .with_node(machine.node().with_driver("ebs.csi.aws.com", node));
+        sandbox::actors::run_with(&api, &scope, clock.clone(), actors);
+        let world = Self {
+            clock,
+            random,
+            api,
+            ec2,
+            volume: String::new(),
+            socket: DriverSocket::default(),
+            node: scope.child(),
+            scope,
+        };
+        world.install();
+        world
+    }
+
     /// A node, until what is answered is dropped.
     pub fn start_node(&self) -> Scope {
         start_node(&self.api, &self.scope)
     }
 
     async fn furnish(&self) {
+        self.install();
+        self.add_claim("p", &self.volume, "Filesystem");
+        self.until("the claim is bound", |world| {
+            world
+                .claim("p")
+                .is_some_and(|claim| claim["status"]["phase"] == "Bound")
+        })
+        .await;
+    }
+
+    /// Definitions and classes.
+    fn install(&self) {
         let store = self.store();
         for definition in crds::definitions::snapshots() {
             store.create(DEFINITIONS, definition).unwrap();
@@ -102,13 +162,6 @@ impl World {
             "parameters": { "type": "gp3", "iops": FAST.to_string() },
         });
         store.create(ATTRIBUTES_CLASSES, fast).unwrap();
-        self.add_claim("p", &self.volume, "Filesystem");
-        self.until("the claim is bound", |world| {
-            world
-                .claim("p")
-                .is_some_and(|claim| claim["status"]["phase"] == "Bound")
-        })
-        .await;
     }
 
     /// A claim in `ns` and its volume, of the class that allows expansion.

@@ -293,7 +293,12 @@ mod tests {
         };
         assert_eq!(
             functions(&[]),
-            ["csi-attacher", "csi-provisioner", "csi-resizer", "csi-snapshotter"]
+            [
+                "csi-attacher",
+                "csi-provisioner",
+                "csi-resizer",
+                "csi-snapshotter"
+            ]
         );
         let named = ["--controllers=snapshotter,resizer,snapshot-controller"];
         assert_eq!(
@@ -306,9 +311,9 @@ mod tests {
     fn mistakes_are_named() {
         for (args, exit_code, says) in [
             (
-                vec!["--functions=driver,attacher"],
+                vec!["--functions=driver,cloner"],
                 2,
-                "\"attacher\"; there are driver, snapshot-controller",
+                "\"cloner\"; there are driver, snapshot-controller",
             ),
             (vec!["--bogus"], 2, "--bogus"),
             (vec!["--csi-snapshotter.bogus=1"], 2, "--bogus"),

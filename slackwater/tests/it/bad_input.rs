@@ -286,8 +286,8 @@ async fn a_kubelet_that_never_comes_is_told_on_the_claim_and_costs_nothing() {
     drop(process);
     let process = world.start(Faults::none()).await;
     seconds(12 * 3_600).await;
-    // Three access reviews, and which kinds are served.
-    let questions = 4;
+    // Nine access reviews, and which kinds are served in three groups.
+    let questions = 12;
     assert_eq!(work(&world), requests + questions);
     assert_eq!((expansions(&process), world.ec2.count("ModifyVolume")), (0, 1));
     assert_eq!(world.claim("p").unwrap()["status"]["capacity"]["storage"], "10Gi");

@@ -19,12 +19,15 @@ pub(crate) enum Lookups<K: Cached> {
     Asked(Asked<K>),
 }
 
+/// The answer about each object, with when it came; none where there is no such object.
+type Answers<K> = BTreeMap<ObjectKey, (Instant, Option<Arc<K>>)>;
+
 /// What was asked for lately.
 pub(crate) struct Asked<K> {
     writer: Writer<K>,
     /// So long an answer is good.
     good_for: Duration,
-    answers: Mutex<BTreeMap<ObjectKey, (Instant, Option<Arc<K>>)>>,
+    answers: Mutex<Answers<K>>,
 }
 
 /// What is known of an object.
@@ -119,7 +122,7 @@ impl<K> Asked<K> {
         answers.insert(key.clone(), (Instant::now(), object.map(Arc::new)));
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, (Instant, Option<Arc<K>>)>> {
+    fn lock(&self) -> MutexGuard<'_, Answers<K>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -143,6 +143,26 @@ struct Term {
     settings: Settings,
 }
 
+impl Term {
+    /// Waits for the caches. Grants are not waited for: where their kind does not exist nothing is granted.
+    async fn caught_up(&self) {
+        let nodes = async {
+            if let Some((labels, drivers)) = &self.nodes {
+                tokio::join!(labels.caught_up(), drivers.caught_up());
+            }
+        };
+        tokio::join!(
+            self.claims.caught_up(),
+            self.classes.caught_up(),
+            caught_up(self.attachments.as_ref()),
+            caught_up(self.attributes.as_ref()),
+            caught_up(self.snapshots.as_ref()),
+            caught_up(self.contents.as_ref()),
+            nodes,
+        );
+    }
+}
+
 const STORAGE: &str = "storage.k8s.io";
 const STORAGE_V1: &str = "storage.k8s.io/v1";
 const ATTRIBUTES: &str = "volumeattributesclasses";
@@ -209,57 +229,23 @@ impl Prepared {
         let volumes: Cache<Volume> = watches.cache_keeping(kept::volumes(driver.name()));
         // Which claims are kept is seen from the volumes.
         volumes.caught_up().await;
-        let claims: Cache<Claim> = watches.cache_keeping(kept::claims(driver.name(), volumes.clone()));
-        claims.index(triggers::BY_UID, triggers::uid_of)?;
-        claims.index(triggers::BY_SOURCE, triggers::sources_of)?;
-        claims.index(triggers::BY_CLASS, triggers::class_of)?;
-        claims.index(triggers::BY_ATTRIBUTES, triggers::attributes_of)?;
-        claims.index(triggers::BY_NODE, triggers::node_of)?;
+        let claims = self.claims(&volumes)?;
         let has_attributes = self.serves_attributes().await;
         let attributes = match has_attributes && driver.modifies {
             true => self.followed(STORAGE, ATTRIBUTES).await,
             false => None,
         };
-        let has_snapshots = driver.snapshots && self.serves(SNAPSHOT_V1, SNAPSHOTS).await;
-        let (snapshots, contents) = match has_snapshots {
-            true => (
-                self.followed(crds::names::GROUP, SNAPSHOTS).await,
-                self.followed(crds::names::GROUP, CONTENTS).await,
-            ),
-            false => (None, None),
-        };
+        let (snapshots, contents) = self.snapshots_and_contents().await;
         let all = Selection::default;
         let has_topology = driver.has_topology && self.config.topology;
         let nodes = has_topology.then(|| (watches.cache(all()), watches.cache(all())));
-        let attachments: Option<Cache<Attachment>> = driver.attaches.then(|| watches.cache(all()));
-        if let Some(attachments) = &attachments {
-            attachments.index(triggers::BY_VOLUME, triggers::volume_of)?;
-        }
-        let grants: Option<Cache<ReferenceGrant>> = self.config.cross_namespace.then(|| watches.cache(all()));
-        if let Some(grants) = &grants {
-            // Not waited for: where their kind does not exist nothing is granted.
-            grants.index(grants::BY_NAMESPACE, grants::namespace_of)?;
-        }
-        let classes: Cache<StorageClass> = watches.cache(all());
-        let of_nodes = async {
-            if let Some((labels, drivers)) = &nodes {
-                tokio::join!(labels.caught_up(), drivers.caught_up());
-            }
-        };
-        tokio::join!(
-            claims.caught_up(),
-            classes.caught_up(),
-            caught_up(attachments.as_ref()),
-            caught_up(attributes.as_ref()),
-            caught_up(snapshots.as_ref()),
-            caught_up(contents.as_ref()),
-            of_nodes,
-        );
-        Ok(Term {
+        let attachments = self.attachments()?;
+        let grants = self.grants()?;
+        let term = Term {
             settings: self.settings(has_attributes, has_topology),
             claims,
             volumes,
-            classes,
+            classes: watches.cache(all()),
             attributes,
             snapshots,
             contents,
@@ -269,7 +255,58 @@ impl Prepared {
             claim_editor: self.editor(PATCH_CLAIMS),
             snapshot_editor: self.editor(PATCH_SNAPSHOTS),
             busy: Busy::default(),
-        })
+        };
+        term.caught_up().await;
+        Ok(term)
+    }
+
+    /// The claims that matter beside these volumes, with their indexes.
+    fn claims(&self, volumes: &Cache<Volume>) -> Result<Cache<Claim>, Error> {
+        let watches = &self.sidecar.function().context().watches;
+        let driver = self.sidecar.driver().name();
+        let claims: Cache<Claim> = watches.cache_keeping(kept::claims(driver, volumes.clone()));
+        claims.index(triggers::BY_UID, triggers::uid_of)?;
+        claims.index(triggers::BY_SOURCE, triggers::sources_of)?;
+        claims.index(triggers::BY_CLASS, triggers::class_of)?;
+        claims.index(triggers::BY_ATTRIBUTES, triggers::attributes_of)?;
+        claims.index(triggers::BY_NODE, triggers::node_of)?;
+        Ok(claims)
+    }
+
+    async fn snapshots_and_contents(
+        &self,
+    ) -> (
+        Option<Cache<VolumeSnapshot>>,
+        Option<Cache<VolumeSnapshotContent>>,
+    ) {
+        let driver = self.sidecar.driver();
+        match driver.snapshots && self.serves(SNAPSHOT_V1, SNAPSHOTS).await {
+            true => (
+                self.followed(crds::names::GROUP, SNAPSHOTS).await,
+                self.followed(crds::names::GROUP, CONTENTS).await,
+            ),
+            false => (None, None),
+        }
+    }
+
+    fn attachments(&self) -> Result<Option<Cache<Attachment>>, Error> {
+        if !self.sidecar.driver().attaches {
+            return Ok(None);
+        }
+        let watches = &self.sidecar.function().context().watches;
+        let attachments: Cache<Attachment> = watches.cache(Selection::default());
+        attachments.index(triggers::BY_VOLUME, triggers::volume_of)?;
+        Ok(Some(attachments))
+    }
+
+    fn grants(&self) -> Result<Option<Cache<ReferenceGrant>>, Error> {
+        if !self.config.cross_namespace {
+            return Ok(None);
+        }
+        let watches = &self.sidecar.function().context().watches;
+        let grants: Cache<ReferenceGrant> = watches.cache(Selection::default());
+        grants.index(grants::BY_NAMESPACE, grants::namespace_of)?;
+        Ok(Some(grants))
     }
 
     /// The cache of a kind that our role lets us follow.

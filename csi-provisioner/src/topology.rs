@@ -1,6 +1,7 @@
 //! Where the driver is asked to make a volume, and where it answers that one is. Pure. Source: sidecars.md 2.6.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::slice;
 
 use csi::v1::{Topology, TopologyRequirement};
 use k8s_openapi::api::core::v1::{
@@ -219,7 +220,8 @@ fn flatten(allowed: &[TopologySelectorTerm]) -> Vec<Term> {
                 true => values.map(|one| vec![one]).collect(),
                 false => values
                     .flat_map(|one| {
-                        let longer = move |choice: &Vec<_>| [choice.as_slice(), &[one.clone()]].concat();
+                        let longer =
+                            move |choice: &Vec<_>| [choice.as_slice(), slice::from_ref(&one)].concat();
                         choices.iter().map(longer).collect::<Vec<_>>()
                     })
                     .collect(),

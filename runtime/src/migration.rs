@@ -8,8 +8,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
-    AWSElasticBlockStoreVolumeSource, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
-    PersistentVolume, TopologySelectorLabelRequirement, TopologySelectorTerm, VolumeNodeAffinity,
+    AWSElasticBlockStoreVolumeSource, CSIPersistentVolumeSource, NodeSelector, NodeSelectorRequirement,
+    NodeSelectorTerm, PersistentVolume, TopologySelectorLabelRequirement, TopologySelectorTerm,
+    VolumeNodeAffinity,
 };
 use k8s_openapi::api::storage::v1::StorageClass;
 
@@ -311,17 +312,7 @@ pub fn to_in_tree(volume: &PersistentVolume) -> Result<PersistentVolume, NotInTr
     let mut volume = volume.clone();
     let spec = volume.spec.get_or_insert_default();
     let csi = spec.csi.take().ok_or(NotInTree::NotCsi)?;
-    let attributes = csi.volume_attributes.unwrap_or_default();
-    let partition = match attributes.get("partition").filter(|text| !text.is_empty()) {
-        Some(text) => Some(text.parse().map_err(|_| NotInTree::Partition(text.clone()))?),
-        None => None,
-    };
-    spec.aws_elastic_block_store = Some(AWSElasticBlockStoreVolumeSource {
-        volume_id: csi.volume_handle,
-        fs_type: csi.fs_type,
-        read_only: csi.read_only,
-        partition,
-    });
+    spec.aws_elastic_block_store = Some(source_in_tree(csi)?);
     let required = spec
         .node_affinity
         .as_mut()
@@ -370,6 +361,20 @@ pub fn to_in_tree(volume: &PersistentVolume) -> Result<PersistentVolume, NotInTr
         required.node_selector_terms = terms;
     }
     Ok(volume)
+}
+
+fn source_in_tree(csi: CSIPersistentVolumeSource) -> Result<AWSElasticBlockStoreVolumeSource, NotInTree> {
+    let attributes = csi.volume_attributes.unwrap_or_default();
+    let partition = match attributes.get("partition").filter(|text| !text.is_empty()) {
+        Some(text) => Some(text.parse().map_err(|_| NotInTree::Partition(text.clone()))?),
+        None => None,
+    };
+    Ok(AWSElasticBlockStoreVolumeSource {
+        volume_id: csi.volume_handle,
+        fs_type: csi.fs_type,
+        read_only: csi.read_only,
+        partition,
+    })
 }
 
 fn values<'a>(terms: &'a [NodeSelectorTerm], key: &str) -> impl Iterator<Item = &'a str> {

@@ -54,7 +54,6 @@ impl Attaching {
             }),
             status: Some(list_volumes_response::VolumeStatus {
                 published_node_ids: nodes.iter().cloned().collect(),
-                ..Default::default()
             }),
         };
         let entries: Vec<_> = self.nodes.iter().skip(start).take(length).map(entry).collect();

@@ -41,7 +41,8 @@ impl Identity for Driver {
         ];
         let served = services
             .into_iter()
-            .filter_map(|(is_served, one)| is_served.then(|| service(one)));
+            .filter(|(is_served, _)| *is_served)
+            .map(|(_, one)| service(one));
         Ok(Response::new(GetPluginCapabilitiesResponse {
             capabilities: served.collect(),
         }))

@@ -15,8 +15,8 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use runtime::objects::{SecretName, Wish};
 use runtime::{EventType, ObjectKey};
 
-use crate::events;
 use crate::observe::{Answer, Begun, Lookup, Made, Memory, Observed, Settings, Stage, Unwanted};
+use crate::{events, topology};
 use source::SourceKey;
 
 /// What to do about a claim.
@@ -72,6 +72,15 @@ pub enum Obstacle {
 impl From<String> for Obstacle {
     fn from(text: String) -> Self {
         Self::Refused(text)
+    }
+}
+
+impl From<topology::Trouble> for Obstacle {
+    fn from(trouble: topology::Trouble) -> Self {
+        match trouble {
+            topology::Trouble::Refused(text) => Self::Refused(text),
+            topology::Trouble::NodeGone { text, is_driver_gone } => Self::NodeGone { text, is_driver_gone },
+        }
     }
 }
 

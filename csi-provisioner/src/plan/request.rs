@@ -21,7 +21,6 @@ use super::secrets::{self, About, Secrets};
 use super::source::{self, Filled};
 use crate::args::UidLength;
 use crate::observe::{Begun, Lookup, Observed, Parameters, Settings};
-use crate::topology::Trouble;
 
 /// Annotation of a volume: who made it.
 pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
@@ -68,39 +67,15 @@ pub struct Prepared {
 /// The first thing that stands in the way.
 pub fn prepare(observed: &Observed<'_>, wish: &Wish, class: &Class<'_>) -> Result<Prepared, Obstacle> {
     let settings = observed.settings;
-    let (claim, driver) = (observed.claim, &settings.driver);
+    let claim = observed.claim;
     let size = claim.request.unwrap_or_default();
     let filled = source::filled(observed, class, size)?;
-    if !driver.makes_volumes {
-        return Err(source::lacks(&driver.name, "CREATE_DELETE_VOLUME"));
-    }
-    let attributes_class = claim.wanted_class().filter(|_| settings.attributes_classes);
-    if attributes_class.is_some() && !driver.modifies {
-        return Err(source::lacks(&driver.name, "MODIFY_VOLUME"));
-    }
-    if wish.has_selector {
-        return Err(Obstacle::refused(
-            "claim Selector is not supported: a volume is made for the claim, so that there is nothing to select from; remove \
-             spec.selector",
-        ));
-    }
-    if size.exceeds_int64() {
-        return Err(Obstacle::Refused(format!("no volume can have {size} bytes")));
-    }
+    check_supported(observed, wish, size)?;
     let name = volume_name(settings, claim.metadata.uid.as_deref().unwrap_or_default());
     let fs_type = parameters::fs_type(&class.parameters, settings)?;
-    let capabilities = capabilities(wish, &fs_type, class, driver.single_node_multi_writer)?;
-    let place = match observed.topology {
-        Ok(place) => place.clone(),
-        Err(Trouble::Refused(text)) => return Err(Obstacle::Refused(text.clone())),
-        Err(Trouble::NodeGone { text, is_driver_gone }) => {
-            return Err(Obstacle::NodeGone {
-                text: text.clone(),
-                is_driver_gone: *is_driver_gone,
-            });
-        }
-    };
-    let mutable_parameters = mutable_parameters(observed, attributes_class)?;
+    let capabilities = capabilities(wish, &fs_type, class, settings.driver.single_node_multi_writer)?;
+    let place = observed.topology.clone()?;
+    let mutable_parameters = mutable_parameters(observed)?;
     let key = ObjectKey::of(claim);
     let about = About {
         volume: &name,
@@ -108,10 +83,7 @@ pub fn prepare(observed: &Observed<'_>, wish: &Wish, class: &Class<'_>) -> Resul
         annotations: Some(&wish.annotations),
     };
     let secrets = secrets::of(&class.parameters, &about)?;
-    let mut passed = parameters::passed(&class.parameters)?;
-    if settings.extra_create_metadata {
-        passed.extend(parameters::metadata((&key.namespace, &key.name), &name));
-    }
+    let parameters = parameters(settings, class, &key, &name)?;
     let secret = super::ready(observed.secret, secrets.provisioner.as_ref())?;
     let volume = skeleton(observed, wish, class, &name, &fs_type, &secrets);
     let Filled {
@@ -128,7 +100,7 @@ pub fn prepare(observed: &Observed<'_>, wish: &Wish, class: &Class<'_>) -> Resul
                     limit_bytes: 0,
                 }),
                 volume_capabilities: capabilities,
-                parameters: passed,
+                parameters,
                 secrets: BTreeMap::new(),
                 volume_content_source: content,
                 accessibility_requirements: place,
@@ -144,6 +116,47 @@ pub fn prepare(observed: &Observed<'_>, wish: &Wish, class: &Class<'_>) -> Resul
         },
         is_unprotected,
     })
+}
+
+/// What neither the source nor the class decides: whether the driver and we can make such a volume at all.
+fn check_supported(observed: &Observed<'_>, wish: &Wish, size: Quantity) -> Result<(), Obstacle> {
+    let driver = &observed.settings.driver;
+    if !driver.makes_volumes {
+        return Err(source::lacks(&driver.name, "CREATE_DELETE_VOLUME"));
+    }
+    if attributes_class(observed).is_some() && !driver.modifies {
+        return Err(source::lacks(&driver.name, "MODIFY_VOLUME"));
+    }
+    if wish.has_selector {
+        return Err(Obstacle::refused(
+            "claim Selector is not supported: a volume is made for the claim, so that there is nothing to select from; remove \
+             spec.selector",
+        ));
+    }
+    if size.exceeds_int64() {
+        return Err(Obstacle::Refused(format!("no volume can have {size} bytes")));
+    }
+    Ok(())
+}
+
+/// The VolumeAttributesClass that the claim names, where these are in use.
+fn attributes_class<'a>(observed: &Observed<'a>) -> Option<&'a str> {
+    let in_use = observed.settings.attributes_classes;
+    observed.claim.wanted_class().filter(|_| in_use)
+}
+
+/// What the driver is given of the class, with what `--extra-create-metadata` adds.
+fn parameters(
+    settings: &Settings,
+    class: &Class<'_>,
+    claim: &ObjectKey,
+    volume: &str,
+) -> Result<Parameters, Obstacle> {
+    let mut passed = parameters::passed(&class.parameters)?;
+    if settings.extra_create_metadata {
+        passed.extend(parameters::metadata((&claim.namespace, &claim.name), volume));
+    }
+    Ok(passed)
 }
 
 /// One capability for each mode, in the order of the claim.
@@ -173,8 +186,8 @@ fn capabilities(
     }
 }
 
-fn mutable_parameters(observed: &Observed<'_>, class: Option<&str>) -> Result<Parameters, Obstacle> {
-    let Some(name) = class else {
+fn mutable_parameters(observed: &Observed<'_>) -> Result<Parameters, Obstacle> {
+    let Some(name) = attributes_class(observed) else {
         return Ok(Parameters::new());
     };
     match observed.attributes {
@@ -249,10 +262,7 @@ fn skeleton(
                 resource_version: about.resource_version.clone(),
                 ..ObjectReference::default()
             }),
-            volume_attributes_class_name: claim
-                .wanted_class()
-                .filter(|_| settings.attributes_classes)
-                .map(str::to_owned),
+            volume_attributes_class_name: attributes_class(observed).map(str::to_owned),
             csi: Some(csi),
             ..PersistentVolumeSpec::default()
         }),

@@ -65,8 +65,10 @@ const ON_N1: Wish<'static> = Wish {
     ..IMMEDIATE
 };
 
-/// Requisite and preferred, each place as its values.
-fn places(wish: &Wish<'_>, nodes: &Nodes) -> Result<Option<(Vec<String>, Vec<String>)>, Trouble> {
+/// Requisite and preferred, each place as its values with `/` between them.
+type Places = (Vec<String>, Vec<String>);
+
+fn places(wish: &Wish<'_>, nodes: &Nodes) -> Result<Option<Places>, Trouble> {
     let shown = |topologies: Vec<Topology>| -> Vec<String> {
         let values = |topology: Topology| topology.segments.into_values().collect::<Vec<_>>().join("/");
         topologies.into_iter().map(values).collect()
@@ -75,7 +77,7 @@ fn places(wish: &Wish<'_>, nodes: &Nodes) -> Result<Option<(Vec<String>, Vec<Str
     Ok(found.map(|found| (shown(found.requisite), shown(found.preferred))))
 }
 
-fn both(requisite: &[&str], preferred: &[&str]) -> Option<(Vec<String>, Vec<String>)> {
+fn both(requisite: &[&str], preferred: &[&str]) -> Option<Places> {
     let owned = |places: &[&str]| places.iter().map(|place| (*place).to_owned()).collect();
     Some((owned(requisite), owned(preferred)))
 }

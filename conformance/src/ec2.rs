@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,6 +19,23 @@ pub struct Ec2Process {
     process: Process,
     endpoint: String,
     pipes: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+}
+
+/// Where the data of volumes are kept, and where EC2 is reached.
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// For the files of volumes and snapshots, and the devices of each instance.
+    pub folder: PathBuf,
+    /// An address of this machine.
+    pub address: Ipv4Addr,
+}
+
+impl Data {
+    /// The links that udev would make of the devices of an instance.
+    #[must_use]
+    pub fn links(&self, instance: &str) -> PathBuf {
+        self.folder.join("instances").join(instance).join("dev/disk")
+    }
 }
 
 /// What exists.
@@ -68,10 +86,30 @@ impl Ec2Process {
     /// # Errors
     /// When it cannot be started.
     pub fn start(keeper: &Keeper, folder: &Path, instant: bool) -> Result<Self, Error> {
+        Self::start_with(keeper, folder, instant.then(|| "--instant".to_owned()))
+    }
+
+    /// Starts it so that pods reach it and volumes have data; everything is done and seen at once.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with_data(keeper: &Keeper, folder: &Path, data: &Data) -> Result<Self, Error> {
+        let args = [
+            "--instant".to_owned(),
+            format!("--address={}", data.address),
+            format!("--data={}", data.folder.display()),
+        ];
+        Self::start_with(keeper, folder, args)
+    }
+
+    fn start_with(
+        keeper: &Keeper,
+        folder: &Path,
+        args: impl IntoIterator<Item = String>,
+    ) -> Result<Self, Error> {
         let mut launch = Launch::new("ec2-sandbox", &programs::ec2_sandbox()?);
         launch.piped = true;
-        let launch = launch.args(instant.then_some("--instant"));
-        let mut process = Process::start(keeper, folder, &launch)?;
+        let mut process = Process::start(keeper, folder, &launch.args(args))?;
         let (input, output) = process.pipes().ok_or_else(|| silent("its pipes"))?;
         let mut output = BufReader::new(output);
         let hello = line(&mut output)?;

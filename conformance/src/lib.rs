@@ -9,6 +9,7 @@
 //! | `audit` | what the API server wrote down of each request |
 //! | `hand`, `kubectl` | requests as a user, by HTTP and by `kubectl` |
 //! | `ec2` | [`Ec2Process`]: the EC2 of the sandbox |
+//! | `one_node` | [`OneNode`]: a cluster of one machine, with containerd and kubelet |
 //! | `suite` | [`Suite`]: modes of Slackwater, or programs with the same flags |
 //!
 //! Nothing here is linked into the binary `slackwater`. Unlike everywhere else time is real.
@@ -20,19 +21,21 @@ mod error;
 mod hand;
 mod keeper;
 mod kubectl;
+mod one_node;
 mod process;
 mod programs;
 mod suite;
 
 pub use audit::{Audit, Mark, Record};
 pub use control_plane::{ADMIN, ControlPlane, Options, User};
-pub use ec2::{Ec2Process, Snapshot, State, Volume};
+pub use ec2::{Data, Ec2Process, Snapshot, State, Volume};
 pub use error::Error;
 pub use hand::{Answer, Hand, Patch};
 pub use keeper::Keeper;
 pub use kubectl::{Kubectl, Output};
+pub use one_node::OneNode;
 pub use process::{Launch, Process, Usage, free_port};
-pub use programs::{Peers, Programs, ec2_sandbox, helm, prometheus, slackwater};
+pub use programs::{NodePrograms, Peers, Programs, ec2_sandbox, helm, images, prometheus, slackwater};
 pub use suite::Suite;
 
 use std::time::Duration;

@@ -10,6 +10,12 @@ const CONTROL_PLANE: &str = "SLACKWATER_CONTROL_PLANE";
 const PEERS: &str = "SLACKWATER_PEERS";
 /// Names the folder of Helm.
 const HELM: &str = "SLACKWATER_HELM";
+/// Names the folder of the programs of a node.
+const NODE: &str = "SLACKWATER_NODE";
+/// Names the archive of our images.
+const IMAGES: &str = "SLACKWATER_IMAGES";
+/// Set by `conformance/node/inside`.
+const INSIDE: &str = "SLACKWATER_INSIDE";
 /// Names the binary `slackwater` that is judged.
 const BINARY: &str = "SLACKWATER_BIN";
 /// Names the folder that logs and data of the processes are kept in after the end.
@@ -90,6 +96,71 @@ impl Peers {
     pub fn definitions(&self) -> PathBuf {
         self.folder.join("crds")
     }
+}
+
+/// What `conformance/node/build` makes: kube-scheduler, kubelet, containerd with its shim, and ctr.
+#[derive(Clone, Debug)]
+pub struct NodePrograms {
+    folder: PathBuf,
+}
+
+impl NodePrograms {
+    /// The folder that `SLACKWATER_NODE` names, else `node` in the target folder in which the running program lies.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when one of the programs is not there.
+    pub fn find() -> Result<Self, Error> {
+        let missing = |name: &str| Error::Missing {
+            name: name.to_owned(),
+            command: "conformance/node/build".to_owned(),
+        };
+        let folder = folder(NODE, "node").ok_or_else(|| missing("the programs of a node"))?;
+        for name in [
+            "kube-scheduler",
+            "kubelet",
+            "containerd",
+            "containerd-shim-runc-v2",
+            "ctr",
+        ] {
+            if !folder.join(name).is_file() {
+                return Err(missing(&folder.join(name).display().to_string()));
+            }
+        }
+        Ok(Self { folder })
+    }
+
+    /// The path of one of the programs.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The search path with their folder first: containerd looks for its shim there.
+    pub(crate) fn search_path(&self) -> String {
+        let others = std::env::var("PATH").unwrap_or_default();
+        format!("{}:{others}", self.folder.display())
+    }
+}
+
+/// The archive of our images that `images/layout` makes: `SLACKWATER_IMAGES`, else `images.tar` in the folder of the
+/// programs of a node.
+///
+/// # Errors
+/// [`Error::Missing`] with the command that makes it.
+pub fn images() -> Result<PathBuf, Error> {
+    let path = match std::env::var_os(IMAGES) {
+        Some(path) => Some(PathBuf::from(path)),
+        None => folder(NODE, "node").map(|folder| folder.join("images.tar")),
+    };
+    path.filter(|path| path.is_file()).ok_or_else(|| Error::Missing {
+        name: "the archive of the images".to_owned(),
+        command: "images/layout make target/debug/slackwater target/node/images.tar".to_owned(),
+    })
+}
+
+/// Whether this process has namespaces of its own, from `conformance/node/inside`.
+pub(crate) fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some_and(|value| value == "yes")
 }
 
 /// The binary that is judged: `SLACKWATER_BIN`, else `slackwater` in the profile of the running program.

@@ -16,10 +16,11 @@
 //! It ends with its input.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use base::{Clock, Random, Scope};
 use clap::Parser;
-use sandbox::ec2::{Ec2, Ec2Error, Ec2Options, Fault, When};
+use sandbox::ec2::{Ec2, Ec2Error, Ec2Options, Fault, Storage, When};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -27,8 +28,14 @@ use tokio::net::TcpListener;
 
 /// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "ec2-sandbox", about = "Serves the EC2 of the sandbox on loopback")]
+#[command(name = "ec2-sandbox", about = "Serves the EC2 of the sandbox")]
 struct Args {
+    /// Address of this machine that it listens at: another one than loopback in a network namespace of its own only
+    #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
+    address: Ipv4Addr,
+    /// Keeps the data of volumes in this folder, and makes loop devices of those that are attached. Needs root.
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
     /// Port; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -77,8 +84,14 @@ async fn main() -> anyhow::Result<()> {
     let options = Ec2Options::preset(preset).ok_or_else(|| anyhow::anyhow!("no preset {preset}"))?;
     let scope = Scope::new();
     let ec2 = Ec2::new(Clock::system(), Random::from_entropy(), options);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await?;
-    let endpoint = ec2.serve(listener, &scope)?;
+    if let Some(folder) = args.data {
+        ec2.keep_data(Storage::new(folder)?)?;
+    }
+    let listener = TcpListener::bind((args.address, args.port)).await?;
+    let endpoint = match args.address.is_loopback() {
+        true => ec2.serve(listener, &scope)?,
+        false => ec2.serve_to_pods(listener, &scope)?,
+    };
     let mut output = tokio::io::stdout();
     tell(&mut output, &json!({ "endpoint": endpoint })).await?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();

@@ -3,6 +3,7 @@
 mod files;
 mod programs;
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +20,12 @@ pub const ADMIN: &str = "kubernetes-admin";
 
 /// The user of kube-controller-manager.
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+/// The user of kube-scheduler.
+pub(crate) const SCHEDULER: &str = "system:kube-scheduler";
+/// The user of the kubelet of the one node.
+pub(crate) const KUBELET: &str = "system:node:node-1";
+/// The address of the service `kubernetes`, the first one of the range of services.
+pub(crate) const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 /// How long a program may take to start; other builds may use the same processors.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Validity of the tokens of service accounts.
@@ -31,6 +38,10 @@ pub struct Options {
     pub apiserver_args: Vec<String>,
     /// More flags of kube-controller-manager.
     pub controller_manager_args: Vec<String>,
+    /// Whether pods run: the API server listens where they look for it, at the address of the service `kubernetes`,
+    /// which this machine must have; service accounts are given to pods, nodes have their rights, and
+    /// kube-controller-manager runs all its controllers.
+    pub serves_pods: bool,
 }
 
 /// Somebody who may ask the API server.
@@ -72,22 +83,21 @@ impl ControlPlane {
         let ports = Ports {
             etcd: free_port()?,
             etcd_peer: free_port()?,
-            apiserver: free_port()?,
+            apiserver: match options.serves_pods {
+                true => SocketAddrV4::new(SERVICE, 443),
+                false => SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port()?),
+            },
         };
         let random = Random::from_entropy();
-        let [admin, manager] = furnish(&folder, ports, &random)?;
+        furnish(&folder, ports, &random)?;
+        let admin = existing(&folder, ADMIN);
         let start = |launch: Launch| Process::start(&keeper, &folder, &launch);
         // Without it kube-apiserver would only try again and again.
         let etcd = start_etcd(&keeper, &folder, &programs, ports).await?;
-        let mut apiserver = start(programs::apiserver(
-            &programs,
-            &folder,
-            ports,
-            &options.apiserver_args,
-        ))?;
+        let mut apiserver = start(programs::apiserver(&programs, &folder, ports, &options))?;
         ready(&mut apiserver, &admin).await?;
-        let more = &options.controller_manager_args;
-        let launch = programs::controller_manager(&programs, &folder, &manager.kubeconfig, more);
+        let kubeconfig = user_file(&folder, CONTROLLER_MANAGER);
+        let launch = programs::controller_manager(&programs, &folder, &kubeconfig, &options);
         let controller_manager = start(launch)?;
         Ok(Self {
             programs,
@@ -191,6 +201,11 @@ impl ControlPlane {
         self.user(&format!("system:serviceaccount:{namespace}:{name}"), token)
     }
 
+    /// A user that came with the control plane.
+    pub(crate) fn existing(&self, name: &str) -> User {
+        existing(&self.folder, name)
+    }
+
     fn user(&self, name: &str, token: &str) -> Result<User, Error> {
         user(&self.folder, self.ports, name, token)
     }
@@ -223,12 +238,7 @@ impl ControlPlane {
     /// # Errors
     /// When it does not become ready.
     pub async fn start_apiserver(&mut self) -> Result<(), Error> {
-        let launch = programs::apiserver(
-            &self.programs,
-            &self.folder,
-            self.ports,
-            &self.options.apiserver_args,
-        );
+        let launch = programs::apiserver(&self.programs, &self.folder, self.ports, &self.options);
         self.apiserver = Process::start(&self.keeper, &self.folder, &launch)?;
         ready(&mut self.apiserver, &self.admin).await
     }
@@ -257,9 +267,8 @@ impl ControlPlane {
         copied(backup, &self.folder.join(programs::ETCD_DATA))?;
         self.start_etcd().await?;
         self.start_apiserver().await?;
-        let kubeconfig = self.user_file(CONTROLLER_MANAGER);
-        let more = &self.options.controller_manager_args;
-        let launch = programs::controller_manager(&self.programs, &self.folder, &kubeconfig, more);
+        let kubeconfig = user_file(&self.folder, CONTROLLER_MANAGER);
+        let launch = programs::controller_manager(&self.programs, &self.folder, &kubeconfig, &self.options);
         self.controller_manager = Process::start(&self.keeper, &self.folder, &launch)?;
         Ok(())
     }
@@ -267,10 +276,6 @@ impl ControlPlane {
     async fn start_etcd(&mut self) -> Result<(), Error> {
         self.etcd = start_etcd(&self.keeper, &self.folder, &self.programs, self.ports).await?;
         Ok(())
-    }
-
-    fn user_file(&self, name: &str) -> PathBuf {
-        user_file(&self.folder, name)
     }
 
     /// Removes all history from etcd, so that what begins at an older version is answered 410. Returns the oldest
@@ -294,7 +299,7 @@ impl ControlPlane {
 }
 
 fn url(ports: Ports) -> String {
-    format!("https://127.0.0.1:{}", ports.apiserver)
+    format!("https://{}", ports.apiserver)
 }
 
 /// The folder of all data: a temporary one, or a new one in the folder that is to be kept.
@@ -317,32 +322,36 @@ fn folder() -> Result<(Option<tempfile::TempDir>, PathBuf), Error> {
     }
 }
 
-/// Writes what the programs are given; returns the administrator and the user of kube-controller-manager.
-fn furnish(folder: &Path, ports: Ports, random: &Random) -> Result<[User; 2], Error> {
-    let tokens = [random.uuid(), random.uuid()];
-    let names = [ADMIN, CONTROLLER_MANAGER];
-    let lines = names.iter().zip(&tokens);
-    let lines: String = lines
-        .map(|(name, token)| format!("{token},{name},{name},system:masters\n"))
-        .collect();
+/// Writes what the programs are given, the kubeconfigs of their users among it.
+fn furnish(folder: &Path, ports: Ports, random: &Random) -> Result<(), Error> {
+    let mut lines = String::new();
+    for (name, group) in [
+        (ADMIN, "system:masters"),
+        (CONTROLLER_MANAGER, "system:masters"),
+        (SCHEDULER, ""),
+        (KUBELET, "system:nodes"),
+    ] {
+        let token = random.uuid();
+        lines.push_str(&format!("{token},{name},{name},{group}\n"));
+        user(folder, ports, name, &token)?;
+    }
     files::write(&folder.join("tokens.csv"), &lines)?;
     files::write(&folder.join("service-accounts.key"), &files::signing_key(random))?;
-    files::write(&folder.join("audit-policy.json"), &files::audit_policy())?;
-    let [admin, manager] = tokens;
-    Ok([
-        user(folder, ports, ADMIN, &admin)?,
-        user(folder, ports, CONTROLLER_MANAGER, &manager)?,
-    ])
+    files::write(&folder.join("audit-policy.json"), &files::audit_policy())
+}
+
+fn existing(folder: &Path, name: &str) -> User {
+    User {
+        name: name.to_owned(),
+        kubeconfig: user_file(folder, name),
+    }
 }
 
 fn user(folder: &Path, ports: Ports, name: &str, token: &str) -> Result<User, Error> {
     let kubeconfig = user_file(folder, name);
     let authority = folder.join("certificates/apiserver.crt");
     files::write(&kubeconfig, &files::kubeconfig(&url(ports), &authority, token))?;
-    Ok(User {
-        name: name.to_owned(),
-        kubeconfig,
-    })
+    Ok(existing(folder, name))
 }
 
 fn user_file(folder: &Path, name: &str) -> PathBuf {

@@ -1,7 +1,9 @@
 //! The command lines of etcd, kube-apiserver and kube-controller-manager.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
+use super::{Options, SERVICE};
 use crate::{Launch, Programs};
 
 /// What kube-controller-manager is to do: what the journeys need, nothing that needs nodes or a cloud.
@@ -18,12 +20,12 @@ const CONTROLLERS: [&str; 7] = [
 /// The folder of etcd's data.
 pub(super) const ETCD_DATA: &str = "etcd";
 
-/// Ports on loopback.
+/// Ports on loopback, and where the API server listens.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ports {
     pub(super) etcd: u16,
     pub(super) etcd_peer: u16,
-    pub(super) apiserver: u16,
+    pub(super) apiserver: SocketAddrV4,
 }
 
 pub(super) fn etcd(programs: &Programs, folder: &Path, ports: Ports) -> Launch {
@@ -44,54 +46,79 @@ pub(super) fn etcd(programs: &Programs, folder: &Path, ports: Ports) -> Launch {
     ])
 }
 
-pub(super) fn apiserver(programs: &Programs, folder: &Path, ports: Ports, more: &[String]) -> Launch {
+pub(super) fn apiserver(programs: &Programs, folder: &Path, ports: Ports, options: &Options) -> Launch {
     let path = |name: &str| folder.join(name).display().to_string();
     Launch::new("kube-apiserver", &programs.path("kube-apiserver"))
         .args([
             format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd),
-            format!("--secure-port={}", ports.apiserver),
-            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={}", ports.apiserver.port()),
             format!("--cert-dir={}", path("certificates")),
             format!("--token-auth-file={}", path("tokens.csv")),
-            "--authorization-mode=RBAC".to_owned(),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             format!("--service-account-key-file={}", path("service-accounts.key")),
             format!(
                 "--service-account-signing-key-file={}",
                 path("service-accounts.key")
             ),
-            "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+            format!("--service-cluster-ip-range={SERVICE}/24"),
             "--endpoint-reconciler-type=none".to_owned(),
             // As every cluster with node services has it.
             "--allow-privileged=true".to_owned(),
-            // Pods are made without the default service account, which comes late.
-            "--disable-admission-plugins=ServiceAccount".to_owned(),
             format!("--audit-policy-file={}", path("audit-policy.json")),
             format!("--audit-log-path={}", path("audit.log")),
             // One file: a rotated one would be missed.
             "--audit-log-maxsize=100000".to_owned(),
         ])
-        .args(more)
+        .args(match options.serves_pods {
+            true => vec![
+                format!("--bind-address={}", Ipv4Addr::UNSPECIFIED),
+                format!("--advertise-address={SERVICE}"),
+                "--authorization-mode=Node,RBAC".to_owned(),
+                "--enable-admission-plugins=NodeRestriction".to_owned(),
+                "--kubelet-preferred-address-types=InternalIP".to_owned(),
+            ],
+            false => vec![
+                format!("--bind-address={}", Ipv4Addr::LOCALHOST),
+                "--authorization-mode=RBAC".to_owned(),
+                // Pods are made without the default service account, which comes late.
+                "--disable-admission-plugins=ServiceAccount".to_owned(),
+            ],
+        })
+        .args(&options.apiserver_args)
 }
 
 pub(super) fn controller_manager(
     programs: &Programs,
     folder: &Path,
     kubeconfig: &Path,
-    more: &[String],
+    options: &Options,
 ) -> Launch {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let of_pods = || {
+        vec![
+            "--controllers=*".to_owned(),
+            format!("--root-ca-file={}", path("certificates/apiserver.crt")),
+            format!(
+                "--service-account-private-key-file={}",
+                path("service-accounts.key")
+            ),
+        ]
+    };
     Launch::new(
         "kube-controller-manager",
         &programs.path("kube-controller-manager"),
     )
     .args([
         format!("--kubeconfig={}", kubeconfig.display()),
-        format!("--controllers={}", CONTROLLERS.join(",")),
-        format!("--cert-dir={}", folder.join("certificates").display()),
+        format!("--cert-dir={}", path("certificates")),
         "--leader-elect=false".to_owned(),
         "--secure-port=0".to_owned(),
         "--kube-api-qps=1000".to_owned(),
         "--kube-api-burst=1000".to_owned(),
     ])
-    .args(more)
+    .args(match options.serves_pods {
+        true => of_pods(),
+        false => vec![format!("--controllers={}", CONTROLLERS.join(","))],
+    })
+    .args(&options.controller_manager_args)
 }

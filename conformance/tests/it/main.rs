@@ -21,6 +21,7 @@ mod kubectl_sandbox;
 mod manifests;
 mod mixed;
 mod moto;
+mod one_node;
 mod pairs;
 mod pods;
 mod processes;

@@ -45,19 +45,32 @@ impl Ec2 {
         if !address.ip().is_loopback() {
             return Err(ServeError::NotLoopback(address));
         }
+        Ok(self.serve_anywhere(listener, address, scope))
+    }
+
+    /// The same on any address: for a network namespace of its own, whose pods are to reach it.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn serve_to_pods(&self, listener: TcpListener, scope: &Scope) -> Result<String, ServeError> {
+        let address = listener.local_addr().map_err(ServeError::NoAddress)?;
+        Ok(self.serve_anywhere(listener, address, scope))
+    }
+
+    fn serve_anywhere(&self, listener: TcpListener, address: SocketAddr, scope: &Scope) -> String {
         let ec2 = self.clone();
         let stopping = scope.stopping_token();
         let connections = scope.child();
         scope.spawn(listener::accept(listener, stopping, move |stream| {
-            connections.spawn(ec2.clone().connection(stream));
+            connections.spawn(ec2.clone().connection(stream, address.ip()));
         }));
-        Ok(format!("http://{address}"))
+        format!("http://{address}")
     }
 
-    async fn connection(self, stream: TcpStream) {
+    async fn connection(self, stream: TcpStream, own: IpAddr) {
         let service = service_fn(move |request| {
             let ec2 = self.clone();
-            async move { ec2.exchange(request).await }
+            async move { ec2.exchange(request, own).await }
         });
         let connection =
             hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -66,8 +79,12 @@ impl Ec2 {
         }
     }
 
-    async fn exchange(mut self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Broken> {
-        if foreign(&request) {
+    async fn exchange(
+        mut self,
+        request: Request<Incoming>,
+        own: IpAddr,
+    ) -> Result<Response<Full<Bytes>>, Broken> {
+        if foreign(&request, own) {
             return Ok(plain(StatusCode::FORBIDDEN));
         }
         let (head, body) = request.into_parts();
@@ -85,8 +102,8 @@ fn plain(status: StatusCode) -> Response<Full<Bytes>> {
     response
 }
 
-/// Whether a request comes from a web page, or by a name that is not this machine's.
-fn foreign<B>(request: &Request<B>) -> bool {
+/// Whether a request comes from a web page, or by a name that is neither this machine's nor its own address.
+fn foreign<B>(request: &Request<B>, own: IpAddr) -> bool {
     if request.headers().contains_key(header::ORIGIN) {
         return true;
     }
@@ -99,7 +116,8 @@ fn foreign<B>(request: &Request<B>) -> bool {
         return true;
     };
     let name = host.host().trim_start_matches('[').trim_end_matches(']');
-    name != "localhost" && !name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    let is_own = |address: IpAddr| address.is_loopback() || address == own;
+    name != "localhost" && !name.parse::<IpAddr>().is_ok_and(is_own)
 }
 
 #[cfg(test)]
@@ -114,6 +132,8 @@ mod tests {
             (Some("[::1]:4566"), None, false),
             (Some("example.com:4566"), None, true),
             (Some("127.0.0.1.example.com"), None, true),
+            (Some("10.0.0.1:4566"), None, false),
+            (Some("10.0.0.2:4566"), None, true),
             (None, None, true),
             (Some("localhost"), Some("https://example.com"), true),
         ] {
@@ -125,7 +145,7 @@ mod tests {
                 request = request.header(header::ORIGIN, origin);
             }
             assert_eq!(
-                foreign(&request.body(()).unwrap()),
+                foreign(&request.body(()).unwrap(), IpAddr::from([10, 0, 0, 1])),
                 expected,
                 "{host:?} {origin:?}"
             );

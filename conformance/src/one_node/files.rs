@@ -59,6 +59,9 @@ pub(super) fn kubelet(containerd: &str) -> String {
         "failSwapOn": false,
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
+        // A volume counts as in use until the next status of the node, and a larger one is looked at with the next look at its pod.
+        "nodeStatusUpdateFrequency": "2s",
+        "syncFrequency": "5s",
         // Who cannot lower it would not start.
         "oomScoreAdj": 0,
         "resolvConf": "",

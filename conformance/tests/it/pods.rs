@@ -42,9 +42,7 @@ pub fn flags_are_known(object: &Value) {
 /// The documents of a text in YAML, without empty ones.
 pub fn documents(text: &str) -> Vec<Value> {
     let parts = format!("\n{text}");
-    let parts = parts
-        .split("\n---")
-        .map(|part| serde_saphyr::from_str::<Value>(part));
+    let parts = parts.split("\n---").map(serde_saphyr::from_str::<Value>);
     let read = parts.map(|part| part.unwrap_or_else(|error| panic!("{error} in {text}")));
     read.filter(|part| !part.is_null()).collect()
 }

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{CONTROLLER, Helm, LAYER, NODE, RELEASE, chart, everything};
+use super::values::everything;
+use super::{CONTROLLER, Helm, LAYER, NODE, RELEASE, chart};
 use crate::pods::containers;
-use crate::shared;
+use crate::shared::{Guard, control_plane};
 
 /// What an upgrade from upstream's chart meets: objects of its names, with the selectors that cannot be changed.
 const UPSTREAM: &str = r#"
@@ -76,21 +77,69 @@ fn upstream() -> tempfile::TempDir {
     folder
 }
 
+/// Helm and a cluster.
+struct Site {
+    helm: Helm,
+    plane: Guard,
+}
+
+impl Site {
+    async fn find() -> Option<Self> {
+        let helm = Helm::find()?;
+        let plane = control_plane(LAYER).await?;
+        Some(Self { helm, plane })
+    }
+
+    /// As an administrator.
+    fn helm(&self, args: &[&str]) -> Result<String, String> {
+        let args = [args, &["--namespace=kube-system"]].concat();
+        self.helm.with(self.plane.admin(), &args)
+    }
+
+    /// A release of ours beside the one of upstream's name.
+    fn install(&self, more: &[&str]) -> Result<String, String> {
+        self.helm(&[&["install", "mine", &chart()], more].concat())
+    }
+
+    fn install_upstream(&self, more: &[&str]) {
+        let other = upstream();
+        let other = other.path().display().to_string();
+        self.helm(&[&["install", RELEASE, &other], more].concat())
+            .unwrap();
+    }
+
+    fn object(&self, kind: &str, name: &str) -> Value {
+        let args = ["get", kind, name, "-n", "kube-system", "-o", "json"];
+        serde_json::from_str(&self.plane.kubectl().ok(&args).unwrap()).unwrap()
+    }
+
+    fn assert_gone(&self, kind: &str, name: &str) {
+        let args = ["get", kind, name, "-n", "kube-system"];
+        let answer = self.plane.kubectl().run(&args).unwrap();
+        assert!(answer.stderr.contains("not found"), "{answer:?}");
+    }
+
+    fn create(&self, object: &Value) {
+        let args = ["create", "-f", "-"];
+        self.plane.kubectl().ok_with(&args, &object.to_string()).unwrap();
+    }
+
+    fn delete(&self, kind: &str, name: &str) {
+        let args = ["delete", kind, name, "-n", "kube-system"];
+        self.plane.kubectl().ok(&args).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn the_api_server_takes_every_object_of_the_chart() {
-    let Some(helm) = Helm::find() else { return };
-    let Some(plane) = shared::control_plane(LAYER).await else {
-        return;
-    };
+    let Some(site) = Site::find().await else { return };
     for values in [
         json!({}),
         json!({ "slackwater": { "mode": "allInOne" } }),
         everything("dropin"),
         everything("allInOne"),
     ] {
-        let text = helm
-            .template(RELEASE, &values, &["--kube-version=1.37.0"])
-            .unwrap();
+        let text = site.helm.template(RELEASE, &values, &["--kube-version=1.37.0"]);
         let args = [
             "apply",
             "--server-side",
@@ -100,114 +149,120 @@ async fn the_api_server_takes_every_object_of_the_chart() {
             "-f",
             "-",
         ];
-        let said = plane.kubectl().ok_with(&args, &text).unwrap();
+        let said = site.plane.kubectl().ok_with(&args, &text.unwrap()).unwrap();
         assert!(said.contains("deployment.apps/ebs-csi-controller"), "{said}");
     }
 }
 
 #[tokio::test]
-async fn journeys_case_4_and_60_and_81_and_84_and_85_a_release_goes_from_upstream_to_ours_and_back() {
-    let Some(helm) = Helm::find() else { return };
-    let Some(plane) = shared::control_plane(LAYER).await else {
-        return;
-    };
-    let (user, kubectl, chart) = (plane.admin(), plane.kubectl(), chart());
-    let other = upstream();
-    let other = other.path().display().to_string();
-    let helm = |args: &[&str]| helm.with(user, &[args, &["--namespace=kube-system"]].concat());
-    let object = |kind: &str, name: &str| -> Value {
-        let found = kubectl
-            .ok(&["get", kind, name, "-n", "kube-system", "-o", "json"])
-            .unwrap();
-        serde_json::from_str(&found).unwrap()
-    };
-    helm(&["install", RELEASE, &other]).unwrap();
-    let before = object("deployment", CONTROLLER)["metadata"]["uid"].clone();
+async fn journeys_case_4_and_60_and_81_and_84_a_release_goes_from_upstream_to_ours_and_back() {
+    let Some(site) = Site::find().await else { return };
+    // Helm 3 does the second; a release stays with what it began with.
+    for applied in ["--server-side=true", "--server-side=false"] {
+        site.install_upstream(&[applied]);
+        there_and_back(&site);
+        site.helm(&["uninstall", RELEASE]).unwrap();
+    }
+}
+
+fn there_and_back(site: &Site) {
+    let chart = chart();
+    let before = site.object("deployment", CONTROLLER)["metadata"]["uid"].clone();
     // The command of the tutorial but for chart and version; nothing runs here that --wait could wait for.
-    let said = helm(&[
+    let said = site.helm(&[
         "upgrade",
         RELEASE,
         &chart,
         "--install",
         "--set=controller.serviceAccount.create=false",
         "--set=controller.serviceAccount.name=aws-ebs-controller",
-    ])
-    .unwrap();
+    ]);
+    let said = said.unwrap();
     assert!(
         said.contains("no node service for Windows") && said.contains("slackwater.upstreamRights"),
         "{said}"
     );
-    let deployment = object("deployment", CONTROLLER);
+    let deployment = site.object("deployment", CONTROLLER);
     assert_eq!(deployment["metadata"]["uid"], before, "it was made anew");
-    assert_eq!(
-        deployment["spec"]["template"]["spec"]["serviceAccountName"],
-        "aws-ebs-controller"
-    );
+    let pod = &deployment["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], "aws-ebs-controller");
     assert_eq!(containers(&deployment).len(), 6);
-    let gone = kubectl.run(&[
-        "get",
-        "serviceaccount",
-        "ebs-csi-controller-sa",
-        "-n",
-        "kube-system",
-    ]);
-    assert!(gone.unwrap().stderr.contains("not found"));
+    site.assert_gone("serviceaccount", "ebs-csi-controller-sa");
     // Into one container, and back through both.
-    helm(&["upgrade", RELEASE, &chart, "--set=slackwater.mode=allInOne"]).unwrap();
-    assert_eq!(containers(&object("deployment", CONTROLLER)).len(), 1);
-    helm(&["rollback", RELEASE, "2"]).unwrap();
-    assert_eq!(containers(&object("deployment", CONTROLLER)).len(), 6);
-    helm(&["rollback", RELEASE, "1"]).unwrap();
-    let deployment = object("deployment", CONTROLLER);
+    site.helm(&["upgrade", RELEASE, &chart, "--set=slackwater.mode=allInOne"])
+        .unwrap();
+    assert_eq!(containers(&site.object("deployment", CONTROLLER)).len(), 1);
+    site.helm(&["rollback", RELEASE, "2"]).unwrap();
+    assert_eq!(containers(&site.object("deployment", CONTROLLER)).len(), 6);
+    site.helm(&["rollback", RELEASE, "1"]).unwrap();
+    let deployment = site.object("deployment", CONTROLLER);
     assert_eq!(deployment["metadata"]["uid"], before);
+    assert_eq!(containers(&deployment).len(), 1);
     assert_eq!(containers(&deployment)[0]["image"], "upstream");
-    assert_eq!(object("daemonset", NODE)["metadata"]["name"], NODE);
+    assert_eq!(site.object("daemonset", NODE)["metadata"]["name"], NODE);
+}
 
-    // What belongs to the users stays, and so do the definitions.
-    helm(&["upgrade", RELEASE, &chart]).unwrap();
-    let kept = json!({
-        "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot", "metadata": { "name": "kept" },
+/// The definitions are part of the release here; that they stay is what keeps the objects.
+#[tokio::test]
+async fn journeys_case_85_what_belongs_to_the_users_stays() {
+    let Some(site) = Site::find().await else { return };
+    site.install(&["--set=slackwater.crds.install=true", "--take-ownership"])
+        .unwrap();
+    site.create(&json!({
+        "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+        "metadata": { "name": "kept", "namespace": "kube-system" },
         "spec": { "source": { "persistentVolumeClaimName": "none" } },
-    });
-    kubectl
-        .ok_with(&["create", "-f", "-"], &kept.to_string())
-        .unwrap();
-    helm(&["uninstall", RELEASE]).unwrap();
-    let gone = kubectl
-        .run(&["get", "deployment", CONTROLLER, "-n", "kube-system"])
-        .unwrap();
-    assert!(gone.stderr.contains("not found"), "{gone:?}");
-    kubectl.ok(&["delete", "volumesnapshot", "kept"]).unwrap();
+    }));
+    site.create(&json!({
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": "kept" },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"], "capacity": { "storage": "1Gi" },
+            "csi": { "driver": "ebs.csi.aws.com", "volumeHandle": "vol-1" },
+        },
+    }));
+    let definition = "volumesnapshots.snapshot.storage.k8s.io";
+    let owner = &site.object("crd", definition)["metadata"]["annotations"];
+    assert_eq!(owner["meta.helm.sh/release-name"], "mine");
+    site.helm(&["uninstall", "mine"]).unwrap();
+    site.assert_gone("deployment", CONTROLLER);
+    for (kind, name) in [
+        ("crd", definition),
+        ("volumesnapshot", "kept"),
+        ("persistentvolume", "kept"),
+    ] {
+        let metadata = &site.object(kind, name)["metadata"];
+        assert!(metadata["deletionTimestamp"].is_null(), "{kind} {metadata}");
+    }
+    site.delete("volumesnapshot", "kept");
+    site.delete("persistentvolume", "kept");
 }
 
 #[tokio::test]
-async fn what_the_cluster_has_already_is_told() {
-    let Some(helm) = Helm::find() else { return };
-    let Some(plane) = shared::control_plane(LAYER).await else {
-        return;
-    };
-    let (user, kubectl, chart) = (plane.admin(), plane.kubectl(), chart());
-    let install = |namespace: &str, more: &[&str]| {
-        let namespace = format!("--namespace={namespace}");
-        let args = ["install", "mine", &chart, "--create-namespace", &namespace];
-        helm.with(user, &[&args[..], more].concat())
-    };
-    let other = upstream();
-    let other = other.path().display().to_string();
-    helm.with(user, &["install", RELEASE, &other, "--namespace=kube-system"])
-        .unwrap();
+async fn another_release_of_the_driver_is_told() {
+    let Some(site) = Site::find().await else { return };
+    site.install_upstream(&[]);
     // Helm itself refuses objects of another release.
-    let refusal = install("kube-system", &[]).unwrap_err();
+    let refusal = site.install(&[]).unwrap_err();
     assert!(
         refusal.contains("ebs-csi-controller") && refusal.contains(RELEASE),
         "{refusal}"
     );
-    let refusal = install("elsewhere", &[]).unwrap_err();
+    let elsewhere = [
+        "install",
+        "mine",
+        &chart(),
+        "--create-namespace",
+        "--namespace=elsewhere",
+    ];
+    let refusal = site.helm.with(site.plane.admin(), &elsewhere).unwrap_err();
     assert!(refusal.contains("do everything twice"), "{refusal}");
-    helm.with(user, &["uninstall", RELEASE, "--namespace=kube-system"])
-        .unwrap();
+    site.helm(&["uninstall", RELEASE]).unwrap();
+}
 
-    let snapshots = json!({
+#[tokio::test]
+async fn a_snapshot_controller_that_the_cluster_has_already_is_told() {
+    let Some(site) = Site::find().await else { return };
+    site.create(&json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": { "name": "snapshot-controller", "namespace": "kube-system" },
         "spec": {
@@ -217,36 +272,32 @@ async fn what_the_cluster_has_already_is_told() {
                 "spec": { "containers": [{ "name": "snapshot-controller", "image": "upstream" }] },
             },
         },
-    });
-    kubectl
-        .ok_with(&["create", "-f", "-"], &snapshots.to_string())
-        .unwrap();
-    let refusal = install(
-        "kube-system",
-        &["--set=slackwater.snapshotController.enabled=true"],
-    )
-    .unwrap_err();
+    }));
+    let refusal = site.install(&["--set=slackwater.snapshotController.enabled=true"]);
+    let refusal = refusal.unwrap_err();
     assert!(refusal.contains("has a snapshot-controller already"), "{refusal}");
-    kubectl
-        .ok(&["delete", "deployment", "snapshot-controller", "-n", "kube-system"])
-        .unwrap();
+    site.delete("deployment", "snapshot-controller");
+}
 
-    let windows = json!({
+#[tokio::test]
+async fn nodes_with_windows_are_told() {
+    let Some(site) = Site::find().await else { return };
+    site.create(&json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": { "name": "win", "labels": { "kubernetes.io/os": "windows" } },
-    });
-    kubectl
-        .ok_with(&["create", "-f", "-"], &windows.to_string())
-        .unwrap();
-    let refusal = install("kube-system", &[]).unwrap_err();
+    }));
+    let refusal = site.install(&[]).unwrap_err();
     assert!(refusal.contains("node win runs Windows"), "{refusal}");
-    kubectl.ok(&["delete", "node", "win"]).unwrap();
+    site.delete("node", "win");
+}
 
-    // Who may not make objects of the cluster is told by the API server, of the first one.
-    let nobody = plane.service_account("kube-system", "nobody").await.unwrap();
-    let args = ["install", "mine", &chart, "--namespace=kube-system"];
-    let refusal = helm.with(&nobody, &args).unwrap_err();
+/// Who may not make objects of the cluster is told by the API server, of the first one.
+#[tokio::test]
+async fn missing_rights_are_told_before_anything_is_made() {
+    let Some(site) = Site::find().await else { return };
+    let nobody = site.plane.service_account("kube-system", "nobody").await.unwrap();
+    let args = ["install", "mine", &chart(), "--namespace=kube-system"];
+    let refusal = site.helm.with(&nobody, &args).unwrap_err();
     assert!(refusal.contains("forbidden"), "{refusal}");
-    let left = kubectl.run(&["get", "csidriver", "ebs.csi.aws.com"]).unwrap();
-    assert!(left.stderr.contains("not found"), "{left:?}");
+    site.assert_gone("csidriver", "ebs.csi.aws.com");
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use conformance::Programs;
 use serde_json::{Value, json};
 
-use super::{CONTROLLER, Helm, LAYER, NODE, args, chart, everything};
+use super::values::{everything, merged};
+use super::{CONTROLLER, Helm, LAYER, NODE, args, chart};
 use crate::pods::{containers, documents, flags_are_known, named, of_kind};
 use crate::shared::{not_run, repository};
 
@@ -20,6 +21,24 @@ fn helm_finds_nothing_to_complain_of() {
         );
         assert!(said.is_ok(), "{said:?}");
     }
+}
+
+/// The folder has links to what the repository has elsewhere; a package has their files.
+#[test]
+fn the_packed_chart_makes_the_same_objects() {
+    let Some(helm) = Helm::find() else { return };
+    let no_cluster = "/nonexistent".as_ref();
+    let folder = helm.home.path().join("packed");
+    let folder = folder.display().to_string();
+    helm.run(no_cluster, &["package", &chart(), "--destination", &folder])
+        .unwrap();
+    let package = std::fs::read_dir(&folder).unwrap().next().unwrap();
+    let package = package.unwrap().path().display().to_string();
+    let values = everything("dropin");
+    let file = helm.values(&values);
+    let args = ["template", super::RELEASE, &package, "--values", &file];
+    let packed = helm.run(no_cluster, &[&args[..], &["--namespace=kube-system"]].concat());
+    assert_eq!(documents(&packed.unwrap()), helm.rendered(&values));
 }
 
 /// Objects by kind and name.
@@ -82,23 +101,6 @@ fn the_chart_and_the_manifests_of_kustomize_are_the_same() {
     }
 }
 
-/// Later ones over earlier ones.
-fn merged(values: &[Value]) -> Value {
-    fn over(below: &mut Value, above: &Value) {
-        match (below.as_object_mut(), above.as_object()) {
-            (Some(fields), Some(more)) => {
-                for (name, value) in more {
-                    over(fields.entry(name.clone()).or_insert(Value::Null), value);
-                }
-            }
-            _ => *below = above.clone(),
-        }
-    }
-    let mut all = json!({});
-    values.iter().for_each(|one| over(&mut all, one));
-    all
-}
-
 #[test]
 fn journeys_case_62_no_container_depends_on_what_the_cluster_serves() {
     let Some(helm) = Helm::find() else { return };
@@ -127,84 +129,98 @@ fn journeys_case_64_snapshot_classes_need_their_kind() {
     }
 }
 
-#[test]
-fn journeys_case_65_to_68_flags_follow_each_value_by_itself() {
-    let Some(helm) = Helm::find() else { return };
-    let sidecar = |name: &str, values: Value| json!({ "sidecars": { name: values } });
-    let node = |values: Value| json!({ "node": values });
-    let (deployment, daemon_set) = (("Deployment", CONTROLLER), ("DaemonSet", NODE));
-    for (values, (kind, name), container, has, has_not) in [
-        (
-            sidecar(
-                "provisioner",
-                json!({ "additionalArgs": ["--worker-threads=10"] }),
-            ),
-            deployment,
-            "csi-provisioner",
-            &["--worker-threads=10", "--kube-api-qps=20", "--kube-api-burst=100"][..],
-            "--worker-threads=100",
-        ),
-        (
-            sidecar(
-                "provisioner",
-                json!({ "additionalArgs": ["--feature-gates=A=true"] }),
-            ),
-            deployment,
-            "csi-provisioner",
-            &["--feature-gates=Topology=true", "--feature-gates=A=true"],
-            "--v=7",
-        ),
-        (
-            sidecar("resizer", json!({ "additionalArgs": ["-resize-timeout=90s"] })),
-            deployment,
-            "csi-resizer",
-            &["-resize-timeout=90s", "--modify-timeout=60s"],
-            "--timeout=60s",
-        ),
-        (
-            sidecar(
-                "resizer",
-                json!({ "leaderElection": { "enabled": false, "retryPeriod": "1s" } }),
-            ),
-            deployment,
-            "csi-resizer",
-            &["--leader-election=false"],
-            "--leader-election-retry-period=1s",
-        ),
-        (
-            node(json!({ "volumeAttachLimit": 0 })),
-            daemon_set,
-            "ebs-plugin",
-            &["--volume-attach-limit=0"],
-            "--reserved-volume-attachments=0",
-        ),
-        (
-            node(json!({ "reservedVolumeAttachments": 0 })),
-            daemon_set,
-            "ebs-plugin",
-            &["--reserved-volume-attachments=0"],
-            "--volume-attach-limit=0",
-        ),
-    ] {
-        let objects = helm.rendered(&values);
+/// What a container must and must not be told of values.
+struct Flags {
+    values: Value,
+    container: (&'static str, &'static str, &'static str),
+    has: &'static [&'static str],
+    has_not: &'static str,
+}
+
+impl Flags {
+    fn hold(&self, helm: &Helm) {
+        let (kind, name, container) = self.container;
+        let objects = helm.rendered(&self.values);
         let args = args(&objects, kind, name, container);
-        for flag in has {
-            assert!(args.contains(flag), "{values}: {flag} in {args:?}");
+        for flag in self.has {
+            assert!(args.contains(flag), "{}: {flag} in {args:?}", self.values);
         }
-        assert!(!args.contains(&has_not), "{values}: {has_not} in {args:?}");
+        let has_not = self.has_not;
+        assert!(!args.contains(&has_not), "{}: {has_not} in {args:?}", self.values);
     }
+}
+
+#[test]
+fn journeys_case_65_and_68_flags_of_a_sidecar_follow_each_value_by_itself() {
+    let Some(helm) = Helm::find() else { return };
+    let provisioner = ("Deployment", CONTROLLER, "csi-provisioner");
+    let resizer = ("Deployment", CONTROLLER, "csi-resizer");
+    let of = |name: &str, values: Value| json!({ "sidecars": { name: values } });
+    let args = |name: &str, arg: &str| of(name, json!({ "additionalArgs": [arg] }));
+    let not_elected = json!({ "leaderElection": { "enabled": false, "retryPeriod": "1s" } });
+    for flags in [
+        Flags {
+            values: args("provisioner", "--worker-threads=10"),
+            container: provisioner,
+            has: &["--worker-threads=10", "--kube-api-qps=20", "--kube-api-burst=100"],
+            has_not: "--worker-threads=100",
+        },
+        Flags {
+            values: args("provisioner", "--feature-gates=A=true"),
+            container: provisioner,
+            has: &["--feature-gates=Topology=true", "--feature-gates=A=true"],
+            has_not: "--v=7",
+        },
+        Flags {
+            values: args("resizer", "-resize-timeout=90s"),
+            container: resizer,
+            has: &["-resize-timeout=90s", "--modify-timeout=60s"],
+            has_not: "--timeout=60s",
+        },
+        Flags {
+            values: of("resizer", not_elected),
+            container: resizer,
+            has: &["--leader-election=false"],
+            has_not: "--leader-election-retry-period=1s",
+        },
+    ] {
+        flags.hold(&helm);
+    }
+}
+
+#[test]
+fn journeys_case_66_a_limit_of_0_is_a_limit() {
+    let Some(helm) = Helm::find() else { return };
+    let container = ("DaemonSet", NODE, "ebs-plugin");
+    for flags in [
+        Flags {
+            values: json!({ "node": { "volumeAttachLimit": 0 } }),
+            container,
+            has: &["--volume-attach-limit=0"],
+            has_not: "--reserved-volume-attachments=0",
+        },
+        Flags {
+            values: json!({ "node": { "reservedVolumeAttachments": 0 } }),
+            container,
+            has: &["--reserved-volume-attachments=0"],
+            has_not: "--volume-attach-limit=0",
+        },
+    ] {
+        flags.hold(&helm);
+    }
+}
+
+#[test]
+fn journeys_case_67_the_port_of_the_metrics_is_followed_everywhere() {
+    let Some(helm) = Helm::find() else { return };
     let port = json!({ "controller": { "httpEndpoint": ":9000", "enableMetrics": true } });
     let objects = helm.rendered(&port);
     assert!(args(&objects, "Deployment", CONTROLLER, "ebs-plugin").contains(&"--http-endpoint=:9000"));
-    assert_eq!(
-        named(&objects, "Service", CONTROLLER).unwrap()["spec"]["ports"][0]["port"],
-        9000
-    );
+    let service = &named(&objects, "Service", CONTROLLER).unwrap()["spec"];
+    assert_eq!(service["ports"][0]["port"], 9000);
     let plugin = &containers(named(&objects, "Deployment", CONTROLLER).unwrap())[0];
-    assert_eq!(
-        plugin["ports"][1],
-        json!({ "name": "metrics", "containerPort": 9000 })
-    );
+    let open = json!({ "name": "metrics", "containerPort": 9000 });
+    assert_eq!(plugin["ports"][1], open);
 }
 
 #[test]
@@ -332,60 +348,69 @@ fn journeys_case_79_all_values_are_followed_in_both_modes() {
         for pod in [of_kind(&objects, "Deployment"), of_kind(&objects, "DaemonSet")].concat() {
             flags_are_known(pod);
         }
-        let deployment = named(&objects, "Deployment", CONTROLLER).unwrap();
-        let open: Vec<&Value> = containers(deployment)
-            .iter()
-            .flat_map(|one| one["ports"].as_array().into_iter().flatten())
-            .collect();
-        let found = of_kind(&objects, "Service");
-        assert_eq!(found.len(), services, "{mode}");
-        for service in found
-            .iter()
-            .filter(|one| one["spec"]["selector"]["app"] == CONTROLLER)
-        {
-            let port = &service["spec"]["ports"][0]["port"];
-            assert!(
-                open.iter().any(|one| one["containerPort"] == *port),
-                "{mode}: {service}"
-            );
-        }
-        for endpoint in named(&objects, "PodMonitor", CONTROLLER).unwrap()["spec"]["podMetricsEndpoints"]
-            .as_array()
-            .unwrap()
-        {
-            assert!(
-                open.iter().any(|one| one["name"] == endpoint["port"]),
-                "{mode}: {endpoint}"
-            );
-        }
-        let rules = &named(&objects, "PrometheusRule", "slackwater").unwrap()["spec"]["groups"];
-        let alerts: Vec<_> = rules
-            .as_array()
-            .unwrap()
-            .iter()
-            .flat_map(|group| group["rules"].as_array().unwrap())
-            .filter_map(|rule| rule["alert"].as_str())
-            .collect();
-        assert!(
-            alerts.contains(&"EC2Throttled") && !alerts.contains(&"EC2Slow"),
-            "{alerts:?}"
-        );
-        let dashboards = of_kind(&objects, "ConfigMap");
-        assert_eq!(dashboards.len(), 2);
-        for dashboard in dashboards {
-            let text = dashboard["data"].as_object().unwrap().values().next().unwrap();
-            let parsed: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
-            assert!(parsed["panels"].is_array());
-        }
+        assert_eq!(of_kind(&objects, "Service").len(), services, "{mode}");
+        ports_are_open(&objects);
         assert_eq!(of_kind(&objects, "CustomResourceDefinition").len(), 6);
         let kept = of_kind(&objects, "CustomResourceDefinition")[0];
         assert_eq!(kept["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+        has_alerts_and_dashboards(&objects);
     }
-    let values = json!({
+}
+
+/// The ports that Services and monitors of the controller name are those of its containers.
+fn ports_are_open(objects: &[Value]) {
+    let deployment = named(objects, "Deployment", CONTROLLER).unwrap();
+    let ports = containers(deployment).iter().map(|one| &one["ports"]);
+    let open: Vec<&Value> = ports
+        .flat_map(|ports| ports.as_array().into_iter().flatten())
+        .collect();
+    let mut services = of_kind(objects, "Service");
+    services.retain(|one| one["spec"]["selector"]["app"] == CONTROLLER);
+    assert!(!services.is_empty());
+    for service in services {
+        let port = &service["spec"]["ports"][0]["port"];
+        let mut open = open.iter();
+        assert!(open.any(|one| one["containerPort"] == *port), "{service}");
+    }
+    let monitor = &named(objects, "PodMonitor", CONTROLLER).unwrap()["spec"];
+    let endpoints = monitor["podMetricsEndpoints"].as_array().unwrap();
+    assert!(!endpoints.is_empty());
+    for endpoint in endpoints {
+        let mut open = open.iter();
+        assert!(open.any(|one| one["name"] == endpoint["port"]), "{endpoint}");
+    }
+}
+
+/// All alerts but the one that is left out, and dashboards that Grafana can read.
+fn has_alerts_and_dashboards(objects: &[Value]) {
+    let rules = &named(objects, "PrometheusRule", "slackwater").unwrap()["spec"]["groups"];
+    let alerts: Vec<_> = rules
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap())
+        .filter_map(|rule| rule["alert"].as_str())
+        .collect();
+    assert!(
+        alerts.contains(&"EC2Throttled") && !alerts.contains(&"EC2Slow"),
+        "{alerts:?}"
+    );
+    let dashboards = of_kind(objects, "ConfigMap");
+    assert_eq!(dashboards.len(), 2);
+    for dashboard in dashboards {
+        let text = dashboard["data"].as_object().unwrap().values().next().unwrap();
+        let parsed: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+        assert!(parsed["panels"].is_array());
+    }
+}
+
+#[test]
+fn journeys_case_79_arguments_of_a_function_reach_it_in_the_one_container() {
+    let Some(helm) = Helm::find() else { return };
+    let objects = helm.rendered(&json!({
         "slackwater": { "mode": "allInOne" },
         "sidecars": { "resizer": { "additionalArgs": ["--workers=5", "--bogus"] } },
-    });
-    let objects = helm.rendered(&values);
+    }));
     let args = args(&objects, "Deployment", CONTROLLER, "ebs-plugin");
     assert!(
         args.contains(&"--csi-resizer.workers=5") && !args.contains(&"--csi-resizer.workers=100"),
@@ -397,10 +422,8 @@ fn journeys_case_79_all_values_are_followed_in_both_modes() {
         .output()
         .unwrap();
     assert_eq!(ended.status.code(), Some(2));
-    assert!(
-        String::from_utf8_lossy(&ended.stderr).contains("--bogus"),
-        "{ended:?}"
-    );
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("--bogus"), "{ended:?}");
 }
 
 #[test]

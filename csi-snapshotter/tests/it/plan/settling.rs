@@ -432,6 +432,8 @@ fn cuts() -> impl Strategy<Value = Vec<usize>> {
 fn comes_to_rest<C: Kind>(mut stage: Stage<C>, cuts: &[usize]) -> Result<(), TestCaseError> {
     let (began, first) = (stage.driver.held.clone(), stage.content());
     let first = first.as_content();
+    // A refusal ends the mark, and without a mark nothing is made where no snapshot stands behind.
+    let mark_stays = stage.behind == Behind::Hidden || !stage.driver.fates.contains(&Fate::Refused);
     stage.settle(cuts);
     let held = &stage.driver.held;
     if !first.deletes() {
@@ -462,7 +464,7 @@ fn comes_to_rest<C: Kind>(mut stage: Stage<C>, cuts: &[usize]) -> Result<(), Tes
     let volumes = content.volumes().unwrap_or_default();
     let is_sound = !volumes.is_empty() && !volumes.iter().any(blank) && stage.given.class.is_some();
     let is_wanted = first.stored_handle().is_some()
-        || first.is_being_created()
+        || first.is_being_created() && mark_stays
         || first.annotation(build::FRESH).is_some();
     let has_secret = !matches!(stage.secret, SecretAnswer::NotFound);
     let living = !content.is_terminating() && !content.is_group_member();

@@ -37,6 +37,16 @@ pub const STATIC_VOLUME: Folder = folder!(
     "persistentvolumeclaim.yaml",
     "deployment.yaml"
 );
+/// A volume that is made for a claim.
+pub const DYNAMIC: Folder = folder!(
+    "02-dynamic",
+    "README.md",
+    "check.sh",
+    "kustomization.yaml",
+    "storageclass.yaml",
+    "persistentvolumeclaim.yaml",
+    "pod.yaml"
+);
 /// A snapshot of the claim `ebs-claim`.
 pub const SNAPSHOT: Folder = folder!(
     "05-snapshot",
@@ -45,6 +55,16 @@ pub const SNAPSHOT: Folder = folder!(
     "kustomization.yaml",
     "volumesnapshotclass.yaml",
     "volumesnapshot.yaml"
+);
+/// A claim that begins with a snapshot.
+pub const RESTORE: Folder = folder!(
+    "06-restore",
+    "README.md",
+    "check.sh",
+    "kustomization.yaml",
+    "persistentvolumeclaim.yaml",
+    "pod.yaml",
+    "too-small.yaml"
 );
 /// An EBS snapshot that exists, as a `VolumeSnapshot`.
 pub const IMPORT: Folder = folder!(
@@ -65,6 +85,15 @@ pub const EXPAND: Folder = folder!(
     "kustomization.yaml",
     "storageclass.yaml",
     "persistentvolume.yaml",
+    "persistentvolumeclaim.yaml",
+    "pod.yaml"
+);
+/// A claim that begins as a copy of another.
+pub const CLONE: Folder = folder!(
+    "09-clone",
+    "README.md",
+    "check.sh",
+    "kustomization.yaml",
     "persistentvolumeclaim.yaml",
     "pod.yaml"
 );

@@ -157,9 +157,12 @@ impl Stage {
         let import = Ids::from([("snapshotHandle", self.old_snapshot.clone())]);
         let folders = [
             (&examples::STATIC_VOLUME, volume(STATIC_VOLUME_GIB, "01-static")?),
+            (&examples::DYNAMIC, Ids::new()),
             (&examples::SNAPSHOT, Ids::new()),
+            (&examples::RESTORE, Ids::new()),
             (&examples::IMPORT, import),
             (&examples::EXPAND, volume(VOLUME_GIB, "08-expand")?),
+            (&examples::CLONE, Ids::new()),
             (
                 &examples::CHANGE,
                 volume(CHANGED_VOLUME_GIB, "10-volume-attributes-class")?,

@@ -1,7 +1,7 @@
 //! Layer 11: a real kubelet, containerd and devices; the suite as `deploy/` installs it, from images as they are laid out;
 //! every journey follows the bytes by their checksums.
 
-mod faults;
+mod failures;
 mod journeys;
 mod person;
 

@@ -70,7 +70,8 @@ impl World {
             Driver::new(name, &all),
         ));
         world.class("s", &json!({"provisioner": name}));
-        sandbox::actors::run(&world.api, &world.scope, world.clock.clone());
+        let actors = sandbox::actors::Options::default().marked_by_hand();
+        sandbox::actors::run_with(&world.api, &world.scope, world.clock.clone(), actors);
         world
     }
 

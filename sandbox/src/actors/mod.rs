@@ -73,7 +73,11 @@ pub fn run(server: &ApiServer, scope: &Scope, clock: Clock) {
 pub fn run_with(server: &ApiServer, scope: &Scope, clock: Clock, options: Options) {
     let account = |name: &str| server.store(&format!("system:serviceaccount:kube-system:{name}"));
     start(
-        binder::Binder::new(account("persistent-volume-binder"), clock.clone()),
+        binder::Binder::new(
+            account("persistent-volume-binder"),
+            clock.clone(),
+            !options.marked_by_hand,
+        ),
         scope,
     );
     start(

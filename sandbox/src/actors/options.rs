@@ -17,6 +17,8 @@ pub struct Options {
     pub attached: BTreeSet<String>,
     /// Nodes with a kubelet. Where there are some, pods are scheduled to them.
     pub nodes: Vec<Node>,
+    /// Claims are marked for their provisioners by whoever makes them, not by the volume controller.
+    pub marked_by_hand: bool,
     /// For the back-off; a fixed seed where absent.
     pub random: Option<Random>,
 }
@@ -33,6 +35,13 @@ impl Options {
     #[must_use]
     pub fn with_attached(mut self, driver: &str) -> Self {
         self.attached.insert(driver.to_owned());
+        self
+    }
+
+    /// The same with claims that are marked for their provisioners by whoever makes them.
+    #[must_use]
+    pub fn marked_by_hand(mut self) -> Self {
+        self.marked_by_hand = true;
         self
     }
 

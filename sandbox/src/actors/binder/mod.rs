@@ -28,11 +28,14 @@ pub(super) struct Binder {
     /// Claims without a volume, by namespace and name: looked at again when a volume or class changes.
     waiting: BTreeSet<(String, String)>,
     provisioning: Provisioning,
+    /// Whether claims are marked for their provisioners.
+    marks: bool,
 }
 
 impl Binder {
-    pub(super) fn new(store: Store, clock: Clock) -> Self {
+    pub(super) fn new(store: Store, clock: Clock, marks: bool) -> Self {
         Self {
+            marks,
             provisioning: Provisioning::new(store.clone(), clock),
             store,
             waiting: BTreeSet::new(),
@@ -67,7 +70,7 @@ impl Binder {
                 Some(volume) => self.bind(claim, volume.value()),
                 None => {
                     self.waiting.insert(key);
-                    if text(claim, "/spec/volumeName").is_empty() {
+                    if self.marks && text(claim, "/spec/volumeName").is_empty() {
                         self.provisioning.ask(claim);
                     }
                 }

@@ -111,6 +111,13 @@ impl Mixed {
     }
 }
 
+/// Upstream's snapshot-controller may take the readiness of a group's members back, which it writes from a list that stays as
+/// it was at the creation; upstream's csi-snapshotter sees that at its next resync only, after 15 minutes by default.
+fn looks_again(name: &str, side: Side) -> Option<String> {
+    let is_it = name == "csi-snapshotter" && side == Upstream;
+    is_it.then(|| "--resync-period=10s".to_owned())
+}
+
 /// A group by these programs and our driver, from its claims to its deletion.
 async fn group_story(title: &str, cast: Cast) {
     let Some(mut mixed) = Mixed::new(title).await else {
@@ -119,7 +126,7 @@ async fn group_story(title: &str, cast: Cast) {
     let driver = mixed.stage.driver();
     mixed.node().await;
     let sidecars = mixed.start_sidecars().await;
-    let controllers = mixed.start(cast).await;
+    let controllers = mixed.start_with(cast, looks_again).await;
     let (volumes, attachments) = mixed.database().await;
 
     mixed.ask_for_group().await;
@@ -140,7 +147,7 @@ async fn group_take_over(title: &str, from: Side, to: Side) {
     let driver = mixed.stage.driver();
     mixed.node().await;
     let sidecars = mixed.start_sidecars().await;
-    let first = mixed.start([from; 3]).await;
+    let first = mixed.start_with([from; 3], looks_again).await;
     let (volumes, attachments) = mixed.database().await;
 
     mixed.ask_for_group().await;
@@ -178,7 +185,7 @@ impl Mixed {
         for mut process in running {
             process.terminate(Duration::from_secs(90)).await.unwrap();
         }
-        self.start(cast).await
+        self.start_with(cast, looks_again).await
     }
 
     /// The claims, their attachments and the class go.

@@ -61,8 +61,14 @@ impl Mixed {
 
     /// The controllers of a cast; they work once the driver is there too.
     async fn start(&self, cast: Cast) -> Vec<Process> {
+        self.start_with(cast, |_, _| None).await
+    }
+
+    /// The same with one more flag for some.
+    async fn start_with(&self, cast: Cast, more: impl Fn(&str, Side) -> Option<String>) -> Vec<Process> {
         let started = FUNCTIONS.iter().zip(cast).map(|(name, side)| {
-            let launch = self.launch(name, side).args(self.flags(name));
+            let flags = self.flags(name).into_iter().chain(more(name, side));
+            let launch = self.launch(name, side).args(flags);
             self.stage.suite.start(&launch).unwrap()
         });
         let processes = started.collect();

@@ -106,14 +106,15 @@ impl Stage {
         .unwrap();
     }
 
-    /// Waits until kube-controller-manager has said that no pod uses the claim, which it does since 1.37.
-    pub async fn is_unused(&self, claim: &Growable) {
+    /// The condition that kube-controller-manager writes since 1.37 on a claim that no pod uses, once it is there. It bears
+    /// the time at which it was written.
+    pub async fn unused(&self, claim: &Growable) -> Value {
         until(&format!("{} is unused", claim.name), PATIENCE, async || {
             let object = self.object(&claim.claim()).await?;
-            has_condition(&object["status"], "Unused").then_some(())
+            condition(&object["status"], "Unused").cloned()
         })
         .await
-        .unwrap();
+        .unwrap()
     }
 
     /// Asks for this size.
@@ -278,11 +279,13 @@ impl Stage {
 }
 
 fn has_condition(status: &Value, kind: &str) -> bool {
-    let conditions = status["conditions"].as_array();
-    conditions.is_some_and(|all| {
-        all.iter()
-            .any(|one| one["type"] == kind && one["status"] == "True")
-    })
+    condition(status, kind).is_some()
+}
+
+/// The condition of this type, where it is true.
+fn condition<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> {
+    let mut conditions = status["conditions"].as_array()?.iter();
+    conditions.find(|one| one["type"] == kind && one["status"] == "True")
 }
 
 fn volume(claim: &Growable) -> Value {

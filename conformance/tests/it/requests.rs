@@ -8,8 +8,6 @@ use conformance::{Mark, Record, until};
 use crate::journey::{FUNCTIONS, Stage};
 use crate::shared::PATIENCE;
 
-/// The user of kube-controller-manager.
-const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 /// So long without a request, and the work is done.
 const SILENCE: Duration = Duration::from_millis(1500);
 
@@ -102,16 +100,6 @@ impl Stage {
             events,
             ec2,
         }
-    }
-
-    /// How often kube-controller-manager has written the status of this claim since then.
-    pub fn claim_status_writes(&self, begin: &Begin, claim: &str) -> usize {
-        let records = self.audit.since(begin.mark).unwrap();
-        let written = records.iter().filter(|one| {
-            (one.user.as_str(), one.what().as_str(), one.name.as_str())
-                == (CONTROLLER_MANAGER, "persistentvolumeclaims/status", claim)
-        });
-        written.count()
     }
 
     /// Our requests since the beginning.

@@ -329,7 +329,9 @@ fn cloned(
     if origin.phase != ClaimPhase::Bound {
         return refuse(format!("the source claim {} is not bound", key.key));
     }
-    if origin.metadata.deletion_timestamp.is_some() {
+    // Protected, it stays until the last claim that names it has its volume: to refuse that one would keep both for ever.
+    let is_protected = has_finalizer(origin.metadata.finalizers.as_deref(), CLONE_FINALIZER);
+    if origin.metadata.deletion_timestamp.is_some() && !is_protected {
         return refuse(format!("the source claim {} is being deleted", key.key));
     }
     if origin.storage_class_name.is_none() || observed.claim.storage_class_name.is_none() {
@@ -356,7 +358,7 @@ fn cloned(
             r#type: Some(Type::Volume(VolumeSource { volume_id: handle })),
         }),
         source: Some(key),
-        is_unprotected: !has_finalizer(origin.metadata.finalizers.as_deref(), CLONE_FINALIZER),
+        is_unprotected: !is_protected,
     })
 }
 

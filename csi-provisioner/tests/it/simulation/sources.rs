@@ -277,6 +277,42 @@ async fn sidecars_case_69_a_claim_that_cannot_be_cloned_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sidecars_case_148_a_clone_that_waits_while_its_source_is_deleted_is_made_and_then_the_source_goes() {
+    let (world, _process) = cloning().await;
+    world.driver.state().volumes.takes = Duration::from_secs(8);
+    world.claim(from_claim);
+    seconds(2).await;
+    world.delete(CLAIMS, "default", "source");
+    seconds(1).await;
+    world.claim_named("second", from_claim);
+    seconds(30).await;
+    for name in ["c", "second"] {
+        assert_eq!(world.phase(name), "Bound", "{name}: {:?}", world.events());
+    }
+    assert!(world.get(CLAIMS, "default", "source").is_none());
+    assert_eq!(
+        world.calls(),
+        [3, 1],
+        "the source, its clones, and the source's end"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_148_what_was_being_deleted_before_any_clone_is_not_cloned() {
+    let (world, _process) = cloning().await;
+    world.change(CLAIMS, "default", "source", |claim| {
+        claim["metadata"]["finalizers"] = json!(["example.com/theirs"]);
+    });
+    world.delete(CLAIMS, "default", "source");
+    seconds(1).await;
+    world.claim(from_claim);
+    seconds(2).await;
+    let told = world.events().pop().unwrap();
+    assert!(told.message.contains("is being deleted"), "{told:?}");
+    assert_eq!(world.calls(), [1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn sidecars_case_72_what_a_populator_makes_is_told_once() {
     // The cluster has no snapshot kinds, which is no reason to wait.
     let world = World::of(&[rpc::Type::CloneVolume, rpc::Type::CreateDeleteSnapshot]);

@@ -16,37 +16,55 @@ const NAMES: [&str; 3] = ["fresh", "restored", "cloned"];
 
 /// A claim of 4 GiB whose class waits for a pod, and its pod.
 fn create(world: &World, name: &str, source: &Value) {
+    create_claim(world, name, "late", source);
+    create_pod(world, name);
+}
+
+/// A claim of 4 GiB, of a data source or of null.
+pub fn create_claim(world: &World, name: &str, class: &str, source: &Value) {
     let mut claim = json!({
         "metadata": { "name": name, "namespace": "ns" },
         "spec": {
-            "accessModes": ["ReadWriteOnce"], "storageClassName": "late",
+            "accessModes": ["ReadWriteOnce"], "storageClassName": class,
             "resources": { "requests": { "storage": "4Gi" } },
         },
     });
     if !source.is_null() {
         claim["spec"]["dataSource"] = source.clone();
     }
+    world.store().create(CLAIMS, claim).unwrap();
+}
+
+/// A pod that uses the claim of its name.
+pub fn create_pod(world: &World, name: &str) {
     let volume = json!({ "name": "data", "persistentVolumeClaim": { "claimName": name } });
     let pod = json!({
         "metadata": { "name": name, "namespace": "ns" },
         "spec": { "containers": [{ "name": "app", "image": "app" }], "volumes": [volume] },
     });
-    world.store().create(CLAIMS, claim).unwrap();
     world.store().create(PODS, pod).unwrap();
 }
 
-fn is_running(world: &World, name: &str) -> bool {
+pub fn is_running(world: &World, name: &str) -> bool {
     let pod = world.store().get(PODS, "ns", name);
     pod.is_some_and(|pod| pod.value()["status"]["phase"] == "Running")
 }
 
-/// The volumes that were made for claims of this test.
-fn made(world: &World) -> Vec<String> {
+/// The volumes that were made for claims, in order.
+pub fn made(world: &World) -> Vec<String> {
     let volumes = world.ec2.state().volumes;
     let of_claims = volumes
         .iter()
         .filter(|(_, volume)| volume.tags.contains_key("CSIVolumeName"));
     of_claims.map(|(id, _)| id.clone()).collect()
+}
+
+/// The cluster holds nothing of the users any more, and EC2 no snapshot.
+pub fn cluster_is_empty(world: &World) -> bool {
+    let count = |resource| world.store().list(resource, None).len();
+    world.ec2_snapshots().is_empty()
+        && count(ATTACHMENTS) + count(SNAPSHOTS) + count(CONTENTS) == 0
+        && count(CLAIMS) + count(VOLUMES) == 0
 }
 
 /// Plays it all; answers how many calls the process of that number made.
@@ -96,14 +114,8 @@ async fn play(form: Form, number: usize, faults: Faults, seed: u64) -> usize {
         world.store().delete(PODS, "ns", name, None).unwrap();
         world.store().delete(CLAIMS, "ns", name, None).unwrap();
     }
-    let gone = |world: &World| {
-        let count = |resource| world.store().list(resource, None).len();
-        made(world).is_empty()
-            && world.ec2_snapshots().is_empty()
-            && count(ATTACHMENTS) + count(SNAPSHOTS) + count(CONTENTS) == 0
-            && count(CLAIMS) + count(VOLUMES) == 0
-    };
-    fleet.until("all is gone", gone).await;
+    let is_over = |world: &World| cluster_is_empty(world) && made(world).is_empty();
+    fleet.until("all is gone", is_over).await;
     faults.calls().len()
 }
 

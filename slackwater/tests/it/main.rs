@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod budget;
+mod claims_storm;
 mod crash_walk;
 mod denied;
 mod driver_socket;
@@ -26,5 +27,6 @@ mod panics;
 mod process;
 mod replay;
 mod same_name;
+mod seeds;
 mod storm;
 mod world;

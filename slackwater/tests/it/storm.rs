@@ -8,20 +8,16 @@ use std::time::Duration;
 
 use base::Random;
 use sandbox::ec2::Ec2Options;
-use sandbox::faults::{Faults, Storm};
 use serde_json::Value;
 
 use crate::fleet::{Fleet, Form};
+use crate::seeds::{STEP, STEPS, every_seed_passes, storm};
 use crate::world::{CONTENTS, World};
 
 const BEING_DELETED: &str = "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted";
 
-/// Seeds of one run in each form. `STORM_SEEDS=7..8` replays one, `STORM_SEEDS=0..10000` runs many.
+/// Seeds of one run in each form.
 const SEEDS: std::ops::Range<u64> = 0..500;
-
-/// How long the storm lasts, in steps of [`STEP`].
-const STEPS: u64 = 40;
-const STEP: Duration = Duration::from_millis(1_500);
 
 /// What the users have done, and so what must be there in the end.
 #[derive(Default)]
@@ -147,14 +143,7 @@ impl Ledger {
 async fn weather(seed: u64, form: Form) {
     let world = World::new(seed, Ec2Options::default()).await;
     let random = world.random.fork();
-    let storm = || {
-        let share = 0.02 + 0.01 * random.below(20) as f64;
-        Faults::new(Storm {
-            random: world.random.fork(),
-            share,
-            crashes: true,
-        })
-    };
+    let storm = || storm(&world, &random, true);
     world.add_node("node");
     let mut ledger = Ledger::default();
     ledger.create(&world, Kind::Delete);
@@ -323,68 +312,12 @@ fn handle(seed: u64, content: &Value) -> String {
         .to_owned()
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    let Ok(text) = std::env::var("STORM_SEEDS") else {
-        return SEEDS;
-    };
-    let (from, to) = text.split_once("..").expect("STORM_SEEDS is written as 7..8");
-    from.parse().unwrap()..to.parse().unwrap()
-}
-
-/// One seed, on a runtime of its own.
-fn run(seed: u64, form: Form) -> Result<(), String> {
-    let outcome = std::panic::catch_unwind(|| {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build()
-            .unwrap()
-            .block_on(weather(seed, form));
-    });
-    outcome.map_err(|_| {
-        format!(
-            "seed {seed} in {form:?} failed; replay it with\n  STORM_SEEDS={seed}..{} cargo test -p slackwater --test it storm",
-            seed + 1
-        )
-    })
-}
-
-fn every_storm_passes(form: Form) {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let seeds = seeds();
-    let next = std::sync::atomic::AtomicU64::new(seeds.start);
-    let failures = std::sync::Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    if let Err(failure) = run(seed, form) {
-                        failures.lock().unwrap().push(failure);
-                    }
-                }
-            });
-        }
-    });
-    let failures = failures.into_inner().unwrap();
-    assert!(
-        failures.is_empty(),
-        "{} of {} seeds failed\n{}",
-        failures.len(),
-        seeds.end - seeds.start,
-        failures.join("\n")
-    );
-}
-
 #[test]
 fn every_storm_passes_in_one_process() {
-    every_storm_passes(Form::One);
+    every_seed_passes("storm", SEEDS, Form::One, weather);
 }
 
 #[test]
 fn every_storm_passes_with_each_function_in_its_own_process() {
-    every_storm_passes(Form::Each);
+    every_seed_passes("storm", SEEDS, Form::Each, weather);
 }

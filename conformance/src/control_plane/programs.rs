@@ -6,10 +6,11 @@ use std::path::Path;
 use super::{Options, SERVICE};
 use crate::{Launch, Programs};
 
-/// What kube-controller-manager is to do: what the journeys need, nothing that needs nodes or a cloud.
-const CONTROLLERS: [&str; 7] = [
+/// What kube-controller-manager is to do: what the journeys need, nothing that needs kubelets or a cloud.
+const CONTROLLERS: [&str; 8] = [
     "garbage-collector-controller",
     "namespace-controller",
+    "persistentvolume-attach-detach-controller",
     "persistentvolume-binder-controller",
     "persistentvolume-expander-controller",
     "persistentvolume-protection-controller",

@@ -2,6 +2,7 @@
 
 use conformance::{ControlPlane, Process};
 
+use crate::dynamic::{self, VolumeCosts};
 use crate::expansion::Growable;
 use crate::journey::{CONTENTS, LEASES, OURS, Roles, SNAPSHOTS, Stage, UPSTREAM};
 use crate::processes::terminate;
@@ -11,7 +12,7 @@ use crate::shared::{self, Guard};
 const LAYER: &str = "1 drop-in";
 
 /// Rights that this journey does not use, by function: what they are for.
-const RARE: [(&str, &str); 20] = [
+const RARE: [(&str, &str); 31] = [
     // The object is read once when the cache does not pass a conflict within a second (decision 17).
     ("snapshot-controller", "get persistentvolumeclaims"),
     ("snapshot-controller", "get volumesnapshots"),
@@ -25,14 +26,26 @@ const RARE: [(&str, &str); 20] = [
     ("csi-snapshotter", "get volumegroupsnapshotcontents"),
     ("csi-resizer", "get persistentvolumeclaims"),
     ("csi-resizer", "get persistentvolumes"),
+    ("csi-provisioner", "get persistentvolumeclaims"),
+    ("csi-provisioner", "get persistentvolumes"),
+    ("csi-attacher", "get persistentvolumes"),
+    ("csi-attacher", "get volumeattachments"),
+    // Where a role does not let them be followed.
+    ("csi-provisioner", "get volumeattributesclasses"),
+    ("csi-provisioner", "get volumesnapshots"),
+    ("csi-provisioner", "get volumesnapshotcontents"),
     // An event that repeats.
     ("snapshot-controller", "patch events"),
     ("csi-snapshotter", "patch events"),
     ("csi-resizer", "patch events"),
+    ("csi-provisioner", "patch events"),
+    ("csi-attacher", "patch events"),
     // A second replica watches who leads.
     ("snapshot-controller", "watch leases"),
     ("csi-snapshotter", "watch leases"),
     ("csi-resizer", "watch leases"),
+    ("csi-provisioner", "watch leases"),
+    ("csi-attacher", "watch leases"),
     // While a driver refuses volumes that are in use.
     ("csi-resizer", "list volumeattachments"),
     ("csi-resizer", "watch volumeattachments"),
@@ -46,6 +59,7 @@ struct Costs {
     deletion: Cost,
     expansion: Cost,
     change: Cost,
+    volumes: VolumeCosts,
 }
 
 impl Costs {
@@ -80,10 +94,12 @@ async fn the_examples_work_under_the_roles_of_upstream() {
     let Some((plane, stage)) = set("upstream-roles", UPSTREAM, false).await else {
         return;
     };
-    let processes = stage.four_processes();
+    let processes = stage.apart(&[]);
     let costs = journey(&stage, &plane, processes).await;
     // Decision 12: ten with one GET and, since it is ready later, two more.
     costs.must_be(12);
+    // Without patch and watch: the snapshot is read before it is written, twice, and its content; so is the claim.
+    costs.volumes.must_be(6, 3);
     stage.nothing_denied();
 }
 
@@ -92,10 +108,11 @@ async fn the_examples_work_under_our_roles() {
     let Some((plane, stage)) = set("our-roles", OURS, false).await else {
         return;
     };
-    let processes = stage.four_processes();
+    let processes = stage.apart(&[]);
     let costs = journey(&stage, &plane, processes).await;
     // Decision 12: nine without a GET and, since it is ready later, two more.
     costs.must_be(11);
+    costs.volumes.must_be(3, 2);
     stage.nothing_denied();
     stage.nothing_granted_in_vain(&RARE).await;
 }
@@ -108,10 +125,12 @@ async fn the_examples_work_in_one_process() {
     let process = stage.one_process();
     let costs = journey(&stage, &plane, vec![process]).await;
     costs.must_be(9);
+    costs.volumes.must_be(3, 2);
     stage.nothing_denied();
 }
 
-/// The claim, the snapshot, the import, the deletion of all of it, an expansion, a group, and the end of the processes.
+/// The claim, the snapshot, the import, the deletion of all of it, an expansion, a group, volumes made for claims, and
+/// the end of the processes.
 async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -> Costs {
     let kubectl = plane.kubectl();
     for lease in LEASES {
@@ -162,6 +181,7 @@ async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -
     let change = change(stage, plane, &claims[1]).await;
     stage.group_by_hand().await;
     stage.clear_claims(plane);
+    let volumes = dynamic::story(stage, plane).await;
     for path in [SNAPSHOTS, CONTENTS] {
         assert_eq!(stage.list(path).await.unwrap().len(), 0, "{path}");
     }
@@ -172,6 +192,7 @@ async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -
         deletion,
         expansion,
         change,
+        volumes,
     }
 }
 

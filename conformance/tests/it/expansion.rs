@@ -63,7 +63,8 @@ impl Stage {
                 name: format!("grow-{number}"),
                 volume: self.ec2.volume("us-east-1a", GIB).unwrap(),
             };
-            self.make(&claim, &volume(&claim)).await;
+            self.make(VOLUMES, &volume(&claim)).await;
+            self.make(CLAIMS, &request(&claim)).await;
             claims.push(claim);
         }
         for claim in &claims {
@@ -86,20 +87,15 @@ impl Stage {
             "awsElasticBlockStore".into(),
             json!({ "volumeID": id, "fsType": "ext4" }),
         );
-        self.make(&claim, &volume).await;
+        self.make(VOLUMES, &volume).await;
+        self.make(CLAIMS, &request(&claim)).await;
         self.is_bound(&claim).await;
         claim
     }
 
-    async fn make(&self, claim: &Growable, volume: &Value) {
-        for (path, object) in [(VOLUMES, volume), (CLAIMS, &request(claim))] {
-            self.hand.create(path, object).await.unwrap().ok(path).unwrap();
-        }
-    }
-
     async fn is_bound(&self, claim: &Growable) {
         until(&format!("{} is bound", claim.name), PATIENCE, async || {
-            let object = self.object(&claim.claim()).await?;
+            let object = self.find(&claim.claim()).await?;
             (object["status"]["phase"] == "Bound").then_some(())
         })
         .await
@@ -110,7 +106,7 @@ impl Stage {
     /// the time at which it was written.
     pub async fn unused(&self, claim: &Growable) -> Value {
         until(&format!("{} is unused", claim.name), PATIENCE, async || {
-            let object = self.object(&claim.claim()).await?;
+            let object = self.find(&claim.claim()).await?;
             condition(&object["status"], "Unused").cloned()
         })
         .await
@@ -134,21 +130,21 @@ impl Stage {
     /// Waits until the controller's half is done: the volume has grown, and the claim waits for its node.
     pub async fn waits_for_node(&self, claim: &Growable, gib: u32) {
         until("the claim waits for its node", PATIENCE, async || {
-            let object = self.object(&claim.claim()).await?;
+            let object = self.find(&claim.claim()).await?;
             let status = &object["status"];
             let stage = &status["allocatedResourceStatuses"]["storage"];
             (stage == "NodeResizePending" && has_condition(status, "FileSystemResizePending")).then_some(())
         })
         .await
         .unwrap();
-        let object = self.object(&claim.claim()).await.unwrap();
+        let object = self.find(&claim.claim()).await.unwrap();
         let size = format!("{gib}Gi");
         assert_eq!(object["status"]["allocatedResources"]["storage"], size.as_str());
         assert_eq!(
             object["status"]["capacity"]["storage"], "10Gi",
             "not before the node has grown the file system"
         );
-        let volume = self.object(&claim.persistent_volume()).await.unwrap();
+        let volume = self.find(&claim.persistent_volume()).await.unwrap();
         assert_eq!(volume["spec"]["capacity"]["storage"], size.as_str());
         assert_eq!(volume["metadata"]["annotations"][FORMER_SIZE], "10Gi");
     }
@@ -159,9 +155,9 @@ impl Stage {
         until(&format!("all claims have {size}"), PATIENCE, async || {
             let mut grown = 0;
             for claim in claims {
-                let object = self.object(&claim.claim()).await?;
+                let object = self.find(&claim.claim()).await?;
                 self.node_half(&object, &claim.claim()).await?;
-                let volume = self.object(&claim.persistent_volume()).await?;
+                let volume = self.find(&claim.persistent_volume()).await?;
                 let status = &object["status"];
                 let done = status["capacity"]["storage"] == size.as_str()
                     && status["allocatedResourceStatuses"].is_null()
@@ -220,8 +216,8 @@ impl Stage {
             &format!("the claim has the class {class}"),
             PATIENCE,
             async || {
-                let object = self.object(&claim.claim()).await?;
-                let volume = self.object(&claim.persistent_volume()).await?;
+                let object = self.find(&claim.claim()).await?;
+                let volume = self.find(&claim.persistent_volume()).await?;
                 let status = &object["status"];
                 let done = status["currentVolumeAttributesClassName"] == class
                     && status["modifyVolumeStatus"].is_null()
@@ -272,10 +268,6 @@ impl Stage {
         Some(())
     }
 
-    /// The object at a path; none while it, or the API server, is away.
-    async fn object(&self, path: &str) -> Option<Value> {
-        self.hand.find(path).await.ok()?
-    }
 }
 
 fn has_condition(status: &Value, kind: &str) -> bool {

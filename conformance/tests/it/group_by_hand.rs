@@ -1,7 +1,7 @@
 //! A group whose driver and csi-snapshotter are a hand: what the snapshot-controller does of it on the real API server,
 //! under the roles of the stage.
 
-use conformance::{Patch, until};
+use conformance::until;
 use serde_json::{Value, json};
 
 use crate::expansion::{CLAIMS, VOLUMES};
@@ -140,11 +140,6 @@ impl Stage {
         .unwrap();
         let class = format!("{CLASSES}/by-hand");
         self.hand.delete(&class).await.unwrap().ok(&class).unwrap();
-    }
-
-    async fn merge(&self, path: &str, change: &Value) {
-        let answer = self.hand.patch(path, Patch::Merge, change).await.unwrap();
-        answer.ok(path).unwrap();
     }
 }
 

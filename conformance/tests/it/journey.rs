@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use conformance::{Audit, ControlPlane, Ec2Process, Hand, Mark, Suite, User, until};
+use conformance::{Audit, ControlPlane, Ec2Process, Hand, Mark, Patch, Suite, User, until};
 use serde_json::{Value, json};
 
 use crate::shared::{self, PATIENCE};
@@ -12,14 +12,22 @@ use crate::shared::{self, PATIENCE};
 pub const SNAPSHOTS: &str = "/apis/snapshot.storage.k8s.io/v1/namespaces/default/volumesnapshots";
 pub const CONTENTS: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents";
 /// Functions that speak to the API server, each with its service account.
-pub const FUNCTIONS: [&str; 3] = ["snapshot-controller", "csi-snapshotter", "csi-resizer"];
+pub const FUNCTIONS: [&str; 5] = [
+    "snapshot-controller",
+    "csi-snapshotter",
+    "csi-resizer",
+    "csi-provisioner",
+    "csi-attacher",
+];
 /// The service account of all of them in one process.
 pub const ONE_PROCESS: &str = "controller";
 /// The leases of the functions.
-pub const LEASES: [&str; 3] = [
+pub const LEASES: [&str; 5] = [
     "snapshot-controller-leader",
     "external-snapshotter-leader-ebs-csi-aws-com",
     "external-resizer-ebs-csi-aws-com",
+    "ebs-csi-aws-com",
+    "external-attacher-leader-ebs-csi-aws-com",
 ];
 /// The volume that the examples name.
 const EXAMPLE_VOLUME: &str = "vol-0123456789abcdef0";
@@ -34,7 +42,10 @@ pub struct Roles {
 }
 
 pub const UPSTREAM: Roles = Roles {
-    files: &["conformance/roles/upstream.yaml"],
+    files: &[
+        "conformance/roles/upstream.yaml",
+        "conformance/roles/upstream-volumes.yaml",
+    ],
     namespace: "kube-system",
 };
 pub const OURS: Roles = Roles {
@@ -183,6 +194,29 @@ impl Stage {
         });
         let answer = self.hand.create(SNAPSHOTS, &snapshot).await.unwrap();
         answer.ok(SNAPSHOTS).unwrap();
+    }
+
+    /// Creates an object of a collection.
+    pub async fn make(&self, path: &str, object: &Value) {
+        let made = self.hand.create(path, object).await.unwrap();
+        made.ok(path).unwrap();
+    }
+
+    /// Changes the object at a path.
+    pub async fn merge(&self, path: &str, change: &Value) {
+        let answer = self.hand.patch(path, Patch::Merge, change).await.unwrap();
+        answer.ok(path).unwrap();
+    }
+
+    /// Deletes the object at a path.
+    pub async fn remove(&self, path: &str) {
+        let removed = self.hand.delete(path).await.unwrap();
+        removed.ok(path).unwrap();
+    }
+
+    /// The object at a path; none while it, or the API server, is away.
+    pub async fn find(&self, path: &str) -> Option<Value> {
+        self.hand.find(path).await.ok()?
     }
 
     /// All objects of a collection; none while the API server is away.

@@ -83,27 +83,81 @@ impl Stage {
         self.suite.start(&launch).unwrap()
     }
 
-    /// All four functions, each in a process of its own.
-    pub fn four_processes(&self) -> Vec<Process> {
+    /// The csi-provisioner, with the flags of the EBS chart.
+    pub fn csi_provisioner(&self, more: &[&str]) -> Process {
+        let user = &self.users["csi-provisioner"];
+        let launch = self
+            .suite
+            .sidecar(
+                "csi-provisioner",
+                &self.program,
+                &user.kubeconfig,
+                &[
+                    "--timeout=60s",
+                    "--feature-gates=Topology=true",
+                    "--extra-create-metadata",
+                    "--default-fstype=ext4",
+                    "--kube-api-qps=20",
+                    "--kube-api-burst=100",
+                    "--worker-threads=100",
+                    "--retry-interval-max=30m",
+                    "--http-endpoint=127.0.0.1:0",
+                    "--v=2",
+                ],
+            )
+            .args(self.election())
+            .args(more);
+        self.suite.start(&launch).unwrap()
+    }
+
+    /// The csi-attacher, with the flags of the EBS chart.
+    pub fn csi_attacher(&self, more: &[&str]) -> Process {
+        let user = &self.users["csi-attacher"];
+        let launch = self
+            .suite
+            .sidecar(
+                "csi-attacher",
+                &self.program,
+                &user.kubeconfig,
+                &[
+                    "--timeout=6m",
+                    "--feature-gates=MutableCSINodeAllocatableCount=true",
+                    "--kube-api-qps=20",
+                    "--kube-api-burst=100",
+                    "--worker-threads=100",
+                    "--retry-interval-max=5m",
+                    "--http-endpoint=127.0.0.1:0",
+                    "--v=2",
+                ],
+            )
+            .args(self.election())
+            .args(more);
+        self.suite.start(&launch).unwrap()
+    }
+
+    /// The driver and all functions, each in a process of its own: the driver is the last one.
+    pub fn apart(&self, more: &[&str]) -> Vec<Process> {
         vec![
-            self.snapshot_controller(&[]),
-            self.csi_snapshotter(&[]),
-            self.csi_resizer(&[]),
+            self.snapshot_controller(more),
+            self.csi_snapshotter(more),
+            self.csi_resizer(more),
+            self.csi_provisioner(more),
+            self.csi_attacher(more),
             self.driver(),
         ]
     }
 
-    /// All four functions in one process.
+    /// The driver and all functions in one process.
     pub fn one_process(&self) -> Process {
         let user = &self.users[ONE_PROCESS];
-        let functions = "--functions=driver,snapshot-controller,csi-snapshotter,csi-resizer";
+        let functions = format!("--functions=driver,{}", FUNCTIONS.join(","));
         let launch = self
             .suite
             .mode(
                 "controller",
                 &self.program,
                 &user.kubeconfig,
-                &[functions, "--v=2"],
+                &[&functions, "--v=2"],
             )
             .args([format!(
                 "--driver.endpoint=unix://{}",

@@ -43,6 +43,8 @@ fn pod(stage: &Stage, plane: &shared::Guard, host: &str) -> Vec<Process> {
         controller,
         sidecar("csi-snapshotter"),
         sidecar("csi-resizer"),
+        sidecar("csi-provisioner"),
+        sidecar("csi-attacher"),
     ];
     let start = |launch| suite.start(&Suite::on_host(host, launch)).unwrap();
     launches.into_iter().map(start).collect()

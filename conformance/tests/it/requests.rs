@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use conformance::{Mark, Record, until};
 
-use crate::journey::{FUNCTIONS, Stage};
+use crate::journey::{FUNCTIONS, LEASES, Stage};
 use crate::shared::PATIENCE;
 
 /// So long without a request, and the work is done.
@@ -180,13 +180,12 @@ impl Stage {
 
 fn is_counted(record: &Record) -> bool {
     // Events about leases are named after them.
-    let of_lease = [
-        "snapshot-controller-leader.",
-        "external-snapshotter-leader-",
-        "external-resizer-",
-    ];
+    let of_lease = |name: &str| {
+        let name = name.rsplit_once('.').map(|(lease, _)| lease);
+        name.is_some_and(|name| LEASES.contains(&name))
+    };
     let follows = matches!(record.verb.as_str(), "list" | "watch");
     let apart = matches!(record.resource.as_str(), "leases" | "selfsubjectaccessreviews");
-    let election = record.resource == "events" && of_lease.iter().any(|lease| record.name.starts_with(lease));
+    let election = record.resource == "events" && of_lease(&record.name);
     !(follows || apart || election)
 }

@@ -17,7 +17,7 @@ const ZONE: &str = "topology.ebs.csi.aws.com/zone";
 /// The class of [`claim`].
 const CLASS: &str = "made";
 
-/// A claim of 10 GiB, from a source or empty.
+/// A claim of 1 GiB, from a source or empty.
 pub fn claim(name: &str, source: Option<Value>) -> Value {
     json!({
         "apiVersion": "v1",
@@ -25,7 +25,7 @@ pub fn claim(name: &str, source: Option<Value>) -> Value {
         "metadata": { "name": name },
         "spec": {
             "accessModes": ["ReadWriteOnce"],
-            "resources": { "requests": { "storage": "10Gi" } },
+            "resources": { "requests": { "storage": "1Gi" } },
             "storageClassName": CLASS,
             "dataSource": source,
         },

@@ -19,7 +19,7 @@ const EXPANSIONS: usize = 3;
 const GIB: u32 = 12;
 /// Places in the list of processes.
 const SNAPSHOT_CONTROLLER: usize = 0;
-const DRIVER: usize = 3;
+const DRIVER: usize = 5;
 /// Short, so that the tests are; but nobody loses a lease while the API server starts on a busy machine.
 const FLAGS: [&str; 4] = [
     "--retry-interval-start=200ms",
@@ -45,12 +45,7 @@ impl Scene {
         stage.class().await;
         let mut growable = stage.growable(COUNT).await;
         growable.truncate(EXPANSIONS);
-        let processes = vec![
-            stage.snapshot_controller(&FLAGS),
-            stage.csi_snapshotter(&FLAGS),
-            stage.csi_resizer(&FLAGS),
-            stage.driver(),
-        ];
+        let processes = stage.apart(&FLAGS);
         for lease in LEASES {
             stage.has_leader(lease).await;
         }

@@ -6,29 +6,32 @@ use std::time::Duration;
 use conformance::{Process, until};
 use serde_json::{Value, json};
 
-use super::volumes::claim;
 use super::{Cast, LAYER, Mixed, Ours, Side, Upstream};
 use crate::expansion::CLAIMS;
 use crate::journey::SNAPSHOTS;
 use crate::shared::{self, PATIENCE};
+use crate::volumes::{ATTACHMENTS, claim};
 
 const GROUP_CLASSES: &str = "/apis/groupsnapshot.storage.k8s.io/v1/volumegroupsnapshotclasses";
 const GROUPS: &str = "/apis/groupsnapshot.storage.k8s.io/v1/namespaces/default/volumegroupsnapshots";
 const CLAIM_NAMES: [&str; 2] = ["data", "log"];
 
 impl Mixed {
-    /// A claim of the database, attached to the node; its EBS volume, and the path of the attachment.
-    async fn attached(&self, name: &str) -> (String, String) {
+    /// A claim of the database, on its way to the node; its EBS volume.
+    async fn attached(&self, name: &str) -> String {
         let mut claim = claim(name, None);
         claim["metadata"]["labels"] = json!({ "app": "database" });
-        self.make(CLAIMS, &claim).await;
-        let (volume, persistent_volume) = self.bound(name).await;
-        (volume, self.attach(name, &persistent_volume).await)
+        // Of which EC2 takes a snapshot in some seconds.
+        claim["spec"]["resources"]["requests"]["storage"] = json!("10Gi");
+        self.stage.make(CLAIMS, &claim).await;
+        let (volume, persistent_volume) = self.stage.bound(name).await;
+        self.stage.ask_to_attach(name, &persistent_volume).await;
+        volume
     }
 
     async fn group_is_ready(&self) -> Value {
         until("the group is ready", PATIENCE, async || {
-            let group = self.find(&format!("{GROUPS}/nightly")).await?;
+            let group = self.stage.find(&format!("{GROUPS}/nightly")).await?;
             (group["status"]["readyToUse"] == true).then_some(group)
         })
         .await
@@ -49,18 +52,16 @@ impl Mixed {
         .unwrap()
     }
 
-    /// Two claims of the database, attached to the node; their EBS volumes, and the paths of the attachments.
-    async fn database(&self) -> (Vec<String>, Vec<String>) {
-        self.storage_class(&json!({})).await;
+    /// Two claims of the database, attached to the node; their EBS volumes.
+    async fn database(&self) -> Vec<String> {
+        self.stage.storage_class(&json!({})).await;
         let mut volumes = Vec::new();
-        let mut attachments = Vec::new();
         for name in CLAIM_NAMES {
-            let (volume, attachment) = self.attached(name).await;
-            volumes.push(volume);
-            attachments.push(attachment);
+            volumes.push(self.attached(name).await);
         }
+        self.stage.all_attached(CLAIM_NAMES.len()).await;
         volumes.sort_unstable();
-        (volumes, attachments)
+        volumes
     }
 
     async fn ask_for_group(&self) {
@@ -71,7 +72,7 @@ impl Mixed {
             "driver": "ebs.csi.aws.com",
             "deletionPolicy": "Delete",
         });
-        self.make(GROUP_CLASSES, &class).await;
+        self.stage.make(GROUP_CLASSES, &class).await;
         let group = json!({
             "apiVersion": "groupsnapshot.storage.k8s.io/v1",
             "kind": "VolumeGroupSnapshot",
@@ -81,7 +82,7 @@ impl Mixed {
                 "source": { "selector": { "matchLabels": { "app": "database" } } },
             },
         });
-        self.make(GROUPS, &group).await;
+        self.stage.make(GROUPS, &group).await;
     }
 
     /// The group and its members are ready: one EBS snapshot a volume, by one call.
@@ -120,38 +121,40 @@ fn looks_again(name: &str, side: Side) -> Option<String> {
 
 /// A group by these programs and our driver, from its claims to its deletion.
 async fn group_story(title: &str, cast: Cast) {
-    let Some(mut mixed) = Mixed::new(title).await else {
+    let Some(mixed) = Mixed::new(title).await else {
         return;
     };
     let driver = mixed.stage.driver();
-    mixed.node().await;
-    let sidecars = mixed.start_sidecars().await;
+    mixed.stage.node().await;
+    let sidecars = mixed.start_pair([Upstream; 2]).await;
     let controllers = mixed.start_with(cast, looks_again).await;
-    let (volumes, attachments) = mixed.database().await;
+    let volumes = mixed.database().await;
 
     mixed.ask_for_group().await;
     mixed.group_is_whole(&volumes).await;
     mixed.delete_group().await;
-    mixed.clear_database(attachments).await;
+    mixed.clear_database().await;
     let counts = mixed.stage.ec2.counts().unwrap();
-    mixed.end_volumes(cast, sidecars, controllers, driver).await;
+    mixed
+        .end_volumes((cast, controllers), ([Upstream; 2], sidecars), driver)
+        .await;
     shared::say(&format!("{LAYER}: {title}: EC2 {counts:?}"));
 }
 
 /// The controllers of one side are ended as soon as EC2 takes the snapshots, and the other side's go on; the same for the
 /// deletion of the group.
 async fn group_take_over(title: &str, from: Side, to: Side) {
-    let Some(mut mixed) = Mixed::new(title).await else {
+    let Some(mixed) = Mixed::new(title).await else {
         return;
     };
     let driver = mixed.stage.driver();
-    mixed.node().await;
-    let sidecars = mixed.start_sidecars().await;
+    mixed.stage.node().await;
+    let sidecars = mixed.start_pair([Upstream; 2]).await;
     let first = mixed.start_with([from; 3], looks_again).await;
-    let (volumes, attachments) = mixed.database().await;
+    let volumes = mixed.database().await;
 
     mixed.ask_for_group().await;
-    mixed.is_called("CreateSnapshots").await;
+    mixed.stage.is_called("CreateSnapshots", 1).await;
     let second = mixed.exchange(first, [to; 3]).await;
     mixed.group_is_whole(&volumes).await;
 
@@ -162,24 +165,16 @@ async fn group_take_over(title: &str, from: Side, to: Side) {
         .await
         .unwrap();
     deleted.ok("delete").unwrap();
-    mixed.is_called("DeleteSnapshot").await;
+    mixed.stage.is_called("DeleteSnapshot", 1).await;
     let third = mixed.exchange(second, [from; 3]).await;
     mixed.delete_group().await;
-    mixed.clear_database(attachments).await;
-    mixed.end_volumes([from; 3], sidecars, third, driver).await;
+    mixed.clear_database().await;
+    mixed
+        .end_volumes(([from; 3], third), ([Upstream; 2], sidecars), driver)
+        .await;
 }
 
 impl Mixed {
-    /// EC2 was called so.
-    async fn is_called(&self, action: &str) {
-        until(action, PATIENCE, async || {
-            let counts = self.stage.ec2.counts().unwrap();
-            counts.contains_key(action).then_some(())
-        })
-        .await
-        .unwrap();
-    }
-
     /// These controllers end, and those of a cast come instead.
     async fn exchange(&self, running: Vec<Process>, cast: Cast) -> Vec<Process> {
         for mut process in running {
@@ -189,13 +184,11 @@ impl Mixed {
     }
 
     /// The claims, their attachments and the class go.
-    async fn clear_database(&self, attachments: Vec<String>) {
-        for attachment in attachments {
-            let deleted = self.stage.hand.delete(&attachment).await.unwrap();
-            deleted.ok(&attachment).unwrap();
+    async fn clear_database(&self) {
+        for name in CLAIM_NAMES {
+            self.stage.remove(&format!("{ATTACHMENTS}/{name}")).await;
         }
         let kubectl = self.plane.kubectl();
-        kubectl.ok(&["delete", "pvc", "--all", "--timeout=120s"]).unwrap();
         kubectl
             .ok(&["delete", "volumegroupsnapshotclass", "--all", "--timeout=60s"])
             .unwrap();

@@ -18,8 +18,8 @@ async fn expanded(mixed: &Mixed, claim: &Growable) -> Value {
     mixed.stage.grow(claims, GIB).await;
     mixed.stage.waits_for_node(claim, GIB).await;
     mixed.stage.all_grown(claims, GIB).await;
-    let object = mixed.find(&format!("{CLAIMS}/{}", claim.name)).await.unwrap();
-    let volume = mixed.find(&format!("{VOLUMES}/{}", claim.name)).await.unwrap();
+    let object = mixed.stage.find(&format!("{CLAIMS}/{}", claim.name)).await.unwrap();
+    let volume = mixed.stage.find(&format!("{VOLUMES}/{}", claim.name)).await.unwrap();
     let resizer = "/metadata/annotations/volume.kubernetes.io~1storage-resizer";
     json!({
         "handedTo": object.pointer(resizer),
@@ -41,9 +41,9 @@ async fn snapshotted(mixed: &Mixed, claim: &Growable) -> Value {
             "volumeSnapshotClassName": "csi-aws-vsc",
         },
     });
-    mixed.make(SNAPSHOTS, &snapshot).await;
+    mixed.stage.make(SNAPSHOTS, &snapshot).await;
     until("the snapshot is ready or refused", PATIENCE, async || {
-        let object = mixed.find(&format!("{SNAPSHOTS}/{SNAPSHOT}")).await?;
+        let object = mixed.stage.find(&format!("{SNAPSHOTS}/{SNAPSHOT}")).await?;
         let status = &object["status"];
         if status["readyToUse"] == true {
             let [content] = mixed.stage.list(CONTENTS).await?.try_into().ok()?;
@@ -71,7 +71,7 @@ async fn side(side: Side) -> Option<(Value, Value)> {
         stage.fast_class(plane);
         stage.change(std::slice::from_ref(&claim), "fast").await;
         until("the claim has its class", PATIENCE, async || {
-            let object = mixed.find(&format!("{CLAIMS}/{}", claim.name)).await?;
+            let object = mixed.stage.find(&format!("{CLAIMS}/{}", claim.name)).await?;
             let status = &object["status"];
             let done = status["currentVolumeAttributesClassName"] == "fast"
                 && status["modifyVolumeStatus"].is_null();

@@ -21,7 +21,7 @@ const LAYER: &str = "mixed";
 const COUNT: usize = 8;
 const GIB: u32 = 12;
 
-/// Whose programs play, in the order of [`FUNCTIONS`].
+/// Whose controllers of snapshots and sizes play, the first three of [`FUNCTIONS`].
 type Cast = [Side; 3];
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,7 +72,7 @@ impl Mixed {
             self.stage.suite.start(&launch).unwrap()
         });
         let processes = started.collect();
-        for lease in LEASES {
+        for lease in &LEASES[..cast.len()] {
             self.stage.has_leader(lease).await;
         }
         processes
@@ -176,18 +176,24 @@ impl Mixed {
 
     /// All processes are there to the end, and ours end as they should; nobody was denied anything.
     async fn end(&self, cast: Cast, processes: Vec<Process>, driver: Process) {
-        for (mut process, side) in processes.into_iter().zip(cast) {
-            process.check().unwrap();
-            match side {
-                Ours => terminate([process]).await,
-                Upstream => drop(process.terminate(Duration::from_secs(90)).await.unwrap()),
-            }
-        }
+        end(&cast, processes).await;
         terminate([driver]).await;
         self.stage.nothing_denied();
     }
 }
 
+/// They are there to the end, and ours end as they should.
+async fn end(sides: &[Side], processes: Vec<Process>) {
+    for (mut process, side) in processes.into_iter().zip(sides) {
+        process.check().unwrap();
+        match side {
+            Ours => terminate([process]).await,
+            Upstream => drop(process.terminate(Duration::from_secs(90)).await.unwrap()),
+        }
+    }
+}
+
+/// What one of [`COUNT`] cost.
 fn tell(title: &str, what: &str, cost: &Cost) {
     #[allow(clippy::cast_precision_loss)]
     let each = |count: usize| count as f64 / COUNT as f64;

@@ -1,227 +1,264 @@
-//! Our driver beside upstream's csi-provisioner and csi-attacher: a volume, its attachment, its snapshot, a volume made
-//! of that, and the deletion of all of it.
+//! csi-provisioner and csi-attacher: each of ours beside upstream's, all of one side, and take-over in the middle of each of their
+//! works, both ways. Volumes are made, restored from a snapshot, cloned, attached, detached and deleted.
+
+use std::time::{Duration, Instant};
 
 use conformance::{Process, until};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Cast, LAYER, Mixed, Upstream};
-use crate::expansion::{CLAIMS, VOLUMES};
-use crate::journey::{SNAPSHOTS, UPSTREAM};
-use crate::shared::{self, PATIENCE, repository};
+use super::{COUNT, Cast, LAYER, Mixed, Ours, Side, Upstream, end, tell};
+use crate::expansion::CLAIMS;
+use crate::journey::{FUNCTIONS, LEASES, SNAPSHOTS};
+use crate::shared::{PATIENCE, say};
+use crate::volumes::{ATTACHMENTS, claim, of_claim, of_snapshot};
 
-const ROLES: &str = "conformance/roles/upstream-volumes.yaml";
-const SIDECARS: [&str; 2] = ["csi-provisioner", "csi-attacher"];
-const ZONE: &str = "topology.ebs.csi.aws.com/zone";
-const NODE: &str = "mixed-node";
-const CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
-const ATTACHMENTS: &str = "/apis/storage.k8s.io/v1/volumeattachments";
+/// Whose csi-provisioner and csi-attacher play.
+pub(super) type Pair = [Side; 2];
+/// Their places in [`FUNCTIONS`] and [`LEASES`].
+const PAIR: std::ops::Range<usize> = 3..5;
+/// Empty volumes, besides one that is restored and one that is cloned.
+const EMPTY: usize = COUNT - 2;
+const CREATIONS: [&str; 2] = ["CreateVolume", "CopyVolumes"];
 
 impl Mixed {
-    /// Adds the two sidecars' users and rights, and starts them.
-    pub(super) async fn start_sidecars(&mut self) -> Vec<Process> {
-        for name in SIDECARS {
-            let user = self
-                .plane
-                .service_account(UPSTREAM.namespace, name)
-                .await
-                .unwrap();
-            self.stage.users.insert(name, user);
-        }
-        let roles = repository().join(ROLES).display().to_string();
-        self.plane.kubectl().ok(&["apply", "-f", &roles]).unwrap();
-        let started = SIDECARS.iter().map(|name| {
-            let launch = self.launch(name, Upstream).args(self.flags(name));
+    /// Starts csi-provisioner and csi-attacher.
+    pub(super) async fn start_pair(&self, pair: Pair) -> Vec<Process> {
+        let started = FUNCTIONS[PAIR].iter().zip(pair).map(|(name, side)| {
+            let launch = self.launch(name, side).args(self.flags(name));
             self.stage.suite.start(&launch).unwrap()
         });
-        started.collect()
-    }
-
-    /// A node as the kubelet and the registrar describe it: an EC2 instance with our driver.
-    pub(super) async fn node(&self) {
-        let instance = self.stage.ec2.instance("us-east-1a", "m5.large").unwrap();
-        let node = json!({
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": { "name": NODE, "labels": { ZONE: "us-east-1a" } },
-        });
-        let csi_node = json!({
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "CSINode",
-            "metadata": { "name": NODE },
-            "spec": { "drivers": [{
-                "name": "ebs.csi.aws.com",
-                "nodeID": instance,
-                "topologyKeys": [ZONE],
-            }] },
-        });
-        self.make("/api/v1/nodes", &node).await;
-        self.make("/apis/storage.k8s.io/v1/csinodes", &csi_node).await;
-    }
-
-    pub(super) async fn make(&self, path: &str, object: &Value) {
-        let made = self.stage.hand.create(path, object).await.unwrap();
-        made.ok(path).unwrap();
-    }
-
-    /// The class of [`claim`].
-    pub(super) async fn storage_class(&self, parameters: &Value) {
-        let class = json!({
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "StorageClass",
-            "metadata": { "name": "made" },
-            "provisioner": "ebs.csi.aws.com",
-            "parameters": parameters,
-        });
-        self.make(CLASSES, &class).await;
+        let processes = started.collect();
+        for lease in &LEASES[PAIR] {
+            self.stage.has_leader(lease).await;
+        }
+        processes
     }
 
     /// The node goes, and all programs were there to the end.
     pub(super) async fn end_volumes(
         self,
-        cast: Cast,
-        sidecars: Vec<Process>,
-        controllers: Vec<Process>,
+        (cast, controllers): (Cast, Vec<Process>),
+        (pair, sidecars): (Pair, Vec<Process>),
         driver: Process,
     ) {
-        self.stage.clear(&self.plane).await;
         let kubectl = self.plane.kubectl();
-        for kind in ["node", "csinode"] {
-            kubectl.ok(&["delete", kind, NODE, "--ignore-not-found"]).unwrap();
-        }
-        for mut process in sidecars {
-            process.check().unwrap();
-        }
+        kubectl.ok(&["delete", "pvc", "--all", "--timeout=120s"]).unwrap();
+        self.stage.nothing_made().await;
+        self.stage.clear(&self.plane).await;
+        self.stage.clear_node().await;
+        end(&pair, sidecars).await;
         self.end(cast, controllers, driver).await;
     }
 
-    /// Waits until the claim is bound; the EBS volume behind it and the PersistentVolume.
-    pub(super) async fn bound(&self, claim: &str) -> (String, String) {
-        let name = until(&format!("{claim} is bound"), PATIENCE, async || {
-            let object = self.find(&format!("{CLAIMS}/{claim}")).await?;
-            let name = object["spec"]["volumeName"].as_str()?.to_owned();
-            (object["status"]["phase"] == "Bound").then_some(name)
-        })
-        .await
-        .unwrap();
-        let volume = self.find(&format!("{VOLUMES}/{name}")).await.unwrap();
-        let handle = volume["spec"]["csi"]["volumeHandle"].as_str().unwrap();
-        (handle.to_owned(), name)
+    /// The pair ends, and that of one side comes instead.
+    async fn exchange_pair(&self, running: Vec<Process>, side: Side) -> Vec<Process> {
+        for mut process in running {
+            process.terminate(Duration::from_secs(90)).await.unwrap();
+        }
+        self.start_pair([side; 2]).await
     }
 
-    pub(super) async fn find(&self, path: &str) -> Option<Value> {
-        self.stage.hand.find(path).await.ok()?
-    }
-
-    pub(super) async fn until_ec2(&self, what: &str, volume: &str, status: &str) {
-        until(what, PATIENCE, async || {
-            let state = self.stage.ec2.state().unwrap();
-            let found = state.volumes.iter().find(|one| one.id == volume);
-            (found.is_some_and(|one| one.status == status)).then_some(())
-        })
-        .await
-        .unwrap();
-    }
-
-    /// The IDs of the volumes that the driver has made.
-    fn made(&self) -> Vec<String> {
-        let volumes = self.stage.ec2.state().unwrap().volumes.into_iter();
-        let made = volumes.filter(|one| one.tags.contains_key("CSIVolumeName"));
-        made.map(|one| one.id).collect()
-    }
-
-    /// Attaches the volume to the node by a VolumeAttachment, whose path this is.
-    pub(super) async fn attach(&self, name: &str, persistent_volume: &str) -> String {
-        let attachment = json!({
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "VolumeAttachment",
-            "metadata": { "name": name },
+    /// A class, and a snapshot of a volume of it that stays.
+    async fn furnish_volumes(&self) {
+        let parameters = json!({ "type": "gp3" });
+        self.stage.storage_class(&parameters).await;
+        self.stage.make(CLAIMS, &claim("first", None)).await;
+        self.stage.bound("first").await;
+        let snapshot = json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1",
+            "kind": "VolumeSnapshot",
+            "metadata": { "name": "of-first" },
             "spec": {
-                "attacher": "ebs.csi.aws.com",
-                "nodeName": NODE,
-                "source": { "persistentVolumeName": persistent_volume },
+                "source": { "persistentVolumeClaimName": "first" },
+                "volumeSnapshotClassName": "csi-aws-vsc",
             },
         });
-        self.make(ATTACHMENTS, &attachment).await;
-        let path = format!("{ATTACHMENTS}/{name}");
-        until("the volume is attached", PATIENCE, async || {
-            let object = self.find(&path).await?;
-            (object["status"]["attached"] == true).then_some(object)
+        self.stage.make(SNAPSHOTS, &snapshot).await;
+        self.stage.all_ready(1).await;
+    }
+
+    async fn ask_for_volumes(&self) {
+        for number in 0..EMPTY {
+            let name = format!("empty-{number}");
+            self.stage.make(CLAIMS, &claim(&name, None)).await;
+        }
+        for (name, source) in [("restored", of_snapshot("of-first")), ("cloned", of_claim("first"))] {
+            self.stage.make(CLAIMS, &claim(name, source)).await;
+        }
+    }
+
+    /// All claims are bound, each to an EBS volume of its own, and there are no others. The names of the PersistentVolumes but
+    /// the first one's.
+    async fn volumes_are_whole(&self) -> Vec<String> {
+        let (mut handles, mut names) = (Vec::new(), Vec::new());
+        let empty = (0..EMPTY).map(|number| format!("empty-{number}"));
+        for name in empty.chain(["first", "restored", "cloned"].map(str::to_owned)) {
+            let (handle, volume) = self.stage.bound(&name).await;
+            handles.push(handle);
+            if name != "first" {
+                names.push(volume);
+            }
+        }
+        handles.sort_unstable();
+        assert_eq!(self.stage.made(), handles, "one EBS volume a claim");
+        names
+    }
+
+    /// EC2 was asked so for each of these volumes once, but for at most so many once more.
+    fn once_each(&self, actions: &[&str], volumes: usize, again: usize) {
+        let counts = self.stage.ec2.counts().unwrap();
+        let asked: u64 = actions.iter().filter_map(|action| counts.get(*action)).sum();
+        let asked = usize::try_from(asked).unwrap();
+        assert!(
+            (volumes..=volumes + again).contains(&asked),
+            "{actions:?}: {counts:?}"
+        );
+    }
+
+    async fn ask_to_attach(&self, volumes: &[String]) {
+        for (number, volume) in volumes.iter().enumerate() {
+            self.stage.ask_to_attach(&attachment(number), volume).await;
+        }
+    }
+
+    async fn ask_to_detach(&self) {
+        for number in 0..COUNT {
+            self.stage
+                .remove(&format!("{ATTACHMENTS}/{}", attachment(number)))
+                .await;
+        }
+    }
+
+    async fn volumes_are_attached(&self) {
+        self.stage.all_attached(COUNT).await;
+        self.once_each(&["AttachVolume"], COUNT, 0);
+    }
+
+    async fn volumes_are_detached(&self, again: usize) {
+        self.stage.all_detached().await;
+        self.once_each(&["DetachVolume"], COUNT, again);
+    }
+
+    /// All claims but the first one.
+    async fn ask_to_delete(&self) {
+        let empty = (0..EMPTY).map(|number| format!("empty-{number}"));
+        for name in empty.chain(["restored", "cloned"].map(str::to_owned)) {
+            self.stage.remove(&format!("{CLAIMS}/{name}")).await;
+        }
+    }
+
+    async fn volumes_are_deleted(&self) {
+        let first = self.stage.bound("first").await.0;
+        until("the EBS volumes are gone", PATIENCE, async || {
+            (self.stage.made() == [first.as_str()]).then_some(())
         })
         .await
         .unwrap();
-        path
-    }
-
-    async fn attach_and_detach(&self, volume: &str, persistent_volume: &str) {
-        let path = self.attach("mixed", persistent_volume).await;
-        self.until_ec2("EC2 has attached it", volume, "in-use").await;
-        self.stage.hand.delete(&path).await.unwrap().ok(&path).unwrap();
-        self.until_ec2("EC2 has detached it", volume, "available").await;
     }
 }
 
-pub(super) fn claim(name: &str, source: Option<&str>) -> Value {
-    let source = source.map(|snapshot| {
-        json!({ "apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot })
-    });
-    json!({
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": { "name": name },
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "resources": { "requests": { "storage": "10Gi" } },
-            "storageClassName": "made",
-            "dataSource": source,
-        },
-    })
+fn attachment(number: usize) -> String {
+    format!("attachment-{number}")
+}
+
+/// One cast from the claims to their end.
+async fn volume_story(title: &str, cast: Cast, pair: Pair) {
+    let Some(mixed) = Mixed::new(title).await else {
+        return;
+    };
+    let driver = mixed.stage.driver();
+    mixed.stage.node().await;
+    let sidecars = mixed.start_pair(pair).await;
+    let controllers = mixed.start(cast).await;
+    mixed.furnish_volumes().await;
+
+    let begin = mixed.stage.begin();
+    mixed.ask_for_volumes().await;
+    let volumes = mixed.volumes_are_whole().await;
+    mixed.once_each(&CREATIONS, COUNT + 1, 0);
+    mixed.ask_to_attach(&volumes).await;
+    mixed.volumes_are_attached().await;
+    mixed.ask_to_detach().await;
+    mixed.volumes_are_detached(0).await;
+    mixed.ask_to_delete().await;
+    mixed.volumes_are_deleted().await;
+    let cost = mixed.stage.cost(&begin).await;
+    tell(title, "a volume from its claim to its end", &cost);
+    assert!(cost.events.len() >= COUNT, "{cost:#?}");
+    mixed
+        .end_volumes((cast, controllers), (pair, sidecars), driver)
+        .await;
+}
+
+/// The pair of one side is ended while EC2 is at work, and that of the other side goes on: at the creation, the attachment, the
+/// detachment and the deletion of the volumes, to and fro.
+async fn volume_take_over(title: &str, first: Side, second: Side) {
+    let Some(mixed) = Mixed::new(title).await else {
+        return;
+    };
+    let stage = &mixed.stage;
+    let driver = stage.driver();
+    stage.node().await;
+    let pair = mixed.start_pair([first; 2]).await;
+    let controllers = mixed.start([second; 3]).await;
+    mixed.furnish_volumes().await;
+
+    // Ours waits for the calls that it has made. Upstream's ends, nobody hears what became of them, and they are made again:
+    // creations by the same client token, so that nothing is doubled.
+    let again = if first == Ours { 0 } else { COUNT };
+    let begun = Instant::now();
+    mixed.ask_for_volumes().await;
+    stage.is_called("CreateVolume", 3).await;
+    let pair = mixed.exchange_pair(pair, second).await;
+    let volumes = mixed.volumes_are_whole().await;
+    mixed.once_each(&CREATIONS, COUNT + 1, again);
+    mixed.ask_to_attach(&volumes).await;
+    stage.is_called("AttachVolume", 2).await;
+    let pair = mixed.exchange_pair(pair, first).await;
+    mixed.volumes_are_attached().await;
+    mixed.ask_to_detach().await;
+    stage.is_called("DetachVolume", 2).await;
+    let pair = mixed.exchange_pair(pair, second).await;
+    mixed.volumes_are_detached(again).await;
+    mixed.ask_to_delete().await;
+    stage.is_called("DeleteVolume", 2).await;
+    let pair = mixed.exchange_pair(pair, first).await;
+    mixed.volumes_are_deleted().await;
+    say(&format!(
+        "{LAYER}: {title}: {COUNT} volumes from claim to end in {:.1} s",
+        begun.elapsed().as_secs_f64()
+    ));
+    mixed
+        .end_volumes(([second; 3], controllers), ([first; 2], pair), driver)
+        .await;
+}
+
+#[tokio::test]
+async fn our_csi_provisioner_with_upstreams_others() {
+    volume_story("our csi-provisioner", [Upstream; 3], [Ours, Upstream]).await;
+}
+
+#[tokio::test]
+async fn our_csi_attacher_with_upstreams_others() {
+    volume_story("our csi-attacher", [Upstream; 3], [Upstream, Ours]).await;
+}
+
+#[tokio::test]
+async fn all_of_ours_make_and_attach_volumes() {
+    volume_story("volumes by all of ours", [Ours; 3], [Ours; 2]).await;
 }
 
 #[tokio::test]
 async fn our_driver_with_upstreams_provisioner_and_attacher() {
-    let Some(mut mixed) = Mixed::new("volumes").await else {
-        return;
-    };
-    let driver = mixed.stage.driver();
-    mixed.node().await;
-    let sidecars = mixed.start_sidecars().await;
-    let controllers = mixed.start([Upstream; 3]).await;
-    let parameters = json!({ "type": "gp3", "iops": "4000" });
-    mixed.storage_class(&parameters).await;
+    volume_story("volumes by upstream's", [Upstream; 3], [Upstream; 2]).await;
+}
 
-    mixed.make(CLAIMS, &claim("first", None)).await;
-    let (volume, persistent_volume) = mixed.bound("first").await;
-    mixed.until_ec2("EC2 has made it", &volume, "available").await;
-    mixed.attach_and_detach(&volume, &persistent_volume).await;
-    let snapshot = json!({
-        "apiVersion": "snapshot.storage.k8s.io/v1",
-        "kind": "VolumeSnapshot",
-        "metadata": { "name": "of-first" },
-        "spec": {
-            "source": { "persistentVolumeClaimName": "first" },
-            "volumeSnapshotClassName": "csi-aws-vsc",
-        },
-    });
-    mixed.make(SNAPSHOTS, &snapshot).await;
-    mixed.stage.all_ready(1).await;
-    mixed.make(CLAIMS, &claim("second", Some("of-first"))).await;
-    let (restored, _) = mixed.bound("second").await;
-    let mut expected = [volume, restored];
-    expected.sort_unstable();
-    assert_eq!(mixed.made(), expected, "one EBS volume a claim");
-    let counts = mixed.stage.ec2.counts().unwrap();
-    for action in ["AttachVolume", "DetachVolume", "CreateSnapshot"] {
-        assert_eq!(counts.get(action), Some(&1), "{action}: {counts:?}");
-    }
-    let kubectl = mixed.plane.kubectl();
-    kubectl.ok(&["delete", "pvc", "--all", "--timeout=120s"]).unwrap();
-    until("no EBS volume of a claim is left", PATIENCE, async || {
-        mixed.made().is_empty().then_some(())
-    })
-    .await
-    .unwrap();
-    mixed
-        .end_volumes([Upstream; 3], sidecars, controllers, driver)
-        .await;
-    shared::say(&format!("{LAYER}: volumes: EC2 {counts:?}"));
+#[tokio::test]
+async fn volumes_are_taken_over_to_and_fro_from_upstream() {
+    volume_take_over("volumes taken over", Upstream, Ours).await;
+}
+
+#[tokio::test]
+async fn volumes_are_taken_over_to_and_fro_from_ours() {
+    volume_take_over("volumes taken over back", Ours, Upstream).await;
 }

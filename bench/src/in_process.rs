@@ -84,6 +84,7 @@ async fn measure(args: &Args, world: World) -> anyhow::Result<Vec<Phase>> {
     let volumes = world.volumes(args.count)?;
     let mut meter = Here(world);
     let mut phases = Vec::new();
+    load.classes().await?;
     load.claims(&volumes, Binder::Cluster).await?;
     tokio::time::sleep(SETTLE).await;
     phases.push(phase("snapshots", &mut meter, load.snapshots(args.count)).await?);

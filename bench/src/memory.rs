@@ -72,6 +72,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
         let what = format!("{} unrelated pods and claims", args.strangers);
         memory.push(meter.memory(&what, quiet).await?);
     }
+    load.classes().await?;
     load.claims(&volumes, Binder::Cluster).await?;
     let what = format!("{} claims", args.count);
     memory.push(meter.memory(&what, quiet).await?);

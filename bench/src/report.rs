@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Row, Table, presets};
 use serde::Serialize;
 
 use crate::phase::Phase;
@@ -24,7 +24,7 @@ pub fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) 
 
 /// An empty table with this header; all columns but the first are numbers.
 #[must_use]
-pub fn table<const N: usize>(header: [&str; N]) -> Table {
+pub fn table(header: impl Into<Row>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(header);

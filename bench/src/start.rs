@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "COUNT")]
     pub snapshots: Option<usize>,
     /// The sets of `--snapshots`, written as for `cluster`
-    #[arg(value_parser = cluster::parse_set, default_values = ["four=ours", "one=ours,aws-ebs-csi-driver=ours", "four=upstream"])]
+    #[arg(value_parser = cluster::parse_set, default_values = ["apart=ours", "one=ours,aws-ebs-csi-driver=ours", "apart=upstream"])]
     pub sets: Vec<Set>,
     /// Print one JSON object instead of a table.
     #[arg(long)]

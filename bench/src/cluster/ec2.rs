@@ -16,6 +16,11 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::reading::Usage;
 use crate::usage;
 
+/// The type of all instances.
+const INSTANCE_TYPE: &str = "m5.large";
+/// How many volumes one of them takes besides its own.
+pub const ATTACHMENTS: usize = 25;
+
 /// The command line of `bench ec2`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -59,6 +64,13 @@ pub async fn serve(args: &Args) -> anyhow::Result<()> {
                     .map(|_| ec2.create_volume_fixture("us-east-1a", 1, &[]))
                     .collect::<Result<Vec<String>, _>>()?;
                 serde_json::json!(volumes)
+            }
+            Some(("instances", count)) => {
+                let count: usize = count.parse()?;
+                let instances = (0..count)
+                    .map(|_| ec2.create_instance_fixture("us-east-1a", INSTANCE_TYPE, &[]))
+                    .collect::<Result<Vec<String>, _>>()?;
+                serde_json::json!(instances)
             }
             None if command == "counts" => serde_json::json!(ec2.counts()),
             None if command == "refusals" => serde_json::json!(ec2.refusals()),
@@ -118,6 +130,14 @@ impl Ec2Process {
     /// When the process has ended.
     pub async fn volumes(&mut self, count: usize) -> anyhow::Result<Vec<String>> {
         self.ask(&format!("volumes {count}\n")).await
+    }
+
+    /// Creates instances, each of which takes at least [`ATTACHMENTS`] volumes.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub async fn instances(&mut self, count: usize) -> anyhow::Result<Vec<String>> {
+        self.ask(&format!("instances {count}\n")).await
     }
 
     /// Calls so far by action.

@@ -9,6 +9,7 @@ mod program;
 pub mod programs;
 pub mod settled;
 mod table;
+mod work;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use self::ec2::Ec2Process;
 use self::plane::Plane;
 use self::program::Program;
 use self::programs::{Set, Surroundings};
+use self::work::Work;
 use crate::load::{Binder, Load, Timing, tell};
 use crate::phase::Phase;
 use crate::reading::{Memory, Meter, Reading};
@@ -40,22 +42,26 @@ const QUIET_AT_MOST: Duration = Duration::from_secs(90);
 const DEFAULT_SETS: [&str; 4] = [
     "one=ours",
     "one=ours,aws-ebs-csi-driver=ours",
-    "four=ours",
-    "four=upstream",
+    "apart=ours",
+    "apart=upstream",
 ];
 
 /// The command line of `bench cluster`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// A set of programs: `one=PATH` is `slackwater controller`, `four=PATH` a process a program, `default=PATH` the
+    /// A set of programs: `one=PATH` is `slackwater controller`, `apart=PATH` a process a program, `default=PATH` the
     /// same with default flags. PATH is `ours`, `upstream` (conformance/peers), a binary of ours or a folder with
-    /// programs like upstream's; single programs may come from elsewhere: `four=upstream,csi-snapshotter=ours`. Where
+    /// programs like upstream's; single programs may come from elsewhere: `apart=upstream,csi-snapshotter=ours`. Where
     /// there is no driver, ours takes part. `one=ours,aws-ebs-csi-driver=ours` has it in a process of its own
     #[arg(value_parser = parse_set, default_values = DEFAULT_SETS)]
     sets: Vec<Set>,
-    /// Claims, and of each a snapshot, an expansion and the deletion of the snapshot
+    /// Claims, and of each one item a phase
     #[arg(long, default_value_t = 1_000)]
     count: usize,
+    /// What is measured: all phases unless some are named, in the order of this list. Only the controllers that they need
+    /// take part. Without the phase of claims, volumes and claims are made by hand before the measurement
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Work::ALL)]
+    phases: Vec<Work>,
     /// The same for sets with default flags
     #[arg(long, default_value_t = 50)]
     default_count: usize,
@@ -106,7 +112,7 @@ pub struct Figures {
     pub set: String,
     /// The processes that belong to it.
     pub programs: Vec<String>,
-    /// Their memory with the claims there and nothing to do.
+    /// Their memory before the first phase, with nothing to do.
     pub idle: BTreeMap<String, Memory>,
     /// What it did.
     pub phases: Vec<Phase>,
@@ -119,6 +125,7 @@ pub struct Figures {
 /// # Errors
 /// When a program cannot be started, or something does not come about.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
+    let works = work::ordered(&args.phases)?;
     let mut all = Vec::new();
     for (number, set) in args.sets.iter().enumerate() {
         tell(&format!(
@@ -127,7 +134,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
             args.sets.len(),
             set.name
         ))?;
-        let measured = measure(args, set, number).await;
+        let measured = measure(args, set, number, &works).await;
         all.push(measured.with_context(|| format!("set {:?}", set.name))?);
         if let Some(path) = &args.output {
             std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
@@ -136,7 +143,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     report::print(args.json, &all, || table::text(&all, args.requests))
 }
 
-async fn measure(args: &Args, set: &Set, number: usize) -> anyhow::Result<Figures> {
+async fn measure(args: &Args, set: &Set, number: usize, works: &[Work]) -> anyhow::Result<Figures> {
     let temporary = tempfile::tempdir()?;
     let folder = match &args.keep {
         Some(folder) => folder.join(number.to_string()),
@@ -144,18 +151,21 @@ async fn measure(args: &Args, set: &Set, number: usize) -> anyhow::Result<Figure
     };
     std::fs::create_dir_all(&folder)?;
     let scope = Scope::new();
-    let plane = Plane::start(&folder, &Random::from_entropy()).await?;
-    let mut ec2 = Ec2Process::start().await?;
+    let mut plane = Plane::start(&folder, &Random::from_entropy()).await?;
+    let ec2 = Ec2Process::start().await?;
     let count = if set.has_defaults() {
         args.default_count
     } else {
         args.count
     };
-    let volumes = ec2.volumes(count).await?;
+    if works.contains(&Work::Claims) {
+        plane.start_controllers()?;
+    }
     let around = Surroundings {
         kubeconfig: &|user| plane.kubeconfig(user),
         ec2: &ec2.url,
         folder: &folder,
+        controllers: &work::controllers(works),
         workers: args.workers,
         qps: args.qps,
         has_limits: false,
@@ -169,13 +179,14 @@ async fn measure(args: &Args, set: &Set, number: usize) -> anyhow::Result<Figure
         programs,
     };
     load.strangers(args.strangers).await?;
-    load.claims(&volumes, Binder::User).await?;
+    bench.furnish(&load, works, count).await?;
     bench.until_quiet().await?;
     tokio::time::sleep(Duration::from_secs(args.quiet)).await;
     let idle = bench.read().await?;
-    let mut phases = vec![bench.phase("snapshots", load.snapshots(count)).await?];
-    phases.push(bench.phase("expansions", load.expansions(count)).await?);
-    phases.push(bench.phase("deletions", load.deletions(count)).await?);
+    let mut phases = Vec::new();
+    for work in works {
+        phases.push(bench.phase(work.name(), work.done(&load, count)).await?);
+    }
     let names: Vec<String> = bench
         .programs
         .iter()
@@ -210,6 +221,20 @@ struct Bench {
 }
 
 impl Bench {
+    /// What is there before the first phase: the classes, nodes where they are needed, and claims where no phase makes them.
+    async fn furnish(&mut self, load: &Load, works: &[Work], count: usize) -> anyhow::Result<()> {
+        load.classes().await?;
+        if works.contains(&Work::Claims) || works.contains(&Work::Attachments) {
+            let instances = self.ec2.instances(count.div_ceil(ec2::ATTACHMENTS)).await?;
+            load.nodes(&instances).await?;
+        }
+        if !works.contains(&Work::Claims) {
+            let volumes = self.ec2.volumes(count).await?;
+            load.claims(&volumes, Binder::User).await?;
+        }
+        Ok(())
+    }
+
     async fn phase(
         &mut self,
         name: &str,
@@ -248,16 +273,14 @@ impl Bench {
         for program in &mut self.programs {
             program.stop().await?;
         }
-        self.plane.apiserver.stop().await?;
-        self.plane.etcd.stop().await
+        self.plane.stop().await
     }
 }
 
 impl Meter for Bench {
     async fn read(&mut self) -> anyhow::Result<Reading> {
         let mut processes = BTreeMap::new();
-        let plane = [&self.plane.apiserver, &self.plane.etcd];
-        for program in self.programs.iter().chain(plane) {
+        for program in self.programs.iter().chain(self.plane.programs()) {
             processes.insert(program.name.clone(), program.usage()?);
         }
         processes.insert("EC2".to_owned(), self.ec2.usage()?);

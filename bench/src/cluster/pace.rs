@@ -15,7 +15,7 @@ use super::PERSON;
 use super::ec2::Ec2Process;
 use super::plane::Plane;
 use super::program::Program;
-use super::programs::{Set, Surroundings};
+use super::programs::{SNAPSHOTS_AND_SIZES, Set, Surroundings};
 use crate::load::{Binder, Load, Timing, tell};
 use crate::report;
 
@@ -24,8 +24,8 @@ use crate::report;
 const DEFAULT_SETS: [&str; 4] = [
     "default=ours",
     "default=upstream",
-    "four=upstream",
-    "four=upstream,limits=learned",
+    "apart=upstream",
+    "apart=upstream,limits=learned",
 ];
 const WARNINGS: &str = "/api/v1/events?fieldSelector=type%3DWarning";
 const LEARNED: &str = ",limits=learned";
@@ -121,12 +121,14 @@ async fn measure(args: &Args, paced: &Paced, all: &mut Vec<Figures>) -> anyhow::
         kubeconfig: &|user| plane.kubeconfig(user),
         ec2: &ec2.url,
         folder: folder.path(),
+        controllers: &SNAPSHOTS_AND_SIZES,
         workers: args.workers,
         qps: args.qps,
         has_limits: paced.has_limits,
     };
     let programs = paced.set.start(&around)?;
     let load = Load::new(plane.client(PERSON).await?, &scope, 32, true).with_patience(PATIENCE);
+    load.classes().await?;
     load.claims(&volumes, Binder::User).await?;
     let mut bench = Bench {
         set: paced.name.clone(),
@@ -218,8 +220,7 @@ impl Bench {
         for program in &mut self.programs {
             program.stop().await?;
         }
-        self.plane.apiserver.stop().await?;
-        self.plane.etcd.stop().await
+        self.plane.stop().await
     }
 }
 
@@ -257,7 +258,7 @@ mod tests {
 
     #[test]
     fn sets_say_what_the_driver_supposes() {
-        let paced = parse("four=upstream,limits=learned").unwrap();
+        let paced = parse("apart=upstream,limits=learned").unwrap();
         assert!(!paced.has_limits && !paced.set.has_defaults());
         assert!(parse("default=ours").unwrap().has_limits);
         assert!(parse("limits=learned").is_err());

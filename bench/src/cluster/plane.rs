@@ -14,25 +14,33 @@ use serde_json::{Value, json};
 use super::program::{Program, free_port};
 
 /// Users with a kubeconfig: one a function, so that the audit log tells them apart.
-const USERS: [&str; 6] = [
+const USERS: [&str; 9] = [
     super::PERSON,
     "driver",
     "snapshot-controller",
     "csi-snapshotter",
     "csi-resizer",
+    "csi-provisioner",
+    "csi-attacher",
     "controller",
+    CONTROLLER_MANAGER,
 ];
+const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+/// Its part in the making and the end of volumes.
+const CONTROLLERS: &str = "persistentvolume-binder-controller,persistentvolume-protection-controller,\
+    persistentvolumeclaim-protection-controller";
+/// More requests a second than it makes.
+const CONTROLLERS_QPS: u32 = 10_000;
 /// How long the API server may take to become ready.
 const PATIENCE: Duration = Duration::from_secs(90);
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-/// A control plane without controllers: no other program writes to the objects that are measured. It ends with
-/// this value.
+/// A control plane without controllers, so that no other program writes to the objects that are measured, until they are
+/// started. It ends with this value.
 pub struct Plane {
-    /// kube-apiserver.
-    pub apiserver: Program,
-    /// etcd.
-    pub etcd: Program,
+    controller_manager: Option<Program>,
+    apiserver: Program,
+    etcd: Program,
     folder: PathBuf,
 }
 
@@ -49,12 +57,51 @@ impl Plane {
         furnish(folder, port, random)?;
         let apiserver = start_apiserver(&binaries, folder, &etcd_url, port)?;
         let mut plane = Self {
+            controller_manager: None,
             apiserver,
             etcd,
             folder: folder.to_owned(),
         };
         plane.until_ready().await?;
         Ok(plane)
+    }
+
+    /// Starts the controllers of the cluster that bind, release and protect volumes.
+    ///
+    /// # Errors
+    /// When kube-controller-manager cannot be started.
+    pub fn start_controllers(&mut self) -> anyhow::Result<()> {
+        let arguments = [
+            format!("--kubeconfig={}", self.kubeconfig(CONTROLLER_MANAGER).display()),
+            format!("--cert-dir={}", self.folder.join("certificates").display()),
+            format!("--controllers={CONTROLLERS}"),
+            format!("--kube-api-qps={CONTROLLERS_QPS}"),
+            format!("--kube-api-burst={CONTROLLERS_QPS}"),
+            "--leader-elect=false".to_owned(),
+            "--secure-port=0".to_owned(),
+        ];
+        let name = "kube-controller-manager";
+        let path = Programs::find()?.path(name);
+        self.controller_manager = Some(Program::start(name, &path, arguments, [], &self.folder)?);
+        Ok(())
+    }
+
+    /// Its programs.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        let others = [&self.apiserver, &self.etcd];
+        self.controller_manager.iter().chain(others)
+    }
+
+    /// Ends them.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        if let Some(controller_manager) = &mut self.controller_manager {
+            controller_manager.stop().await?;
+        }
+        self.apiserver.stop().await?;
+        self.etcd.stop().await
     }
 
     /// The kubeconfig of a user.

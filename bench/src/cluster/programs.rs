@@ -14,7 +14,16 @@ use super::program::{Program, free_port};
 pub const DRIVER: &str = "aws-ebs-csi-driver";
 
 /// The programs that do what is measured.
-const NAMES: [&str; 4] = [DRIVER, "snapshot-controller", "csi-snapshotter", "csi-resizer"];
+const NAMES: [&str; 6] = [
+    DRIVER,
+    "snapshot-controller",
+    "csi-snapshotter",
+    "csi-resizer",
+    "csi-provisioner",
+    "csi-attacher",
+];
+/// The controllers of snapshots and sizes.
+pub const SNAPSHOTS_AND_SIZES: [&str; 3] = ["snapshot-controller", "csi-snapshotter", "csi-resizer"];
 
 /// Which programs, and how they are tuned. Written `LAYOUT=PATH[,PROGRAM=PATH]...`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,7 +41,7 @@ enum Layout {
     /// `slackwater controller`.
     One,
     /// A process a program, with as many workers as asked for and no limit of requests.
-    Four,
+    Apart,
     /// The same with upstream's defaults.
     Default,
 }
@@ -94,16 +103,16 @@ impl FromStr for Set {
         let (layout, path) = parts
             .next()
             .and_then(|first| first.split_once('='))
-            .context("a set is written LAYOUT=PATH; the layouts are one, four and default")?;
+            .context("a set is written LAYOUT=PATH; the layouts are one, apart and default")?;
         let layout = match layout {
             "one" => Layout::One,
-            "four" => Layout::Four,
+            "apart" => Layout::Apart,
             "default" => Layout::Default,
-            other => bail!("{other:?} is no layout; there are one, four and default"),
+            other => bail!("{other:?} is no layout; there are one, apart and default"),
         };
         let apart = match layout {
             Layout::One => &NAMES[..1],
-            Layout::Four | Layout::Default => &NAMES[..],
+            Layout::Apart | Layout::Default => &NAMES[..],
         };
         let mut others = BTreeMap::new();
         for part in parts {
@@ -133,6 +142,8 @@ pub struct Surroundings<'a> {
     pub ec2: &'a str,
     /// Where the socket and the logs go.
     pub folder: &'a Path,
+    /// The controllers that take part.
+    pub controllers: &'a [&'a str],
     /// Objects that each controller works on at the same time.
     pub workers: usize,
     /// Requests a second that upstream's programs may make.
@@ -155,6 +166,7 @@ impl Set {
         if self.layout != Layout::One {
             return NAMES
                 .iter()
+                .filter(|name| **name == DRIVER || around.controllers.contains(name))
                 .map(|name| self.start_program(name, around))
                 .collect();
         }
@@ -170,7 +182,10 @@ impl Set {
     fn start_one(&self, around: &Surroundings<'_>, driver: bool) -> anyhow::Result<Program> {
         let functions: Vec<Function> = Function::ALL
             .into_iter()
-            .filter(|function| driver || *function != Function::DRIVER)
+            .filter(|function| match *function {
+                Function::DRIVER => driver,
+                function => around.controllers.contains(&function.name()),
+            })
             .collect();
         let mut arguments = vec!["controller".to_owned()];
         let flags = match around.has_limits {
@@ -212,11 +227,11 @@ impl Set {
             arguments.push(format!("--http-endpoint=127.0.0.1:{}", free_port()?));
         }
         arguments.push(kubeconfig_of(around, name));
-        if matches!(name, "csi-snapshotter" | "csi-resizer") {
+        if !matches!(name, DRIVER | "snapshot-controller") {
             arguments.push(format!("--csi-address={}", socket(around)));
             arguments.push("--timeout=60s".to_owned());
         }
-        if self.layout == Layout::Four && name != DRIVER {
+        if self.layout == Layout::Apart && name != DRIVER {
             let workers = if name == "csi-resizer" {
                 "workers"
             } else {
@@ -272,8 +287,8 @@ mod tests {
 
     #[test]
     fn sets_are_read() {
-        let set: Set = "four=upstream,csi-snapshotter=/b/slackwater".parse().unwrap();
-        assert_eq!((set.layout, &set.source), (Layout::Four, &Source::Upstream));
+        let set: Set = "apart=upstream,csi-snapshotter=/b/slackwater".parse().unwrap();
+        assert_eq!((set.layout, &set.source), (Layout::Apart, &Source::Upstream));
         let other = &set.others["csi-snapshotter"];
         assert_eq!(other, &Source::Path(PathBuf::from("/b/slackwater")));
         assert!(other.find("csi-snapshotter").unwrap().unwrap().ours);
@@ -285,9 +300,9 @@ mod tests {
         assert_eq!(set.others[DRIVER], Source::Ours);
         for wrong in [
             "/a/slackwater",
-            "five=/a",
+            "four=/a",
             "one=/a,csi-resizer=/b",
-            "four=/a,kubectl=/b",
+            "apart=/a,kubectl=/b",
         ] {
             assert!(wrong.parse::<Set>().is_err(), "{wrong}");
         }

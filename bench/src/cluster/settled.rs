@@ -13,7 +13,7 @@ use super::audit::Audit;
 use super::ec2::Ec2Process;
 use super::plane::Plane;
 use super::program::Program;
-use super::programs::{DRIVER, Set, Surroundings};
+use super::programs::{DRIVER, SNAPSHOTS_AND_SIZES, Set, Surroundings};
 use super::{PERSON, is_measured};
 use crate::load::{Binder, Load, tell};
 use crate::reading::{Memory, RequestKind};
@@ -58,6 +58,7 @@ pub async fn run(sets: &[Set], count: usize, json: bool) -> anyhow::Result<()> {
     let mut ec2 = Ec2Process::start().await?;
     let volumes = ec2.volumes(CLAIMS).await?;
     let load = Load::new(plane.client(PERSON).await?, &scope, CONCURRENCY, false);
+    load.classes().await?;
     load.claims(&volumes, Binder::User).await?;
     load.settled(count, &volumes).await?;
     let mut audit = Audit::new(plane.audit_log());
@@ -68,6 +69,7 @@ pub async fn run(sets: &[Set], count: usize, json: bool) -> anyhow::Result<()> {
             kubeconfig: &|user| plane.kubeconfig(user),
             ec2: &ec2.url,
             folder: folder.path(),
+            controllers: &SNAPSHOTS_AND_SIZES,
             workers: WORKERS,
             qps: QPS,
             has_limits: false,

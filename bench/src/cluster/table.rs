@@ -68,12 +68,19 @@ fn overview(all: &[Figures]) -> String {
 }
 
 fn memory(all: &[Figures]) -> String {
-    let mut table = report::table([
-        "MB of the controllers, anonymous (resident)",
-        "Idle",
-        "After snapshots",
-        "After the last phase",
-    ]);
+    let mut header = vec![
+        "MB of the controllers, anonymous (resident)".to_owned(),
+        "Idle".to_owned(),
+    ];
+    // The same phases for all sets.
+    let phases = all.first().map(|figures| figures.phases.as_slice());
+    header.extend(
+        phases
+            .into_iter()
+            .flatten()
+            .map(|phase| format!("After {}", phase.name)),
+    );
+    let mut table = report::table(header);
     let shown = |memory: Memory| {
         let [anonymous, resident] = [memory.anonymous_bytes, memory.resident_bytes].map(report::megabytes);
         format!("{anonymous} ({resident})")
@@ -83,16 +90,9 @@ fn memory(all: &[Figures]) -> String {
             .idle
             .iter()
             .filter(|(name, _)| figures.is_controller(name));
-        let after = |phase: Option<&Phase>| {
-            let memory = phase.map(|phase| phase.memory_of(|name| figures.is_controller(name)));
-            memory.map_or_else(String::new, shown)
-        };
-        table.add_row([
-            figures.set.clone(),
-            shown(idle.map(|(_, memory)| *memory).sum()),
-            after(figures.phases.first()),
-            after(figures.phases.last()),
-        ]);
+        let after = |phase: &Phase| shown(phase.memory_of(|name| figures.is_controller(name)));
+        let first = [figures.set.clone(), shown(idle.map(|(_, memory)| *memory).sum())];
+        table.add_row(first.into_iter().chain(figures.phases.iter().map(after)));
     }
     table.to_string()
 }

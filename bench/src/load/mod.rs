@@ -4,6 +4,7 @@
 mod changes;
 mod objects;
 mod settled;
+mod volumes;
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -40,6 +41,17 @@ pub enum Binder {
     User,
 }
 
+/// What a phase is about.
+struct Items<'a> {
+    /// What they become, for the lines of progress.
+    name: &'a str,
+    /// Where the objects are that show it.
+    path: &'static str,
+    count: usize,
+    /// The number of the item that an object belongs to.
+    index: &'a dyn Fn(&Seen) -> Option<usize>,
+}
+
 /// The user.
 pub struct Load {
     client: kube::Client,
@@ -68,14 +80,22 @@ impl Load {
         Self { patience, ..self }
     }
 
-    /// A claim for each EC2 volume of 1 GiB, bound; and the classes.
+    /// The storage class and the snapshot class.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub async fn classes(&self) -> anyhow::Result<()> {
+        for (path, class) in objects::classes() {
+            self.send(Method::POST, path, &class).await?;
+        }
+        Ok(())
+    }
+
+    /// A claim for each EC2 volume of 1 GiB, bound.
     ///
     /// # Errors
     /// What the API server refuses, or nothing happening for two minutes.
     pub async fn claims(&self, volumes: &[String], binder: Binder) -> anyhow::Result<Timing> {
-        for (path, class) in objects::classes() {
-            self.send(Method::POST, path, &class).await?;
-        }
         let create = |index: usize| async move {
             let (volume, claim) = objects::pair(index, &volumes[index], self.block);
             match binder {
@@ -178,6 +198,28 @@ impl Load {
     where
         F: Future<Output = anyhow::Result<()>>,
     {
+        let items = Items {
+            name,
+            path,
+            count,
+            index: &Seen::index,
+        };
+        self.drive_items(&items, act, is_done).await
+    }
+
+    /// The same, with objects whose names do not tell their number.
+    async fn drive_items<F>(
+        &self,
+        items: &Items<'_>,
+        act: impl Fn(usize) -> F,
+        is_done: impl Fn(&Seen) -> bool,
+    ) -> anyhow::Result<Timing>
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let Items {
+            name, path, count, ..
+        } = *items;
         let mut changes = Changes::follow(&self.client, path, &self.scope).await?;
         let begun = Instant::now();
         let mut asked: Vec<Option<Instant>> = vec![None; count];
@@ -196,7 +238,7 @@ impl Load {
                 biased;
                 seen = changes.next() => {
                     let seen = seen?;
-                    let place = seen.index().and_then(|index| done.get_mut(index));
+                    let place = (items.index)(&seen).and_then(|index| done.get_mut(index));
                     if let Some(place @ None) = place && is_done(&seen) {
                         *place = Some(Instant::now());
                         left -= 1;

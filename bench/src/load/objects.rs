@@ -14,6 +14,12 @@ pub const VOLUMES: &str = "/api/v1/persistentvolumes";
 pub const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
 /// Where the snapshots are.
 pub const SNAPSHOTS: &str = "/apis/snapshot.storage.k8s.io/v1/namespaces/default/volumesnapshots";
+/// Where the attachments are.
+pub const ATTACHMENTS: &str = "/apis/storage.k8s.io/v1/volumeattachments";
+/// Where the nodes are.
+pub const NODES: &str = "/api/v1/nodes";
+const CSI_NODES: &str = "/apis/storage.k8s.io/v1/csinodes";
+const ZONE: &str = "topology.ebs.csi.aws.com/zone";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const STORAGE_CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
 const SNAPSHOT_CLASSES: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses";
@@ -49,6 +55,53 @@ pub fn classes() -> [(&'static str, Value); 2] {
 pub fn pair(index: usize, handle: &str, block: bool) -> (Value, Value) {
     let names = (format!("volume-{index:05}"), claim_name(index));
     bound_pair(&names, CLASS, DRIVER, handle, block)
+}
+
+/// A claim of 1 GiB for which a volume is to be made.
+pub fn dynamic_claim(index: usize, block: bool) -> Value {
+    let mut claim = pair(index, "", block).1;
+    if let Some(spec) = claim["spec"].as_object_mut() {
+        spec.remove("volumeName");
+    }
+    claim
+}
+
+pub fn node_name(index: usize) -> String {
+    format!("node-{index:03}")
+}
+
+/// A node with the driver, as the kubelet and the registrar describe it.
+pub fn node(index: usize, instance: &str) -> [(&'static str, Value); 2] {
+    let node = json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": { "name": node_name(index), "labels": { ZONE: "us-east-1a" } },
+    });
+    let csi_node = json!({
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "CSINode",
+        "metadata": { "name": node_name(index) },
+        "spec": { "drivers": [{ "name": DRIVER, "nodeID": instance, "topologyKeys": [ZONE] }] },
+    });
+    [(NODES, node), (CSI_NODES, csi_node)]
+}
+
+pub fn attachment_name(index: usize) -> String {
+    format!("attachment-{index:05}")
+}
+
+/// The attachment of a volume to a node.
+pub fn attachment(index: usize, volume: &str, node: usize) -> Value {
+    json!({
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "VolumeAttachment",
+        "metadata": { "name": attachment_name(index) },
+        "spec": {
+            "attacher": DRIVER,
+            "nodeName": node_name(node),
+            "source": { "persistentVolumeName": volume },
+        },
+    })
 }
 
 fn bound_pair(

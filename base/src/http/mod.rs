@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -81,7 +82,8 @@ struct Content {
     metrics: BTreeMap<String, Vec<Registry>>,
     elections: Vec<Elections>,
     readiness: Readiness,
-    tls: Option<Tls>,
+    /// With how often its files are looked at.
+    tls: Option<(Tls, Duration)>,
     scrapes: Option<Bucket>,
     health: Option<Arc<dyn Health>>,
 }
@@ -131,7 +133,7 @@ impl Endpoints {
     /// What the listener of this address demands, with whoever shares it.
     pub fn guard(&mut self, address: &HttpAddress, guard: Guard) {
         let content = self.contents.entry(address.address.clone()).or_default();
-        content.tls = guard.tls;
+        content.tls = guard.tls.map(|tls| (tls, guard.reload));
         content.scrapes = guard.scrapes.map(Bucket::new);
     }
 
@@ -187,7 +189,10 @@ impl Bound {
 async fn serve(listener: TcpListener, content: Content, scope: Scope) {
     let stopping = scope.stopping_token();
     match content.tls.clone() {
-        Some(tls) => serve_on(TlsListener::new(listener, tls, scope), content, stopping).await,
+        Some((tls, period)) => {
+            guard::follow(&tls, period, &scope);
+            serve_on(TlsListener::new(listener, tls, scope), content, stopping).await;
+        }
         None => serve_on(listener, content, stopping).await,
     }
 }

@@ -1,12 +1,15 @@
 //! Metrics and health over real loopback connections.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base::args::HttpAddress;
+use base::args::{HttpAddress, LogArgs};
 use base::http::{Endpoints, Guard, Readiness, Tls, TlsError};
-use base::{RateLimit, Scope};
+use base::{Clock, RateLimit, Scope};
 use prometheus::{IntCounter, Registry};
+use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -159,7 +162,11 @@ async fn ebs_case_8_scrapes_beyond_the_rate_are_refused() {
     let mut endpoints = Endpoints::new(Readiness::default());
     endpoints.add(&address, &registry("one_total"), None);
     let scrapes = Some(RateLimit { qps: 5.0, burst: 10 });
-    endpoints.guard(&address, Guard { scrapes, tls: None });
+    let guard = Guard {
+        scrapes,
+        ..Guard::default()
+    };
+    endpoints.guard(&address, guard);
     let bound = endpoints.bind().await.unwrap();
     let address = bound.addresses()[0];
     bound.serve(&scope);
@@ -178,52 +185,63 @@ async fn ebs_case_8_scrapes_beyond_the_rate_are_refused() {
     assert_eq!(get(address, "/healthz").await.0, 200, "health is not limited");
 }
 
-/// A certificate of loopback and its key, as files.
-fn certificate(folder: &std::path::Path) -> (std::path::PathBuf, std::path::PathBuf, String) {
+/// Writes a new certificate of loopback and its key; the certificate as text.
+fn certificate(folder: &Path) -> String {
     let key = rcgen::KeyPair::generate().unwrap();
     let parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     let certificate = parameters.self_signed(&key).unwrap();
-    let files = (folder.join("tls.crt"), folder.join("tls.key"));
-    std::fs::write(&files.0, certificate.pem()).unwrap();
-    std::fs::write(&files.1, key.serialize_pem()).unwrap();
-    (files.0, files.1, certificate.pem())
+    std::fs::write(folder.join("tls.crt"), certificate.pem()).unwrap();
+    std::fs::write(folder.join("tls.key"), key.serialize_pem()).unwrap();
+    certificate.pem()
 }
 
-#[tokio::test]
-async fn metrics_are_served_over_https_with_a_certificate() {
-    use rustls::pki_types::pem::PemObject as _;
-    let folder = tempfile::tempdir().unwrap();
-    let (cert, key, pem) = certificate(folder.path());
+/// Metrics over HTTPS with what `certificate` wrote.
+async fn serve_encrypted(folder: &Path, reload: Duration) -> (SocketAddr, Scope) {
     let (scope, address) = (Scope::new(), at("127.0.0.1:0", false));
     let mut endpoints = Endpoints::new(Readiness::default());
     endpoints.add(&address, &registry("one_total"), None);
-    let tls = Some(Tls::from_files(&cert, &key).unwrap());
-    endpoints.guard(&address, Guard { tls, scrapes: None });
+    let guard = Guard {
+        tls: Some(Tls::from_files(&folder.join("tls.crt"), &folder.join("tls.key")).unwrap()),
+        reload,
+        ..Guard::default()
+    };
+    endpoints.guard(&address, guard);
     let bound = endpoints.bind().await.unwrap();
     let address = bound.addresses()[0];
     bound.serve(&scope);
+    (address, scope)
+}
 
-    // A client that says nothing holds up nobody.
-    let _silent = TcpStream::connect(address).await.unwrap();
+/// A scrape by who trusts this certificate alone; none where they do not agree.
+async fn scrape(address: SocketAddr, trusted: &str) -> Option<String> {
     let mut roots = rustls::RootCertStore::empty();
-    let root = rustls::pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let root = rustls::pki_types::CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap();
     roots.add(root).unwrap();
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let stream = TcpStream::connect(address).await.unwrap();
-    let mut stream = connector
-        .connect("localhost".try_into().unwrap(), stream)
-        .await
-        .unwrap();
+    let agreed = connector.connect("localhost".try_into().unwrap(), stream).await;
+    let mut stream = agreed.ok()?;
     let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
+    Some(answer)
+}
+
+#[tokio::test]
+async fn metrics_are_served_over_https_with_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = certificate(folder.path());
+    let (address, scope) = serve_encrypted(folder.path(), Guard::default().reload).await;
+    // A client that says nothing holds up nobody.
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let answer = scrape(address, &pem).await.unwrap();
     assert!(
         answer.starts_with("HTTP/1.1 200") && answer.contains("one_total 0"),
         "{answer}"
@@ -232,13 +250,70 @@ async fn metrics_are_served_over_https_with_a_certificate() {
     scope.finished().await;
     assert!(TcpStream::connect(address).await.is_err(), "stopped");
 
+    let (cert, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
     let missing = Tls::from_files(&folder.path().join("no"), &key).unwrap_err();
     assert!(missing.to_string().contains("/no"), "{missing}");
     assert!(matches!(Tls::from_files(&key, &cert), Err(TlsError::File { .. })));
     let other = tempfile::tempdir().unwrap();
-    let (_, other_key, _) = certificate(other.path());
+    certificate(other.path());
     assert!(matches!(
-        Tls::from_files(&cert, &other_key),
+        Tls::from_files(&cert, &other.path().join("tls.key")),
         Err(TlsError::Use(_))
     ));
+}
+
+/// The log of this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn count(&self, says: &str) -> usize {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains(says)).count()
+    }
+}
+
+#[tokio::test]
+async fn ebs_case_151_a_renewed_certificate_of_the_metrics_is_served_without_a_restart() {
+    const FORMER: &str = "the former certificate stays in use";
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = base::logging::subscriber(&LogArgs::default(), &Clock::system(), move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let folder = tempfile::tempdir().unwrap();
+    let first = certificate(folder.path());
+    let (address, scope) = serve_encrypted(folder.path(), Duration::from_millis(10)).await;
+
+    // Half of a new pair: the former one goes on, and one line says so, however often it is looked at.
+    std::fs::write(folder.path().join("tls.crt"), "nonsense").unwrap();
+    until(|| log.count(FORMER) > 0).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(log.count(FORMER), 1);
+    assert!(scrape(address, &first).await.is_some());
+
+    let second = certificate(folder.path());
+    until(|| log.count("took the renewed certificate") > 0).await;
+    assert!(scrape(address, &second).await.unwrap().contains("one_total 0"));
+    assert!(scrape(address, &first).await.is_none(), "the former one is gone");
+    scope.stop();
+    scope.finished().await;
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it never comes about");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -63,6 +63,7 @@ pub fn driver_guard(config: &ebs_driver::Config) -> Result<Guard, TlsError> {
     Ok(Guard {
         tls: tls.transpose()?,
         scrapes: Some(SCRAPES),
+        ..Guard::default()
     })
 }
 

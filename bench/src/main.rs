@@ -6,10 +6,12 @@
 //! | `sandbox` | throughput and cost of our own code, all in this process |
 //! | `cluster` | sets of programs, ours and upstream's, side by side on a real kube-apiserver |
 //! | `pace` | the same with an EC2 that has AWS's request limits and quotas: what is done in which time, and refused |
+//! | `driver` | memory of the driver's controller and node service after many volumes |
 //! | `memory` | memory and processor time of `slackwater controller` after many snapshots and expansions |
 
 mod apart;
 mod cluster;
+mod driver;
 mod in_process;
 mod load;
 mod memory;
@@ -46,6 +48,8 @@ enum What {
     /// The sandbox's EC2, for `cluster` and `pace`
     #[command(hide = true)]
     Ec2(cluster::ec2::Args),
+    /// Memory of the driver's controller and node service after many volumes
+    Driver(driver::Args),
     /// Memory and processor time of the controller after many snapshots and expansions
     Memory(memory::Args),
 }
@@ -63,6 +67,7 @@ async fn main() -> anyhow::Result<()> {
         What::Cluster(args) => cluster::run(&args).await,
         What::Pace(args) => cluster::pace::run(&args).await,
         What::Ec2(args) => cluster::ec2::serve(&args).await,
+        What::Driver(args) => driver::run(&args).await,
         What::Memory(args) => memory::run(&args).await,
     }
 }

@@ -5,7 +5,7 @@ mod audit;
 pub mod ec2;
 pub mod pace;
 mod plane;
-mod program;
+pub mod program;
 pub mod programs;
 pub mod settled;
 mod table;

@@ -29,8 +29,6 @@ const DEFAULT_SETS: [&str; 4] = [
 ];
 const WARNINGS: &str = "/api/v1/events?fieldSelector=type%3DWarning";
 const LEARNED: &str = ",limits=learned";
-/// Upstream's back-off grows to five minutes.
-const PATIENCE: Duration = Duration::from_secs(660);
 
 /// The command line of `bench pace`.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,6 +48,10 @@ pub struct Args {
     /// Requests a second that upstream's programs of a tuned set may make
     #[arg(long, default_value_t = 2_000)]
     qps: u32,
+    /// Seconds after which a phase ends, done or not: the table says how many were, and by when. Upstream's polls back off up
+    /// to five minutes, so that its last snapshots may be seen ready that much late
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    deadline: u64,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -80,8 +82,12 @@ fn parse(text: &str) -> Result<Paced, String> {
 struct Figures {
     set: String,
     phase: String,
-    /// From the first request of the user to the last item done; none where it was given up.
-    seconds: Option<f64>,
+    /// Items that were asked for.
+    items: usize,
+    /// Those that were done before the deadline.
+    done: usize,
+    /// From the first request of the user to the last item done.
+    seconds: f64,
     ec2_calls: u64,
     /// Refused as too many requests.
     throttled: u64,
@@ -96,7 +102,7 @@ struct Figures {
 /// # Errors
 /// When a program cannot be started.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
-    let mut all = Vec::new();
+    let (mut all, mut failure) = (Vec::new(), None);
     for (number, paced) in args.sets.iter().enumerate() {
         tell(&format!(
             "set {} of {}: {}",
@@ -105,9 +111,14 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
             paced.name
         ))?;
         let measured = measure(args, paced, &mut all).await;
-        measured.with_context(|| format!("set {:?}", paced.name))?;
+        failure = measured.with_context(|| format!("set {:?}", paced.name)).err();
+        if failure.is_some() {
+            break;
+        }
     }
-    report::print(args.json, &all, || table(&all))
+    // What was measured before a failure is shown too.
+    report::print(args.json, &all, || table(&all))?;
+    failure.map_or(Ok(()), Err)
 }
 
 async fn measure(args: &Args, paced: &Paced, all: &mut Vec<Figures>) -> anyhow::Result<()> {
@@ -127,11 +138,13 @@ async fn measure(args: &Args, paced: &Paced, all: &mut Vec<Figures>) -> anyhow::
         has_limits: paced.has_limits,
     };
     let programs = paced.set.start(&around)?;
-    let load = Load::new(plane.client(PERSON).await?, &scope, 32, true).with_patience(PATIENCE);
+    let load = Load::new(plane.client(PERSON).await?, &scope, 32, true);
     load.classes().await?;
     load.claims(&volumes, Binder::User).await?;
+    let load = load.with_deadline(Duration::from_secs(args.deadline));
     let mut bench = Bench {
         set: paced.name.clone(),
+        items: args.count,
         client: plane.client(PERSON).await?,
         plane,
         ec2,
@@ -146,6 +159,7 @@ async fn measure(args: &Args, paced: &Paced, all: &mut Vec<Figures>) -> anyhow::
 
 struct Bench {
     set: String,
+    items: usize,
     plane: Plane,
     ec2: Ec2Process,
     programs: Vec<Program>,
@@ -167,16 +181,11 @@ impl Bench {
     ) -> anyhow::Result<Figures> {
         let before = self.read().await?;
         let outcome = work.await;
+        // A program that has ended explains more than what it left undone.
         for program in &mut self.programs {
             program.check()?;
         }
-        let seconds = match outcome {
-            Ok(timing) => Some(timing.wall.as_secs_f64()),
-            Err(error) => {
-                tell(&format!("{name}: {error:#}"))?;
-                None
-            }
-        };
+        let timing = outcome?;
         // Events come late.
         tokio::time::sleep(Duration::from_secs(5)).await;
         let after = self.read().await?;
@@ -190,7 +199,9 @@ impl Bench {
         Ok(Figures {
             set: self.set.clone(),
             phase: name.to_owned(),
-            seconds,
+            items: self.items,
+            done: timing.latencies.len(),
+            seconds: timing.wall.as_secs_f64(),
             ec2_calls: after.calls - before.calls,
             throttled: refused.remove("RequestLimitExceeded").unwrap_or_default(),
             refused,
@@ -224,9 +235,20 @@ impl Bench {
     }
 }
 
+impl Figures {
+    /// How much was done.
+    fn share(&self) -> String {
+        match self.done == self.items {
+            true => "all".to_owned(),
+            false => format!("{} of {}", self.done, self.items),
+        }
+    }
+}
+
 fn table(all: &[Figures]) -> String {
     let mut table = report::table([
         "Programs and phase",
+        "Done",
         "Wall s",
         "EC2 calls",
         "Throttled",
@@ -240,9 +262,8 @@ fn table(all: &[Figures]) -> String {
             .map(|(code, count)| format!("{code} {count}"));
         table.add_row([
             format!("{}: {}", figures.set, figures.phase),
-            figures
-                .seconds
-                .map_or("given up".to_owned(), |seconds| format!("{seconds:.0}")),
+            figures.share(),
+            format!("{:.0}", figures.seconds),
             figures.ec2_calls.to_string(),
             figures.throttled.to_string(),
             refused.collect::<Vec<_>>().join(", "),
@@ -262,5 +283,43 @@ mod tests {
         assert!(!paced.has_limits && !paced.set.has_defaults());
         assert!(parse("default=ours").unwrap().has_limits);
         assert!(parse("limits=learned").is_err());
+    }
+
+    #[test]
+    fn the_table_says_what_was_not_done() {
+        let figures = |done| Figures {
+            set: "default=upstream".to_owned(),
+            phase: "snapshots".to_owned(),
+            items: 200,
+            done,
+            seconds: 207.6,
+            ec2_calls: 3_000,
+            throttled: 12,
+            refused: [("PendingSnapshotLimitExceeded".to_owned(), 4)].into(),
+            warnings: 5,
+        };
+        let text = table(&[figures(10), figures(200)]);
+        let cells = |line: &str| {
+            line.split('|')
+                .map(|cell| cell.trim().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let rows: Vec<_> = text.lines().skip(2).map(cells).collect();
+        let row = |done: &str| {
+            let name = "default=upstream: snapshots";
+            let row = [
+                "",
+                name,
+                done,
+                "208",
+                "3000",
+                "12",
+                "PendingSnapshotLimitExceeded 4",
+                "5",
+                "",
+            ];
+            row.map(str::to_owned).to_vec()
+        };
+        assert_eq!(rows, [row("10 of 200"), row("all")]);
     }
 }

@@ -23,12 +23,21 @@ pub use self::objects::{CLAIMS, SNAPSHOTS};
 /// How long nothing may become done before the run is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// When a phase ends that is not done.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    /// With an error, when nothing became done for so long.
+    Patience(Duration),
+    /// With what is done, so long after its begin.
+    Deadline(Duration),
+}
+
 /// When the items of a phase were done.
 #[derive(Clone, Debug)]
 pub struct Timing {
     /// From the first request to the last item done.
     pub wall: Duration,
-    /// Of each item from its request to done.
+    /// Of each item that was done, from its request to done.
     pub latencies: Vec<Duration>,
 }
 
@@ -60,7 +69,7 @@ pub struct Load {
     concurrency: usize,
     /// Whether volumes are raw devices: their expansion ends without a node.
     block: bool,
-    patience: Duration,
+    limit: Limit,
 }
 
 impl Load {
@@ -71,13 +80,16 @@ impl Load {
             scope: scope.child(),
             concurrency,
             block,
-            patience: PATIENCE,
+            limit: Limit::Patience(PATIENCE),
         }
     }
 
-    /// The same, which gives a run up only when nothing became done for so long.
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    /// The same, whose phases end so long after their begin, with what is done by then.
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self {
+            limit: Limit::Deadline(deadline),
+            ..self
+        }
     }
 
     /// The storage class and the snapshot class.
@@ -232,8 +244,8 @@ impl Load {
             })
             .buffer_unordered(self.concurrency);
         let mut left = count;
-        let mut telling = Telling::new(name, count, self.patience);
-        while left > 0 || asked.iter().any(Option::is_none) {
+        let mut telling = Telling::new(name, count, self.limit);
+        while (left > 0 || asked.iter().any(Option::is_none)) && !telling.is_over() {
             tokio::select! {
                 biased;
                 seen = changes.next() => {
@@ -318,11 +330,11 @@ struct Telling {
     told: Instant,
     moved: Instant,
     seen: usize,
-    patience: Duration,
+    limit: Limit,
 }
 
 impl Telling {
-    fn new(name: &str, count: usize, patience: Duration) -> Self {
+    fn new(name: &str, count: usize, limit: Limit) -> Self {
         let now = Instant::now();
         Self {
             name: name.to_owned(),
@@ -331,8 +343,13 @@ impl Telling {
             told: now,
             moved: now,
             seen: 0,
-            patience,
+            limit,
         }
+    }
+
+    /// Whether the phase ends undone.
+    fn is_over(&self) -> bool {
+        matches!(self.limit, Limit::Deadline(deadline) if self.begun.elapsed() >= deadline)
     }
 
     /// When the next line is due.
@@ -346,12 +363,14 @@ impl Telling {
         if moved {
             (self.seen, self.moved) = (done, now);
         }
-        if now - self.moved > self.patience {
+        if let Limit::Patience(patience) = self.limit
+            && now - self.moved > patience
+        {
             bail!(
                 "{}: {done} of {}, and no more for {} s",
                 self.name,
                 self.count,
-                self.patience.as_secs()
+                patience.as_secs()
             );
         }
         if now - self.told >= Duration::from_secs(2) || (moved && done == self.count) {
@@ -372,4 +391,35 @@ impl Telling {
 /// When standard error is gone.
 pub fn tell(text: &str) -> std::io::Result<()> {
     writeln!(std::io::stderr(), "{text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::World;
+
+    /// Nobody takes snapshots here.
+    #[tokio::test(start_paused = true)]
+    async fn a_phase_with_a_deadline_ends_with_what_is_done() {
+        let world = World::new().unwrap();
+        let client = kube::Client::new(world.api.service("person"), "default");
+        let load = Load::new(client, &world.scope, 4, true);
+        let volumes = world.volumes(3).unwrap();
+        load.claims(&volumes, Binder::User).await.unwrap();
+        let begun = Instant::now();
+        let error = load.snapshots(3).await.unwrap_err();
+        assert!(
+            error.to_string().contains("0 of 3, and no more for 120 s"),
+            "{error}"
+        );
+        assert!(begun.elapsed() < Duration::from_secs(130));
+        let deletions = load.deletions(3).await.unwrap();
+        assert_eq!(deletions.latencies.len(), 3, "nothing holds them");
+
+        let load = load.with_deadline(Duration::from_secs(600));
+        let begun = Instant::now();
+        let snapshots = load.snapshots(3).await.unwrap();
+        assert_eq!((snapshots.latencies.len(), snapshots.wall), (0, Duration::ZERO));
+        assert!((600..610).contains(&begun.elapsed().as_secs()));
+    }
 }

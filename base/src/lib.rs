@@ -19,6 +19,7 @@
 //! | [`queue`] | keyed work queue and its back-off |
 //! | [`random`] | seeded random numbers |
 //! | [`scope`] | tasks that end with their owner, and graceful stop |
+//! | [`traces`] | spans of calls, and their way from process to process |
 
 pub mod args;
 mod bucket;
@@ -33,6 +34,7 @@ pub mod process;
 pub mod queue;
 pub mod random;
 pub mod scope;
+pub mod traces;
 
 pub use bucket::{Bucket, RateLimit};
 pub use clock::Clock;

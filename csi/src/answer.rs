@@ -75,7 +75,8 @@ pub(crate) fn check(
     }))
 }
 
-fn code_of(headers: &HeaderMap) -> Option<Code> {
+/// The code in the head of an answer or in its trailers.
+pub(crate) fn code_of(headers: &HeaderMap) -> Option<Code> {
     let value = headers.get(GRPC_STATUS)?;
     Some(Code::from_bytes(value.as_bytes()))
 }

@@ -230,8 +230,8 @@ impl Service<Request<Body>> for Channel {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let mut measured = Measured::start(self.metrics.as_ref(), &request);
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let mut measured = Measured::start(self.metrics.as_ref(), &mut request);
         let deadline = answer::deadline(request.headers());
         let sent = self.transport.clone().send(request);
         Box::pin(async move {

@@ -23,6 +23,7 @@
 //! | [`retry`] | `google.rpc.RetryInfo` |
 //! | [`server`] | serving a driver |
 //! | [`status`] | texts and names of gRPC statuses as users know them |
+//! | [`traces`] | calls as spans of a trace |
 
 pub mod address;
 mod answer;
@@ -40,6 +41,7 @@ pub mod retry;
 mod secret;
 pub mod server;
 pub mod status;
+pub mod traces;
 
 /// Messages, clients and servers of the `csi.v1` package, generated from `proto/csi.proto`.
 ///

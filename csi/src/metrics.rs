@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::{HistogramOpts, HistogramVec, Registry};
 use tokio::time::Instant;
 use tonic::Code;
+use tonic::body::Body;
+use tracing::Span;
 
 use crate::status::code_name;
+use crate::traces;
 
 /// The driver's name before it is known.
 pub const UNKNOWN_DRIVER: &str = "unknown-driver";
@@ -101,13 +104,16 @@ pub(crate) struct Measured {
     method: String,
     migrated: bool,
     started: Instant,
+    /// Its part of a trace.
+    span: Span,
     ended: bool,
 }
 
 impl Measured {
     /// Begins now. The driver's name is that of the beginning: the call that asks for the name has none.
-    pub(crate) fn start<B>(metrics: Option<&Metrics>, request: &http::Request<B>) -> Self {
+    pub(crate) fn start(metrics: Option<&Metrics>, request: &mut http::Request<Body>) -> Self {
         Self {
+            span: traces::begin(request),
             metrics: metrics.map(|metrics| (metrics.clone(), metrics.driver())),
             method: request.uri().path().to_string(),
             migrated: request.extensions().get::<Migrated>().is_some(),
@@ -126,6 +132,7 @@ impl Measured {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        traces::end(&self.span, code);
         if let Some((metrics, driver)) = &self.metrics {
             let seconds = self.started.elapsed().as_secs_f64();
             metrics.observe(driver, &self.method, code, self.migrated, seconds);

@@ -42,11 +42,6 @@ pub struct Args {
     #[arg(long)]
     pub metrics_key_file: Option<PathBuf>,
 
-    /// Accepted and without effect: traces are not built yet
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-          default_value = "false", value_parser = parse_bool, action = Set)]
-    pub enable_otel_tracing: bool,
-
     /// Where instance, region and zone are learned from, in order
     #[arg(long, default_value = "imds,kubernetes")]
     pub metadata_sources: String,

@@ -107,21 +107,28 @@ impl Driver {
     /// The services, for a socket or for a channel in process. A panic in a call ends that call only.
     #[must_use]
     pub fn routes(&self) -> Routes {
-        let identity = IdentityServer::new(IdentityService::new(self.core.clone()));
-        let controller = ControllerServer::new(ControllerService::new(self.core.clone()));
-        let groups = GroupControllerServer::new(GroupControllerService::new(self.core.clone()));
-        let modify = ModifyServer::new(ModifyService::new(self.core.clone()));
-        let routes = Routes::new(identity)
-            .add_service(controller)
-            .add_service(groups)
-            .add_service(modify);
-        self.panics.catch(routes)
+        self.watched(self.services())
     }
 
     /// The services of mode `all`: the controller's, and this node's.
     #[must_use]
     pub fn routes_with(&self, node: &NodeService) -> Routes {
-        self.panics.catch(self.routes().add_service(node.server()))
+        self.watched(self.services().add_service(node.server()))
+    }
+
+    fn services(&self) -> Routes {
+        let identity = IdentityServer::new(IdentityService::new(self.core.clone()));
+        let controller = ControllerServer::new(ControllerService::new(self.core.clone()));
+        let groups = GroupControllerServer::new(GroupControllerService::new(self.core.clone()));
+        let modify = ModifyServer::new(ModifyService::new(self.core.clone()));
+        Routes::new(identity)
+            .add_service(controller)
+            .add_service(groups)
+            .add_service(modify)
+    }
+
+    fn watched(&self, routes: Routes) -> Routes {
+        csi::traces::trace(self.panics.catch(routes))
     }
 
     /// Where the panics of calls are counted.

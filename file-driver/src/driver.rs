@@ -149,7 +149,7 @@ impl Driver {
         if has(Capability::GroupControllerService) {
             routes = routes.add_service(GroupControllerServer::new(GroupControllerService::new(core())));
         }
-        self.panics.catch(routes)
+        csi::traces::trace(self.panics.catch(routes))
     }
 }
 

@@ -8,17 +8,21 @@
 //! | [`driver`] | the modes of the EBS CSI driver |
 //! | `ending` | how a process ends |
 //! | `file_driver` | the CSI driver over files on this machine |
+//! | `fips` | what is asked of the cryptography |
 //! | [`quickstart`] | all of it on a sandbox |
 //! | [`run`] | from the command line to the exit code |
+//! | `traces` | spans on their way to an OpenTelemetry collector |
 
 mod alone;
 pub mod controller;
 pub mod driver;
 mod ending;
 mod file_driver;
+mod fips;
 pub mod mode;
 pub mod quickstart;
 mod run;
+mod traces;
 
 pub use run::run;
 

@@ -5,15 +5,18 @@ use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use base::{Clock, Scope};
 
 use base::args::{Environment, LogArgs, ProcessArgs, version_line};
 use node_driver_registrar::args::Task;
 use snapshot_controller::webhook;
+use tokio::runtime::Runtime;
 
 use crate::controller::{self, ArgsError, Commands, ControllerCommand, Function, WhenLost};
+use crate::fips::{self, Fips};
 use crate::mode::{Invocation, Mode};
-use crate::{alone, driver, file_driver, quickstart};
+use crate::{alone, driver, file_driver, quickstart, traces};
 
 /// Runs the process.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -30,7 +33,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }),
         Mode::Controller => match ControllerCommand::parse(invocation.args) {
             Ok(command) => {
-                let (process, log) = (command.args.process.clone(), command.args.log.clone());
+                let process = command.args.process.clone();
+                let log = LogArgs {
+                    enable_otel_tracing: command.is_traced(),
+                    ..command.args.log.clone()
+                };
                 started(
                     Mode::Controller,
                     &process,
@@ -126,10 +133,43 @@ fn started(
     if process.version {
         return tell(&version_line(mode.name(), crate::VERSION), 0);
     }
-    if let Err(error) = base::logging::install(log, &Clock::system()) {
-        return tell(&format!("cannot log: {error}"), 1);
+    let fips = Fips::of_process();
+    if fips == Fips::Only {
+        return tell(fips::REFUSAL, 1);
     }
-    end(block_on(work))
+    end(watched(mode, log, fips, work))
+}
+
+/// Does the work of a process with its log, and where wanted with its traces, which end last.
+fn watched(
+    mode: Mode,
+    log: &LogArgs,
+    fips: Fips,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let (runtime, clock) = (runtime()?, Clock::system());
+    let provider = match log.enable_otel_tracing {
+        false => None,
+        true => {
+            let _entered = runtime.enter();
+            // What the library says of the environment, before there is a log.
+            let early = base::logging::subscriber(log, &clock, std::io::stderr);
+            Some(tracing::subscriber::with_default(early, || {
+                traces::start(mode.name())
+            })?)
+        }
+    };
+    base::logging::install(log, &clock, provider.as_ref()).context("cannot log")?;
+    if fips == Fips::On {
+        tracing::warn!("{}", fips::WARNING);
+    }
+    runtime.block_on(async {
+        let outcome = work.await;
+        if let Some(provider) = provider {
+            traces::end(provider).await;
+        }
+        outcome
+    })
 }
 
 fn parsed<A>(args: Result<A, clap::Error>, then: impl FnOnce(A) -> ExitCode) -> ExitCode {
@@ -166,12 +206,13 @@ fn chain(error: &anyhow::Error) -> String {
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    runtime()?.block_on(work)
+}
+
+fn runtime() -> std::io::Result<Runtime> {
     // One thread does more than an API server can answer. A worker thread beside this one would be a second: it would
     // have the connections, and this one the work, and each answer would wake the other.
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 fn print_definitions() -> ExitCode {

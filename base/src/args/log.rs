@@ -1,8 +1,10 @@
-//! Verbosity, format, and the retired flags of klog.
+//! Verbosity, format, traces, and the retired flags of klog.
 
 use std::str::FromStr;
 
-use super::GoDuration;
+use clap::ArgAction::Set;
+
+use super::{GoDuration, parse_bool};
 
 /// Logging flags. Source: sidecars 1.1, snapshot 5.1.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -18,6 +20,11 @@ pub struct LogArgs {
     /// Form of the log lines.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub logging_format: LogFormat,
+
+    /// Send spans of calls to an OpenTelemetry collector, as the variables OTEL_* say.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value = "false", value_parser = parse_bool, action = Set)]
+    pub enable_otel_tracing: bool,
 
     /// Accepted for upstream's manifests: every line is written at once.
     #[arg(long, value_name = "DURATION", hide = true)]

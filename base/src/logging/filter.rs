@@ -6,9 +6,10 @@ use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Filter};
 
 use crate::args::{LogArgs, VerbosityRule};
+use crate::traces;
 
 /// Libraries: quiet unless something is wrong or everything is wanted.
-const LIBRARIES: [&str; 14] = [
+const LIBRARIES: [&str; 16] = [
     "aws_",
     "axum",
     "h2",
@@ -18,6 +19,8 @@ const LIBRARIES: [&str; 14] = [
     "hyper_util",
     "kube",
     "mio",
+    "opentelemetry",
+    "opentelemetry_",
     "rustls",
     "tokio",
     "tonic",
@@ -41,7 +44,7 @@ impl Verbosity {
     }
 
     fn allows(&self, metadata: &Metadata<'_>) -> bool {
-        if metadata.target().starts_with("kube_client") {
+        if metadata.target().starts_with("kube_client") || metadata.target() == traces::TARGET {
             return false;
         }
         let verbosity = self

@@ -9,17 +9,23 @@ mod format;
 
 use std::io;
 
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Subscriber;
+use tracing::subscriber::{SetGlobalDefaultError, set_global_default};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::registry::Registry;
+use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use crate::Clock;
 use crate::args::LogArgs;
+use crate::{Clock, traces};
 
 /// A subscriber that writes log lines to `writer`, to be installed by `main` or for one test.
-pub fn subscriber<W>(args: &LogArgs, clock: &Clock, writer: W) -> impl Subscriber + Send + Sync + use<W>
+pub fn subscriber<W>(
+    args: &LogArgs,
+    clock: &Clock,
+    writer: W,
+) -> impl Subscriber + for<'a> LookupSpan<'a> + Send + Sync + use<W>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -32,13 +38,21 @@ where
     Registry::default().with(lines)
 }
 
-/// Installs [`subscriber`] on standard error for the whole process and logs the warning about flags without
-/// effect. For `main` only.
+/// Installs [`subscriber`] on standard error for the whole process, with calls traced by `provider` where there is one, and
+/// logs the warning about flags without effect. For `main` only.
 ///
 /// # Errors
 /// When another subscriber is installed.
-pub fn install(args: &LogArgs, clock: &Clock) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
-    tracing::subscriber::set_global_default(subscriber(args, clock, io::stderr))?;
+pub fn install(
+    args: &LogArgs,
+    clock: &Clock,
+    provider: Option<&SdkTracerProvider>,
+) -> Result<(), SetGlobalDefaultError> {
+    let lines = subscriber(args, clock, io::stderr);
+    match provider {
+        Some(provider) => set_global_default(lines.with(traces::layer(provider)))?,
+        None => set_global_default(lines)?,
+    }
     if let Some(warning) = args.warning() {
         tracing::warn!("{warning}");
     }

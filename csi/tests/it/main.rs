@@ -6,4 +6,5 @@ mod connection;
 mod driver;
 mod identity;
 mod malformed;
+mod traces;
 mod transports;

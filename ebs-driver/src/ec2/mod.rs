@@ -7,6 +7,7 @@
 //! | [`client`] | the port over the Query protocol, and its transports |
 //! | [`limit`] | turns at EC2's buckets |
 //! | [`retry`] | our own retries |
+//! | `spans` | requests as spans of a trace |
 //! | [`batch`] | many lookups in one Describe call |
 //! | [`lookups`] | the batches that the driver keeps |
 //!
@@ -19,6 +20,7 @@ pub mod errors;
 pub mod limit;
 pub mod lookups;
 pub mod retry;
+mod spans;
 pub mod types;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -11,6 +11,7 @@ use super::errors::{Action, Ec2Error, Failure, Lost};
 use super::limit::bucket::Bucket;
 use super::limit::line::{Asks, Place};
 use super::limit::{Limits, NotYet};
+use super::spans;
 use crate::deadline::Deadline;
 use crate::metrics::Metrics;
 
@@ -151,11 +152,13 @@ impl Caller {
     ) -> Result<T, Ec2Error> {
         let (action, bucket) = (request.action, request.bucket);
         let begun = Instant::now();
+        let span = spans::begin(action);
         let outcome = deadline
             .earlier(Deadline::within(ATTEMPT))
             .limit(attempt)
             .await
             .unwrap_or_else(|| Err(Ec2Error::lost(action, Lost::Timeout, "")));
+        spans::end(&span, &outcome);
         if let Some(metrics) = metrics {
             metrics.attempt(action, begun.elapsed(), &outcome);
         }

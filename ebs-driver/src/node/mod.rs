@@ -120,8 +120,8 @@ impl NodeService {
     #[must_use]
     pub fn routes(&self) -> Routes {
         let identity = IdentityServer::new(services::NodeIdentity);
-        self.panics
-            .catch(Routes::new(identity).add_service(self.server()))
+        let routes = Routes::new(identity).add_service(self.server());
+        csi::traces::trace(self.panics.catch(routes))
     }
 }
 

@@ -159,6 +159,16 @@ impl ControllerCommand {
         }
         Ok(Self { args, commands })
     }
+
+    /// Whether calls are traced: a flag of the process, also where it stands among those of a function.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        let driver = self.commands.driver.iter().map(|driver| &driver.log);
+        let functions = self.commands.functions.values();
+        let functions = functions.map(|command| &command.common().log);
+        let mut all = std::iter::once(&self.args.log).chain(driver).chain(functions);
+        all.any(|log| log.enable_otel_tracing)
+    }
 }
 
 impl Commands {

@@ -29,4 +29,5 @@ mod replay;
 mod same_name;
 mod seeds;
 mod storm;
+mod traces;
 mod world;

@@ -260,11 +260,45 @@ mod tests {
         }
     }
 
-    #[test]
-    fn ebs_case_147_the_series_are_upstreams() {
+    fn served() -> Registry {
         let registry = Registry::new();
         let metrics = NvmeMetrics::new(Path::new(FOLDER), "i-1", Arc::new(Three)).unwrap();
         registry.register(Box::new(metrics)).unwrap();
+        registry
+    }
+
+    const HEAD: &str = "\
+# Metrics of the node service
+
+Made from what it serves of volumes on NVMe disks, by `UPDATE_METRICS=1 cargo test -p ebs-driver nvme`; a test fails while the page
+differs from it. They are upstream's, from EBS's own statistics of each volume, read when somebody scrapes
+(`--csi-mount-point-prefix`, `--http-endpoint`). What all processes serve is in [`metrics.md`](metrics.md).
+
+| Metric | Kind | Labels | What it is |
+|---|---|---|---|
+";
+
+    #[test]
+    fn the_page_of_the_metrics_of_nodes_is_what_they_serve() {
+        let row = |family: &MetricFamily| {
+            let labels = family.get_metric()[0].get_label().iter();
+            let labels: Vec<String> = labels.map(|label| format!("`{}`", label.name())).collect();
+            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+            let (name, labels) = (family.name(), labels.join(", "));
+            format!("| `{name}` | {kind} | {labels} | {} |\n", family.help())
+        };
+        let rows: String = served().gather().iter().map(row).collect();
+        let page = format!("{HEAD}{rows}");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics-node.md");
+        if std::env::var_os("UPDATE_METRICS").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), page);
+    }
+
+    #[test]
+    fn ebs_case_147_the_series_are_upstreams() {
+        let registry = served();
         let mut text = Vec::new();
         TextEncoder::new().encode(&registry.gather(), &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();

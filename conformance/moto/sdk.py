@@ -1,7 +1,7 @@
 """Amazon's own SDK for Python does everything with an EC2 that the driver does, and reads every field that the driver reads.
 
 Takes one JSON object as its argument: `url` of the EC2, and the IDs of what was put there before: `volume` of 10 GiB,
-`instance`, `foreign` (a snapshot of another account). The actions that are to fail say so in `failing`. Ends with an
+`instance`, `node` (the instance of a node of the HyperPod cluster abcde3ghij4l), `foreign` (a snapshot of another account). The actions that are to fail say so in `failing`. Ends with an
 assertion where the SDK reads something else than was written.
 """
 
@@ -150,6 +150,34 @@ def attachments():
     equal(ec2.detach_volume(**pair)["State"], "detaching")
     again, _ = refusal(ec2.detach_volume, **pair)
     equal(again["Code"], "IncorrectState")
+
+
+@part
+def cluster_nodes():
+    sagemaker = boto3.client(
+        "sagemaker",
+        region_name="us-east-1",
+        endpoint_url=given["url"],
+        aws_access_key_id="AKIDEXAMPLE",
+        aws_secret_access_key="example",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    arn = "arn:aws:sagemaker:us-east-1:111122223333:cluster/abcde3ghij4l"
+    volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, VolumeType="gp3")["VolumeId"]
+    pair = {"ClusterArn": arn, "NodeId": given["node"], "VolumeId": volume}
+    attached = sagemaker.attach_cluster_node_volume(**pair)
+    equal((attached["Status"], attached["DeviceName"]), ("attached", "/dev/sdf"))
+    equal(attached["AttachTime"].year >= 2026, True)
+    (listed,) = ec2.describe_volumes(VolumeIds=[volume])["Volumes"]
+    (attachment,) = listed["Attachments"]
+    equal(attachment["AssociatedResource"], f"{arn}-{given['node']}")
+    equal("InstanceId" in attachment, False)
+    again, status = refusal(sagemaker.attach_cluster_node_volume, **pair)
+    equal((again["Code"], status), ("ValidationException", 400))
+    equal(again["Message"].startswith("HyperPod - Ec2ErrCode: VolumeInUse : Ec2ErrMsg: "), True)
+    equal(sagemaker.detach_cluster_node_volume(**pair)["Status"], "detaching")
+    other = {**pair, "ClusterArn": arn.replace("abcde", "fghij")}
+    equal(refusal(sagemaker.detach_cluster_node_volume, **other)[0]["Code"], "ResourceNotFound")
 
 
 @part

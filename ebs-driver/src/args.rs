@@ -95,6 +95,10 @@ pub struct CloudArgs {
     /// Address of EC2
     #[arg(long, env = "AWS_EC2_ENDPOINT", hide = true)]
     pub aws_ec2_endpoint: Option<String>,
+
+    /// Address of SageMaker
+    #[arg(long, env = "AWS_SAGEMAKER_ENDPOINT", hide = true)]
+    pub aws_sagemaker_endpoint: Option<String>,
 }
 
 /// Flags of the modes controller and all.

@@ -18,7 +18,7 @@
 //! | [`parameters`], [`tags`] | classes; tags and their templates |
 //! | [`volume`], [`snapshot`], [`group`], [`expand`], [`attach`] | decisions without I/O |
 //! | [`coalesce`], [`polls`], [`memory`], [`attachments`] | merged changes, merged readiness polls, recent names |
-//! | [`iops`], [`size`], [`topology`], [`token`] | rules of single values |
+//! | [`hyperpod`], [`iops`], [`size`], [`topology`], [`token`] | rules of single values |
 //! | [`ec2`] | the port, its client, batches, retries; what its error codes mean |
 //! | [`in_flight`], [`deadline`], [`metrics`], [`scraped`], [`waiting`], [`names`] | around all of them |
 //!
@@ -34,6 +34,7 @@ pub mod driver;
 pub mod ec2;
 pub mod expand;
 pub mod group;
+pub mod hyperpod;
 pub mod in_flight;
 pub mod iops;
 pub mod memory;

@@ -164,6 +164,11 @@ impl Args {
             has_node_local_volumes: on(controller.enable_node_local_volumes),
             ec2: Endpoint {
                 url: self.cloud.aws_ec2_endpoint.clone().filter(|url| !url.is_empty()),
+                sagemaker_url: self
+                    .cloud
+                    .aws_sagemaker_endpoint
+                    .clone()
+                    .filter(|url| !url.is_empty()),
                 region: self.cloud.aws_region.clone().filter(|region| !region.is_empty()),
                 user_agent: user_agent(&[self.cloud.user_agent_extra.as_deref(), of_labeler]),
                 logs_bodies: on(self.cloud.aws_sdk_debug_log),

@@ -8,6 +8,7 @@ mod form;
 mod instances;
 mod port;
 mod read;
+mod sagemaker;
 mod setup;
 
 use std::error::Error;
@@ -28,6 +29,7 @@ use super::errors::{Action, Ec2Error, Lost};
 use super::retry::Caller;
 use crate::deadline::Deadline;
 use form::Form;
+use sagemaker::SageMaker;
 use setup::{Answer, Operation};
 
 /// EC2 as a service in this process: the sandbox.
@@ -58,6 +60,8 @@ pub struct Endpoint {
     /// Overrides the address of EC2 (`AWS_EC2_ENDPOINT`). Without it that of `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL`
     /// or the profile holds, then EC2's own in the region.
     pub url: Option<String>,
+    /// Overrides the address of SageMaker (`AWS_SAGEMAKER_ENDPOINT`), which nodes of HyperPod need.
+    pub sagemaker_url: Option<String>,
     /// Overrides the region (`AWS_REGION`).
     pub region: Option<String>,
     /// Names us in the user agent.
@@ -73,6 +77,7 @@ pub struct QueryEc2 {
     clock: Clock,
     caller: Caller,
     operation: OnceCell<Operation>,
+    sagemaker: OnceCell<SageMaker>,
 }
 
 impl fmt::Debug for QueryEc2 {
@@ -93,6 +98,7 @@ impl QueryEc2 {
             clock,
             caller,
             operation: OnceCell::new(),
+            sagemaker: OnceCell::new(),
         }
     }
 

@@ -55,9 +55,20 @@ actions! {
     DescribeInstances
     DescribeInstanceTypes
     DescribeVolumeStatus
+    AttachClusterNodeVolume
+    DetachClusterNodeVolume
 }
 
 impl Action {
+    /// The service that it is an action of, as IAM names it.
+    #[must_use]
+    pub fn service(self) -> &'static str {
+        match self {
+            Self::AttachClusterNodeVolume | Self::DetachClusterNodeVolume => "sagemaker",
+            _ => "ec2",
+        }
+    }
+
     /// Whether a request of this action, while a volume is being changed, is a part of the change: it only looks otherwise.
     #[must_use]
     pub fn may_change_a_volume(self) -> bool {
@@ -74,6 +85,8 @@ impl Action {
                 | Self::CopyVolumes
                 | Self::AttachVolume
                 | Self::DetachVolume
+                | Self::AttachClusterNodeVolume
+                | Self::DetachClusterNodeVolume
                 | Self::ModifyVolume
         )
     }

@@ -35,6 +35,7 @@ use types::{
     VolumeCopy,
 };
 
+use crate::hyperpod::ClusterNode;
 use crate::parameters::snapshot::Lock;
 
 /// The EC2 actions around instances and attachments, by the same rules as [`Ec2`].
@@ -52,6 +53,22 @@ pub trait Instances: Send + Sync + 'static {
         &self,
         volume_id: &str,
         instance_id: &str,
+        deadline: Deadline,
+    ) -> Result<Attachment, Ec2Error>;
+
+    /// SageMaker's `AttachClusterNodeVolume`, for nodes of HyperPod. It chooses the device.
+    async fn attach_to_cluster(
+        &self,
+        node: &ClusterNode,
+        volume_id: &str,
+        deadline: Deadline,
+    ) -> Result<Attachment, Ec2Error>;
+
+    /// SageMaker's `DetachClusterNodeVolume`.
+    async fn detach_from_cluster(
+        &self,
+        node: &ClusterNode,
+        volume_id: &str,
         deadline: Deadline,
     ) -> Result<Attachment, Ec2Error>;
 

@@ -11,15 +11,23 @@ pub(super) fn begin(action: Action) -> Span {
     tracing::info_span!(
         target: TARGET,
         "request",
-        otel.name = format_args!("EC2.{}", action.name()),
+        otel.name = format_args!("{}.{}", service(action), action.name()),
         otel.kind = "client",
         otel.status_code = field::Empty,
         rpc.system = "aws-api",
-        rpc.service = "EC2",
+        rpc.service = service(action),
         rpc.method = action.name(),
         http.response.status_code = field::Empty,
         "error.type" = field::Empty,
     )
+}
+
+/// As its SDK names it.
+fn service(action: Action) -> &'static str {
+    match action.service() {
+        "sagemaker" => "SageMaker",
+        _ => "EC2",
+    }
 }
 
 /// Says what came of it.

@@ -1,4 +1,4 @@
-//! ControllerPublishVolume. Source: spec 1.6, 1.8, 3.6, 3.9, Q3, Q19; case 49-59.
+//! ControllerPublishVolume. Source: spec 1.6, 1.8, 3.6, 3.9, 3.10, Q3, Q19; cases 49-59, 156-158.
 
 use csi::v1::{ControllerPublishVolumeRequest, ControllerPublishVolumeResponse};
 use tonic::Status;
@@ -8,9 +8,11 @@ use crate::attach::{self, Expected, Seen};
 use crate::attachments::Reserved;
 use crate::driver::Core;
 use crate::ec2::codes::{self, Meaning, Purpose};
+use crate::ec2::errors::Ec2Error;
 use crate::ec2::types::{AttachmentState, Instance, InstanceType, NewAttachment};
+use crate::hyperpod::ClusterNode;
 use crate::in_flight::Key;
-use crate::names::{BLOCK_ATTACH, DEVICE_PATH, HYPERPOD_PREFIX, NODE_LOCAL_PREFIX};
+use crate::names::{BLOCK_ATTACH, DEVICE_PATH, NODE_LOCAL_PREFIX};
 
 pub(super) async fn call(
     core: &Core,
@@ -37,14 +39,20 @@ pub(super) async fn call(
     if is_node_local {
         return node_local::publish(core, volume_id, node_id, call).await;
     }
-    refuse_hyperpod(node_id)?;
+    let cluster_node = cluster_node(node_id)?;
     let key = Key::Attachment {
         volume_id: volume_id.to_owned(),
         node_id: node_id.to_owned(),
     };
     let _guard = core.in_flight.begin(key)?;
-    let pair = Pair { volume_id, node_id };
-    let device = pair.attach(core, call).await?;
+    let device = match &cluster_node {
+        Some(node) => {
+            Pair::of(volume_id, &node.instance_id)
+                .attach_to(node, core, call)
+                .await?
+        }
+        None => Pair::of(volume_id, node_id).attach(core, call).await?,
+    };
     if request
         .volume_context
         .get(BLOCK_ATTACH)
@@ -57,14 +65,9 @@ pub(super) async fn call(
     })
 }
 
-/// HyperPod's nodes are attached to by another service of AWS, which is not built in.
-pub(super) fn refuse_hyperpod(node_id: &str) -> Result<(), Status> {
-    if node_id.starts_with(HYPERPOD_PREFIX) {
-        return Err(Status::unimplemented(
-            "nodes of SageMaker HyperPod are not supported",
-        ));
-    }
-    Ok(())
+/// The node of HyperPod that this is the ID of, whose volumes another service attaches.
+pub(super) fn cluster_node(node_id: &str) -> Result<Option<ClusterNode>, Status> {
+    ClusterNode::of(node_id).map_err(|error| Status::invalid_argument(error.to_string()))
 }
 
 /// The instance with this ID.
@@ -80,7 +83,29 @@ struct Pair<'a> {
     node_id: &'a str,
 }
 
-impl Pair<'_> {
+impl<'a> Pair<'a> {
+    fn of(volume_id: &'a str, node_id: &'a str) -> Self {
+        Self { volume_id, node_id }
+    }
+
+    /// The same where SageMaker attaches, and chooses the device. What the volume shows is looked at first, since there is no
+    /// instance to look at.
+    async fn attach_to(&self, node: &ClusterNode, core: &Core, call: Call) -> Result<String, Status> {
+        if let Some(device) = self.resume(core, call).await? {
+            return Ok(device);
+        }
+        let asked = core.ec2.attach_to_cluster(node, self.volume_id, call.deadline);
+        match asked.await {
+            Ok(answer) if answer.state == AttachmentState::Attached => Ok(answer.device),
+            Ok(_) => {
+                self.wait(core, &Expected::default(), OnDetached::Wait, call)
+                    .await
+            }
+            Err(error) if Purpose::Attach.looks_first(&error) => self.look_again(core, &error, call).await,
+            Err(error) => Err(Purpose::Attach.status(&error)),
+        }
+    }
+
     /// Attaches the volume, or finds it attached: the device name by which it is.
     async fn attach(&self, core: &Core, call: Call) -> Result<String, Status> {
         let instance = instance(core, self.node_id, call).await?;
@@ -115,19 +140,7 @@ impl Pair<'_> {
                 Ok(reserved.device)
             }
             Ok(_) => self.wait(core, &expected, OnDetached::Wait, call).await,
-            Err(error) if Purpose::Attach.looks_first(&error) => {
-                let outcome = self.look(core, &Expected::default(), call).await;
-                core.attachments.release(self.node_id, self.volume_id);
-                match outcome? {
-                    Seen::Attached(device) => Ok(device),
-                    Seen::NotYet => {
-                        self.wait(core, &Expected::default(), OnDetached::Wait, call)
-                            .await
-                    }
-                    Seen::Elsewhere(other) => Err(self.elsewhere(&other)),
-                    _ => Err(Purpose::Attach.status(&error)),
-                }
-            }
+            Err(error) if Purpose::Attach.looks_first(&error) => self.look_again(core, &error, call).await,
             Err(error) => {
                 if error.meaning() != Meaning::Unclear {
                     core.attachments.release(self.node_id, self.volume_id);
@@ -137,6 +150,21 @@ impl Pair<'_> {
                 }
                 Err(Purpose::Attach.status(&error))
             }
+        }
+    }
+
+    /// After a refusal that may mean that it is attached already.
+    async fn look_again(&self, core: &Core, error: &Ec2Error, call: Call) -> Result<String, Status> {
+        let outcome = self.look(core, &Expected::default(), call).await;
+        core.attachments.release(self.node_id, self.volume_id);
+        match outcome? {
+            Seen::Attached(device) => Ok(device),
+            Seen::NotYet => {
+                self.wait(core, &Expected::default(), OnDetached::Wait, call)
+                    .await
+            }
+            Seen::Elsewhere(other) => Err(self.elsewhere(&other)),
+            _ => Err(Purpose::Attach.status(error)),
         }
     }
 

@@ -1,9 +1,9 @@
-//! ControllerUnpublishVolume. Source: spec 1.6, 1.8, 3.6, 3.9, Q3, Q4; cases 55, 60-63.
+//! ControllerUnpublishVolume. Source: spec 1.6, 1.8, 3.6, 3.9, 3.10, Q3, Q4; cases 55, 60-63, 156.
 
 use csi::v1::{ControllerUnpublishVolumeRequest, ControllerUnpublishVolumeResponse};
 use tonic::Status;
 
-use super::publish_volume::refuse_hyperpod;
+use super::publish_volume::cluster_node;
 use super::{Call, required};
 use crate::attach;
 use crate::driver::Core;
@@ -22,16 +22,21 @@ pub(super) async fn call(
     if volume_id.starts_with(NODE_LOCAL_PREFIX) {
         return Ok(ControllerUnpublishVolumeResponse {});
     }
-    refuse_hyperpod(node_id)?;
+    let cluster_node = cluster_node(node_id)?;
     let key = Key::Attachment {
         volume_id: volume_id.to_owned(),
         node_id: node_id.to_owned(),
     };
     let _guard = core.in_flight.begin(key)?;
-    match core.ec2.detach_volume(volume_id, node_id, call.deadline).await {
+    let asked = match &cluster_node {
+        Some(node) => core.ec2.detach_from_cluster(node, volume_id, call.deadline).await,
+        None => core.ec2.detach_volume(volume_id, node_id, call.deadline).await,
+    };
+    match asked {
         Ok(answer) if answer.state != AttachmentState::Detached => {
             core.attachments.detaching(volume_id, node_id, answer.state);
-            wait(core, volume_id, node_id, call).await?;
+            let instance_id = cluster_node.as_ref().map_or(node_id, |node| &node.instance_id);
+            wait(core, volume_id, (node_id, instance_id), call).await?;
         }
         Err(error) if !Purpose::Detach.is_done(&error) => return Err(Purpose::Detach.status(&error)),
         _ => {}
@@ -41,7 +46,12 @@ pub(super) async fn call(
 }
 
 /// Polls until nothing of the volume is left at the instance. Errors of single polls are passed over.
-async fn wait(core: &Core, volume_id: &str, node_id: &str, call: Call) -> Result<(), Status> {
+async fn wait(
+    core: &Core,
+    volume_id: &str,
+    (node_id, instance_id): (&str, &str),
+    call: Call,
+) -> Result<(), Status> {
     let not_yet = |why: &str| {
         Status::internal(format!(
             "volume {volume_id} is not detached from instance {node_id} yet: {why}"
@@ -54,12 +64,12 @@ async fn wait(core: &Core, volume_id: &str, node_id: &str, call: Call) -> Result
         let Ok(volume) = core.lookups.volumes.get(volume_id, call.deadline).await else {
             continue;
         };
-        if attach::is_away(volume.as_ref(), node_id) {
+        if attach::is_away(volume.as_ref(), instance_id) {
             return Ok(());
         }
         let state = volume
             .as_ref()
-            .and_then(|volume| attach::state_at(volume, node_id));
+            .and_then(|volume| attach::state_at(volume, instance_id));
         let state = state.unwrap_or(AttachmentState::Other);
         core.attachments.detaching(volume_id, node_id, state);
     }

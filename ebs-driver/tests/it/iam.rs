@@ -49,7 +49,7 @@ fn ebs_case_139_the_policy_has_what_the_code_sends_and_nothing_else() {
         .collect();
     let sent: Vec<String> = Action::ALL
         .iter()
-        .map(|action| format!("ec2:{}", action.name()))
+        .map(|action| format!("{}:{}", action.service(), action.name()))
         .collect();
     let needed: BTreeSet<&str> = sent.iter().map(String::as_str).chain(KEYS).collect();
     assert_eq!(granted, needed);

@@ -16,6 +16,7 @@ mod errors_page;
 mod expansion;
 mod figures;
 mod groups;
+mod hyperpod;
 mod iam;
 mod identity;
 mod instance;

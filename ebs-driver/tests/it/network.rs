@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base::{Clock, Random, Scope};
 use csi::Channel;
-use csi::v1::{ControllerExpandVolumeRequest, DeleteSnapshotRequest};
+use csi::v1::{ControllerExpandVolumeRequest, ControllerPublishVolumeRequest, DeleteSnapshotRequest};
 use ebs_driver::{Config, Driver, Ec2Transport};
 use prometheus::Registry;
 use sandbox::ec2::{Ec2, Ec2Options};
@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tonic::Code;
 
-use crate::world::{GIB, range, snapshot};
+use crate::world::{GIB, mount, range, snapshot};
 
 const ENDPOINT: &str = "EBS_DRIVER_TEST_ENDPOINT";
 const VOLUME: &str = "EBS_DRIVER_TEST_VOLUME";
@@ -497,4 +497,84 @@ async fn ebs_case_145_what_does_not_answer_is_told_within_the_callers_time() {
         .await;
         assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     }
+}
+
+/// STS that tells who asks.
+fn who(asked: &str) -> (&'static str, String) {
+    if !asked.contains("Action=GetCallerIdentity") {
+        return ("403 Forbidden", String::new());
+    }
+    let body = "<GetCallerIdentityResponse><GetCallerIdentityResult>\
+        <Arn>arn:aws-us-gov:sts::444455556666:assumed-role/ebs/1</Arn><UserId>u</UserId><Account>444455556666</Account>\
+        </GetCallerIdentityResult></GetCallerIdentityResponse>";
+    ("200 OK", body.to_owned())
+}
+
+const NODE: &str = "EBS_DRIVER_TEST_NODE";
+const SAGEMAKER: &str = "EBS_DRIVER_TEST_SAGEMAKER";
+
+/// The account and the partition come from STS; SageMaker's address from its variable.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ebs_case_158_the_cluster_is_named_in_the_account_that_sts_tells() {
+    let ec2 = Ec2::new(Clock::system(), Random::seeded(7), Ec2Options::instant());
+    let scope = Scope::new();
+    let (listener, _) = listening().await;
+    let endpoint = ec2.serve(listener, &scope).unwrap();
+    let (listener, sts) = listening().await;
+    scope.spawn(answer_http(listener, who));
+    let volume = ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
+    let instance = ec2.create_cluster_node_fixture("abcde3ghij4l", "us-east-1a", "m5.large");
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "example".to_owned()),
+        ("AWS_ENDPOINT_URL_EC2", endpoint.clone()),
+        ("AWS_ENDPOINT_URL_STS", sts),
+        (SAGEMAKER, endpoint),
+        (NODE, format!("hyperpod-abcde3ghij4l-{}", instance.unwrap())),
+    ];
+    run(
+        "network::on_a_node_of_a_cluster_in_a_process_of_its_own",
+        &volume,
+        &keys,
+    )
+    .await;
+    let calls = ec2.calls();
+    let attached = calls
+        .iter()
+        .find(|call| call.action == "AttachClusterNodeVolume")
+        .unwrap();
+    assert_eq!(
+        attached.parameters["ClusterArn"],
+        "arn:aws-us-gov:sagemaker:us-east-1:444455556666:cluster/abcde3ghij4l"
+    );
+    assert_eq!(attached.signed_by.as_deref(), Some("AKIDEXAMPLE"));
+}
+
+#[tokio::test]
+#[ignore = "the other half of ebs_case_158_the_cluster_is_named_in_the_account_that_sts_tells, which runs it"]
+async fn on_a_node_of_a_cluster_in_a_process_of_its_own() {
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let publish = async |sagemaker: Option<String>, registry: &Registry, scope: &Scope| {
+        let mut config = Config::default();
+        config.ec2.region = Some("us-east-1".to_owned());
+        config.ec2.sagemaker_url = sagemaker;
+        let (clock, random) = (Clock::system(), Random::seeded(1));
+        let driver = Driver::new(config, Ec2Transport::Network, clock, random, scope, registry).unwrap();
+        let request = ControllerPublishVolumeRequest {
+            volume_id: variable(VOLUME),
+            node_id: variable(NODE),
+            volume_capability: Some(mount("ext4")),
+            ..ControllerPublishVolumeRequest::default()
+        };
+        let request = csi::channel::request(request, Duration::from_secs(30));
+        let channel = Channel::in_process(driver.routes());
+        channel.controller().controller_publish_volume(request).await
+    };
+    let scope = Scope::new();
+    let lost = publish(Some(NOWHERE.to_owned()), &Registry::new(), &scope).await;
+    let lost = lost.unwrap_err();
+    assert!(lost.message().contains("no connection"), "{lost}");
+    let attached = publish(Some(variable(SAGEMAKER)), &Registry::new(), &scope).await;
+    let context = attached.unwrap().into_inner().publish_context;
+    assert_eq!(context["devicePath"], "/dev/sdf");
 }

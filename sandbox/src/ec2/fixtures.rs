@@ -8,7 +8,7 @@ use super::Ec2;
 use super::actions::{attachments, create_volume, snapshots};
 use super::disk::Disk;
 use super::errors::Ec2Error;
-use super::model::instance::{Instance, InstanceState};
+use super::model::instance::{ClusterNode, Instance, InstanceState};
 use super::model::snapshot::Snapshot;
 use super::model::volume::Attachment;
 use super::options::Ec2Options;
@@ -152,6 +152,7 @@ impl Ec2 {
                 tags: Tags::at_birth(owned(tags), Timestamp::MIN),
             };
             volume.attachments.push(Attachment {
+                cluster: None,
                 instance_id: instance.id.clone(),
                 device: ROOT_DEVICE.to_owned(),
                 card: (kind.ebs_cards > 1).then_some(0),
@@ -164,6 +165,36 @@ impl Ec2 {
             state.instances.insert(id.clone(), instance);
             Ok(id)
         })
+    }
+
+    /// A node of a cluster of SageMaker HyperPod; the ID of its instance, which no request to EC2 shows.
+    ///
+    /// # Errors
+    /// `InvalidZone.NotFound` and `InvalidInstanceType`.
+    pub fn create_cluster_node_fixture(
+        &self,
+        cluster: &str,
+        zone: &str,
+        instance_type: &str,
+    ) -> Result<String, Ec2Error> {
+        // An instance that nobody sees afterwards.
+        let instance = self.create_instance_fixture(zone, instance_type, &[])?;
+        self.fixture(|state, _| {
+            if let Some(hidden) = state.instances.remove(&instance) {
+                let at_node = |one: &Attachment| one.instance_id == instance;
+                state
+                    .volumes
+                    .retain(|_, volume| !volume.attachments.iter().any(at_node));
+                let node = ClusterNode {
+                    id: hidden.id,
+                    cluster: cluster.to_owned(),
+                    kind: hidden.kind,
+                    zone: hidden.zone,
+                };
+                state.cluster_nodes.insert(node.id.clone(), node);
+            }
+        });
+        Ok(instance)
     }
 
     /// Attaches a volume at once.

@@ -7,7 +7,7 @@
 //!
 //! | Module | Subject |
 //! |---|---|
-//! | `query`, `xml` | the protocol |
+//! | `query`, `xml`, `json` | the protocol, and that of SageMaker |
 //! | `errors`, `limits` | error codes; what each volume type allows |
 //! | `options` | how the region looks and how fast it works |
 //! | `state`, `model` | what exists; a pure function of what was written and the present moment |
@@ -27,6 +27,7 @@ mod errors;
 mod faults;
 mod filters;
 mod fixtures;
+mod json;
 mod limits;
 mod model;
 mod options;

@@ -10,6 +10,7 @@ use tower::{BoxError, Service};
 
 use super::errors::Ec2Error;
 use super::faults::Fault;
+use super::json;
 use super::query::{Form, Query};
 use super::state::{Answer, Call};
 use super::xml::error_document;
@@ -23,7 +24,17 @@ enum Outcome {
     Break,
 }
 
+/// How an answer is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    /// EC2's: forms and XML.
+    Query,
+    /// SageMaker's.
+    Json,
+}
+
 struct Reply {
+    protocol: Protocol,
     status: StatusCode,
     body: String,
     request_id: String,
@@ -66,10 +77,14 @@ impl Ec2 {
         let request_id = self.random().uuid();
         let now = self.clock().now();
         let signed_by = access_key(request);
-        let query = match parse(request) {
+        let (protocol, query) = match json::action(request.headers()) {
+            Some(action) => (Protocol::Json, json::parse(action, request.body())),
+            None => (Protocol::Query, parse(request)),
+        };
+        let query = match query {
             Ok(query) => query,
             Err(error) => {
-                let reply = Reply::of_error(&error, request_id);
+                let reply = Reply::of_error(protocol, &error, request_id);
                 let record = record(now, "", &Form::default(), Some(&reply));
                 self.with(|region| region.record(CallRecord { signed_by, ..record }));
                 return Outcome::Answer(reply);
@@ -78,7 +93,7 @@ impl Ec2 {
         self.with(|region| {
             let fault = region.faults.meet(&query.action, query.form.values());
             let form = query.form.clone();
-            let outcome = self.act(region, query, fault, now, &request_id);
+            let outcome = self.act(region, (protocol, query), fault, now, &request_id);
             let reply = match &outcome.1 {
                 Outcome::Answer(reply) | Outcome::AnswerAfter(_, reply) => Some(reply),
                 Outcome::Silence | Outcome::Break => None,
@@ -92,7 +107,7 @@ impl Ec2 {
     fn act(
         &self,
         region: &mut Region,
-        query: Query,
+        (protocol, query): (Protocol, Query),
         fault: Option<Fault>,
         now: jiff::Timestamp,
         request_id: &str,
@@ -102,7 +117,7 @@ impl Ec2 {
             Some(Fault::Error(error)) => {
                 return (
                     action,
-                    Outcome::Answer(Reply::of_error(error, request_id.to_owned())),
+                    Outcome::Answer(Reply::of_error(protocol, error, request_id.to_owned())),
                 );
             }
             Some(Fault::Timeout) => return (action, Outcome::Silence),
@@ -111,10 +126,10 @@ impl Ec2 {
         }
         let fails_later = fault == Some(Fault::FailsLater);
         let answer = self.apply(region, &action, query.form, now, fails_later);
-        let mut reply = Reply::of(&action, answer, request_id.to_owned());
+        let mut reply = Reply::of(protocol, &action, answer, request_id.to_owned());
         let outcome = match fault {
             Some(Fault::ErrorAfterEffect(error)) => {
-                Outcome::Answer(Reply::of_error(&error, request_id.to_owned()))
+                Outcome::Answer(Reply::of_error(protocol, &error, request_id.to_owned()))
             }
             Some(Fault::LostAnswer) => Outcome::Silence,
             Some(Fault::Delay(delay)) => Outcome::AnswerAfter(delay, reply),
@@ -188,31 +203,47 @@ fn record(now: jiff::Timestamp, action: &str, form: &Form, reply: Option<&Reply>
 }
 
 impl Reply {
-    fn of(action: &str, answer: Answer, request_id: String) -> Self {
+    fn of(protocol: Protocol, action: &str, answer: Answer, request_id: String) -> Self {
         match answer {
-            Ok(xml) => Self {
+            Ok(fields) => Self {
+                protocol,
                 status: StatusCode::OK,
-                body: xml.document(action, &request_id),
+                body: match protocol {
+                    Protocol::Query => fields.document(action, &request_id),
+                    Protocol::Json => json::document(&fields),
+                },
                 request_id,
                 code: None,
             },
-            Err(error) => Self::of_error(&error, request_id),
+            Err(error) => Self::of_error(protocol, &error, request_id),
         }
     }
 
-    fn of_error(error: &Ec2Error, request_id: String) -> Self {
+    fn of_error(protocol: Protocol, error: &Ec2Error, request_id: String) -> Self {
+        let (status, body) = match protocol {
+            Protocol::Query => (
+                error.status,
+                error_document(&error.code, &error.message, &request_id),
+            ),
+            Protocol::Json => json::refusal(error),
+        };
         Self {
-            status: error.status,
-            body: error_document(&error.code, &error.message, &request_id),
+            protocol,
+            status,
+            body,
             request_id,
             code: Some(error.code.clone()),
         }
     }
 
     fn response(self) -> Result<Response<Bytes>, BoxError> {
+        let content = match self.protocol {
+            Protocol::Query => "text/xml;charset=UTF-8",
+            Protocol::Json => "application/x-amz-json-1.1",
+        };
         Ok(Response::builder()
             .status(self.status)
-            .header(header::CONTENT_TYPE, "text/xml;charset=UTF-8")
+            .header(header::CONTENT_TYPE, content)
             .header("x-amzn-requestid", self.request_id)
             .header(header::SERVER, "AmazonEC2")
             .body(Bytes::from(self.body))?)

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::actions;
 use super::errors::Ec2Error;
-use super::model::instance::Instance;
+use super::model::instance::{ClusterNode, Instance};
 use super::model::snapshot::Snapshot;
 use super::model::volume::Volume;
 use super::options::Ec2Options;
@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) volumes: BTreeMap<String, Volume>,
     pub(super) snapshots: BTreeMap<String, Snapshot>,
     pub(super) instances: BTreeMap<String, Instance>,
+    /// Nodes of HyperPod by the IDs of their instances.
+    pub(super) cluster_nodes: BTreeMap<String, ClusterNode>,
     /// By client token.
     pub(super) tokens: BTreeMap<String, Token>,
     /// The volumes that time may change: others need not be looked at.
@@ -67,6 +69,7 @@ impl State {
     pub(super) fn apply(&mut self, action: &str, form: Form, call: &Call<'_>) -> Answer {
         self.settle(call);
         let act = match action {
+            "AttachClusterNodeVolume" => actions::cluster_nodes::attach,
             "AttachVolume" => actions::attachments::attach,
             "CopyVolumes" => actions::create_volume::copy,
             "CreateSnapshot" => actions::snapshots::create,
@@ -86,6 +89,7 @@ impl State {
             "DescribeVolumes" => actions::volumes::describe,
             "DescribeVolumesModifications" => actions::modifications::describe,
             "DescribeVolumeStatus" => actions::volume_status::describe,
+            "DetachClusterNodeVolume" => actions::cluster_nodes::detach,
             "DetachVolume" => actions::attachments::detach,
             "EnableFastSnapshotRestores" => actions::fast_restores::enable,
             "LockSnapshot" => actions::locks::lock,

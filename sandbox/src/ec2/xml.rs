@@ -1,5 +1,6 @@
 //! Writing answers as XML.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use jiff::Timestamp;
@@ -74,6 +75,12 @@ impl Xml {
              <requestId>{request_id}</requestId>{}</{action}Response>",
             self.text
         )
+    }
+
+    /// The fields of an answer that has no others below them.
+    pub(super) fn fields(&self) -> BTreeMap<String, String> {
+        let document = format!("<fields>{}</fields>", self.text);
+        quick_xml::de::from_str(&document).unwrap_or_default()
     }
 
     fn open(&mut self, name: &str) {

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 /// What `sdk.py` plays.
-const PARTS: &str = "10 parts passed";
+const PARTS: &str = "11 parts passed";
 
 /// Has the SDK do everything that the driver does.
 pub async fn play(python: &Path) {
@@ -32,6 +32,7 @@ pub async fn play(python: &Path) {
     let given = json!({
         "url": url,
         "volume": ec2.create_volume_fixture("us-east-1a", 10, &[]).unwrap(),
+        "node": ec2.create_cluster_node_fixture("abcde3ghij4l", "us-east-1a", "m5.large").unwrap(),
         "instance": ec2.create_instance_fixture("us-east-1a", "m5.large", &[("a", "b")]).unwrap(),
         "foreign": ec2.create_foreign_snapshot_fixture(1, true),
         "failing": "describe_launch_templates",

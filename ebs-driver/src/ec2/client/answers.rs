@@ -11,6 +11,7 @@ use super::super::types::{
     Attachment, AttachmentState, Initialization, Instance, InstanceType, Mapping, Modification,
     ModificationState, Snapshot, SnapshotState, Volume, VolumeState,
 };
+use crate::hyperpod::instance_of_resource;
 use crate::topology::Place;
 
 /// A list: elements `item` in an element of its own, which may be left out.
@@ -174,21 +175,27 @@ pub(super) struct AttachmentElement {
     ebs_card_index: Option<i32>,
     #[serde(default, deserialize_with = "time")]
     attach_time: Option<Timestamp>,
+    /// What a service keeps the instance for.
+    associated_resource: Option<String>,
 }
 
 impl From<AttachmentElement> for Attachment {
     fn from(attachment: AttachmentElement) -> Self {
+        let resource = attachment.associated_resource.as_deref();
+        let of_cluster = resource.and_then(instance_of_resource);
         Self {
             state: attachment_state(&attachment.status),
-            instance_id: attachment.instance_id,
             device: attachment.device,
             card: attachment.ebs_card_index,
-            begun: attachment.attach_time,
+            // Whether one of a service hangs is the service's to know.
+            begun: attachment.attach_time.filter(|_| of_cluster.is_none()),
+            instance_id: of_cluster.map_or(attachment.instance_id, str::to_owned),
         }
     }
 }
 
-fn attachment_state(status: &str) -> AttachmentState {
+/// The state of an attachment by its name.
+pub(super) fn attachment_state(status: &str) -> AttachmentState {
     match status {
         "attaching" => AttachmentState::Attaching,
         "attached" => AttachmentState::Attached,

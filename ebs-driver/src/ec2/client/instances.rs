@@ -9,6 +9,7 @@ use super::QueryEc2;
 use super::answers::{AttachmentElement, InstanceTypes, Reservations, VolumeStatuses};
 use super::form::Form;
 use crate::deadline::Deadline;
+use crate::hyperpod::ClusterNode;
 
 #[async_trait]
 impl Instances for QueryEc2 {
@@ -39,6 +40,26 @@ impl Instances for QueryEc2 {
             .owned_by(Some(instance_id));
         let answer: AttachmentElement = self.call(&form, deadline).await?;
         Ok(answer.into())
+    }
+
+    async fn attach_to_cluster(
+        &self,
+        node: &ClusterNode,
+        volume_id: &str,
+        deadline: Deadline,
+    ) -> Result<Attachment, Ec2Error> {
+        self.of_cluster(Action::AttachClusterNodeVolume, node, volume_id, deadline)
+            .await
+    }
+
+    async fn detach_from_cluster(
+        &self,
+        node: &ClusterNode,
+        volume_id: &str,
+        deadline: Deadline,
+    ) -> Result<Attachment, Ec2Error> {
+        self.of_cluster(Action::DetachClusterNodeVolume, node, volume_id, deadline)
+            .await
     }
 
     async fn describe_instances(

@@ -1,6 +1,7 @@
-//! How a request gets to EC2: credentials, signature, address, connection. All of it is Amazon's.
+//! How a request gets to EC2, and to SageMaker: credentials, signature, address, connection. All of it is Amazon's.
 
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::time::Duration;
 
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
@@ -40,11 +41,16 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use thiserror::Error;
 
 use super::connector::{ClockSource, InProcess};
-use super::{Endpoint, InProcessService};
+use super::sagemaker::SageMaker;
+use super::{Endpoint, InProcessService, root_cause};
+use crate::hyperpod::Caller;
 use crate::names::VERSION;
 
 /// Connections to EC2 that nobody used for so long are closed: each has some 60 kB of buffers.
 const IDLE_CONNECTION: Duration = Duration::from_secs(15);
+
+/// The account of what runs in this process.
+const ACCOUNT_IN_PROCESS: &str = "111122223333";
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(4);
@@ -61,12 +67,43 @@ pub(super) struct Answer {
 /// Sends an encoded form, once.
 pub(super) type Operation = operation::Operation<String, Answer, Infallible>;
 
+/// A request of the JSON protocol.
+#[derive(Debug)]
+pub(super) struct JsonRequest {
+    /// Service and action, as `SageMaker.AttachClusterNodeVolume`.
+    pub(super) target: String,
+    /// The body.
+    pub(super) body: String,
+}
+
+/// Sends such a request, once.
+pub(super) type JsonOperation = operation::Operation<JsonRequest, Answer, Infallible>;
+
+/// A service of AWS: its name in messages, and that by which requests are signed and variables are named.
+#[derive(Clone, Copy)]
+struct Service {
+    id: &'static str,
+    name: &'static str,
+}
+
+const EC2: Service = Service {
+    id: "EC2",
+    name: "ec2",
+};
+const SAGEMAKER: Service = Service {
+    id: "SageMaker",
+    name: "sagemaker",
+};
+
 /// Why nothing can be sent.
 #[derive(Debug, Error)]
 pub(super) enum SetupError {
     /// No flag, variable, profile and instance names one.
     #[error("no AWS region is known: set AWS_REGION")]
     NoRegion,
+    /// Who asks is not known, and so the account of the cluster.
+    #[error("STS does not tell the account: {0}")]
+    Account(String),
     /// There is no such region.
     #[error("EC2 has no address in the region {region:?}: {source}; check AWS_REGION")]
     Address {
@@ -90,6 +127,43 @@ struct Way {
 
 /// Over the network, as the environment says.
 pub(super) async fn over_network(endpoint: &Endpoint) -> Result<Operation, SetupError> {
+    let (config, http) = loaded(endpoint).await;
+    let region = config.region().cloned().ok_or(SetupError::NoRegion)?;
+    let url = match endpoint.url.clone().or_else(|| configured_url(&config, EC2)) {
+        Some(url) => url,
+        None => own_url(&region, &config).await?,
+    };
+    Ok(operation(EC2, Way::of(&config, http, region, url), request))
+}
+
+/// The same to SageMaker, in the name that STS tells.
+pub(super) async fn sagemaker_over_network(endpoint: &Endpoint) -> Result<SageMaker, SetupError> {
+    let (config, http) = loaded(endpoint).await;
+    let region = config.region().cloned().ok_or(SetupError::NoRegion)?;
+    let given = endpoint.sagemaker_url.clone();
+    let url = match given.or_else(|| configured_url(&config, SAGEMAKER)) {
+        Some(url) => url,
+        None => {
+            let sts = sts_url(&region, is_fips(&config), is_dual_stack(&config)).await?;
+            of_sagemaker(&sts, is_fips(&config), is_dual_stack(&config))
+        }
+    };
+    let asked = aws_sdk_sts::Client::new(&config).get_caller_identity().send();
+    let known = asked
+        .await
+        .map_err(|error| SetupError::Account(root_cause(&error)))?;
+    let account = known.account().unwrap_or_default();
+    if account.is_empty() {
+        return Err(SetupError::Account("it names none".to_owned()));
+    }
+    Ok(SageMaker {
+        caller: Caller::of(known.arn().unwrap_or_default(), account),
+        region: region.to_string(),
+        operation: operation(SAGEMAKER, Way::of(&config, http, region, url), json_request),
+    })
+}
+
+async fn loaded(endpoint: &Endpoint) -> (SdkConfig, SharedHttpClient) {
     let http = http_client();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone());
     if let Some(region) = &endpoint.region {
@@ -98,28 +172,48 @@ pub(super) async fn over_network(endpoint: &Endpoint) -> Result<Operation, Setup
     if let Ok(name) = AppName::new(endpoint.user_agent.clone()) {
         loader = loader.app_name(name);
     }
-    let config = loader.load().await;
-    let region = config.region().cloned().ok_or(SetupError::NoRegion)?;
-    let url = match endpoint.url.clone().or_else(|| configured_url(&config)) {
-        Some(url) => url,
-        None => {
-            own_url(
-                &region,
-                config.use_fips().unwrap_or_default(),
-                config.use_dual_stack().unwrap_or_default(),
-            )
-            .await?
+    (loader.load().await, http)
+}
+
+fn is_fips(config: &SdkConfig) -> bool {
+    config.use_fips().unwrap_or_default()
+}
+
+fn is_dual_stack(config: &SdkConfig) -> bool {
+    config.use_dual_stack().unwrap_or_default()
+}
+
+impl Way {
+    fn of(config: &SdkConfig, http: SharedHttpClient, region: Region, url: String) -> Self {
+        Self {
+            region,
+            url,
+            http,
+            credentials: config.credentials_provider(),
+            identities: config.identity_cache(),
+            time: config.time_source(),
+            name: config.app_name().cloned(),
         }
-    };
-    Ok(operation(Way {
-        region,
-        url,
-        http,
-        credentials: config.credentials_provider(),
-        identities: config.identity_cache(),
-        time: config.time_source(),
-        name: config.app_name().cloned(),
-    }))
+    }
+
+    /// To a service in this process.
+    fn in_process(endpoint: &Endpoint, service: &InProcessService, clock: &Clock, to: Service) -> Self {
+        Self {
+            region: Region::new(region_in_process(endpoint)),
+            url: format!("http://{}.sandbox", to.name),
+            http: SharedHttpClient::new(InProcess(service.clone())),
+            credentials: Some(SharedCredentialsProvider::new(Credentials::from_keys(
+                "sandbox", "sandbox", None,
+            ))),
+            identities: Some(IdentityCache::no_cache()),
+            time: Some(SharedTimeSource::new(ClockSource(clock.clone()))),
+            name: None,
+        }
+    }
+}
+
+fn region_in_process(endpoint: &Endpoint) -> String {
+    endpoint.region.clone().unwrap_or_else(|| "us-east-1".to_owned())
 }
 
 /// Connections as Amazon's crates make them, and through the proxies that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`,
@@ -140,34 +234,47 @@ fn http_client() -> SharedHttpClient {
 
 /// To a service in this process.
 pub(super) fn in_process(endpoint: &Endpoint, service: &InProcessService, clock: &Clock) -> Operation {
-    let region = endpoint.region.clone().unwrap_or_else(|| "us-east-1".to_owned());
-    let credentials = Credentials::from_keys("sandbox", "sandbox", None);
-    operation(Way {
-        region: Region::new(region),
-        url: "http://ec2.sandbox".to_owned(),
-        http: SharedHttpClient::new(InProcess(service.clone())),
-        credentials: Some(SharedCredentialsProvider::new(credentials)),
-        identities: Some(IdentityCache::no_cache()),
-        time: Some(SharedTimeSource::new(ClockSource(clock.clone()))),
-        name: None,
-    })
+    operation(EC2, Way::in_process(endpoint, service, clock, EC2), request)
+}
+
+/// The same to SageMaker. There is one account.
+pub(super) fn sagemaker_in_process(
+    endpoint: &Endpoint,
+    service: &InProcessService,
+    clock: &Clock,
+) -> SageMaker {
+    let way = Way::in_process(endpoint, service, clock, SAGEMAKER);
+    SageMaker {
+        operation: operation(SAGEMAKER, way, json_request),
+        caller: Caller::of("", ACCOUNT_IN_PROCESS),
+        region: region_in_process(endpoint),
+    }
 }
 
 /// `AWS_ENDPOINT_URL_EC2` or its like in the profile, then `AWS_ENDPOINT_URL`: as every SDK of Amazon does.
-fn configured_url(config: &SdkConfig) -> Option<String> {
+fn configured_url(config: &SdkConfig, service: Service) -> Option<String> {
     let key = ServiceConfigKey::builder()
-        .service_id("EC2")
+        .service_id(service.id)
         .env("AWS_ENDPOINT_URL")
         .profile("endpoint_url")
         .build()
         .ok()?;
-    let of_ec2 = config.service_config().and_then(|of| of.load_config(key));
-    of_ec2.or_else(|| config.endpoint_url().map(str::to_owned))
+    let of_service = config.service_config().and_then(|of| of.load_config(key));
+    of_service.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
 /// EC2's own address in a region. It is named as that of STS, whose rules come with the credentials: so partitions, FIPS
 /// and dual stack are kept by Amazon and not here.
-async fn own_url(region: &Region, is_fips: bool, is_dual_stack: bool) -> Result<String, SetupError> {
+async fn own_url(region: &Region, config: &SdkConfig) -> Result<String, SetupError> {
+    let sts = sts_url(region, is_fips(config), is_dual_stack(config)).await?;
+    Ok(of_ec2(&sts))
+}
+
+fn of_ec2(sts: &str) -> String {
+    sts.replacen("://sts", "://ec2", 1)
+}
+
+async fn sts_url(region: &Region, is_fips: bool, is_dual_stack: bool) -> Result<String, SetupError> {
     let no_address = |source: BoxError| SetupError::Address {
         region: region.to_string(),
         source,
@@ -183,20 +290,35 @@ async fn own_url(region: &Region, is_fips: bool, is_dual_stack: bool) -> Result<
         .resolve_endpoint(&params)
         .await
         .map_err(no_address)?;
-    Ok(sts.url().replacen("://sts", "://ec2", 1))
+    Ok(sts.url().to_owned())
 }
 
-fn operation(way: Way) -> Operation {
-    let mut config = Layer::new("EC2");
+/// SageMaker's address beside that of STS: of the same domain, and with names of its own for FIPS.
+fn of_sagemaker(sts: &str, is_fips: bool, is_dual_stack: bool) -> String {
+    let domain = sts.split_once('.').map_or(sts, |(_, domain)| domain);
+    let name = match is_fips {
+        false => "api.sagemaker",
+        true if !is_dual_stack && domain.ends_with(".amazonaws.com") => "api-fips.sagemaker",
+        true => "api.sagemaker-fips",
+    };
+    format!("https://{name}.{domain}")
+}
+
+fn operation<I: Debug + Send + Sync + 'static>(
+    service: Service,
+    way: Way,
+    serialize: fn(I) -> Result<HttpRequest, BoxError>,
+) -> operation::Operation<I, Answer, Infallible> {
+    let mut config = Layer::new(service.id);
     config.store_put(AuthSchemeOptionResolverParams::new(()));
     config.store_put(SigV4OperationSigningConfig {
         region: Some(SigningRegion::from(way.region)),
-        name: Some(SigningName::from_static("ec2")),
+        name: Some(SigningName::from_static(service.name)),
         ..SigV4OperationSigningConfig::default()
     });
-    config.store_put(ApiMetadata::new("ec2", VERSION));
+    config.store_put(ApiMetadata::new(service.name, VERSION));
     config.store_or_unset(way.name);
-    let mut components = RuntimeComponentsBuilder::new("EC2")
+    let mut components = RuntimeComponentsBuilder::new(service.id)
         .with_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(
             StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID]),
         )))
@@ -211,8 +333,8 @@ fn operation(way: Way) -> Operation {
         .with_config(config.freeze())
         .with_runtime_components(components);
     operation::Operation::builder()
-        .service_name("EC2")
-        .operation_name("Query")
+        .service_name(service.id)
+        .operation_name(service.name)
         .behavior_version(BehaviorVersion::v2026_01_12())
         .endpoint_url(&way.url)
         .no_retry()
@@ -223,7 +345,7 @@ fn operation(way: Way) -> Operation {
         .interceptor(ServiceClockSkewInterceptor::new())
         .with_connection_poisoning()
         .runtime_plugin(plugin)
-        .serializer(request)
+        .serializer(serialize)
         .deserializer(|answer: &HttpResponse| {
             Ok(Answer {
                 status: answer.status().as_u16(),
@@ -246,9 +368,67 @@ fn request(form: String) -> Result<HttpRequest, BoxError> {
     Ok(HttpRequest::try_from(request)?)
 }
 
+/// The request that carries JSON.
+fn json_request(request: JsonRequest) -> Result<HttpRequest, BoxError> {
+    let request = http::Request::post("/")
+        .header(CONTENT_TYPE, "application/x-amz-json-1.1")
+        .header(CONTENT_LENGTH, request.body.len())
+        .header("x-amz-target", request.target)
+        .body(SdkBody::from(request.body))?;
+    Ok(HttpRequest::try_from(request)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the rules of botocore say of SageMaker.
+    #[tokio::test]
+    async fn ebs_case_158_sagemaker_has_an_address_in_each_partition() {
+        for (region, is_fips, is_dual_stack, url) in [
+            (
+                "us-east-1",
+                false,
+                false,
+                "https://api.sagemaker.us-east-1.amazonaws.com",
+            ),
+            (
+                "us-east-1",
+                false,
+                true,
+                "https://api.sagemaker.us-east-1.api.aws",
+            ),
+            (
+                "us-west-2",
+                true,
+                false,
+                "https://api-fips.sagemaker.us-west-2.amazonaws.com",
+            ),
+            (
+                "us-west-2",
+                true,
+                true,
+                "https://api.sagemaker-fips.us-west-2.api.aws",
+            ),
+            (
+                "us-gov-west-1",
+                true,
+                false,
+                "https://api-fips.sagemaker.us-gov-west-1.amazonaws.com",
+            ),
+            (
+                "cn-north-1",
+                false,
+                false,
+                "https://api.sagemaker.cn-north-1.amazonaws.com.cn",
+            ),
+        ] {
+            let sts = sts_url(&Region::new(region), is_fips, is_dual_stack)
+                .await
+                .unwrap();
+            assert_eq!(of_sagemaker(&sts, is_fips, is_dual_stack), url);
+        }
+    }
 
     /// What Amazon's reference of EC2 and of its partitions says.
     #[tokio::test]
@@ -301,10 +481,10 @@ mod tests {
             ),
         ];
         for (region, is_fips, is_dual_stack, url) in rows {
-            let found = own_url(&Region::new(region), is_fips, is_dual_stack).await;
-            assert_eq!(found.unwrap(), url, "{region} {is_fips} {is_dual_stack}");
+            let found = sts_url(&Region::new(region), is_fips, is_dual_stack).await;
+            assert_eq!(of_ec2(&found.unwrap()), url, "{region} {is_fips} {is_dual_stack}");
         }
-        let error = own_url(&Region::new("no region"), false, false)
+        let error = sts_url(&Region::new("no region"), false, false)
             .await
             .unwrap_err();
         assert!(error.to_string().contains("check AWS_REGION"), "{error}");

@@ -68,6 +68,9 @@ impl Bucket {
             Action::CreateTags | Action::DeleteTags => Self::Tags,
             Action::AttachVolume
             | Action::DetachVolume
+            // SageMaker publishes no limits; what it does for them takes from these.
+            | Action::AttachClusterNodeVolume
+            | Action::DetachClusterNodeVolume
             | Action::ModifyVolume
             | Action::EnableFastSnapshotRestores
             | Action::LockSnapshot => Self::Changes,

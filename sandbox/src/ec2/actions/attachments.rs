@@ -24,6 +24,7 @@ pub(in crate::ec2) fn attach(state: &mut State, mut form: Form, call: &Call<'_>)
     call.rehearsal(dry_run)?;
     let several_cards = instance.kind.ebs_cards > 1;
     let attachment = Attachment {
+        cluster: None,
         instance_id,
         device,
         card: card.or(several_cards.then_some(0)),
@@ -75,7 +76,8 @@ fn check_instance(instance: &Instance, volume: &Volume, card: Option<u32>) -> Re
     }
 }
 
-fn check_volume(volume: &Volume, instance_id: &str, call: &Call<'_>) -> Result<(), Ec2Error> {
+/// Whether a volume may be attached to another instance.
+pub(super) fn check_volume(volume: &Volume, instance_id: &str, call: &Call<'_>) -> Result<(), Ec2Error> {
     if !volume.usable(call.now) {
         return Err(Ec2Error::state(format!("'{}' is not 'available'.", volume.id)));
     }

@@ -1,6 +1,7 @@
 //! What each action does: one file a group.
 
 pub(super) mod attachments;
+pub(super) mod cluster_nodes;
 pub(super) mod create_volume;
 pub(super) mod fast_restores;
 pub(super) mod instances;

@@ -17,6 +17,16 @@ pub(in crate::ec2) struct Instance {
     pub(in crate::ec2) tags: Tags,
 }
 
+/// A node of a cluster of SageMaker HyperPod, whose instance belongs to the service.
+#[derive(Clone, Debug)]
+pub(in crate::ec2) struct ClusterNode {
+    /// The ID of the instance.
+    pub(in crate::ec2) id: String,
+    pub(in crate::ec2) cluster: String,
+    pub(in crate::ec2) kind: InstanceType,
+    pub(in crate::ec2) zone: Zone,
+}
+
 /// The state of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstanceState {

@@ -63,6 +63,8 @@ pub(in crate::ec2) struct Shape {
 #[derive(Clone, Debug)]
 pub(in crate::ec2) struct Attachment {
     pub(in crate::ec2) instance_id: String,
+    /// The ARN of the HyperPod cluster that the instance is a node of.
+    pub(in crate::ec2) cluster: Option<String>,
     pub(in crate::ec2) device: String,
     pub(in crate::ec2) card: Option<u32>,
     pub(in crate::ec2) delete_on_termination: bool,
@@ -105,7 +107,13 @@ impl Attachment {
     /// The fields of an attachment, as they stand in volumes and in the answers of attach and detach.
     pub(in crate::ec2) fn write(&self, xml: &mut Xml, volume_id: &str, now: Timestamp) {
         xml.field("volumeId", volume_id);
-        xml.field("instanceId", &self.instance_id);
+        match &self.cluster {
+            None => xml.field("instanceId", &self.instance_id),
+            Some(cluster) => {
+                xml.field("associatedResource", format!("{cluster}-{}", self.instance_id));
+                xml.field("instanceOwningService", "sagemaker.amazonaws.com");
+            }
+        }
         xml.field("device", &self.device);
         xml.field("status", self.status(now));
         xml.time("attachTime", self.begun_at);

@@ -95,6 +95,23 @@
 {{- end }}
 {{- end -}}
 
+{{/* Of the mode metadataLabeler, in a container of its own in both shapes. */}}
+{{- define "slackwater.args.labeler" -}}
+{{- if or .Values.controller.sdkDebugLog .Values.debugLogs }}
+- --aws-sdk-debug-log=true
+{{- end }}
+{{- with .Values.controller.userAgentExtra }}
+- --user-agent-extra={{ . }}
+{{- end }}
+{{- if .Values.controller.otelTracing }}
+- --enable-otel-tracing=true
+{{- end }}
+{{- with .Values.controller.loggingFormat }}
+- --logging-format={{ . }}
+{{- end }}
+- --v={{ include "slackwater.verbosity" (dict "root" . "level" .Values.sidecars.metadataLabeler.logLevel) }}
+{{- end -}}
+
 {{- define "slackwater.args.csi-provisioner" -}}
 - --timeout=60s
 - --feature-gates=Topology=true

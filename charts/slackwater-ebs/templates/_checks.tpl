@@ -17,9 +17,6 @@
 {{- if not (or (kindIs "invalid" $budget.maxUnavailable) (kindIs "invalid" $budget.minAvailable)) -}}
 {{- fail "controller.podDisruptionBudget: maxUnavailable and minAvailable exclude each other: set one of them" -}}
 {{- end -}}
-{{- if .Values.sidecars.metadataLabeler.enabled -}}
-{{- fail "sidecars.metadataLabeler.enabled: the mode metadataLabeler is not built: leave it false, and let node.metadataSources be imds,kubernetes" -}}
-{{- end -}}
 {{- if and $controller.volumeModificationFeature.enabled (not .Values.sidecars.volumemodifier.image.repository) -}}
 {{- fail "controller.volumeModificationFeature.enabled: changes by annotation are made by upstream's volume-modifier-for-k8s: name its image in sidecars.volumemodifier.image, or change volumes by VolumeAttributesClass" -}}
 {{- end -}}
@@ -103,11 +100,16 @@
 {{- if and $controller.envFrom (not .Values.node.envFrom) -}}
 {{- $all = append $all "controller.envFrom is for the controller's containers alone; upstream's chart gives it to those of every node too. For them there is node.envFrom." -}}
 {{- end -}}
-{{- if or $controller.otelTracing .Values.node.otelTracing -}}
-{{- $all = append $all "otelTracing: the flag is accepted, but no spans are sent." -}}
+{{- $labeler := .Values.sidecars.metadataLabeler.enabled -}}
+{{- $named := contains "metadata-labeler" (.Values.node.metadataSources | default "") -}}
+{{- if and $labeler (not $named) -}}
+{{- $all = append $all "sidecars.metadataLabeler.enabled: the labels are written, and no node goes by them: name metadata-labeler in node.metadataSources." -}}
+{{- end -}}
+{{- if and $named (not $labeler) -}}
+{{- $all = append $all "node.metadataSources names metadata-labeler, and sidecars.metadataLabeler.enabled is false: nodes that have no labels yet go by the next source." -}}
 {{- end -}}
 {{- if .Values.fips -}}
-{{- $all = append $all "fips: AWS's FIPS endpoints are used; the program's own cryptography is not validated." -}}
+{{- $all = append $all "fips: AWS's FIPS endpoints are used; the program's own cryptography is not validated (docs/deviations.md)." -}}
 {{- end -}}
 {{- if ne .Release.Namespace "kube-system" -}}
 {{- $all = append $all (printf "The leases are in %s: an EBS driver in another namespace would work beside this one." .Release.Namespace) -}}

@@ -81,13 +81,19 @@ terminationMessagePolicy: FallbackToLogsOnError
 {{- $defaults := list "- --csi-address=$(ADDRESS)" (printf "- --v=%v" (include "slackwater.verbosity" (dict "root" .root "level" $values.logLevel))) }}
 {{- $defaults = append $defaults (include (printf "slackwater.args.%s" .name) .root) }}
 {{- if .root.Values.controller.enableMetrics }}{{ $defaults = append $defaults (printf "- --http-endpoint=0.0.0.0:%v" .port) }}{{ end -}}
+{{- /* Upstream's sidecars have no such flag. */}}
+{{- $traces := list -}}
+{{- with .root.Values.controller.otelTracing }}{{ if not ($values.image).repository }}
+{{- $defaults = append $defaults "- --enable-otel-tracing=true" }}
+{{- $traces = list (dict "name" "OTEL_EXPORTER_OTLP_ENDPOINT" "value" .otelExporterEndpoint) }}
+{{- end }}{{ end -}}
 - name: {{ .name }}
   {{- include "slackwater.program" (dict "root" .root "mode" .name "image" $values.image) | nindent 2 }}
   args:
   {{- include "slackwater.merged" (dict "defaults" (join "\n" $defaults) "extra" $values.additionalArgs) | nindent 2 }}
   env:
   {{- $env := list (dict "name" "ADDRESS" "value" "/var/lib/csi/sockets/pluginproxy/csi.sock") }}
-  {{- $env = concat $env (include "slackwater.proxy" .root | fromYamlArray) $values.env }}
+  {{- $env = concat $env (include "slackwater.proxy" .root | fromYamlArray) $traces $values.env }}
   {{- include "slackwater.env" $env | nindent 2 }}
   {{- with .root.Values.controller.envFrom }}
   envFrom:
@@ -108,6 +114,31 @@ terminationMessagePolicy: FallbackToLogsOnError
     failureThreshold: 3
   {{- end }}
   {{- include "slackwater.containerRest" (dict "resources" (default .root.Values.controller.resources $values.resources) "security" $values.securityContext) | nindent 2 }}
+{{- end -}}
+
+{{/* The labeler of the nodes, which needs no socket. */}}
+{{- define "slackwater.metadataLabeler" -}}
+{{- $values := .Values.sidecars.metadataLabeler -}}
+- name: metadata-labeler
+  {{- include "slackwater.program" (dict "root" . "mode" "aws-ebs-csi-driver") | nindent 2 }}
+  args:
+  - metadataLabeler
+  {{- include "slackwater.merged" (dict "defaults" (include "slackwater.args.labeler" . | trim) "extra" $values.additionalArgs) | nindent 2 }}
+  env:
+  {{- include "slackwater.env" (concat (include "slackwater.cloudEnv" . | fromYamlArray) $values.env) | nindent 2 }}
+  {{- with .Values.controller.envFrom }}
+  envFrom:
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with default .Values.controller.resources $values.resources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.securityContext }}
+  securityContext:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  terminationMessagePolicy: FallbackToLogsOnError
 {{- end -}}
 
 {{/* The sidecar of upstream's older way to change volumes, by annotations: upstream's program, which we have none of. */}}

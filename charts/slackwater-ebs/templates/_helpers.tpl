@@ -109,6 +109,11 @@ command: [slackwater, {{ .mode }}]
 {{- define "slackwater.controllerEnv" -}}
 - name: CSI_ENDPOINT
   value: unix:///var/lib/csi/sockets/pluginproxy/csi.sock
+{{ include "slackwater.cloudEnv" . }}
+{{- end -}}
+
+{{/* What each container of the controller's pod is told that asks AWS. */}}
+{{- define "slackwater.cloudEnv" -}}
 - name: CSI_NODE_NAME
   valueFrom:
     fieldRef:

@@ -1,5 +1,7 @@
 //! Layer 1: every mode as its own process with upstream's flags, under roles that grant only what they say.
 
+mod labeler;
+
 use conformance::{ControlPlane, Process};
 
 use crate::dynamic::{self, VolumeCosts};

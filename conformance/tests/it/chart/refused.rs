@@ -26,7 +26,7 @@ fn values() -> Vec<Refused> {
             "nodeAllocatableUpdatePeriodSeconds",
         ),
         (
-            json!({ "sidecars": { "metadataLabeler": { "enabled": true } } }),
+            json!({ "sidecars": { "metadataLabeler": { "image": {} } } }),
             "metadataLabeler",
         ),
         (

@@ -59,11 +59,17 @@ fn the_chart_and_the_manifests_of_kustomize_are_the_same() {
     let common = json!({
         "image": { "repository": "slackwater", "tag": "latest" }, "controller": { "userAgentExtra": "kustomize" },
     });
-    let with_metrics = json!({
-        "controller": { "enableMetrics": true }, "node": { "enableMetrics": true },
+    let with_more = json!({
+        "controller": { "enableMetrics": true },
+        "node": { "enableMetrics": true, "metadataSources": "metadata-labeler,imds,kubernetes" },
         "slackwater": { "upstreamRights": true, "preventPodSchedulingIfMissing": true },
+        "sidecars": { "metadataLabeler": { "enabled": true } },
     });
-    let components = ["components/upstream-rights", "components/prevent-scheduling"];
+    let components = [
+        "components/upstream-rights",
+        "components/prevent-scheduling",
+        "components/metadata-labeler",
+    ];
     for (mode, shape, metrics) in [
         ("dropin", "drop-in", "drop-in/metrics"),
         ("allInOne", "all-in-one", "components/metrics"),
@@ -79,7 +85,7 @@ fn the_chart_and_the_manifests_of_kustomize_are_the_same() {
                     .map(|one| format!("../../deploy/ebs/{one}"))
                     .collect();
                 text += &format!("components: [{}]\n", taken.join(", "));
-                values.push(with_metrics.clone());
+                values.push(with_more.clone());
             }
             std::fs::write(folder.path().join("kustomization.yaml"), text).unwrap();
             let built = std::process::Command::new(&kubectl)
@@ -311,6 +317,72 @@ fn journeys_case_72_to_76_texts_images_parts_budgets_versions() {
         let args = args(&objects, "Deployment", CONTROLLER, "csi-attacher");
         let gate = "--feature-gates=MutableCSINodeAllocatableCount=true";
         assert_eq!(args.contains(&gate), has_gate, "{version}");
+    }
+}
+
+/// A sidecar of upstream's would not start with the flag.
+#[test]
+fn ebs_case_152_traces_begin_in_our_sidecars() {
+    let Some(helm) = Helm::find() else { return };
+    let otel = json!({ "otelServiceName": "ebs", "otelExporterEndpoint": "http://otel:4317" });
+    let objects = helm.rendered(&json!({
+        "controller": { "otelTracing": otel },
+        "sidecars": { "resizer": { "image": { "repository": "upstream/csi-resizer" } } },
+    }));
+    for (container, traced) in [
+        ("ebs-plugin", true),
+        ("csi-provisioner", true),
+        ("csi-attacher", true),
+        ("csi-resizer", false),
+    ] {
+        let args = args(&objects, "Deployment", CONTROLLER, container);
+        assert_eq!(
+            args.contains(&"--enable-otel-tracing=true"),
+            traced,
+            "{container}"
+        );
+        let found = containers(named(&objects, "Deployment", CONTROLLER).unwrap());
+        let env = &found.iter().find(|one| one["name"] == container).unwrap()["env"];
+        let endpoint = json!({ "name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://otel:4317" });
+        assert_eq!(env.as_array().unwrap().contains(&endpoint), traced, "{container}");
+    }
+}
+
+/// It stands in both shapes alike, with what the driver is told of AWS (Q31), and its role comes and goes with it.
+#[test]
+fn ebs_case_155_the_labeler_is_a_container_with_a_role_of_its_own() {
+    let Some(helm) = Helm::find() else { return };
+    let role = "ebs-metadata-labeler-role";
+    for mode in ["dropin", "allInOne"] {
+        let values = json!({
+            "slackwater": { "mode": mode }, "fips": true, "controller": { "region": "eu-west-1" },
+            "sidecars": { "metadataLabeler": { "enabled": true } },
+        });
+        let objects = helm.rendered(&values);
+        let found = containers(named(&objects, "Deployment", CONTROLLER).unwrap());
+        let labeler = found
+            .iter()
+            .find(|one| one["name"] == "metadata-labeler")
+            .unwrap();
+        assert_eq!(labeler["args"][0], "metadataLabeler");
+        let variables = labeler["env"].as_array().unwrap().iter();
+        let variables: Vec<_> = variables.map(|one| one["name"].as_str().unwrap()).collect();
+        for name in [
+            "AWS_REGION",
+            "AWS_EC2_ENDPOINT",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_USE_FIPS_ENDPOINT",
+        ] {
+            assert!(variables.contains(&name), "{mode}: {name} in {variables:?}");
+        }
+        assert!(named(&objects, "ClusterRole", role).is_some(), "{mode}");
+        let without = helm.rendered(&json!({ "slackwater": { "mode": mode } }));
+        let found = containers(named(&without, "Deployment", CONTROLLER).unwrap());
+        assert!(
+            found.iter().all(|one| one["name"] != "metadata-labeler"),
+            "{mode}"
+        );
+        assert!(named(&without, "ClusterRole", role).is_none(), "{mode}");
     }
 }
 

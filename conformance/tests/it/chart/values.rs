@@ -57,6 +57,10 @@ fn sidecars() -> Value {
     };
     json!({
         "provisioner": at("4402"), "attacher": at("4403"), "snapshotter": at("4406"), "resizer": at("4404"),
+        "metadataLabeler": {
+            "enabled": true, "additionalArgs": ["--http-endpoint=127.0.0.1:4409"], "logLevel": 4,
+            "env": [{ "name": "LABELER", "value": "1" }], "resources": { "limits": { "memory": "64Mi" } },
+        },
         "livenessProbe": { "additionalArgs": ["--v=4"] },
         "nodeDriverRegistrar": { "healthPort": 9909, "additionalArgs": ["--timeout=5s"] },
     })

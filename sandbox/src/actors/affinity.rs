@@ -32,6 +32,18 @@ pub(super) fn allows(class: &Value, node: &Value) -> bool {
     terms.is_empty() || terms.iter().any(fits)
 }
 
+/// Whether a label selector chooses these labels: an empty one chooses all, an absent one none.
+pub(super) fn selects(selector: &Value, labels: &Value) -> bool {
+    let label = |key: &str| labels.get(key).and_then(Value::as_str);
+    let equal = selector["matchLabels"].as_object().into_iter().flatten();
+    let expressions = items(selector, "/matchExpressions").iter();
+    selector.is_object()
+        && equal.into_iter().all(|(key, value)| label(key) == value.as_str())
+        && expressions
+            .into_iter()
+            .all(|one| holds(one, label(text(one, "/key"))))
+}
+
 /// A term without requirements selects nothing.
 fn fits(term: &Value, node: &Value) -> bool {
     let labels = &node["metadata"]["labels"];

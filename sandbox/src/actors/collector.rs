@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{
-    Actor, CLAIMS, DEPLOYMENTS, NAMESPACES, NODES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS, STORAGE_CLASSES,
-    VOLUMES, attempt, has_finalizer, is_deleting, is_gone, items, remove_finalizer, set, text,
+    Actor, CLAIMS, DEPLOYMENTS, NAMESPACES, NODES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS, STATEFUL_SETS,
+    STORAGE_CLASSES, VOLUMES, attempt, has_finalizer, is_deleting, is_gone, items, remove_finalizer, set, text,
 };
 use crate::kube::{Change, GroupResource, Object, Store};
 
@@ -17,7 +17,7 @@ const SNAPSHOTS: &str = "snapshot.storage.k8s.io";
 const GROUP_SNAPSHOTS: &str = "groupsnapshot.storage.k8s.io";
 
 /// The kinds that are watched: API group, kind, plural name and scope are those of the real ones.
-const KINDS: [(&str, GroupResource<'static>); 20] = [
+const KINDS: [(&str, GroupResource<'static>); 21] = [
     ("ConfigMap", GroupResource::new("", "configmaps")),
     ("Namespace", NAMESPACES),
     ("Node", NODES),
@@ -30,9 +30,13 @@ const KINDS: [(&str, GroupResource<'static>); 20] = [
     ("DaemonSet", GroupResource::new("apps", "daemonsets")),
     ("Deployment", DEPLOYMENTS),
     ("ReplicaSet", REPLICA_SETS),
-    ("StatefulSet", GroupResource::new("apps", "statefulsets")),
+    ("StatefulSet", STATEFUL_SETS),
     ("Lease", GroupResource::new("coordination.k8s.io", "leases")),
     ("StorageClass", STORAGE_CLASSES),
+    (
+        "CSIStorageCapacity",
+        GroupResource::new("storage.k8s.io", "csistoragecapacities"),
+    ),
     (
         "VolumeAttachment",
         GroupResource::new("storage.k8s.io", "volumeattachments"),

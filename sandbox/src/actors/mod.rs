@@ -8,6 +8,8 @@
 //! | [`collector`] | the garbage collector |
 //! | [`accounts`] | the `default` ServiceAccount of each namespace |
 //! | [`workloads`] | Deployment, ReplicaSet, and kubelet for nodes that have none |
+//! | [`stateful`] | StatefulSet |
+//! | [`ephemeral`] | claims of ephemeral volumes |
 //! | [`scheduler`] | the scheduler, as far as volumes go |
 //! | [`expansion`] | the event of the expand controller |
 //! | [`attachments`] | the attach-detach controller |
@@ -25,16 +27,20 @@ mod attachments;
 mod binder;
 mod collector;
 pub(crate) mod csi_volume;
+mod ephemeral;
 pub(crate) mod events;
 mod expansion;
 pub(crate) mod nodes;
 mod options;
 mod protection;
 mod scheduler;
+mod spread;
+mod stateful;
 pub(crate) mod users;
 pub(crate) mod worker;
 pub(crate) mod workloads;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -62,6 +68,7 @@ pub(crate) const ATTACHMENTS: GroupResource<'static> =
     GroupResource::new("storage.k8s.io", "volumeattachments");
 const DEPLOYMENTS: GroupResource<'static> = GroupResource::new("apps", "deployments");
 const REPLICA_SETS: GroupResource<'static> = GroupResource::new("apps", "replicasets");
+const STATEFUL_SETS: GroupResource<'static> = GroupResource::new("apps", "statefulsets");
 
 /// Starts the actors as tasks of the scope; they end with it or when it stops. Pods run without their volumes
 /// being attached or mounted: that takes drivers ([`run_with`]).
@@ -94,6 +101,14 @@ pub fn run_with(server: &ApiServer, scope: &Scope, clock: Clock, options: Option
     );
     start(
         workloads::Workloads::new(account("deployment-controller"), clock.clone(), &options.nodes),
+        scope,
+    );
+    start(
+        stateful::StatefulSets::new(account("statefulset-controller")),
+        scope,
+    );
+    start(
+        ephemeral::Ephemeral::new(account("ephemeral-volume-controller")),
         scope,
     );
     start(
@@ -238,12 +253,10 @@ pub(crate) fn set(value: &mut Value, pointer: &str, name: &str, member: Value) {
     }
 }
 
-/// The names of the claims that a pod mounts.
-pub(crate) fn claims_of(pod: &Value) -> impl Iterator<Item = &str> {
+/// The names of the claims that a pod mounts, those that are made for it among them.
+pub(crate) fn claims_of(pod: &Value) -> impl Iterator<Item = Cow<'_, str>> {
     let volumes = items(pod, "/spec/volumes").iter();
-    volumes
-        .map(|volume| text(volume, "/persistentVolumeClaim/claimName"))
-        .filter(|name| !name.is_empty())
+    volumes.filter_map(|volume| ephemeral::claim_name(pod, volume))
 }
 
 /// True once the containers of a pod run no more.

@@ -129,7 +129,7 @@ impl Actor for Protection {
             }
             "Pod" => {
                 let mut agenda = Agenda::default();
-                claims_of(object).for_each(|claim| agenda.note(namespace, claim));
+                claims_of(object).for_each(|claim| agenda.note(namespace, &claim));
                 while let Some((namespace, name)) = agenda.next() {
                     self.claim(&namespace, &name);
                 }

@@ -13,9 +13,13 @@ use serde_json::{Value, json};
 
 use super::affinity::{allows, reaches};
 use super::binder::{self, COMPLETED, SELECTED_NODE};
+use super::ephemeral::{claim_name, is_for};
+use super::spread::{is_spread, spreads};
 use super::users::Users;
 use super::worker::{self, Patience, Worker};
-use super::{CLAIMS, NODES, PODS, STORAGE_CLASSES, VOLUMES, attempt, claims_of, is_deleting, set, text};
+use super::{
+    CLAIMS, NODES, PODS, STORAGE_CLASSES, VOLUMES, attempt, is_deleting, is_gone, items, set, text,
+};
 use crate::kube::validation::class_of;
 use crate::kube::{Change, GroupResource, Store};
 use crate::node::Node;
@@ -73,6 +77,8 @@ struct Try {
     failures: usize,
     /// The node at which its volumes are asked for.
     node: Option<String>,
+    /// Where it may go depends on where others are.
+    is_spread: bool,
 }
 
 /// What becomes of a pod.
@@ -111,8 +117,14 @@ impl Scheduler {
     /// Its claims; none where one is not there.
     fn claims(&self, pod: &Value) -> Option<Vec<Value>> {
         let namespace = text(pod, "/metadata/namespace");
-        let claim = |name| Some(self.store.get(CLAIMS, namespace, name)?.value().clone());
-        let claims: Option<Vec<Value>> = claims_of(pod).map(claim).collect();
+        let volumes = items(pod, "/spec/volumes").iter();
+        let claim = |volume| {
+            let name = claim_name(pod, volume)?;
+            let claim = self.store.get(CLAIMS, namespace, &name);
+            let claim = claim.map(|claim| claim.value().clone());
+            Some(claim.filter(|claim| is_for(pod, volume, claim)))
+        };
+        let claims: Option<Vec<Value>> = volumes.filter_map(claim).collect();
         claims.filter(|claims| !claims.iter().any(is_deleting))
     }
 
@@ -135,12 +147,19 @@ impl Scheduler {
 
     /// Chooses a node and asks for what is missing there.
     fn place(&self, pod: &Value, claims: &[Value], failures: usize) -> Place {
-        let mut suitable = self.nodes(pod);
+        let nodes = self.nodes(pod);
+        let others = match is_spread(pod) {
+            true => self.store.list(PODS, Some(text(pod, "/metadata/namespace"))),
+            false => Vec::new(),
+        };
+        let others: Vec<&Value> = others.iter().map(|other| other.value()).collect();
+        let mut suitable: Vec<&Value> = nodes.iter().collect();
         suitable.retain(|node| claims.iter().all(|claim| self.suits(claim, node)));
+        suitable.retain(|node| spreads(pod, node, &nodes, &others));
         if suitable.is_empty() {
             return Place::Nowhere;
         }
-        let node = &suitable[failures % suitable.len()];
+        let node = suitable[failures % suitable.len()];
         let name = text(node, "/metadata/name").to_owned();
         let mut is_asked = false;
         for claim in claims.iter().filter(|claim| !is_bound(claim)) {
@@ -297,7 +316,14 @@ impl Worker for Scheduler {
         match text(object, "/kind") {
             "Pod" => {
                 state.users.note(change);
-                vec![key(name)]
+                let mut keys = vec![key(name)];
+                let node = |object: &crate::kube::Object| text(object.value(), "/spec/nodeName").to_owned();
+                let former = change.previous.as_ref().map(|former| node(former));
+                if is_gone(change) || former.is_some_and(|former| former != node(&change.object)) {
+                    let waiting = state.pending.iter().filter(|(_, tried)| tried.is_spread);
+                    keys.extend(waiting.map(|(key, _)| key.clone()));
+                }
+                keys
             }
             "PersistentVolumeClaim" => {
                 let users = state.users.of(namespace, name);
@@ -326,6 +352,7 @@ impl Worker for Scheduler {
         let (left, failures, node) = {
             let mut state = self.state();
             let tried = state.pending.entry(key.clone()).or_default();
+            tried.is_spread = is_spread(&pod);
             (tried.patience.left(), tried.failures, tried.node.clone())
         };
         if left.is_some() {

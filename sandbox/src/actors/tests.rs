@@ -1,3 +1,5 @@
+mod made_for_pods;
+
 use std::time::Duration;
 
 use base::Random;

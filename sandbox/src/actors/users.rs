@@ -1,5 +1,6 @@
 //! Which pods mount which claims.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{claims_of, is_gone};
@@ -30,7 +31,9 @@ impl Users {
                 }
             }
         }
-        let claims: BTreeSet<String> = claims_of(change.object.value()).map(str::to_owned).collect();
+        let claims: BTreeSet<String> = claims_of(change.object.value())
+            .map(Cow::into_owned)
+            .collect();
         touched.extend(claims.iter().cloned());
         if !is_gone(change) && !claims.is_empty() {
             for claim in &claims {

@@ -231,7 +231,7 @@ pub(crate) fn run(pod: &mut Value, now: &str) {
     set(pod, "/status", "containerStatuses", containers);
 }
 
-fn owner(api_version: &str, kind: &str, object: &Value) -> Value {
+pub(super) fn owner(api_version: &str, kind: &str, object: &Value) -> Value {
     json!({
         "apiVersion": api_version, "kind": kind, "name": object["metadata"]["name"],
         "uid": object["metadata"]["uid"], "controller": true, "blockOwnerDeletion": true,

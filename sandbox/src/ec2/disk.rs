@@ -1,5 +1,8 @@
 //! What lies on volumes, for machines that keep no data: a snapshot takes it along, a volume made of it has it.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use ::node::Contents;
 
 use super::model::volume::{Attachment, Volume};
@@ -13,6 +16,8 @@ pub struct Disk {
     pub contents: Contents,
     /// Bytes up to which the file system reaches.
     pub bytes: u64,
+    /// The texts of its files, by their paths from its root.
+    pub files: BTreeMap<PathBuf, String>,
 }
 
 impl Default for Disk {
@@ -21,6 +26,7 @@ impl Default for Disk {
         Self {
             contents: Contents::Blank,
             bytes: 0,
+            files: BTreeMap::new(),
         }
     }
 }
@@ -32,6 +38,7 @@ impl Disk {
         Self {
             contents: Contents::FileSystem(fs_type.to_owned()),
             bytes,
+            files: BTreeMap::new(),
         }
     }
 }

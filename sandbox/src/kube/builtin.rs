@@ -314,6 +314,12 @@ const GROUPS: &[Row] = &[
         ..STORAGE
     },
     Row {
+        kind: "CSIStorageCapacity",
+        plural: "csistoragecapacities",
+        namespaced: true,
+        ..STORAGE
+    },
+    Row {
         kind: "StorageClass",
         plural: "storageclasses",
         short: &["sc"],

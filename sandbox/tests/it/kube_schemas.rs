@@ -184,6 +184,7 @@ fn table() -> Value {
     table.add::<rbac::v1::RoleBinding>();
     table.add::<storage::v1::CSIDriver>();
     table.add::<storage::v1::CSINode>();
+    table.add::<storage::v1::CSIStorageCapacity>();
     table.add::<storage::v1::StorageClass>();
     table.add::<storage::v1::VolumeAttachment>();
     table.add::<storage::v1::VolumeAttributesClass>();

@@ -147,6 +147,16 @@ pub(super) fn printer(group: &str, kind: &str) -> Printer {
             const { &[text("Name"), integer("Drivers"), text("Age")] },
             |row| vec![row.name(), json!(row.items("/spec/drivers").count()), row.age()],
         ),
+        ("storage.k8s.io", "CSIStorageCapacity") => (
+            const { &[text("Name"), text("StorageClassName"), text("Capacity")] },
+            |row| {
+                let capacity = match row.text("/capacity") {
+                    "" => "<unset>",
+                    capacity => capacity,
+                };
+                vec![row.name(), json!(row.text("/storageClassName")), json!(capacity)]
+            },
+        ),
         ("storage.k8s.io", "VolumeAttachment") => (ATTACHMENT, attachment),
         _ => (const { &[text("Name"), text("Created At")] }, |row| {
             vec![row.name(), json!(row.text("/metadata/creationTimestamp"))]

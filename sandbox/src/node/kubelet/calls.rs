@@ -81,10 +81,9 @@ impl Kubelet {
     /// Where a volume is published for a pod.
     pub(super) fn target_path(&self, name: &str, block: bool, uid: &str) -> String {
         let root = &self.node.root;
-        if block {
-            format!("{root}/plugins/kubernetes.io/csi/volumeDevices/publish/{name}/{uid}")
-        } else {
-            format!("{root}/pods/{uid}/volumes/kubernetes.io~csi/{name}/mount")
+        match block {
+            true => format!("{root}/plugins/kubernetes.io/csi/volumeDevices/publish/{name}/{uid}"),
+            false => self.node.mount_path(uid, name),
         }
     }
 

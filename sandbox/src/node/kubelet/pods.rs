@@ -35,7 +35,7 @@ impl Kubelet {
     fn all_mounted(&self, namespace: &str, pod: &Value) -> bool {
         let uid = text(pod, "/metadata/uid");
         claims_of(pod).all(|claim| {
-            let Some(volume) = self.volume_of(namespace, claim) else {
+            let Some(volume) = self.volume_of(namespace, &claim) else {
                 return false;
             };
             let state = self.state();

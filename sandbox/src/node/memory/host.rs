@@ -52,8 +52,8 @@ impl View<'_> {
             _ => {}
         }
         let grown = Disk {
-            contents: disk.contents.clone(),
             bytes: found.volume.bytes,
+            ..disk.clone()
         };
         self.ec2.write_disk(volume, grown);
         Ok(())

@@ -1,13 +1,15 @@
 //! The machine of an instance, in memory: devices are the volumes that EC2 says are attached, and what lies on them
-//! belongs to the volumes. There are no data, only file systems and their sizes.
+//! belongs to the volumes: file systems, their sizes, and the files that somebody writes in place of a container.
 //!
 //! | Module | Subject |
 //! |---|---|
 //! | `devices` | attached volumes as devices |
+//! | `files` | texts on volumes |
 //! | `host` | the trait |
 //! | `mounts` | mounts, and what is seen at a path |
 
 mod devices;
+mod files;
 mod host;
 mod mounts;
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::objects::{Known, within_limit};
-use crate::patch::{add_finalizers, remove, remove_finalizers, same_object, test};
+use crate::patch::{add, add_finalizers, remove, remove_finalizers, same_object, test};
 
 /// A change of metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,13 @@ pub enum Edit<'a> {
     AddFinalizer(&'a str),
     /// Takes a finalizer away.
     RemoveFinalizer(&'a str),
+    /// Adds an annotation, unless the object is another one than was seen: of many that try so one succeeds.
+    AddAnnotation {
+        /// Its key.
+        key: &'a str,
+        /// Its value.
+        value: &'a str,
+    },
     /// Takes an annotation away while it has this value.
     RemoveAnnotation {
         /// Its key.
@@ -67,6 +74,10 @@ impl<K: Cached> Editor<K> {
             Edit::RemoveFinalizer(name) => {
                 operations.extend(remove_finalizers(seen.unwrap_or_default(), &[name]));
             }
+            Edit::AddAnnotation { key, value } => operations.extend([
+                test(&["metadata", "resourceVersion"], known.version.as_str()),
+                add(&["metadata", "annotations", key], value),
+            ]),
             Edit::RemoveAnnotation { key, value } => {
                 let path = ["metadata", "annotations", key];
                 operations.extend([test(&path, value), remove(&path)]);
@@ -86,6 +97,9 @@ impl<K: Cached> Editor<K> {
         }
         // Another object of that name is refused by its UID.
         object["metadata"]["uid"] = json!(known.uid);
+        if let Edit::AddAnnotation { .. } = edit {
+            object["metadata"]["resourceVersion"] = json!(known.version);
+        }
         apply(&mut object, edit);
         self.writer.replace_raw(key, &object).await
     }
@@ -106,6 +120,7 @@ fn apply(object: &mut Value, edit: Edit<'_>) {
                 finalizers.retain(|other| other != name);
             }
         }
+        Edit::AddAnnotation { key, value } => metadata["annotations"][key] = json!(value),
         Edit::RemoveAnnotation { key, value } => {
             let annotations = metadata["annotations"].as_object_mut();
             if let Some(annotations) = annotations.filter(|all| all.get(key) == Some(&json!(value))) {
@@ -128,9 +143,10 @@ mod tests {
         apply(&mut object, Edit::RemoveFinalizer("ours"));
         apply(&mut object, Edit::RemoveAnnotation { key: "a", value: "1" });
         apply(&mut object, Edit::RemoveAnnotation { key: "b", value: "1" });
+        apply(&mut object, Edit::AddAnnotation { key: "c", value: "3" });
         assert_eq!(
             object["metadata"],
-            json!({"finalizers": ["theirs"], "annotations": {"b": "2"}})
+            json!({"finalizers": ["theirs"], "annotations": {"b": "2", "c": "3"}})
         );
         let mut bare = json!({"metadata": {}});
         apply(&mut bare, Edit::RemoveFinalizer("ours"));

@@ -41,6 +41,9 @@ pub enum Error {
         /// Its name.
         lease: String,
     },
+    /// Something about the surroundings of the process cannot be found out.
+    #[error("{0}")]
+    Surroundings(String),
     /// Two functions of this process index their objects differently under one name.
     #[error(transparent)]
     Index(#[from] IndexTaken),

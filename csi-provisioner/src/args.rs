@@ -3,7 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use base::args::{Gate, GoDuration, Stage, parse_bool};
+use base::RateLimit;
+use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
 use controller::args::{ArgsError, DriverArgs, DriverConfig};
 use runtime::args::{CommonArgs, CommonConfig};
 
@@ -21,9 +22,12 @@ pub struct Args {
     /// What only this function has.
     #[command(flatten)]
     pub own: OwnArgs,
-    /// What is not there yet.
+    /// Published capacity.
     #[command(flatten)]
-    pub later: LaterArgs,
+    pub capacity: CapacityArgs,
+    /// One process a node.
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
 /// Flags of this function alone.
@@ -101,36 +105,60 @@ pub struct OwnArgs {
     pub enable_pprof: bool,
 }
 
-/// Flags of what is not there yet: capacity objects and one provisioner a node (sidecars.md 2.11, 2.12). Those that ask for it
-/// are refused, those that only tune it do no harm.
+/// Flags about capacity that is published for the scheduler (sidecars.md 2.11).
 #[derive(Clone, Debug, clap::Args)]
-pub struct LaterArgs {
+pub struct CapacityArgs {
+    /// Publish how much room the driver says that there is, as CSIStorageCapacity objects.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-          default_value = "false", value_parser = no_capacity, action = clap::ArgAction::Set, hide = true)]
-    enable_capacity: bool,
-    #[arg(long, default_value_t = 1, hide = true)]
-    capacity_threads: usize,
-    #[arg(long, default_value = "1m", hide = true)]
-    capacity_poll_interval: GoDuration,
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub enable_capacity: bool,
+
+    /// CSIStorageCapacity objects that are worked on at the same time.
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    pub capacity_threads: NonZeroUsize,
+
+    /// How often the driver is asked for its capacity without a reason; 0s is never.
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    pub capacity_poll_interval: GoDuration,
+
+    /// Publish it for classes that bind at once too, which no scheduler needs.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set, hide = true)]
-    capacity_for_immediate_binding: bool,
-    #[arg(long, default_value_t = 1, allow_negative_numbers = true, hide = true)]
-    capacity_ownerref_level: i32,
-    #[arg(long, default_value_t = 1.0, hide = true)]
-    kube_api_capacity_qps: f32,
-    #[arg(long, default_value_t = 5, hide = true)]
-    kube_api_capacity_burst: i32,
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub capacity_for_immediate_binding: bool,
+
+    /// Whose the objects are: 0 is the pod, 1 what controls it, 2 what controls that; -1 is nobody's.
+    #[arg(long, value_name = "NUMBER", default_value = "1", allow_negative_numbers = true)]
+    pub capacity_ownerref_level: i32,
+
+    /// Writes of CSIStorageCapacity objects a second on average; unset, 0 or negative means no limit.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub kube_api_capacity_qps: Option<f32>,
+
+    /// Such writes at once when --kube-api-capacity-qps is set; unset means 5, 0 or negative no limit.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub kube_api_capacity_burst: Option<i32>,
+}
+
+/// Flags of a process that serves one node alone (sidecars.md 2.12).
+#[derive(Clone, Debug, clap::Args)]
+pub struct NodeArgs {
+    /// Serve the node NODE_NAME alone, beside the driver that runs on it.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-          default_value = "false", value_parser = no_node_deployment, action = clap::ArgAction::Set, hide = true)]
-    node_deployment: bool,
+          default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub node_deployment: bool,
+
+    /// Take claims that bind at once too: the first node that has room and takes it makes the volume.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
-          default_value = "true", value_parser = parse_bool, action = clap::ArgAction::Set, hide = true)]
-    node_deployment_immediate_binding: bool,
-    #[arg(long, default_value = "20s", hide = true)]
-    node_deployment_base_delay: GoDuration,
-    #[arg(long, default_value = "60s", hide = true)]
-    node_deployment_max_delay: GoDuration,
+          default_value = "true", value_parser = parse_bool, action = clap::ArgAction::Set)]
+    pub node_deployment_immediate_binding: bool,
+
+    /// How long at most such a claim is left to other nodes first.
+    #[arg(long, value_name = "DURATION", default_value = "20s")]
+    pub node_deployment_base_delay: GoDuration,
+
+    /// The same after lost races, each of which doubles it.
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub node_deployment_max_delay: GoDuration,
 }
 
 /// How much of a claim's UID is in the name of its volume.
@@ -162,21 +190,6 @@ fn parse_uid_length(text: &str) -> Result<UidLength, String> {
         Ok(-1) => Ok(UidLength::Whole),
         Ok(number @ 1..=32_i32) => Ok(UidLength::Characters(number.unsigned_abs() as usize)),
         _ => Err("write -1 for the whole UID, or 1 to 32".to_owned()),
-    }
-}
-
-fn no_capacity(text: &str) -> Result<bool, String> {
-    refused(text, "CSIStorageCapacity objects are not published yet")
-}
-
-fn no_node_deployment(text: &str) -> Result<bool, String> {
-    refused(text, "one provisioner a node is not there yet")
-}
-
-fn refused(text: &str, what: &str) -> Result<bool, String> {
-    match parse_bool(text)? {
-        true => Err(format!("{what}; for drivers that need it keep upstream's image")),
-        false => Ok(false),
     }
 }
 
@@ -221,6 +234,57 @@ const GATES: [Gate; 6] = [
 /// Shorter parts of a UID may be those of two claims.
 const SAFE_UID_LENGTH: usize = 8;
 
+/// Flags that contradict each other, or the surroundings of the process. It ends before any call.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// As of every sidecar.
+    #[error(transparent)]
+    Args(#[from] ArgsError),
+    /// Something about the pod must be known that nobody says.
+    #[error("--{flag} needs to know {what}: set the environment variable {variable} from {field}")]
+    Unknown {
+        /// The flag.
+        flag: &'static str,
+        /// What it is.
+        what: &'static str,
+        /// The variable that says it.
+        variable: &'static str,
+        /// The field of the downward API that it comes from.
+        field: &'static str,
+    },
+    /// Of the nodes only one would ever work.
+    #[error("--node-deployment serves each node by a process of its own, of which --leader-election lets only one work: leave it out")]
+    NodesElect,
+}
+
+/// How capacity is published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CapacityConfig {
+    /// Objects at the same time.
+    pub workers: usize,
+    /// How often the driver is asked; zero means never.
+    pub poll: Duration,
+    /// For classes that bind at once too.
+    pub immediate: bool,
+    /// How far above the pod the owner is, and the pod; none for objects of nobody.
+    pub owner: Option<(u32, String)>,
+    /// Of the writes.
+    pub limit: Option<RateLimit>,
+    /// Where the objects are.
+    pub namespace: String,
+}
+
+/// The node that a process serves alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Its name.
+    pub name: String,
+    /// Claims that nobody chose a node for are taken too.
+    pub immediate: bool,
+    /// How long they are left to others first, and at most after lost races.
+    pub delays: (Duration, Duration),
+}
+
 /// What `run` is given: flags that were checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -258,6 +322,10 @@ pub struct Config {
     pub attributes_classes: bool,
     /// Gate CrossNamespaceVolumeDataSource.
     pub cross_namespace: bool,
+    /// None where no capacity is published.
+    pub capacity: Option<CapacityConfig>,
+    /// None for a process that serves the cluster.
+    pub node: Option<NodeConfig>,
 }
 
 impl Args {
@@ -265,9 +333,9 @@ impl Args {
     ///
     /// # Errors
     /// The first contradiction, before anything is called.
-    pub fn config(&self) -> Result<Config, ArgsError> {
+    pub fn config(&self, environment: &Environment) -> Result<Config, ConfigError> {
         let own = &self.own;
-        let mut common = self.common.config(&GATES)?;
+        let mut common = self.common.config(&GATES).map_err(ArgsError::from)?;
         if let UidLength::Characters(number) = own.volume_name_uuid_length
             && number < SAFE_UID_LENGTH
         {
@@ -275,7 +343,13 @@ impl Args {
                 "--volume-name-uuid-length={number}: two claims may get one name of a volume; use {SAFE_UID_LENGTH} or more"
             ));
         }
+        let node = self.node.config(environment)?;
+        if node.is_some() && common.election.is_some() {
+            return Err(ConfigError::NodesElect);
+        }
         Ok(Config {
+            capacity: self.capacity.config(environment)?,
+            node,
             driver: own.driver.config(own.timeout)?,
             workers: own.worker_threads.get(),
             resync_period: own.resync_period.0,
@@ -294,5 +368,68 @@ impl Args {
             cross_namespace: common.gates.enabled(CROSS_NAMESPACE),
             common,
         })
+    }
+}
+
+impl CapacityArgs {
+    fn config(&self, environment: &Environment) -> Result<Option<CapacityConfig>, ConfigError> {
+        if !self.enable_capacity {
+            return Ok(None);
+        }
+        let unknown = |what, variable, field| ConfigError::Unknown {
+            flag: "enable-capacity",
+            what,
+            variable,
+            field,
+        };
+        let own = environment.namespace.as_ref().or(environment.pod_namespace.as_ref());
+        let namespace = own.or(environment.service_account_namespace.as_ref());
+        let no_namespace = || unknown("its namespace", "NAMESPACE", "metadata.namespace");
+        let owner = match u32::try_from(self.capacity_ownerref_level) {
+            Ok(levels) => {
+                let pod = environment.pod_name.as_ref().or(environment.host_name.as_ref());
+                let no_pod = || unknown("its pod", "POD_NAME", "metadata.name");
+                Some((levels, pod.ok_or_else(no_pod)?.clone()))
+            }
+            Err(_) => None,
+        };
+        Ok(Some(CapacityConfig {
+            workers: self.capacity_threads.get(),
+            poll: self.capacity_poll_interval.0,
+            immediate: self.capacity_for_immediate_binding,
+            owner,
+            limit: self.limit(),
+            namespace: namespace.ok_or_else(no_namespace)?.clone(),
+        }))
+    }
+
+    fn limit(&self) -> Option<RateLimit> {
+        let qps = self.kube_api_capacity_qps.filter(|qps| *qps > 0.0 && qps.is_finite())?;
+        let burst = u32::try_from(self.kube_api_capacity_burst.unwrap_or(5)).ok();
+        Some(RateLimit {
+            qps: f64::from(qps),
+            burst: burst.filter(|burst| *burst > 0)?,
+        })
+    }
+}
+
+impl NodeArgs {
+    fn config(&self, environment: &Environment) -> Result<Option<NodeConfig>, ConfigError> {
+        if !self.node_deployment {
+            return Ok(None);
+        }
+        let Some(name) = environment.node_name.clone() else {
+            return Err(ConfigError::Unknown {
+                flag: "node-deployment",
+                what: "its node",
+                variable: "NODE_NAME",
+                field: "spec.nodeName",
+            });
+        };
+        Ok(Some(NodeConfig {
+            name,
+            immediate: self.node_deployment_immediate_binding,
+            delays: (self.node_deployment_base_delay.0, self.node_deployment_max_delay.0),
+        }))
     }
 }

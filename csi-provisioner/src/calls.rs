@@ -5,13 +5,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use controller::{CallFailure, SecretRead};
-use csi::v1::{CreateVolumeRequest, DeleteVolumeRequest, Volume};
+use csi::v1::{CreateVolumeRequest, DeleteVolumeRequest, GetCapacityRequest, Volume};
 use csi::{Channel, Class, Operation};
 use futures::future::BoxFuture;
 use runtime::ObjectKey;
 use tokio::time::Instant;
 
+use crate::capacity::plan::Room;
 use crate::observe::{Answer, Begun};
+use crate::plan::race::Measure;
 
 /// So long a call may take before the user is told that it has begun (sidecars.md 7.1).
 const QUIET: Duration = Duration::from_secs(3);
@@ -67,6 +69,39 @@ impl Calls {
         answered
             .map(|_| ())
             .map_err(|status| CallFailure::of(Operation::DeleteVolume, &status, &secrets))
+    }
+
+    /// GetCapacity. What is less than nothing is nothing.
+    pub(crate) async fn room(&self, asked: GetCapacityRequest) -> Result<Room, CallFailure> {
+        let request = csi::channel::request(asked, self.timeout);
+        match self.channel.controller().get_capacity(request).await {
+            Ok(told) => {
+                let told = told.into_inner();
+                Ok(Room {
+                    available: told.available_capacity.max(0),
+                    maximum: told.maximum_volume_size.map(|size| size.max(0)),
+                })
+            }
+            Err(status) => {
+                let operation = Operation::GetCapacity;
+                Err(CallFailure::of(operation, &status, &BTreeMap::new()))
+            }
+        }
+    }
+
+    /// Whether there is room in one of the places. A driver that does not say keeps no claim back.
+    pub(crate) async fn has_room(&self, measure: &Measure) -> bool {
+        for asked in &measure.requests {
+            match self.room(asked.clone()).await {
+                Ok(room) if room.available < measure.bytes => {}
+                Ok(_) => return true,
+                Err(failure) => {
+                    tracing::warn!(why = failure.text, "the claim is taken without knowing whether there is room");
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectKey, BoxFuture<'static, Answer>>> {

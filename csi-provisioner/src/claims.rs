@@ -18,8 +18,10 @@ use runtime::{ApiErrorClass, Cache, ObjectKey};
 
 use crate::busy::Busy;
 use crate::calls::Calls;
+use crate::capacity::Refresh;
 use crate::events;
 use crate::grants::Grants;
+use crate::local::LocalNode;
 use crate::lookups::{Found, Lookups};
 use crate::metrics::Metrics;
 use crate::observe::{Answer, Memory, Observed, Settings, Stage};
@@ -44,6 +46,8 @@ pub(crate) struct Claims {
     pub(crate) grants: Option<Grants>,
     /// None for a driver without topology.
     pub(crate) nodes: Option<Nodes>,
+    /// None where no capacity is published.
+    pub(crate) refresh: Option<Refresh>,
     pub(crate) busy: Busy,
     pub(crate) ended: Ended,
     pub(crate) calls: Calls,
@@ -54,9 +58,14 @@ pub(crate) struct Claims {
 }
 
 /// Where the nodes are, and where the driver is registered.
-pub(crate) struct Nodes {
-    pub(crate) labels: Cache<NodeLabels>,
-    pub(crate) drivers: Cache<CSINode>,
+pub(crate) enum Nodes {
+    /// As the cluster says.
+    Cluster {
+        labels: Cache<NodeLabels>,
+        drivers: Cache<CSINode>,
+    },
+    /// One alone, as its driver says.
+    Local(LocalNode),
 }
 
 /// Who looks at a source that is no longer used.
@@ -192,8 +201,26 @@ impl controller::Controller for Claims {
     async fn take(&self, seen: &Seen, step: &Step, _run: &Run<Answer>) -> Result<Option<Answer>, Failure> {
         match step {
             Step::Protect(source) => self.protect(seen, source).await?,
-            Step::Create(begun) => return Ok(Some(self.calls.create(&seen.key, begun).await)),
-            Step::Wait => return Ok(self.calls.wait(&seen.key).await),
+            Step::Create(begun) => {
+                let answer = self.calls.create(&seen.key, begun).await;
+                self.look_for_room(seen, &answer);
+                return Ok(Some(answer));
+            }
+            Step::Wait => {
+                let answer = self.calls.wait(&seen.key).await;
+                answer.iter().for_each(|answer| self.look_for_room(seen, answer));
+                return Ok(answer);
+            }
+            Step::Measure(measure) => return Ok(Some(Answer::Room(self.calls.has_room(measure).await))),
+            Step::Select(node) => {
+                let (known, seen) = (Known::of(&*seen.claim), seen.claim.metadata.finalizers.as_deref());
+                let edit = Edit::AddAnnotation {
+                    key: Claim::SELECTED_NODE,
+                    value: node,
+                };
+                let written = self.claim_editor.edit(&known, seen, edit).await;
+                self.claims.settle(&known, written)?;
+            }
             Step::Save(made) => {
                 match self.volumes.create_raw(&made.volume).await {
                     Ok(()) => {}
@@ -237,7 +264,7 @@ impl controller::Controller for Claims {
         match answer {
             Answer::Created(Err(failure), _) => Some((Operation::CreateVolume, failure)),
             Answer::Discarded(Err(failure)) => Some((Operation::DeleteVolume, failure)),
-            Answer::Created(Ok(_), _) | Answer::Discarded(Ok(())) | Answer::Running => None,
+            Answer::Created(Ok(_), _) | Answer::Discarded(Ok(())) | Answer::Running | Answer::Room(_) => None,
         }
     }
 }
@@ -265,7 +292,8 @@ impl Claims {
         if let Some(class) = &seen.class
             && (wish.selected_node().is_some() || !plan::is_for_first_consumer(class))
         {
-            seen.topology = self.topology(claim, class);
+            let local = self.settings.local.as_ref().map(|local| local.name.as_str());
+            seen.topology = self.topology(claim, class, wish.selected_node().or(local));
         }
         let Some(reference) = source::reference(claim) else {
             return;
@@ -299,29 +327,47 @@ impl Claims {
         }
     }
 
-    fn topology(&self, claim: &Claim, class: &StorageClass) -> Result<Option<TopologyRequirement>, Trouble> {
-        let Some(nodes) = &self.nodes else {
+    /// For this node, where one is chosen.
+    fn topology(
+        &self,
+        claim: &Claim,
+        class: &StorageClass,
+        node: Option<&str>,
+    ) -> Result<Option<TopologyRequirement>, Trouble> {
+        let (Some(nodes), Some(Ok(class))) = (&self.nodes, parameters::class(class, &self.settings)) else {
             return Ok(None);
-        };
-        let Some(Ok(class)) = parameters::class(class, &self.settings) else {
-            return Ok(None);
-        };
-        let (labels, drivers) = (nodes.labels.all(), nodes.drivers.all());
-        let cluster = Cluster {
-            nodes: labels
-                .iter()
-                .filter_map(|node| Some((node.metadata.name.as_deref()?, &node.labels)))
-                .collect(),
-            registered: self.registered(&drivers),
         };
         let wish = topology::Wish {
             claim: claim.metadata.name.as_deref().unwrap_or_default(),
             allowed: &class.allowed,
-            node: claim.wish.as_ref().and_then(|wish| wish.selected_node()),
+            node,
             strict: self.is_strict,
             immediate: self.is_immediate,
         };
-        topology::requirement(&wish, &cluster)
+        match nodes {
+            Nodes::Local(local) => topology::requirement(&wish, &local.cluster()),
+            Nodes::Cluster { labels, drivers } => {
+                let (labels, drivers) = (labels.all(), drivers.all());
+                let cluster = Cluster {
+                    nodes: labels
+                        .iter()
+                        .filter_map(|node| Some((node.metadata.name.as_deref()?, &node.labels)))
+                        .collect(),
+                    registered: self.registered(&drivers),
+                };
+                topology::requirement(&wish, &cluster)
+            }
+        }
+    }
+
+    /// A volume that was made takes room; one that was not may say that there is less than was told.
+    fn look_for_room(&self, seen: &Seen, answer: &Answer) {
+        let class = seen.claim.class_of_new_volume().unwrap_or_default();
+        match (&self.refresh, answer) {
+            (Some(refresh), Answer::Created(Ok(volume), _)) => refresh.made(class, &volume.accessible_topology),
+            (Some(refresh), Answer::Created(Err(_), _)) => refresh.class(class),
+            _ => {}
+        }
     }
 
     /// The keys of our driver on each node.

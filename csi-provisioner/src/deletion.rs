@@ -88,11 +88,17 @@ pub fn is_ours(volume: &Volume, settings: &Settings) -> bool {
     }
 }
 
+/// Whether this process looks after it: one that serves a node alone does so for what can be reached from there.
+fn is_here(volume: &Volume, settings: &Settings) -> bool {
+    let local = settings.local.as_ref();
+    local.is_none_or(|local| local.reaches(migration::affinity_of(volume).as_deref()))
+}
+
 /// Decides what a volume needs now.
 #[must_use]
 pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let (volume, memory) = (observed.volume, observed.memory);
-    if !is_ours(volume, observed.settings) {
+    if !is_ours(volume, observed.settings) || !is_here(volume, observed.settings) {
         return Plan::resting(Memory::default());
     }
     let has_finalizer = has(volume, PROVISIONER_FINALIZER);

@@ -28,6 +28,8 @@ pub struct Driver {
     pub single_node_multi_writer: bool,
     /// VOLUME_ACCESSIBILITY_CONSTRAINTS.
     pub has_topology: bool,
+    /// GET_CAPACITY.
+    pub tells_room: bool,
 }
 
 impl controller::Driver for Driver {
@@ -44,6 +46,7 @@ impl controller::Driver for Driver {
             (self.attaches, "attachments"),
             (self.single_node_multi_writer, "several writers of a node"),
             (self.has_topology, "topology"),
+            (self.tells_room, "capacity"),
         ];
         let has: Vec<&str> = abilities
             .into_iter()
@@ -69,6 +72,7 @@ impl controller::Driver for Driver {
             modifies: has(ControllerCapability::ModifyVolume),
             attaches: has(ControllerCapability::PublishUnpublishVolume),
             single_node_multi_writer: has(ControllerCapability::SingleNodeMultiWriter),
+            tells_room: has(ControllerCapability::GetCapacity),
             has_topology: services.contains(&PluginService::VolumeAccessibilityConstraints),
         })
     }

@@ -11,6 +11,9 @@ pub const DELETE_WAITS: &str = "VolumeDelete";
 /// The volume is not deleted, and why. Warning, on the volume.
 pub const DELETE_FAILED: &str = "VolumeFailedDelete";
 
+/// Capacity cannot be published. Warning, on the class.
+pub const NOT_PUBLISHED: &str = "CapacityNotPublished";
+
 /// The source component: `<driver>_<pod>`. Upstream's has a random end, so that its events do not add up over restarts.
 #[must_use]
 pub fn component(driver: &str, pod: &str) -> String {

@@ -19,6 +19,8 @@
 //! | [`observe`] | what a plan for a claim is made from |
 //! | [`plan`] | what a claim needs: request, answers, volume |
 //! | [`topology`] | where a volume is asked for |
+//! | [`capacity`] | how much room there is, for the scheduler |
+//! | [`local`] | the node of a process that serves one alone |
 //! | [`deletion`] | what a volume needs: finalizer, end |
 //! | [`grants`] | sources of other namespaces |
 //! | `claims`, `volumes`, `guards` | claims, volumes and their sources as the frame runs them |
@@ -37,6 +39,7 @@
 pub mod args;
 mod busy;
 mod calls;
+pub mod capacity;
 mod claims;
 pub mod deletion;
 mod driver;
@@ -44,6 +47,7 @@ pub mod events;
 pub mod grants;
 mod guards;
 mod kept;
+pub mod local;
 mod lookups;
 mod metrics;
 pub mod observe;

@@ -15,6 +15,7 @@ use runtime::objects::{AttributesClass, Claim, Volume};
 
 use crate::args::UidLength;
 use crate::driver::Driver;
+use crate::local::LocalNode;
 use crate::plan::source::SourceKey;
 use crate::topology::Trouble;
 
@@ -107,6 +108,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// `--retry-interval-max`.
     pub retry_interval_max: Duration,
+    /// The node that this process serves alone.
+    pub local: Option<LocalNode>,
 }
 
 /// What a step brought.
@@ -116,6 +119,8 @@ pub enum Answer {
     Running,
     /// CreateVolume has answered, after so long.
     Created(Result<v1::Volume, CallFailure>, Duration),
+    /// Whether there is room for the volume on this node.
+    Room(bool),
     /// DeleteVolume of a volume that is not what was asked for.
     Discarded(Result<(), CallFailure>),
 }
@@ -135,6 +140,17 @@ pub struct Memory {
     pub to_unselect: Option<String>,
     /// It was told that somebody else makes its volume.
     pub left_to_populator: bool,
+    /// Other nodes may take it too.
+    pub race: Option<Race>,
+}
+
+/// A claim that the provisioner of any node may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Race {
+    /// Until then it is left to others.
+    pub until: Timestamp,
+    /// How often somebody else was faster.
+    pub lost: u32,
 }
 
 /// How far the volume of a claim is.

@@ -24,10 +24,12 @@ use runtime::{Cache, Cached, Context, ObjectKey, Selection, migration};
 use crate::args::{Args, Config};
 use crate::busy::Busy;
 use crate::calls::Calls;
+use crate::capacity::{self, Publishing, Refresh, Whereabouts};
 use crate::claims::{Claims, Ended, Nodes};
 use crate::driver::Driver;
 use crate::grants::{self, Grants, ReferenceGrant};
 use crate::guards::{self, Guarded, Guards};
+use crate::local::LocalNode;
 use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::observe::Settings;
@@ -53,8 +55,8 @@ impl Command for Args {
         &self.common
     }
 
-    fn check(&self, _environment: &Environment) -> Result<Box<dyn Start>, ConfigError> {
-        Ok(Box::new(self.config()?))
+    fn check(&self, environment: &Environment) -> Result<Box<dyn Start>, ConfigError> {
+        Ok(Box::new(self.config(environment)?))
     }
 }
 
@@ -83,6 +85,8 @@ impl Start for Config {
         };
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;
         let function = sidecar.function();
+        let local = self.local(&sidecar).await?;
+        let publishing = Publishing::prepare(self.capacity.clone(), &sidecar, local.as_ref()).await?;
         let queues = Queues {
             claims: function.queue("claims".into(), self.workers)?,
             volumes: function.queue("volumes".into(), self.workers)?,
@@ -93,18 +97,39 @@ impl Start for Config {
         let context = function.context();
         let metrics = Metrics::new(&context.registry)?;
         let began = context.clock.now().as_millisecond();
-        let identity = format!(
+        let mut identity = format!(
             "{began}-{}-{}",
             context.random.below(10_000),
             sidecar.driver().name()
         );
+        if let Some(local) = &local {
+            identity = format!("{identity}-{}", local.name);
+        }
         Ok(Box::new(Prepared {
             config: *self,
             sidecar,
             queues,
             metrics,
             identity,
+            local,
+            publishing,
         }))
+    }
+}
+
+impl Config {
+    /// Asks the driver where it is.
+    async fn local(&self, sidecar: &Sidecar<Driver>) -> Result<Option<LocalNode>, Error> {
+        let Some(node) = &self.node else {
+            return Ok(None);
+        };
+        let local = LocalNode::ask(sidecar.channel(), self.driver.timeout, node).await;
+        let local = local.map_err(|status| {
+            let text = csi::status::error_text(&status);
+            Error::Surroundings(format!("--node-deployment: the driver does not say where it is: {text}"))
+        })?;
+        tracing::info!(node = local.name, topology = ?local.labels, "serving this node alone");
+        Ok(Some(local))
     }
 }
 
@@ -116,6 +141,9 @@ struct Prepared {
     metrics: Metrics,
     /// Says in volumes which process made them.
     identity: String,
+    /// The one node that is served.
+    local: Option<LocalNode>,
+    publishing: Option<Publishing>,
 }
 
 struct Queues {
@@ -137,6 +165,8 @@ struct Term {
     grants: Option<Cache<ReferenceGrant>>,
     attachments: Option<Cache<Attachment>>,
     nodes: Option<(Cache<NodeLabels>, Cache<CSINode>)>,
+    /// None where no capacity is published.
+    capacity: Option<capacity::Term>,
     claim_editor: Arc<Editor<Claim>>,
     snapshot_editor: Arc<Editor<VolumeSnapshot>>,
     busy: Busy,
@@ -151,6 +181,11 @@ impl Term {
                 tokio::join!(labels.caught_up(), drivers.caught_up());
             }
         };
+        let published = async {
+            if let Some(capacity) = &self.capacity {
+                capacity.caught_up().await;
+            }
+        };
         tokio::join!(
             self.claims.caught_up(),
             self.classes.caught_up(),
@@ -158,6 +193,7 @@ impl Term {
             caught_up(self.attributes.as_ref()),
             caught_up(self.snapshots.as_ref()),
             caught_up(self.contents.as_ref()),
+            published,
             nodes,
         );
     }
@@ -199,6 +235,7 @@ impl Prepared {
             queues.volumes.term(),
             queues.clones.term(),
             queues.snapshots.term(),
+            self.publishing.as_ref().map(Publishing::queues),
         );
         let term = tokio::select! {
             biased;
@@ -209,6 +246,9 @@ impl Prepared {
         self.follow_claims(&term, &mut enqueue, &scope);
         self.follow_sources(&term, &mut enqueue, &scope);
         self.follow_volumes(&term, &mut enqueue, &scope);
+        if let (Some(publishing), Some(term)) = (&self.publishing, &term.capacity) {
+            publishing.follow(term, &mut enqueue);
+        }
         let function = self.sidecar.function();
         let snapshots = self.guards(&term, term.snapshots.clone(), &term.snapshot_editor);
         let clones = self.guards(&term, Some(term.claims.clone()), &term.claim_editor);
@@ -218,6 +258,7 @@ impl Prepared {
             queues.volumes.run(&scope, Arc::new(function.reconciler(self.volume_rules(&term)))),
             queues.clones.run(&scope, Arc::new(function.reconciler(clones))),
             queues.snapshots.run(&scope, Arc::new(function.reconciler(snapshots))),
+            self.publish(&term, &scope),
         );
         Ok(())
     }
@@ -238,20 +279,25 @@ impl Prepared {
         let (snapshots, contents) = self.snapshots_and_contents().await;
         let all = Selection::default;
         let has_topology = driver.has_topology && self.config.topology;
-        let nodes = has_topology.then(|| (watches.cache(all()), watches.cache(all())));
+        let is_alone = self.local.is_some();
+        let needs_nodes = !is_alone && (has_topology || self.publishing.is_some());
+        let nodes = needs_nodes.then(|| (watches.cache(all()), watches.cache(all())));
+        let classes: Cache<StorageClass> = watches.cache(all());
+        let capacity = self.capacity(&classes, nodes.as_ref())?;
         let attachments = self.attachments()?;
         let grants = self.grants()?;
         let term = Term {
             settings: self.settings(has_attributes, has_topology),
             claims,
             volumes,
-            classes: watches.cache(all()),
+            classes,
             attributes,
             snapshots,
             contents,
             grants,
             attachments,
             nodes,
+            capacity,
             claim_editor: self.editor(PATCH_CLAIMS),
             snapshot_editor: self.editor(PATCH_SNAPSHOTS),
             busy: Busy::default(),
@@ -352,6 +398,7 @@ impl Prepared {
             identity: self.identity.clone(),
             timeout: config.driver.timeout,
             retry_interval_max: config.common.retry_intervals.1,
+            local: self.local.clone(),
         }
     }
 
@@ -445,10 +492,8 @@ impl Prepared {
             snapshots_are_locked: AtomicBool::new(false),
             contents: Lookups::new(term.contents.clone(), client, NAME, good_for),
             grants: term.grants.clone().map(Grants),
-            nodes: term
-                .nodes
-                .clone()
-                .map(|(labels, drivers)| Nodes { labels, drivers }),
+            nodes: self.nodes(term),
+            refresh: refresh_of(term),
             busy: term.busy.clone(),
             ended: self.ended(),
             calls: self.calls(),
@@ -459,6 +504,45 @@ impl Prepared {
         }
     }
 
+    /// None where no capacity is published.
+    fn capacity(
+        &self,
+        classes: &Cache<StorageClass>,
+        nodes: Option<&(Cache<NodeLabels>, Cache<CSINode>)>,
+    ) -> Result<Option<capacity::Term>, Error> {
+        let Some(publishing) = &self.publishing else {
+            return Ok(None);
+        };
+        let whereabouts = match (&self.local, nodes) {
+            (Some(local), _) => Whereabouts::Node(local.labels.clone()),
+            (None, Some((labels, drivers))) => Whereabouts::Cluster {
+                labels: labels.clone(),
+                drivers: drivers.clone(),
+            },
+            (None, None) => return Ok(None),
+        };
+        let watches = &self.sidecar.function().context().watches;
+        publishing.begin(watches, classes, whereabouts).map(Some)
+    }
+
+    async fn publish(&self, term: &Term, scope: &Scope) {
+        if let (Some(publishing), Some(term)) = (&self.publishing, &term.capacity) {
+            publishing.run(term, &self.sidecar, self.calls(), scope).await;
+        }
+    }
+
+    /// None for a driver without topology.
+    fn nodes(&self, term: &Term) -> Option<Nodes> {
+        match (term.settings.topology, &self.local, &term.nodes) {
+            (false, _, _) | (true, None, None) => None,
+            (true, Some(local), _) => Some(Nodes::Local(local.clone())),
+            (true, None, Some((labels, drivers))) => Some(Nodes::Cluster {
+                labels: labels.clone(),
+                drivers: drivers.clone(),
+            }),
+        }
+    }
+
     fn volume_rules(&self, term: &Term) -> Volumes {
         let client = &self.sidecar.function().context().client;
         Volumes {
@@ -466,6 +550,7 @@ impl Prepared {
             classes: term.classes.clone(),
             attachments: term.attachments.clone(),
             calls: self.calls(),
+            refresh: refresh_of(term),
             metrics: self.metrics.clone(),
             settings: term.settings.clone(),
         }
@@ -501,6 +586,10 @@ impl Prepared {
             running: Mutex::new(BTreeMap::new()),
         }
     }
+}
+
+fn refresh_of(term: &Term) -> Option<Refresh> {
+    term.capacity.as_ref().map(capacity::Term::refresh)
 }
 
 async fn caught_up<K: Cached>(cache: Option<&Cache<K>>) {

@@ -109,21 +109,21 @@ pub(crate) fn of_attributes(
     }
 }
 
+/// The topology keys of the driver on a node; none where it is not registered there.
+pub(crate) fn registration(node: Option<&CSINode>, driver: &str) -> Option<Vec<String>> {
+    let ours = node?.spec.drivers.iter().find(|one| one.name == driver)?;
+    Some(ours.topology_keys.clone().unwrap_or_default())
+}
+
 /// The claims for a node on which the driver was registered, or registered anew.
 pub(crate) fn of_driver(
     change: Difference<'_, CSINode>,
     claims: &Cache<Claim>,
     driver: &str,
 ) -> Vec<ObjectKey> {
-    let keys = |node: &CSINode| {
-        let ours = node.spec.drivers.iter().find(|one| one.name == driver);
-        ours.and_then(|ours| ours.topology_keys.clone())
-            .unwrap_or_default()
-    };
-    let is_registered = change.new.is_some_and(|new| {
-        let keys_now = keys(new);
-        !keys_now.is_empty() && change.old.is_none_or(|old| keys(old) != keys_now)
-    });
+    let keys = |node| registration(node, driver).unwrap_or_default();
+    let keys_now = keys(change.new);
+    let is_registered = !keys_now.is_empty() && (change.old.is_none() || keys(change.old) != keys_now);
     if is_registered {
         waiting(claims, BY_NODE, &change.key.name)
     } else {
@@ -145,7 +145,7 @@ fn waiting(claims: &Cache<Claim>, index: &'static str, value: &str) -> Vec<Objec
     claims.iter().map(|claim| key_of(claim)).collect()
 }
 
-fn is_another<K: Resource>(change: Difference<'_, K>) -> bool {
+pub(crate) fn is_another<K: Resource>(change: Difference<'_, K>) -> bool {
     let came = |new: &K| change.old.is_none_or(|old| old.meta().uid != new.meta().uid);
     change.new.is_some_and(came)
 }

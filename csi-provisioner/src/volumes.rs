@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::storage::v1::StorageClass;
 use runtime::objects::{Attachment, PROVISIONER_FINALIZER, Volume};
-use runtime::{Cache, ObjectKey};
+use runtime::{Cache, ObjectKey, migration};
 use tokio::time::Instant;
 
 use crate::calls::Calls;
+use crate::capacity::Refresh;
 use crate::deletion::{self, Answer, Memory, Observed, Plan, Step};
 use crate::events;
 use crate::metrics::Metrics;
@@ -27,6 +28,8 @@ pub(crate) struct Volumes {
     /// None for a driver that attaches nothing.
     pub(crate) attachments: Option<Cache<Attachment>>,
     pub(crate) calls: Calls,
+    /// None where no capacity is published.
+    pub(crate) refresh: Option<Refresh>,
     pub(crate) metrics: Metrics,
     pub(crate) settings: Settings,
 }
@@ -157,6 +160,9 @@ impl Volumes {
         let outcome = self.calls.delete(handle, secret, is_migrated).await;
         if outcome.is_ok() {
             self.metrics.deleted(seen.class_name(), began.elapsed());
+            if let Some(refresh) = &self.refresh {
+                refresh.deleted(migration::affinity_of(&seen.volume).as_deref());
+            }
         }
         outcome
     }

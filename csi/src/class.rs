@@ -23,6 +23,8 @@ pub enum Operation {
     ExpandVolume,
     /// `Controller.ControllerModifyVolume`
     ModifyVolume,
+    /// `Controller.GetCapacity`
+    GetCapacity,
     /// `Controller.CreateSnapshot`
     CreateSnapshot,
     /// `Controller.DeleteSnapshot`
@@ -39,13 +41,14 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::CreateVolume,
         Self::DeleteVolume,
         Self::PublishVolume,
         Self::UnpublishVolume,
         Self::ExpandVolume,
         Self::ModifyVolume,
+        Self::GetCapacity,
         Self::CreateSnapshot,
         Self::DeleteSnapshot,
         Self::ListSnapshots,
@@ -64,6 +67,7 @@ impl Operation {
             Self::UnpublishVolume => "ControllerUnpublishVolume",
             Self::ExpandVolume => "ControllerExpandVolume",
             Self::ModifyVolume => "ControllerModifyVolume",
+            Self::GetCapacity => "GetCapacity",
             Self::CreateSnapshot => "CreateSnapshot",
             Self::DeleteSnapshot => "DeleteSnapshot",
             Self::ListSnapshots => "ListSnapshots",
@@ -133,7 +137,7 @@ mod tests {
     use super::*;
 
     /// The 17 codes in the order of their numbers: o = ok, f = final, p = in progress, i = infeasible.
-    const TABLE: [(Operation, &str); 12] = [
+    const TABLE: [(Operation, &str); 13] = [
         //                                0         1
         //                                01234567890123456
         (Operation::CreateVolume, /*   */ "opfipfffffpfffpff"),
@@ -142,6 +146,7 @@ mod tests {
         (Operation::UnpublishVolume, /**/ "opffpfffpfpfffpff"),
         (Operation::ExpandVolume, /*   */ "opfipiffpfpiffpff"),
         (Operation::ModifyVolume, /*   */ "opfipfffpfpfffpff"),
+        (Operation::GetCapacity, /*    */ "opffpfffpfpfffpff"),
         (Operation::CreateSnapshot, /* */ "opffpfffpfpfffpff"),
         (Operation::DeleteSnapshot, /* */ "opffpfffpfpfffpff"),
         (Operation::ListSnapshots, /*  */ "opffpfffpfpfffpff"),

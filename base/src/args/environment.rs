@@ -14,6 +14,10 @@ pub struct Environment {
     pub service_account_namespace: Option<String>,
     /// The host name, in a cluster the pod's name.
     pub host_name: Option<String>,
+    /// `NAMESPACE`: where upstream's provisioner keeps what it publishes.
+    pub namespace: Option<String>,
+    /// `POD_NAME`.
+    pub pod_name: Option<String>,
     /// `NODE_NAME`.
     pub node_name: Option<String>,
     /// `KUBECONFIG`.
@@ -28,6 +32,8 @@ impl Environment {
             pod_namespace: variable("POD_NAMESPACE"),
             service_account_namespace: first_line(Path::new(NAMESPACE_FILE)),
             host_name: first_line(Path::new(HOST_NAME_FILE)).or_else(|| variable("HOSTNAME")),
+            namespace: variable("NAMESPACE"),
+            pod_name: variable("POD_NAME"),
             node_name: variable("NODE_NAME"),
             kubeconfig: variable("KUBECONFIG"),
         }

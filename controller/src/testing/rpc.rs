@@ -56,6 +56,13 @@ impl Identity for Driver {
 
 #[tonic::async_trait]
 impl Node for Driver {
+    async fn node_get_info(&self, _: Request<NodeGetInfoRequest>) -> Reply<NodeGetInfoResponse> {
+        Ok(Response::new(NodeGetInfoResponse {
+            accessible_topology: self.state().volumes.is_at.clone(),
+            ..NodeGetInfoResponse::default()
+        }))
+    }
+
     async fn node_get_capabilities(
         &self,
         _: Request<NodeGetCapabilitiesRequest>,
@@ -219,8 +226,8 @@ impl Controller for Driver {
         self.list(request).await
     }
 
-    async fn get_capacity(&self, _: Request<GetCapacityRequest>) -> Reply<GetCapacityResponse> {
-        Err(Status::unimplemented("GetCapacity"))
+    async fn get_capacity(&self, request: Request<GetCapacityRequest>) -> Reply<GetCapacityResponse> {
+        Ok(Response::new(self.measure(request.into_inner())?))
     }
 
     async fn get_snapshot(&self, _: Request<GetSnapshotRequest>) -> Reply<GetSnapshotResponse> {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use csi::v1::{CreateVolumeRequest, DeleteVolumeRequest, Topology, Volume};
+use csi::v1::{
+    CreateVolumeRequest, DeleteVolumeRequest, GetCapacityRequest, GetCapacityResponse, Topology, Volume,
+};
 use tonic::Status;
 
 use super::driver::Driver;
@@ -25,6 +27,16 @@ pub struct Volumes {
     pub delete: VecDeque<Option<Status>>,
     /// How long CreateVolume takes.
     pub takes: Duration,
+    /// Where its node service says that it is.
+    pub is_at: Option<Topology>,
+    /// Bytes that are free, but for the places below.
+    pub room: i64,
+    /// Bytes that are free in places, by their labels as `key=value`.
+    pub rooms: BTreeMap<String, i64>,
+    /// What was asked for by GetCapacity.
+    pub measured: Vec<GetCapacityRequest>,
+    /// Refusals of the next GetCapacity calls.
+    pub measure: VecDeque<Option<Status>>,
     /// By name: CreateVolume is repeatable.
     pub made: BTreeMap<String, Volume>,
     number: u64,
@@ -89,6 +101,27 @@ impl Driver {
             Some(VolumeAnswer::Made(change)) => Ok(volumes.make(&request, change)),
             None => Ok(volumes.make(&request, |_| {})),
         }
+    }
+
+    pub(super) fn measure(&self, request: GetCapacityRequest) -> Result<GetCapacityResponse, Status> {
+        let mut state = self.state();
+        let place = request.accessible_topology.clone().unwrap_or_default();
+        let labels: Vec<String> = place
+            .segments
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let labels = labels.join(",");
+        state.note(format!("GetCapacity {labels}"));
+        let volumes = &mut state.volumes;
+        volumes.measured.push(request);
+        if let Some(Some(status)) = volumes.measure.pop_front() {
+            return Err(status);
+        }
+        Ok(GetCapacityResponse {
+            available_capacity: volumes.rooms.get(&labels).copied().unwrap_or(volumes.room),
+            ..GetCapacityResponse::default()
+        })
     }
 
     pub(super) fn drop_volume(&self, request: DeleteVolumeRequest) -> Result<(), Status> {

@@ -29,6 +29,8 @@ pub struct World {
     pub clock: Clock,
     /// Flags of the processes that are started, separated by blanks.
     pub flags: String,
+    /// What their surroundings say.
+    pub environment: Environment,
     /// What runs beside the function.
     pub scope: Scope,
     entry: Entry,
@@ -61,6 +63,7 @@ impl World {
             driver,
             clock,
             flags: String::new(),
+            environment: Environment::default(),
             scope,
             entry,
             started: AtomicU32::new(0),
@@ -202,7 +205,7 @@ impl World {
     fn parse(&self) -> Box<dyn Start> {
         let words = std::iter::once(self.entry.name).chain(self.flags.split_whitespace());
         let command = (self.entry.parse)(words.map(Into::into).collect()).unwrap();
-        command.check(&Environment::default()).unwrap()
+        command.check(&self.environment).unwrap()
     }
 
     fn context(&self, scope: &Scope, registry: &Registry, faults: &Faults) -> Context {

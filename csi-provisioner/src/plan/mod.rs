@@ -2,6 +2,7 @@
 
 mod outcome;
 pub mod parameters;
+pub mod race;
 pub mod request;
 pub mod secrets;
 pub mod source;
@@ -37,6 +38,10 @@ pub enum Step {
     Discard(Arc<Unwanted>),
     /// Takes this selected node from the claim.
     Unselect(String),
+    /// GetCapacity, before this node takes the claim.
+    Measure(Arc<race::Measure>),
+    /// Selects this node, unless somebody else was faster.
+    Select(String),
     /// GET of a snapshot.
     ReadSnapshot(ObjectKey),
     /// GET of a snapshot content.
@@ -211,6 +216,13 @@ fn anew(observed: &Observed<'_>, now: Timestamp) -> Plan {
             None => Plan::resting(observed.memory.clone()).then(backoff(why, why)),
         };
     };
+    if let Some(local) = &settings.local {
+        match wish.selected_node() {
+            Some(node) if node == local.name => {}
+            Some(_) => return Plan::resting(Memory::default()),
+            None => return race::plan(observed, wish, object, local, now),
+        }
+    }
     if let Some(node) = &observed.memory.to_unselect
         && wish.selected_node() == Some(node)
     {

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use csi_provisioner::args::UidLength;
+use base::args::Environment;
+use csi_provisioner::args::{CapacityConfig, NodeConfig, UidLength};
 use csi_provisioner::{Args, Config};
 
 fn parse(line: &str) -> Result<Args, clap::Error> {
@@ -12,7 +13,7 @@ fn parse(line: &str) -> Result<Args, clap::Error> {
 }
 
 fn config(line: &str) -> Config {
-    parse(line).unwrap().config().unwrap()
+    parse(line).unwrap().config(&Environment::default()).unwrap()
 }
 
 #[test]
@@ -83,14 +84,64 @@ fn sidecars_case_25_lengths_of_names_are_checked() {
     }
 }
 
+fn surroundings() -> Environment {
+    Environment {
+        namespace: Some("drivers".to_owned()),
+        pod_namespace: Some("others".to_owned()),
+        pod_name: Some("pod".to_owned()),
+        node_name: Some("n1".to_owned()),
+        ..Environment::default()
+    }
+}
+
 #[test]
-fn sidecars_case_136_what_is_not_there_yet_is_refused() {
-    for (line, says) in [
-        ("--enable-capacity", "CSIStorageCapacity"),
-        ("--node-deployment=true", "one provisioner a node"),
+fn sidecars_case_136_what_must_be_known_of_the_pod_is_asked_for() {
+    for (line, missing, says) in [
+        ("--enable-capacity", Environment { namespace: None, pod_namespace: None, ..surroundings() }, "NAMESPACE"),
+        ("--enable-capacity", Environment { pod_name: None, ..surroundings() }, "POD_NAME"),
+        ("--node-deployment", Environment { node_name: None, ..surroundings() }, "NODE_NAME"),
+        ("--node-deployment --leader-election", surroundings(), "--leader-election"),
     ] {
-        let error = parse(line).unwrap_err();
-        assert_eq!(error.exit_code(), 2, "{line}");
+        let error = parse(line).unwrap().config(&missing).unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
     }
+    let without = Environment::default();
+    let line = "--enable-capacity=false --capacity-ownerref-level=2 --node-deployment-base-delay=1s";
+    let config = parse(line).unwrap().config(&without).unwrap();
+    assert_eq!((config.capacity, config.node), (None, None));
+    let unowned = "--enable-capacity --capacity-ownerref-level=-1";
+    let config = parse(unowned).unwrap().config(&Environment { pod_name: None, ..surroundings() });
+    assert_eq!(config.unwrap().capacity.unwrap().owner, None);
+}
+
+#[test]
+fn what_is_published_and_which_node_is_served_follow_the_flags() {
+    let config = |line: &str| parse(line).unwrap().config(&surroundings()).unwrap();
+    let capacity = config("--enable-capacity").capacity.unwrap();
+    assert_eq!(
+        capacity,
+        CapacityConfig {
+            workers: 1,
+            poll: Duration::from_secs(60),
+            immediate: false,
+            owner: Some((1, "pod".to_owned())),
+            limit: None,
+            namespace: "drivers".to_owned(),
+        }
+    );
+    let line = "--enable-capacity --capacity-threads=3 --capacity-poll-interval=5m --capacity-for-immediate-binding \
+                --capacity-ownerref-level=0 --kube-api-capacity-qps=2";
+    let capacity = config(line).capacity.unwrap();
+    assert_eq!((capacity.workers, capacity.poll), (3, Duration::from_secs(300)));
+    assert_eq!((capacity.immediate, capacity.owner), (true, Some((0, "pod".to_owned()))));
+    assert_eq!(capacity.limit.map(|limit| (limit.qps, limit.burst)), Some((2.0, 5)));
+    assert_eq!(
+        config("--node-deployment").node,
+        Some(NodeConfig {
+            name: "n1".to_owned(),
+            immediate: true,
+            delays: (Duration::from_secs(20), Duration::from_secs(60)),
+        })
+    );
+    assert_eq!(parse("--capacity-threads=0").unwrap_err().exit_code(), 2);
 }

@@ -34,6 +34,7 @@ fn settings(cross_namespace: bool) -> Settings {
         identity: "i".to_owned(),
         timeout: Duration::from_secs(10),
         retry_interval_max: Duration::from_secs(300),
+        local: None,
     }
 }
 

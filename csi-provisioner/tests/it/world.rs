@@ -16,6 +16,7 @@ pub const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer
 pub const SNAPSHOT_FINALIZER: &str = "provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection";
 pub const CLONE_FINALIZER: &str = "provisioner.storage.kubernetes.io/cloning-protection";
 pub const NODES: GroupResource<'_> = GroupResource::new("", "nodes");
+pub const CAPACITIES: GroupResource<'_> = GroupResource::new("storage.k8s.io", "csistoragecapacities");
 pub const CSI_NODES: GroupResource<'_> = GroupResource::new("storage.k8s.io", "csinodes");
 
 pub const SAVE: &str = "create persistentvolumes 201";

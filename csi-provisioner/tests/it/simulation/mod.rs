@@ -1,9 +1,11 @@
 //! The whole function in simulated time.
 
 mod answers;
+mod capacity;
 mod crash;
 mod create;
 mod delete;
+mod local;
 mod nodes;
 mod refusals;
 mod refused;

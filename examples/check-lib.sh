@@ -4,6 +4,8 @@ set -eu
 cd "$(dirname "$0")"
 journey=$(basename "$PWD")
 timeout=${CHECK_TIMEOUT:-180}
+# Where objects are looked at; empty is the namespace of the kubeconfig.
+namespace=
 
 fail() {
   echo "$journey: $*" >&2
@@ -20,14 +22,19 @@ remove() {
   kubectl delete -k "$1" --ignore-not-found --wait --timeout="${timeout}s"
 }
 
+# In the namespace.
+kube() {
+  kubectl ${namespace:+--namespace "$namespace"} "$@"
+}
+
 # get OBJECT PATH: a field, empty where there is none.
 get() {
-  kubectl get "$1" -o "jsonpath={.$2}"
+  kube get "$1" -o "jsonpath={.$2}"
 }
 
 # wait_for OBJECT PATH VALUE
 wait_for() {
-  kubectl wait "$1" --for="jsonpath={.$2}=$3" --timeout="${timeout}s" >/dev/null ||
+  kube wait "$1" --for="jsonpath={.$2}=$3" --timeout="${timeout}s" >/dev/null ||
     fail "$1: $2 is '$(get "$1" "$2")' after $timeout s, not '$3'"
 }
 
@@ -43,7 +50,7 @@ absent() {
 
 # gone OBJECT...: waits until nothing of it is there.
 gone() {
-  kubectl wait --for=delete --timeout="${timeout}s" "$@" >/dev/null || fail "$* is still there after $timeout s"
+  kube wait --for=delete --timeout="${timeout}s" "$@" >/dev/null || fail "$* is still there after $timeout s"
 }
 
 # equal WHAT FOUND EXPECTED
@@ -63,7 +70,7 @@ columns() {
 
 # How often an event of this reason was written about KIND/NAME.
 count_events() {
-  kubectl get events --field-selector "involvedObject.name=${1#*/},reason=$2" -o name | wc -l
+  kube get events --field-selector "involvedObject.name=${1#*/},reason=$2" -o name | wc -l
 }
 
 event() {
@@ -90,6 +97,28 @@ refused() {
     *"$text"*) ;;
     *) fail "refused with '$said', not with '$text'" ;;
   esac
+}
+
+# ec2_volume ID FIELD: what EC2 says of a volume, with the names of describe-volumes; Tags:KEY is the value of a tag. EC2 is asked
+# by the aws on the path. The sandbox's, which asks for no signature, by curl.
+ec2_volume() {
+  if [ -z "${AWS_ENDPOINT_URL_EC2:-}" ]; then
+    case $2 in
+      Tags:*) query="Volumes[0].Tags[?Key=='${2#Tags:}'].Value | [0]" ;;
+      *) query="Volumes[0].$2" ;;
+    esac
+    aws ec2 describe-volumes --volume-ids "$1" --query "$query" --output text
+    return
+  fi
+  said=$(curl -fsS "$AWS_ENDPOINT_URL_EC2" -d Version=2016-11-15 -d Action=DescribeVolumes -d "VolumeId.1=$1")
+  case $2 in
+    Tags:*) said=${said#*"<key>${2#Tags:}</key><value>"} ;;
+    *)
+      name="$(echo "$2" | cut -c1 | tr '[:upper:]' '[:lower:]')$(echo "$2" | cut -c2-)"
+      said=${said#*"<$name>"}
+      ;;
+  esac
+  echo "${said%%<*}"
 }
 
 passed() {

@@ -65,6 +65,9 @@ pub struct Args {
     /// The same for sets with default flags
     #[arg(long, default_value_t = 50)]
     default_count: usize,
+    /// Who binds the volumes of the phase of claims, and releases them in the end
+    #[arg(long, value_enum, default_value_t = Binder::Cluster)]
+    binder: Binder,
     /// Objects that each controller works on at the same time
     #[arg(long, default_value_t = 50)]
     workers: usize,
@@ -151,16 +154,18 @@ async fn measure(args: &Args, set: &Set, number: usize, works: &[Work]) -> anyho
     };
     std::fs::create_dir_all(&folder)?;
     let scope = Scope::new();
-    let mut plane = Plane::start(&folder, &Random::from_entropy()).await?;
+    // Claims that are there before were bound by hand.
+    let binder = match works.contains(&Work::Claims) {
+        true => args.binder,
+        false => Binder::User,
+    };
+    let plane = Plane::start(&folder, &Random::from_entropy(), binder).await?;
     let ec2 = Ec2Process::start().await?;
     let count = if set.has_defaults() {
         args.default_count
     } else {
         args.count
     };
-    if works.contains(&Work::Claims) {
-        plane.start_controllers()?;
-    }
     let around = Surroundings {
         kubeconfig: &|user| plane.kubeconfig(user),
         ec2: &ec2.url,
@@ -185,7 +190,7 @@ async fn measure(args: &Args, set: &Set, number: usize, works: &[Work]) -> anyho
     let idle = bench.read().await?;
     let mut phases = Vec::new();
     for work in works {
-        phases.push(bench.phase(work.name(), work.done(&load, count)).await?);
+        phases.push(bench.phase(work.name(), work.done(&load, count, binder)).await?);
     }
     let names: Vec<String> = bench
         .programs

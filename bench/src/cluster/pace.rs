@@ -124,7 +124,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
 async fn measure(args: &Args, paced: &Paced, all: &mut Vec<Figures>) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let scope = Scope::new();
-    let plane = Plane::start(folder.path(), &Random::from_entropy()).await?;
+    let plane = Plane::start(folder.path(), &Random::from_entropy(), Binder::User).await?;
     let seconds = format!("--snapshot-seconds={}", args.snapshot_seconds);
     let mut ec2 = Ec2Process::start_with(&["--preset=aws".to_owned(), seconds]).await?;
     let volumes = ec2.volumes(args.count).await?;

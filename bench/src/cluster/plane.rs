@@ -12,6 +12,7 @@ use http::Request;
 use serde_json::{Value, json};
 
 use super::program::{Program, free_port};
+use crate::load::Binder;
 
 /// Users with a kubeconfig: one a function, so that the audit log tells them apart.
 const USERS: [&str; 9] = [
@@ -35,8 +36,8 @@ const CONTROLLERS_QPS: u32 = 10_000;
 const PATIENCE: Duration = Duration::from_secs(90);
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-/// A control plane without controllers, so that no other program writes to the objects that are measured, until they are
-/// started. It ends with this value.
+/// A control plane, without controllers unless they are the binder, so that no other program writes to the objects that are
+/// measured. It ends with this value.
 pub struct Plane {
     controller_manager: Option<Program>,
     apiserver: Program,
@@ -45,17 +46,17 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Starts the programs of conformance/control-plane with their data in `folder` and installs the snapshot
-    /// definitions, those of group snapshots too, for which upstream's programs ask.
+    /// Starts the programs of conformance/control-plane with their data in `folder`, kube-controller-manager where it is the
+    /// binder, and installs the snapshot definitions, those of group snapshots too, for which upstream's programs ask.
     ///
     /// # Errors
     /// When one of them is missing or does not become ready.
-    pub async fn start(folder: &Path, random: &Random) -> anyhow::Result<Self> {
+    pub async fn start(folder: &Path, random: &Random, binder: Binder) -> anyhow::Result<Self> {
         let binaries = Programs::find()?;
         let (etcd_url, port) = (format!("http://127.0.0.1:{}", free_port()?), free_port()?);
         let etcd = start_etcd(&binaries, folder, &etcd_url)?;
         furnish(folder, port, random)?;
-        let apiserver = start_apiserver(&binaries, folder, &etcd_url, port)?;
+        let apiserver = start_apiserver(&binaries, folder, &etcd_url, port, binder)?;
         let mut plane = Self {
             controller_manager: None,
             apiserver,
@@ -63,14 +64,14 @@ impl Plane {
             folder: folder.to_owned(),
         };
         plane.until_ready().await?;
+        if binder == Binder::Cluster {
+            plane.start_controllers(&binaries)?;
+        }
         Ok(plane)
     }
 
     /// Starts the controllers of the cluster that bind, release and protect volumes.
-    ///
-    /// # Errors
-    /// When kube-controller-manager cannot be started.
-    pub fn start_controllers(&mut self) -> anyhow::Result<()> {
+    fn start_controllers(&mut self, binaries: &Programs) -> anyhow::Result<()> {
         let arguments = [
             format!("--kubeconfig={}", self.kubeconfig(CONTROLLER_MANAGER).display()),
             format!("--cert-dir={}", self.folder.join("certificates").display()),
@@ -81,7 +82,7 @@ impl Plane {
             "--secure-port=0".to_owned(),
         ];
         let name = "kube-controller-manager";
-        let path = Programs::find()?.path(name);
+        let path = binaries.path(name);
         self.controller_manager = Some(Program::start(name, &path, arguments, [], &self.folder)?);
         Ok(())
     }
@@ -184,7 +185,18 @@ fn start_etcd(binaries: &Programs, folder: &Path, url: &str) -> anyhow::Result<P
     Program::start("etcd", &binaries.path("etcd"), arguments, [], folder)
 }
 
-fn start_apiserver(binaries: &Programs, folder: &Path, etcd: &str, port: u16) -> anyhow::Result<Program> {
+fn start_apiserver(
+    binaries: &Programs,
+    folder: &Path,
+    etcd: &str,
+    port: u16,
+    binder: Binder,
+) -> anyhow::Result<Program> {
+    // Nobody takes the finalizers of this protection away where no controllers run.
+    let without = match binder {
+        Binder::Cluster => "ServiceAccount",
+        Binder::User => "ServiceAccount,StorageObjectInUseProtection",
+    };
     let file = |name: &str| folder.join(name).display().to_string();
     let arguments = [
         format!("--etcd-servers={etcd}"),
@@ -201,7 +213,7 @@ fn start_apiserver(binaries: &Programs, folder: &Path, etcd: &str, port: u16) ->
         ),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
         "--endpoint-reconciler-type=none".to_owned(),
-        "--disable-admission-plugins=ServiceAccount".to_owned(),
+        format!("--disable-admission-plugins={without}"),
         format!("--audit-policy-file={}", file("audit-policy.json")),
         format!("--audit-log-path={}", file("audit.log")),
         // One file: a rotated one would be missed.

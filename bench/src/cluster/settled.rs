@@ -54,7 +54,7 @@ struct Figures {
 pub async fn run(sets: &[Set], count: usize, json: bool) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let scope = Scope::new();
-    let plane = Plane::start(folder.path(), &Random::from_entropy()).await?;
+    let plane = Plane::start(folder.path(), &Random::from_entropy(), Binder::User).await?;
     let mut ec2 = Ec2Process::start().await?;
     let volumes = ec2.volumes(CLAIMS).await?;
     let load = Load::new(plane.client(PERSON).await?, &scope, CONCURRENCY, false);

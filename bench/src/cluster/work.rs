@@ -3,12 +3,12 @@
 use anyhow::ensure;
 
 use super::programs::SNAPSHOTS_AND_SIZES;
-use crate::load::{Load, Timing};
+use crate::load::{Binder, Load, Timing};
 
 /// A phase, in the order in which they come.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, clap::ValueEnum)]
 pub enum Work {
-    /// A volume for each claim, until it is bound.
+    /// A volume for each claim, until it is bound to it.
     Claims,
     /// Each volume to a node, until it is attached.
     Attachments,
@@ -53,15 +53,15 @@ impl Work {
     ///
     /// # Errors
     /// What the API server refuses, or nothing happening for two minutes.
-    pub async fn done(self, load: &Load, count: usize) -> anyhow::Result<Timing> {
+    pub async fn done(self, load: &Load, count: usize, binder: Binder) -> anyhow::Result<Timing> {
         match self {
-            Self::Claims => load.dynamic_claims(count).await,
+            Self::Claims => load.dynamic_claims(count, binder).await,
             Self::Attachments => load.attachments(count).await,
             Self::Snapshots => load.snapshots(count).await,
             Self::Expansions => load.expansions(count).await,
             Self::SnapshotDeletions => load.deletions(count).await,
             Self::Detachments => load.detachments(count).await,
-            Self::VolumeDeletions => load.volume_deletions(count).await,
+            Self::VolumeDeletions => load.volume_deletions(count, binder).await,
         }
     }
 
@@ -110,7 +110,9 @@ pub fn ordered(chosen: &[Work]) -> anyhow::Result<Vec<Work>> {
 
 /// The controllers that the phases need.
 pub fn controllers(works: &[Work]) -> Vec<&'static str> {
-    let all = SNAPSHOTS_AND_SIZES.into_iter().chain(["csi-provisioner", "csi-attacher"]);
+    let all = SNAPSHOTS_AND_SIZES
+        .into_iter()
+        .chain(["csi-provisioner", "csi-attacher"]);
     all.filter(|name| works.iter().any(|work| work.controllers().contains(name)))
         .collect()
 }
@@ -127,6 +129,9 @@ mod tests {
         assert_eq!(controllers(&works), ["csi-provisioner", "csi-attacher"]);
         assert_eq!(controllers(&Work::ALL).len(), 5);
         let error = ordered(&[Work::Claims, Work::Detachments]).unwrap_err();
-        assert!(error.to_string().contains("needs the one of attachments"), "{error}");
+        assert!(
+            error.to_string().contains("needs the one of attachments"),
+            "{error}"
+        );
     }
 }

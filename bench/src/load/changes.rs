@@ -14,7 +14,22 @@ use tokio::sync::mpsc;
 pub struct Partial {
     pub metadata: Metadata,
     #[serde(default)]
+    pub spec: Spec,
+    #[serde(default)]
     pub status: Value,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Spec {
+    /// Of a volume.
+    pub claim_ref: ClaimRef,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ClaimRef {
+    pub name: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -35,7 +50,12 @@ pub struct Seen {
 impl Seen {
     /// The number at the end of its name.
     pub fn index(&self) -> Option<usize> {
-        self.object.metadata.name.rsplit_once('-')?.1.parse().ok()
+        number(&self.object.metadata.name)
+    }
+
+    /// The number of the claim of this volume.
+    pub fn claim_index(&self) -> Option<usize> {
+        number(&self.object.spec.claim_ref.name)
     }
 
     /// A text in its status; empty where there is none.
@@ -53,6 +73,11 @@ impl Seen {
             .and_then(Value::as_array);
         conditions.is_some_and(|all| all.iter().any(|condition| condition["type"] == name))
     }
+}
+
+/// The number at the end of a name.
+fn number(name: &str) -> Option<usize> {
+    name.rsplit_once('-')?.1.parse().ok()
 }
 
 /// The changes of the objects at a path, from a moment on.

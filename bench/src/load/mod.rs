@@ -42,11 +42,11 @@ pub struct Timing {
 }
 
 /// Who binds claims and volumes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum Binder {
-    /// A controller of the cluster.
+    /// A controller of the cluster, at its own pace.
     Cluster,
-    /// The user, by hand: so that no controller is needed.
+    /// The user, by hand, so that no controller is needed: volumes that are made for claims are bound once all are there.
     User,
 }
 
@@ -273,21 +273,23 @@ impl Load {
         let created: Value = serde_json::from_str(&created)?;
         volume["spec"]["claimRef"]["uid"] = created["metadata"]["uid"].clone();
         self.send(Method::POST, objects::VOLUMES, &volume).await?;
-        let of = |path: &str, object: &Value| {
-            let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            format!("{path}/{name}/status")
-        };
+        self.tell_bound(&volume).await
+    }
+
+    /// Writes the status of a volume and its claim.
+    async fn tell_bound(&self, volume: &Value) -> anyhow::Result<()> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let name = text(&volume["metadata"]["name"]);
+        let path = format!("{}/{name}/status", objects::VOLUMES);
         let bound = json!({"status": {"phase": "Bound"}});
-        self.send(Method::PATCH, &of(objects::VOLUMES, &volume), &bound)
-            .await?;
+        self.send(Method::PATCH, &path, &bound).await?;
+        let path = format!("{CLAIMS}/{}/status", text(&volume["spec"]["claimRef"]["name"]));
         let bound = json!({"status": {
             "phase": "Bound",
             "accessModes": volume["spec"]["accessModes"],
             "capacity": volume["spec"]["capacity"],
         }});
-        self.send(Method::PATCH, &of(CLAIMS, &claim), &bound)
-            .await
-            .map(drop)
+        self.send(Method::PATCH, &path, &bound).await.map(drop)
     }
 
     /// One request; its answer.

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 const NAMESPACE: &str = "default";
 /// Name of the storage class and of the snapshot class.
 const CLASS: &str = "bench";
-const DRIVER: &str = "ebs.csi.aws.com";
+/// Of all volumes but the strangers'.
+pub const DRIVER: &str = "ebs.csi.aws.com";
 
 /// Where the volumes are.
 pub const VOLUMES: &str = "/api/v1/persistentvolumes";
@@ -57,11 +58,14 @@ pub fn pair(index: usize, handle: &str, block: bool) -> (Value, Value) {
     bound_pair(&names, CLASS, DRIVER, handle, block)
 }
 
-/// A claim of 1 GiB for which a volume is to be made.
-pub fn dynamic_claim(index: usize, block: bool) -> Value {
+/// A claim of 1 GiB for which a volume is to be made; `handed` to the driver already, as the volume controller does it.
+pub fn dynamic_claim(index: usize, block: bool, handed: bool) -> Value {
     let mut claim = pair(index, "", block).1;
     if let Some(spec) = claim["spec"].as_object_mut() {
         spec.remove("volumeName");
+    }
+    if handed {
+        claim["metadata"]["annotations"] = json!({ "volume.kubernetes.io/storage-provisioner": DRIVER });
     }
     claim
 }

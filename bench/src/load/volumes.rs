@@ -1,14 +1,16 @@
-//! Volumes that are made for claims, attached, detached and deleted. The user stands for the scheduler and the attach-detach
-//! controller too.
+//! Volumes that are made for claims, attached, detached and deleted. The user stands for the
+//! attach-detach controller too, and for the volume controller where it is the binder.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
+use futures::StreamExt as _;
+use futures::stream;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::objects::{self, ATTACHMENTS, CLAIMS, VOLUMES};
-use super::{Items, Load, Seen, Timing};
+use super::{Binder, Items, Load, Seen, Timing};
 
 impl Load {
     /// A node for each of these instances.
@@ -24,19 +26,44 @@ impl Load {
         Ok(())
     }
 
-    /// `count` claims without a volume, until they are bound to one.
+    /// `count` claims without a volume, until they are bound to one; until it is there, where the user binds.
     ///
     /// # Errors
     /// What the API server refuses, or nothing happening for two minutes.
-    pub async fn dynamic_claims(&self, count: usize) -> anyhow::Result<Timing> {
+    pub async fn dynamic_claims(&self, count: usize, binder: Binder) -> anyhow::Result<Timing> {
         let create = |index| async move {
-            let claim = objects::dynamic_claim(index, self.block);
+            let claim = objects::dynamic_claim(index, self.block, binder == Binder::User);
             self.send(Method::POST, CLAIMS, &claim).await.map(drop)
         };
-        self.drive("claims bound", CLAIMS, count, create, |seen| {
-            seen.status("/phase") == "Bound"
-        })
-        .await
+        if binder == Binder::Cluster {
+            let is_bound = |seen: &Seen| seen.status("/phase") == "Bound";
+            return self.drive("claims bound", CLAIMS, count, create, is_bound).await;
+        }
+        let items = Items {
+            name: "volumes made",
+            path: VOLUMES,
+            count,
+            index: &Seen::claim_index,
+        };
+        let timing = self.drive_items(&items, create, |_| true).await?;
+        let volumes = self.list(VOLUMES).await?;
+        let made = |volume: &&Value| volume["spec"]["csi"]["driver"] == objects::DRIVER;
+        let mut bindings = stream::iter(volumes.iter().filter(made))
+            .map(|volume| self.bind_made(volume))
+            .buffer_unordered(self.concurrency);
+        while let Some(bound) = bindings.next().await {
+            bound?;
+        }
+        Ok(timing)
+    }
+
+    /// Binds a volume to the claim that it was made for.
+    async fn bind_made(&self, volume: &Value) -> anyhow::Result<()> {
+        let claim = volume["spec"]["claimRef"]["name"].as_str().unwrap_or_default();
+        let named = json!({"spec": {"volumeName": volume["metadata"]["name"]}});
+        self.send(Method::PATCH, &format!("{CLAIMS}/{claim}"), &named)
+            .await?;
+        self.tell_bound(volume).await
     }
 
     /// The volume of each of the first `count` claims to a node, until it is attached.
@@ -73,18 +100,23 @@ impl Load {
     ///
     /// # Errors
     /// As above.
-    pub async fn volume_deletions(&self, count: usize) -> anyhow::Result<Timing> {
-        let volumes = self.volumes(count).await?;
-        let numbers: BTreeMap<String, usize> = volumes.into_iter().zip(0..).collect();
+    pub async fn volume_deletions(&self, count: usize, binder: Binder) -> anyhow::Result<Timing> {
+        let volumes = &self.volumes(count).await?;
         let items = Items {
             name: "volumes gone",
             path: VOLUMES,
             count,
-            index: &|seen: &Seen| numbers.get(&seen.object.metadata.name).copied(),
+            index: &Seen::claim_index,
         };
-        let delete = |index| async move {
+        let delete = |index: usize| async move {
             let path = format!("{CLAIMS}/{}", objects::claim_name(index));
-            self.send(Method::DELETE, &path, &Value::Null).await.map(drop)
+            self.send(Method::DELETE, &path, &Value::Null).await?;
+            if binder == Binder::User {
+                let released = json!({"status": {"phase": "Released"}});
+                let path = format!("{VOLUMES}/{}/status", volumes[index]);
+                self.send(Method::PATCH, &path, &released).await?;
+            }
+            Ok(())
         };
         self.drive_items(&items, delete, |seen| seen.gone).await
     }

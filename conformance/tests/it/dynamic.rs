@@ -132,8 +132,6 @@ async fn attach_foreign(stage: &Stage) -> Cost {
     let cost = stage.cost(&begin).await;
     stage.remove(&format!("{ATTACHMENTS}/by-hand")).await;
     stage.all_detached().await;
-    stage
-        .until_ec2("EC2 has detached it", volume, "available")
-        .await;
+    stage.until_ec2("EC2 has detached it", volume, "available").await;
     cost
 }

@@ -267,7 +267,6 @@ impl Stage {
         answer.ok(&path).unwrap();
         Some(())
     }
-
 }
 
 fn has_condition(status: &Value, kind: &str) -> bool {

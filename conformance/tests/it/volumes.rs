@@ -118,7 +118,8 @@ impl Stage {
 
     /// The kubelet tells that nothing is mounted, and lets the pod go.
     pub async fn end_pod(&self, pod: &str) {
-        let unused = json!({ "status": { "volumesInUse": [] }, "metadata": { "annotations": { "told": "yes" } } });
+        let unused =
+            json!({ "status": { "volumesInUse": [] }, "metadata": { "annotations": { "told": "yes" } } });
         self.merge(&format!("{NODES}/{NODE}/status"), &unused).await;
         self.remove(&format!("{PODS}/{pod}?gracePeriodSeconds=0")).await;
     }

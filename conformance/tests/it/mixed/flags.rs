@@ -18,11 +18,13 @@ fn printed(program: &Path, args: &[&str]) -> String {
         .concat()
 }
 
-/// The names of the flags in the help of a Go program: lines that begin with one.
+/// The names of the flags in the help of a Go program: lines that begin with one, or with its short form before it.
 fn flags(help: &str) -> BTreeSet<&str> {
-    let names = help.lines().filter_map(|line| {
-        let name = line.strip_prefix("  -")?.trim_start_matches('-');
-        name.split_whitespace().next()
+    let lines = help.lines().filter(|line| line.starts_with("  "));
+    let names = lines.flat_map(|line| {
+        let words = line.split_ascii_whitespace();
+        let flags = words.map_while(|word| word.strip_prefix('-'));
+        flags.map(|flag| flag.trim_start_matches('-').trim_end_matches(','))
     });
     names.collect()
 }

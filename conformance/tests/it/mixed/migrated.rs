@@ -18,8 +18,16 @@ async fn expanded(mixed: &Mixed, claim: &Growable) -> Value {
     mixed.stage.grow(claims, GIB).await;
     mixed.stage.waits_for_node(claim, GIB).await;
     mixed.stage.all_grown(claims, GIB).await;
-    let object = mixed.stage.find(&format!("{CLAIMS}/{}", claim.name)).await.unwrap();
-    let volume = mixed.stage.find(&format!("{VOLUMES}/{}", claim.name)).await.unwrap();
+    let object = mixed
+        .stage
+        .find(&format!("{CLAIMS}/{}", claim.name))
+        .await
+        .unwrap();
+    let volume = mixed
+        .stage
+        .find(&format!("{VOLUMES}/{}", claim.name))
+        .await
+        .unwrap();
     let resizer = "/metadata/annotations/volume.kubernetes.io~1storage-resizer";
     json!({
         "handedTo": object.pointer(resizer),

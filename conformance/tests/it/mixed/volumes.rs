@@ -82,7 +82,10 @@ impl Mixed {
             let name = format!("empty-{number}");
             self.stage.make(CLAIMS, &claim(&name, None)).await;
         }
-        for (name, source) in [("restored", of_snapshot("of-first")), ("cloned", of_claim("first"))] {
+        for (name, source) in [
+            ("restored", of_snapshot("of-first")),
+            ("cloned", of_claim("first")),
+        ] {
             self.stage.make(CLAIMS, &claim(name, source)).await;
         }
     }

@@ -6,11 +6,8 @@ use super::prometheus::Prometheus;
 use crate::shared::{PATIENCE, repository, say};
 
 /// Panels that show nothing in this run, and why.
-const EMPTY: [(&str, &str); 6] = [
-    ("CreateVolume and DeleteVolume a minute", "no provisioner runs"),
-    ("Attaching and detaching a minute", "no attacher runs"),
-    ("Provisioning and attaching: Time of a call", "neither runs"),
-    ("Detaching for long", "nothing is detached"),
+const EMPTY: [(&str, &str); 3] = [
+    ("Detaching for long", "nothing takes long to detach"),
     ("Given up in an hour", "no snapshot is deleted before it is cut"),
     ("Calls without an answer", "EC2 always answers"),
 ];

@@ -13,6 +13,7 @@ use crate::expansion::{CLAIMS, Growable};
 use crate::journey::{FUNCTIONS, LEASES, ONE_PROCESS, OURS, SNAPSHOTS, Stage, lease_path};
 use crate::processes::terminate;
 use crate::shared::{self, PATIENCE};
+use crate::volumes::{ATTACHMENTS, claim};
 use prometheus::{Prometheus, Target};
 
 const LAYER: &str = "9 watching";
@@ -116,6 +117,7 @@ async fn panels_show_the_suite_and_alerts_tell_of_its_faults() {
     .await
     .unwrap();
 
+    watched.a_volume_comes_and_goes().await;
     watched.snapshots_are_denied().await;
     watched.volumes_cannot_grow(&claims).await;
     watched.a_class_cannot_be_had(&claims[2]).await;
@@ -132,6 +134,23 @@ async fn panels_show_the_suite_and_alerts_tell_of_its_faults() {
 }
 
 impl Watched {
+    /// Made for a claim, attached, detached, deleted.
+    async fn a_volume_comes_and_goes(&mut self) {
+        let stage = &self.stage;
+        stage.node().await;
+        stage.storage_class(&json!({})).await;
+        stage.make(CLAIMS, &claim("dynamic", None)).await;
+        let (_, volume) = stage.bound("dynamic").await;
+        stage.ask_to_attach("dynamic", &volume).await;
+        stage.all_attached(1).await;
+        stage.remove(&format!("{ATTACHMENTS}/dynamic")).await;
+        stage.all_detached().await;
+        stage.remove(&format!("{CLAIMS}/dynamic")).await;
+        stage.nothing_made().await;
+        stage.clear_node().await;
+        self.look().await;
+    }
+
     /// The role of the driver may not take snapshots.
     async fn snapshots_are_denied(&mut self) {
         let ec2 = &self.stage.ec2;

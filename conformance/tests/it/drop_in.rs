@@ -92,7 +92,7 @@ async fn set(name: &str, roles: Roles, instant: bool) -> Option<(Guard, Stage)> 
 }
 
 #[tokio::test]
-async fn the_examples_work_under_the_roles_of_upstream() {
+async fn sidecars_case_159_the_examples_work_under_the_roles_of_upstream() {
     let Some((plane, stage)) = set("upstream-roles", UPSTREAM, false).await else {
         return;
     };
@@ -106,7 +106,7 @@ async fn the_examples_work_under_the_roles_of_upstream() {
 }
 
 #[tokio::test]
-async fn the_examples_work_under_our_roles() {
+async fn sidecars_case_159_the_examples_work_under_our_roles() {
     let Some((plane, stage)) = set("our-roles", OURS, false).await else {
         return;
     };
@@ -120,7 +120,7 @@ async fn the_examples_work_under_our_roles() {
 }
 
 #[tokio::test]
-async fn the_examples_work_in_one_process() {
+async fn sidecars_case_159_the_examples_work_in_one_process() {
     let Some((plane, stage)) = set("one-process", OURS, true).await else {
         return;
     };

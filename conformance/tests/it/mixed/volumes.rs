@@ -237,31 +237,31 @@ async fn volume_take_over(title: &str, first: Side, second: Side) {
 }
 
 #[tokio::test]
-async fn our_csi_provisioner_with_upstreams_others() {
+async fn sidecars_case_157_our_csi_provisioner_with_upstreams_others() {
     volume_story("our csi-provisioner", [Upstream; 3], [Ours, Upstream]).await;
 }
 
 #[tokio::test]
-async fn our_csi_attacher_with_upstreams_others() {
+async fn sidecars_case_157_our_csi_attacher_with_upstreams_others() {
     volume_story("our csi-attacher", [Upstream; 3], [Upstream, Ours]).await;
 }
 
 #[tokio::test]
-async fn all_of_ours_make_and_attach_volumes() {
+async fn sidecars_case_157_all_of_ours_make_and_attach_volumes() {
     volume_story("volumes by all of ours", [Ours; 3], [Ours; 2]).await;
 }
 
 #[tokio::test]
-async fn our_driver_with_upstreams_provisioner_and_attacher() {
+async fn sidecars_case_157_our_driver_with_upstreams_provisioner_and_attacher() {
     volume_story("volumes by upstream's", [Upstream; 3], [Upstream; 2]).await;
 }
 
 #[tokio::test]
-async fn volumes_are_taken_over_to_and_fro_from_upstream() {
+async fn sidecars_case_158_volumes_are_taken_over_to_and_fro_from_upstream() {
     volume_take_over("volumes taken over", Upstream, Ours).await;
 }
 
 #[tokio::test]
-async fn volumes_are_taken_over_to_and_fro_from_ours() {
+async fn sidecars_case_158_volumes_are_taken_over_to_and_fro_from_ours() {
     volume_take_over("volumes taken over back", Ours, Upstream).await;
 }

@@ -9,6 +9,7 @@
     clippy::print_stdout
 )]
 
+mod capacity;
 mod chart;
 mod corpus;
 mod definitions;

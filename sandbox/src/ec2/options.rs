@@ -82,11 +82,21 @@ impl Ec2Options {
         }
     }
 
+    /// As by default, but twice as fast: for showing.
+    #[must_use]
+    pub fn quick() -> Self {
+        Self {
+            timing: Timing::quick(),
+            ..Self::default()
+        }
+    }
+
     /// The options of a name, as a flag may give it.
     #[must_use]
     pub fn preset(name: &str) -> Option<Self> {
         match name {
             "default" => Some(Self::default()),
+            "quick" => Some(Self::quick()),
             "instant" => Some(Self::instant()),
             "aws" => Some(Self::aws()),
             _ => None,
@@ -94,7 +104,7 @@ impl Ec2Options {
     }
 
     /// The names that [`Self::preset`] knows.
-    pub const PRESETS: [&'static str; 3] = ["default", "instant", "aws"];
+    pub const PRESETS: [&'static str; 4] = ["default", "quick", "instant", "aws"];
 }
 
 /// An availability zone.
@@ -201,6 +211,39 @@ impl Default for Timing {
 }
 
 impl Timing {
+    /// Half as long each, for showing.
+    #[must_use]
+    pub fn quick() -> Self {
+        let Self {
+            volume_creation,
+            volume_deletion,
+            snapshot,
+            snapshot_per_gib,
+            snapshot_at_most,
+            modifying,
+            optimizing,
+            optimizing_per_gib,
+            attaching,
+            detaching,
+            initialization_per_gib,
+            fast_restore,
+        } = Self::default();
+        Self {
+            volume_creation: volume_creation / 2,
+            volume_deletion: volume_deletion / 2,
+            snapshot: snapshot / 2,
+            snapshot_per_gib: snapshot_per_gib / 2,
+            snapshot_at_most,
+            modifying: modifying / 2,
+            optimizing: optimizing / 2,
+            optimizing_per_gib: optimizing_per_gib / 2,
+            attaching: attaching / 2,
+            detaching: detaching / 2,
+            initialization_per_gib: initialization_per_gib / 2,
+            fast_restore: fast_restore / 2,
+        }
+    }
+
     /// Everything is done at once.
     #[must_use]
     pub fn instant() -> Self {

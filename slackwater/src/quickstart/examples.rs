@@ -47,6 +47,27 @@ pub const DYNAMIC: Folder = folder!(
     "persistentvolumeclaim.yaml",
     "pod.yaml"
 );
+/// What a class can ask for.
+pub const PARAMETERS: Folder = folder!(
+    "03-storageclass-parameters",
+    "README.md",
+    "check.sh",
+    "kustomization.yaml",
+    "storageclasses.yaml",
+    "persistentvolumeclaims.yaml",
+    "pod.yaml",
+    "colour.yaml"
+);
+/// Volumes where the pods are.
+pub const TOPOLOGY: Folder = folder!(
+    "04-topology",
+    "README.md",
+    "check.sh",
+    "ids.yaml",
+    "kustomization.yaml",
+    "storageclass.yaml",
+    "statefulset.yaml"
+);
 /// A snapshot of the claim `ebs-claim`.
 pub const SNAPSHOT: Folder = folder!(
     "05-snapshot",
@@ -123,6 +144,28 @@ pub const BLOCK: Folder = folder!(
     "persistentvolumeclaim.yaml",
     "pod.yaml",
     "snapshot.yaml"
+);
+/// A volume that goes with its pod.
+pub const EPHEMERAL: Folder = folder!(
+    "12-ephemeral",
+    "README.md",
+    "check.sh",
+    "kustomization.yaml",
+    "storageclass.yaml",
+    "pod.yaml"
+);
+/// A snapshot in another namespace.
+pub const ELSEWHERE: Folder = folder!(
+    "13-cross-namespace",
+    "README.md",
+    "check.sh",
+    "ids.yaml",
+    "kustomization.yaml",
+    "namespace.yaml",
+    "volumesnapshotcontent.yaml",
+    "volumesnapshot.yaml",
+    "persistentvolumeclaim.yaml",
+    "pod.yaml"
 );
 /// A database on two volumes, both of one moment.
 pub const GROUP: Folder = folder!(
@@ -324,6 +367,9 @@ mod tests {
             ("volumeHandle", "vol-1".to_owned()),
             ("zone", "eu-west-1b".to_owned()),
         ]);
+        for (folder, number) in [(DYNAMIC, 3), (RESTORE, 2), (CLONE, 2), (EPHEMERAL, 2)] {
+            assert_eq!(folder.objects(&BTreeMap::new()).unwrap().len(), number, "{}", folder.path);
+        }
         for folder in [EXPAND, BLOCK] {
             let objects = folder.objects(&ids).unwrap();
             assert_eq!(objects.len(), 4);

@@ -19,14 +19,19 @@ pub struct Events {
 impl Events {
     /// Those about objects of these names, from now on.
     pub fn of(api: &ApiServer, names: &[&str]) -> Self {
-        let mut events = Self {
-            names: names.iter().map(|name| (*name).to_owned()).collect(),
-            told: BTreeSet::new(),
-        };
+        let mut events = Self::all_of(names);
         for (_, reason, message) in events.untold(api) {
             events.told.insert((reason, message));
         }
         events
+    }
+
+    /// Those about objects of these names, from the first on.
+    pub fn all_of(names: &[&str]) -> Self {
+        Self {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            told: BTreeSet::new(),
+        }
     }
 
     /// Type, reason and message of those that are new.

@@ -35,7 +35,7 @@ pub struct Args {
     pub stay: bool,
 
     /// How fast EC2 works and what it lets through: aws has the request limits and quotas of an account
-    #[arg(long, default_value = "default", value_parser = Ec2Options::PRESETS)]
+    #[arg(long, default_value = "quick", value_parser = Ec2Options::PRESETS)]
     pub ec2: String,
 }
 
@@ -51,6 +51,17 @@ pub enum Error {
     /// The output is gone.
     #[error("cannot print: {0}")]
     Output(#[from] std::io::Error),
+    /// What lies on a volume cannot be read or written.
+    #[error(transparent)]
+    Data(#[from] ::node::HostError),
+    /// A volume holds something else than it should.
+    #[error("{pod} should have read: {expected}")]
+    OtherData {
+        /// The pod that read it.
+        pod: &'static str,
+        /// The lines.
+        expected: String,
+    },
 }
 
 /// Plays the story.
@@ -81,9 +92,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
             person: Person::new(kube::Client::new(stage.api.service(PERSON), "default")),
             api: &stage.api,
             ec2: &stage.ec2,
-            instance: stage.machine.instance_id().to_owned(),
-            volume: stage.volume.clone(),
-            old_snapshot: stage.old_snapshot.clone(),
+            machine: stage.machine(),
         };
         story.tell().await
     };

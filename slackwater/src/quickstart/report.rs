@@ -96,6 +96,8 @@ impl Cost {
     pub fn count(&mut self, request: &AuditRecord) {
         match (request.verb, request.resource.as_str()) {
             (_, "leases") | ("list" | "watch", _) => {}
+            // Which kinds there are is asked once, at the start.
+            ("get", "") => {}
             ("get", _) => self.gets += 1,
             (_, "events") => self.events += 1,
             (_, "selfsubjectaccessreviews") => {}
@@ -116,7 +118,10 @@ impl Cost {
     }
 }
 
-/// The table of what there is now.
+/// The tag of what the driver has made in EC2.
+const OF_DRIVER: &str = "ebs.csi.aws.com/cluster";
+
+/// The table of what there is now; of EC2 what the driver has made.
 #[must_use]
 pub fn holdings(api: &ApiServer, ec2: &Ec2) -> Table {
     let mut table = Table::new();
@@ -133,8 +138,10 @@ pub fn holdings(api: &ApiServer, ec2: &Ec2) -> Table {
             "VolumeSnapshotClass",
             "volumesnapshotclasses.snapshot.storage.k8s.io",
         ),
+        ("StorageClass", "storageclasses.storage.k8s.io"),
         ("PersistentVolumeClaim", "persistentvolumeclaims"),
         ("PersistentVolume", "persistentvolumes"),
+        ("VolumeAttachment", "volumeattachments.storage.k8s.io"),
     ] {
         let names: Vec<&str> = dump[resource]
             .as_object()
@@ -148,8 +155,11 @@ pub fn holdings(api: &ApiServer, ec2: &Ec2) -> Table {
         add(&mut table, "Kubernetes", kind, &names);
     }
     let state = ec2.state();
-    let snapshots: Vec<&str> = state.snapshots.keys().map(String::as_str).collect();
-    let volumes: Vec<&str> = state.volumes.keys().map(String::as_str).collect();
+    let is_made = |tags: &BTreeMap<String, String>| tags.contains_key(OF_DRIVER);
+    let snapshots = state.snapshots.values().filter(|one| is_made(&one.tags));
+    let snapshots: Vec<&str> = snapshots.map(|one| one.id.as_str()).collect();
+    let volumes = state.volumes.values().filter(|one| is_made(&one.tags));
+    let volumes: Vec<&str> = volumes.map(|one| one.id.as_str()).collect();
     add(&mut table, "EC2", "snapshot", &snapshots);
     add(&mut table, "EC2", "volume", &volumes);
     table
@@ -189,6 +199,7 @@ mod tests {
         for (verb, resource) in [
             ("patch", "volumesnapshots"),
             ("get", "persistentvolumeclaims"),
+            ("get", ""),
             ("create", "events"),
             ("update", "leases"),
             ("list", "volumesnapshots"),

@@ -34,8 +34,10 @@ const DEFINITIONS: GroupResource<'_> =
 const DRIVERS: GroupResource<'_> = GroupResource::new("storage.k8s.io", "csidrivers");
 /// The name of the driver.
 const DRIVER: &str = "ebs.csi.aws.com";
-/// The node and its instance type.
-const NODE: (&str, &str) = ("ip-10-0-0-10.ec2.internal", "m5.large");
+/// The nodes, one in each of the first zones.
+const NODES: [&str; 2] = ["ip-10-0-0-10.ec2.internal", "ip-10-0-1-10.ec2.internal"];
+/// Their instance type.
+const INSTANCE_TYPE: &str = "m5.large";
 /// GiB of the volumes of the folders 08 and 11.
 const VOLUME_GIB: u32 = 4;
 /// GiB of the volume of the folder 10: EC2 gives 500 IOPS for each.
@@ -51,12 +53,7 @@ pub struct Stage {
     pub api: ApiServer,
     /// EC2.
     pub ec2: Ec2,
-    /// A volume that exists, and its zone.
-    pub volume: (String, String),
-    /// A snapshot that exists.
-    pub old_snapshot: String,
-    /// The node that pods run on.
-    pub machine: Machine,
+    machines: [Machine; 2],
     random: Random,
     registries: BTreeMap<Function, Registry>,
     failure: watch::Receiver<Option<String>>,
@@ -71,39 +68,44 @@ impl Stage {
         let (clock, random) = (Clock::system(), Random::from_entropy());
         let scope = Scope::new();
         let api = ApiServer::new(clock.clone(), random.fork(), &scope);
-        let zone = options
-            .zones
-            .first()
-            .map(|zone| zone.name.clone())
-            .context("the sandbox has no zone")?;
+        let [first, second, ..] = &*options.zones else {
+            anyhow::bail!("the sandbox has too few zones");
+        };
+        let zones = [first.name.clone(), second.name.clone()];
         let ec2 = Ec2::new(clock.clone(), random.fork(), options);
         for definition in crds::definitions::all() {
             api.store("installer")
                 .create(DEFINITIONS, definition)
                 .context("installing the definitions")?;
         }
-        let machine = Machine::launch(&ec2, NODE.0, &zone, NODE.1)?;
-        let options = Options::default()
-            .with_attached(DRIVER)
-            .with_node(machine.node().with_driver(DRIVER, node_service(&machine)?));
+        let machines = [
+            Machine::launch(&ec2, NODES[0], &zones[0], INSTANCE_TYPE)?,
+            Machine::launch(&ec2, NODES[1], &zones[1], INSTANCE_TYPE)?,
+        ];
+        let mut options = Options::default().with_attached(DRIVER);
+        for machine in &machines {
+            options = options.with_node(machine.node().with_driver(DRIVER, node_service(machine)?));
+        }
         sandbox::actors::run_with(&api, &scope, clock.clone(), options);
         api.store("installer")
             .create(DRIVERS, driver_object())
             .context("installing the driver")?;
-        let volume = ec2.create_volume_fixture(&zone, VOLUME_GIB, &[("Name", "data")])?;
-        let old_snapshot = ec2.create_snapshot_fixture(&volume, &[("Name", "taken long ago")])?;
         let (failure, registries) = start((&api, &ec2), &clock, &random, &scope).await?;
         Ok(Self {
             scope,
             api,
             ec2,
-            volume: (volume, zone),
-            old_snapshot,
-            machine,
+            machines,
             random,
             registries,
             failure,
         })
+    }
+
+    /// The node that pods go to first.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machines[0]
     }
 
     /// Resolves when the controllers end by themselves.
@@ -140,7 +142,7 @@ impl Stage {
              curl http://{metrics}/metrics\n\n\
              The examples with the IDs of this EC2, to be applied by hand (docs/quickstart.md):\n\n  \
              cd {}\n  \
-             kubectl apply -k 08-expand\n",
+             kubectl apply -k 02-dynamic\n",
             kubeconfig.display(),
             copies.display(),
         );
@@ -149,18 +151,23 @@ impl Stage {
 
     /// The folders of the examples with volumes and a snapshot of their own.
     fn copy_examples(&self, place: &Path) -> anyhow::Result<()> {
-        let zone = &self.volume.1;
+        let [zone, second_zone] = [0, 1].map(|at| self.machines[at].zone().to_owned());
         let volume = |gib: u32, name: &str| -> anyhow::Result<Ids<'static>> {
-            let id = self.ec2.create_volume_fixture(zone, gib, &[("Name", name)])?;
+            let id = self.ec2.create_volume_fixture(&zone, gib, &[("Name", name)])?;
             Ok(Ids::from([("volumeHandle", id), ("zone", zone.clone())]))
         };
-        let import = Ids::from([("snapshotHandle", self.old_snapshot.clone())]);
+        let old = self.ec2.create_volume_fixture(&zone, VOLUME_GIB, &[("Name", "data")])?;
+        let old = self.ec2.create_snapshot_fixture(&old, &[("Name", "taken long ago")])?;
+        let import = Ids::from([("snapshotHandle", old)]);
+        let zones = Ids::from([("firstZone", zone.clone()), ("secondZone", second_zone)]);
         let folders = [
             (&examples::STATIC_VOLUME, volume(STATIC_VOLUME_GIB, "01-static")?),
             (&examples::DYNAMIC, Ids::new()),
+            (&examples::PARAMETERS, Ids::new()),
+            (&examples::TOPOLOGY, zones),
             (&examples::SNAPSHOT, Ids::new()),
             (&examples::RESTORE, Ids::new()),
-            (&examples::IMPORT, import),
+            (&examples::IMPORT, import.clone()),
             (&examples::EXPAND, volume(VOLUME_GIB, "08-expand")?),
             (&examples::CLONE, Ids::new()),
             (
@@ -168,6 +175,8 @@ impl Stage {
                 volume(CHANGED_VOLUME_GIB, "10-volume-attributes-class")?,
             ),
             (&examples::BLOCK, volume(VOLUME_GIB, "11-block")?),
+            (&examples::EPHEMERAL, Ids::new()),
+            (&examples::ELSEWHERE, import),
             (&examples::GROUP, self.database()?),
         ];
         examples::write(place, &folders).with_context(|| format!("writing {}", place.display()))
@@ -175,7 +184,7 @@ impl Stage {
 
     /// The two volumes of the folder with a group.
     fn database(&self) -> anyhow::Result<Ids<'static>> {
-        let zone = &self.volume.1;
+        let zone = self.machine().zone();
         let volume = |name| {
             self.ec2
                 .create_volume_fixture(zone, VOLUME_GIB, &[("Name", name)])
@@ -183,7 +192,7 @@ impl Stage {
         Ok(Ids::from([
             ("dataVolume", volume("14-group-snapshot, data")?),
             ("logVolume", volume("14-group-snapshot, log")?),
-            ("zone", zone.clone()),
+            ("zone", zone.to_owned()),
         ]))
     }
 

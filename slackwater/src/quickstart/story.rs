@@ -1,12 +1,15 @@
-//! The story: a pod with a claim on a volume, a snapshot from pending to ready, the growth of the claim under the
-//! running pod, an import, the deletion of all of it.
+//! The story: a claim and the volume that is made for it, data, a snapshot from pending to ready, another line of data, a
+//! copy of the volume, the first line restored, the growth of the claim under its running pod, the deletion of all of it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use sandbox::ec2::Ec2;
+use sandbox::ec2::{Disk, Ec2};
 use sandbox::kube::ApiServer;
+use sandbox::node::Machine;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::Error;
 use super::examples::{self, Folder};
@@ -24,8 +27,50 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What the claim is made to ask for.
 const GROWN: &str = "8Gi";
 
+/// What is written before the snapshot, and after it.
+const LINES: [&str; 2] = ["written before the snapshot", "written after it"];
+
 /// The API group and version of the snapshot kinds.
 const SNAPSHOT_API: &str = "snapshot.storage.k8s.io/v1";
+
+/// A pod of the examples, and the claim whose volume it mounts.
+#[derive(Clone, Copy)]
+struct Mounted {
+    pod: &'static str,
+    claim: &'static str,
+}
+
+const FIRST: Mounted = Mounted {
+    pod: "app",
+    claim: "ebs-claim",
+};
+const CLONE: Mounted = Mounted {
+    pod: "clone-app",
+    claim: "ebs-clone-claim",
+};
+const RESTORED: Mounted = Mounted {
+    pod: "restored-app",
+    claim: "ebs-snapshot-restored-claim",
+};
+
+impl Mounted {
+    fn pod(self) -> Reference {
+        Reference::new("v1", "Pod", Some("default"), self.pod)
+    }
+
+    fn claim(self) -> Reference {
+        Reference::new("v1", "PersistentVolumeClaim", Some("default"), self.claim)
+    }
+}
+
+/// Where the data of a pod are.
+struct Place {
+    /// The PersistentVolume.
+    volume: String,
+    /// The EBS volume.
+    handle: String,
+    file: PathBuf,
+}
 
 /// What the story needs.
 pub struct Story<'a> {
@@ -37,12 +82,8 @@ pub struct Story<'a> {
     pub api: &'a ApiServer,
     /// EC2.
     pub ec2: &'a Ec2,
-    /// The instance that is the node.
-    pub instance: String,
-    /// A volume that exists, and its zone.
-    pub volume: (String, String),
-    /// A snapshot that exists.
-    pub old_snapshot: String,
+    /// The node that the pods run on.
+    pub machine: &'a Machine,
 }
 
 impl Story<'_> {
@@ -53,120 +94,169 @@ impl Story<'_> {
     pub async fn tell(&mut self) -> Result<(), Error> {
         let mut meter = Meter::new(self.api, self.ec2, PERSON);
         self.claim().await?;
-        meter.step("a pod gets its volume (csi-attacher, and the sandbox's kubelet)");
-        self.snapshot().await?;
-        meter.step("snapshot, ready after a while");
-        self.expand().await?;
-        meter.step("expansion, with a stage on the node");
-        self.import().await?;
-        meter.step("import of a snapshot");
+        meter.step("a volume for a claim, attached for its pod");
+        self.snapshot_and_clone().await?;
+        meter.step("a snapshot, ready after a while, and a clone");
+        self.restore_and_expand().await?;
+        meter.step("a volume from the snapshot, and an expansion");
+        self.delete_volumes().await?;
+        meter.step("deletion of three pods, claims and volumes");
         self.delete_snapshot().await?;
-        meter.step("deletion, policy Delete");
-        self.delete_import().await?;
-        meter.step("deletion of the import, policy Retain");
-        self.delete_claim().await?;
-        meter.step("deletion of pod, claim and volume");
+        meter.step("deletion of the snapshot");
         self.close(&meter)
     }
 
     async fn claim(&mut self) -> Result<(), Error> {
-        let (volume, zone) = self.volume.clone();
         self.screen
-            .step(&format!("A claim on the EBS volume {volume}, and a pod with it"))?;
-        let ids = BTreeMap::from([("volumeHandle", volume.clone()), ("zone", zone)]);
-        self.apply(&examples::EXPAND, &ids).await?;
+            .step("A claim, a pod with it, and the volume that is made for them")?;
+        self.apply(&examples::DYNAMIC).await?;
+        self.until_running(FIRST).await?;
+        let place = self.place(FIRST).await?;
+        let on_disk = self.file_system(&place.handle);
+        let zone = self.machine.zone().to_owned();
+        self.screen.line(&format!(
+            "{} is Bound to {}: {} in {zone}, where the pod goes",
+            FIRST.claim, place.volume, place.handle
+        ))?;
+        self.screen.line(&format!(
+            "it is attached to {}, {on_disk} is mounted, the pod is Running",
+            self.machine.instance_id()
+        ))?;
+        self.write(FIRST, LINES[0]).await
+    }
+
+    /// EC2 has the data of the moment of the snapshot, and copies them for a while.
+    async fn snapshot_and_clone(&mut self) -> Result<(), Error> {
+        self.screen.step("A snapshot of the claim")?;
+        let snapshot = snapshot_named("ebs-volume-snapshot");
+        let mut events = Events::of(self.api, &["ebs-volume-snapshot"]);
+        self.apply(&examples::SNAPSHOT).await?;
         let (screen, api) = (&mut *self.screen, self.api);
-        let mut events = Events::of(api, &["app"]);
         let mut failed = Ok(());
         self.person
-            .wait(&pod(), "to be Running", PATIENCE, |seen| {
+            .wait(&snapshot, "to be taken", PATIENCE, |seen| {
                 failed = events.tell(screen, api);
-                failed.is_err() || text(seen, "/status/phase") == "Running"
+                failed.is_err() || !text(seen, "/status/creationTime").is_empty()
             })
             .await?;
         failed?;
-        let on_disk = self.file_system();
-        self.screen.line(&format!(
-            "ebs-claim is Bound, {volume} is attached to {}, {on_disk} is mounted, the pod is Running",
-            self.instance
-        ))?;
-        Ok(())
+        self.screen
+            .step("While EC2 copies it: another line of data, and a clone of the claim as it is now")?;
+        self.write(FIRST, LINES[1]).await?;
+        self.apply(&examples::CLONE).await?;
+        self.until_ready(&snapshot, &mut events).await?;
+        self.until_running(CLONE).await?;
+        self.read(CLONE, &LINES).await
     }
 
-    /// What lies on the volume.
-    fn file_system(&self) -> String {
-        match self.ec2.disk(&self.volume.0) {
-            Some(disk) => format!("{} of {} GiB", disk.contents, disk.bytes >> 30),
-            None => "nothing".to_owned(),
-        }
-    }
-
-    async fn snapshot(&mut self) -> Result<(), Error> {
-        self.screen.step("A snapshot of the claim")?;
-        let mut events = Events::of(self.api, &["ebs-volume-snapshot"]);
-        self.apply(&examples::SNAPSHOT, &BTreeMap::new()).await?;
-        let snapshot = snapshot_named("ebs-volume-snapshot");
-        self.until_ready(&snapshot, &mut events).await
+    async fn restore_and_expand(&mut self) -> Result<(), Error> {
+        self.screen.step("A claim that begins with the snapshot")?;
+        self.apply(&examples::RESTORE).await?;
+        self.expand().await?;
+        self.until_running(RESTORED).await?;
+        self.read(RESTORED, &LINES[..1]).await
     }
 
     /// Both halves: EC2 and the resizer, the node and its file system.
     async fn expand(&mut self) -> Result<(), Error> {
-        self.screen.step("The claim grows, under the running pod")?;
-        let (mut events, mut stages) = (Events::of(self.api, &["ebs-claim"]), Stages::default());
+        self.screen
+            .step("While its volume is made: the first claim grows, under its running pod")?;
+        let place = self.place(FIRST).await?;
+        let (mut events, mut stages) = (Events::of(self.api, &[FIRST.claim]), Stages::default());
         let change = json!({ "spec": { "resources": { "requests": { "storage": GROWN } } } });
         self.screen
-            .line(&format!("kubectl patch pvc ebs-claim -p '{change}'"))?;
-        self.person.patch(&claim(), &change).await?;
-        let (screen, ec2, api, volume) = (&mut *self.screen, self.ec2, self.api, &self.volume.0);
+            .line(&format!("kubectl patch pvc {} -p '{change}'", FIRST.claim))?;
+        self.person.patch(&FIRST.claim(), &change).await?;
+        let (screen, ec2, api) = (&mut *self.screen, self.ec2, self.api);
         let mut failed = Ok(());
         self.person
-            .wait(&claim(), "to have grown", PATIENCE, |seen| {
+            .wait(&FIRST.claim(), "to have grown", PATIENCE, |seen| {
                 failed = stages
                     .tell(screen, seen)
                     .and_then(|()| events.tell(screen, api))
-                    .and_then(|()| tell_modification(screen, ec2, volume));
+                    .and_then(|()| tell_modification(screen, ec2, &place.handle));
                 failed.is_err() || text(seen, "/status/capacity/storage") == GROWN
             })
             .await?;
         failed?;
         self.settle(&mut events, "FileSystemResizeSuccessful").await?;
-        let (volume, on_disk) = (&self.volume.0, self.file_system());
+        let on_disk = self.file_system(&place.handle);
         let gib = self
             .ec2
             .state()
             .volumes
-            .get(volume)
+            .get(&place.handle)
             .map_or(0, |volume| volume.size_gib);
         self.screen.line(&format!(
-            "the controller's half: {volume} has {gib} GiB, and so says resize-pv"
+            "the controller's half: {} has {gib} GiB, and so says {}",
+            place.handle, place.volume
         ))?;
         self.screen.line(&format!(
             "the node's half: {on_disk} lies on it, the claim has {GROWN}, the pod was not restarted"
         ))?;
-        Ok(())
+        self.read(FIRST, &LINES).await
     }
 
-    /// The last event is written after the status, asynchronously.
-    async fn settle(&mut self, events: &mut Events, reason: &str) -> Result<(), Error> {
-        for _ in 0..40 {
-            events.tell(self.screen, self.api)?;
-            if events.has(reason) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        Ok(())
-    }
-
-    async fn import(&mut self) -> Result<(), Error> {
-        let handle = self.old_snapshot.clone();
+    async fn delete_volumes(&mut self) -> Result<(), Error> {
         self.screen
-            .step(&format!("The import of the EBS snapshot {handle}"))?;
-        let ids = BTreeMap::from([("snapshotHandle", handle)]);
-        let mut events = Events::of(self.api, &["static-snapshot"]);
-        self.apply(&examples::IMPORT, &ids).await?;
-        let snapshot = snapshot_named("static-snapshot");
-        self.until_ready(&snapshot, &mut events).await
+            .step("Deletion of the pods and the claims: the volumes go with them")?;
+        let mounted = [FIRST, CLONE, RESTORED];
+        let (mut volumes, mut handles) = (Vec::new(), Vec::new());
+        for one in mounted {
+            let place = self.place(one).await?;
+            volumes.push(Reference::new("v1", "PersistentVolume", None, &place.volume));
+            handles.push(place.handle);
+            self.ask_to_delete(&one.pod()).await?;
+            self.ask_to_delete(&one.claim()).await?;
+        }
+        for one in mounted {
+            self.until_gone(&one.claim()).await?;
+        }
+        for volume in &volumes {
+            self.until_gone(volume).await?;
+        }
+        self.until_deleted(&handles).await?;
+        self.delete(&Reference::new(
+            "storage.k8s.io/v1",
+            "StorageClass",
+            None,
+            "ebs-sc",
+        ))
+        .await
+    }
+
+    async fn delete_snapshot(&mut self) -> Result<(), Error> {
+        self.screen
+            .step("Deletion of the snapshot: its class says Delete")?;
+        self.delete(&snapshot_named("ebs-volume-snapshot")).await?;
+        let class = Reference::new(SNAPSHOT_API, "VolumeSnapshotClass", None, "csi-aws-vsc");
+        self.delete(&class).await
+    }
+
+    fn close(&mut self, meter: &Meter) -> Result<(), Error> {
+        self.screen
+            .plain("\nWhat it took (controllers only; watches and leases apart):\n")?;
+        self.screen.plain(&meter.table().to_string())?;
+        self.screen.plain("\nWhat is left of it:\n")?;
+        self.screen.plain(&holdings(self.api, self.ec2).to_string())?;
+        Ok(())
+    }
+}
+
+/// What the steps are made of.
+impl Story<'_> {
+    async fn until_running(&mut self, mounted: Mounted) -> Result<(), Error> {
+        let (screen, api) = (&mut *self.screen, self.api);
+        let mut events = Events::all_of(&[mounted.pod, mounted.claim]);
+        let mut failed = Ok(());
+        self.person
+            .wait(&mounted.pod(), "to be Running", PATIENCE, |seen| {
+                failed = events.tell(screen, api);
+                failed.is_err() || text(seen, "/status/phase") == "Running"
+            })
+            .await?;
+        failed?;
+        Ok(())
     }
 
     /// Follows a snapshot until it is ready: its events, the progress that EC2 reports, its status.
@@ -191,86 +281,85 @@ impl Story<'_> {
         Ok(())
     }
 
-    async fn delete_snapshot(&mut self) -> Result<(), Error> {
-        self.screen
-            .step("Deletion of the snapshot: its class says Delete")?;
-        let snapshot = snapshot_named("ebs-volume-snapshot");
-        let before = self.ec2.state().snapshots.len();
-        self.delete(&snapshot).await?;
-        let after = self.ec2.state().snapshots.len();
-        self.screen.line(&format!(
-            "content gone, EBS snapshots in EC2: {before}, now {after}"
-        ))?;
+    /// The last event is written after the status, asynchronously.
+    async fn settle(&mut self, events: &mut Events, reason: &str) -> Result<(), Error> {
+        for _ in 0..40 {
+            events.tell(self.screen, self.api)?;
+            if events.has(reason) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
         Ok(())
     }
 
-    async fn delete_import(&mut self) -> Result<(), Error> {
-        self.screen
-            .step("Deletion of the import: its content says Retain")?;
-        self.delete(&snapshot_named("static-snapshot")).await?;
-        self.screen.line("the content stays; it is deleted by hand")?;
-        self.delete(&Reference::new(
-            SNAPSHOT_API,
-            "VolumeSnapshotContent",
-            None,
-            "static-snapshot-content",
-        ))
-        .await?;
-        let kept = self.ec2.state().snapshots.contains_key(&self.old_snapshot);
-        let fate = if kept { "is still there" } else { "is gone" };
-        self.screen
-            .line(&format!("the EBS snapshot {} {fate}", self.old_snapshot))?;
+    /// EC2 shows a deleted volume for a moment.
+    async fn until_deleted(&mut self, handles: &[String]) -> Result<(), Error> {
+        let deadline = Instant::now() + PATIENCE;
+        let is_there = |handle: &String| self.ec2.state().volumes.contains_key(handle);
+        while Instant::now() < deadline && handles.iter().any(is_there) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        for handle in handles {
+            let fate = if is_there(handle) { "is still there" } else { "is gone" };
+            self.screen.line(&format!("{handle} {fate} in EC2"))?;
+        }
         Ok(())
     }
 
-    async fn delete_claim(&mut self) -> Result<(), Error> {
+    async fn place(&self, mounted: Mounted) -> Result<Place, Error> {
+        let pod = self.person.look(&mounted.pod()).await?;
+        let claim = self.person.look(&mounted.claim()).await?;
+        let volume = text(claim.as_ref(), "/spec/volumeName").to_owned();
+        let object = Reference::new("v1", "PersistentVolume", None, &volume);
+        let object = self.person.look(&object).await?;
+        let uid = text(pod.as_ref(), "/metadata/uid");
+        let mount = PathBuf::from(self.machine.node().mount_path(uid, &volume));
+        Ok(Place {
+            handle: text(object.as_ref(), "/spec/csi/volumeHandle").to_owned(),
+            file: mount.join("out.txt"),
+            volume,
+        })
+    }
+
+    /// Writes a line as the container would, which is not run here.
+    async fn write(&mut self, mounted: Mounted, line: &str) -> Result<(), Error> {
+        let place = self.place(mounted).await?;
+        self.machine.host().append(&place.file, line)?;
         self.screen
-            .step("Deletion of the pod, the claim and its volume")?;
-        self.delete(&pod()).await?;
-        self.delete(&claim()).await?;
-        self.delete(&Reference::new("v1", "PersistentVolume", None, "resize-pv"))
-            .await?;
-        self.delete(&Reference::new(
-            "storage.k8s.io/v1",
-            "StorageClass",
-            None,
-            "resize-sc",
-        ))
-        .await?;
-        self.delete(&Reference::new(
-            SNAPSHOT_API,
-            "VolumeSnapshotClass",
-            None,
-            "csi-aws-vsc",
-        ))
-        .await?;
-        let volume = self.ec2.state().volumes.get(&self.volume.0).cloned();
-        let fate = volume.map_or_else(
-            || "is gone".to_owned(),
-            |volume| {
-                format!(
-                    "stays, {} with {} GiB: its policy is Retain",
-                    volume.status, volume.size_gib
-                )
-            },
-        );
-        self.screen
-            .line(&format!("the EBS volume {} {fate}", self.volume.0))?;
+            .line(&format!("{}: echo '{line}' >> /data/out.txt", mounted.pod))?;
         Ok(())
     }
 
-    fn close(&mut self, meter: &Meter) -> Result<(), Error> {
+    /// Reads what the container would.
+    async fn read(&mut self, mounted: Mounted, expected: &[&str]) -> Result<(), Error> {
+        let place = self.place(mounted).await?;
+        let found = self.machine.host().read(&place.file)?;
         self.screen
-            .plain("\nWhat it took (controllers only; watches and leases apart):\n")?;
-        self.screen.plain(&meter.table().to_string())?;
-        self.screen.plain("\nWhat there is now:\n")?;
-        self.screen.plain(&holdings(self.api, self.ec2).to_string())?;
-        Ok(())
+            .line(&format!("{}: cat /data/out.txt", mounted.pod))?;
+        for line in found.lines() {
+            self.screen.line(&format!("    {line}"))?;
+        }
+        match found.lines().eq(expected.iter().copied()) {
+            true => Ok(()),
+            false => Err(Error::OtherData {
+                pod: mounted.pod,
+                expected: expected.join(", "),
+            }),
+        }
     }
 
-    async fn apply(&mut self, folder: &Folder, ids: &BTreeMap<&str, String>) -> Result<(), Error> {
+    /// What lies on a volume.
+    fn file_system(&self, handle: &str) -> String {
+        match self.ec2.disk(handle) {
+            Some(Disk { contents, bytes, .. }) => format!("{contents} of {} GiB", bytes >> 30),
+            None => "nothing".to_owned(),
+        }
+    }
+
+    async fn apply(&mut self, folder: &Folder) -> Result<(), Error> {
         self.screen.line(&format!("kubectl apply -k {}", folder.path))?;
-        for object in folder.objects(ids)? {
+        for object in folder.objects(&BTreeMap::new())? {
             let applied = self.person.apply(&object).await?;
             self.screen.line(&format!("{} created", applied.spelled()))?;
         }
@@ -278,9 +367,17 @@ impl Story<'_> {
     }
 
     async fn delete(&mut self, object: &Reference) -> Result<(), Error> {
+        self.ask_to_delete(object).await?;
+        self.until_gone(object).await
+    }
+
+    async fn ask_to_delete(&mut self, object: &Reference) -> Result<(), Error> {
         self.screen
             .line(&format!("kubectl delete {}", object.spelled()))?;
-        self.person.delete(object).await?;
+        Ok(self.person.delete(object).await?)
+    }
+
+    async fn until_gone(&mut self, object: &Reference) -> Result<(), Error> {
         self.person
             .wait(object, "to be gone", PATIENCE, |seen| seen.is_none())
             .await?;
@@ -295,14 +392,6 @@ fn snapshot_named(name: &str) -> Reference {
 
 fn ready(snapshot: Option<&Value>) -> bool {
     snapshot.and_then(|object| object.pointer("/status/readyToUse")) == Some(&Value::Bool(true))
-}
-
-fn pod() -> Reference {
-    Reference::new("v1", "Pod", Some("default"), "app")
-}
-
-fn claim() -> Reference {
-    Reference::new("v1", "PersistentVolumeClaim", Some("default"), "ebs-claim")
 }
 
 /// A text at a JSON pointer; empty where there is none.

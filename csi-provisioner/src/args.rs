@@ -127,7 +127,12 @@ pub struct CapacityArgs {
     pub capacity_for_immediate_binding: bool,
 
     /// Whose the objects are: 0 is the pod, 1 what controls it, 2 what controls that; -1 is nobody's.
-    #[arg(long, value_name = "NUMBER", default_value = "1", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value = "1",
+        allow_negative_numbers = true
+    )]
     pub capacity_ownerref_level: i32,
 
     /// Writes of CSIStorageCapacity objects a second on average; unset, 0 or negative means no limit.
@@ -253,7 +258,9 @@ pub enum ConfigError {
         field: &'static str,
     },
     /// Of the nodes only one would ever work.
-    #[error("--node-deployment serves each node by a process of its own, of which --leader-election lets only one work: leave it out")]
+    #[error(
+        "--node-deployment serves each node by a process of its own, of which --leader-election lets only one work: leave it out"
+    )]
     NodesElect,
 }
 
@@ -382,7 +389,10 @@ impl CapacityArgs {
             variable,
             field,
         };
-        let own = environment.namespace.as_ref().or(environment.pod_namespace.as_ref());
+        let own = environment
+            .namespace
+            .as_ref()
+            .or(environment.pod_namespace.as_ref());
         let namespace = own.or(environment.service_account_namespace.as_ref());
         let no_namespace = || unknown("its namespace", "NAMESPACE", "metadata.namespace");
         let owner = match u32::try_from(self.capacity_ownerref_level) {
@@ -404,7 +414,9 @@ impl CapacityArgs {
     }
 
     fn limit(&self) -> Option<RateLimit> {
-        let qps = self.kube_api_capacity_qps.filter(|qps| *qps > 0.0 && qps.is_finite())?;
+        let qps = self
+            .kube_api_capacity_qps
+            .filter(|qps| *qps > 0.0 && qps.is_finite())?;
         let burst = u32::try_from(self.kube_api_capacity_burst.unwrap_or(5)).ok();
         Some(RateLimit {
             qps: f64::from(qps),
@@ -429,7 +441,10 @@ impl NodeArgs {
         Ok(Some(NodeConfig {
             name,
             immediate: self.node_deployment_immediate_binding,
-            delays: (self.node_deployment_base_delay.0, self.node_deployment_max_delay.0),
+            delays: (
+                self.node_deployment_base_delay.0,
+                self.node_deployment_max_delay.0,
+            ),
         }))
     }
 }

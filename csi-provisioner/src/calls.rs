@@ -96,7 +96,10 @@ impl Calls {
                 Ok(room) if room.available < measure.bytes => {}
                 Ok(_) => return true,
                 Err(failure) => {
-                    tracing::warn!(why = failure.text, "the claim is taken without knowing whether there is room");
+                    tracing::warn!(
+                        why = failure.text,
+                        "the claim is taken without knowing whether there is room"
+                    );
                     return true;
                 }
             }

@@ -364,7 +364,9 @@ impl Claims {
     fn look_for_room(&self, seen: &Seen, answer: &Answer) {
         let class = seen.claim.class_of_new_volume().unwrap_or_default();
         match (&self.refresh, answer) {
-            (Some(refresh), Answer::Created(Ok(volume), _)) => refresh.made(class, &volume.accessible_topology),
+            (Some(refresh), Answer::Created(Ok(volume), _)) => {
+                refresh.made(class, &volume.accessible_topology)
+            }
             (Some(refresh), Answer::Created(Err(_), _)) => refresh.class(class),
             _ => {}
         }

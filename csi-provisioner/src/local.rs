@@ -29,10 +29,17 @@ impl LocalNode {
     ///
     /// # Errors
     /// The driver refuses to say.
-    pub(crate) async fn ask(channel: &Channel, timeout: Duration, config: &NodeConfig) -> Result<Self, tonic::Status> {
+    pub(crate) async fn ask(
+        channel: &Channel,
+        timeout: Duration,
+        config: &NodeConfig,
+    ) -> Result<Self, tonic::Status> {
         let request = csi::channel::request(NodeGetInfoRequest {}, timeout);
         let told = channel.node().node_get_info(request).await?.into_inner();
-        let labels = told.accessible_topology.map(|topology| topology.segments).unwrap_or_default();
+        let labels = told
+            .accessible_topology
+            .map(|topology| topology.segments)
+            .unwrap_or_default();
         Ok(Self {
             name: config.name.clone(),
             keys: labels.keys().cloned().collect(),
@@ -57,15 +64,20 @@ impl LocalNode {
         let required = affinity.and_then(|affinity| affinity.required.as_ref());
         let fits = |term: &NodeSelectorTerm| {
             let (expressions, fields) = (&term.match_expressions, &term.match_fields);
-            let is_empty = expressions.as_ref().is_none_or(Vec::is_empty) && fields.as_ref().is_none_or(Vec::is_empty);
+            let is_empty =
+                expressions.as_ref().is_none_or(Vec::is_empty) && fields.as_ref().is_none_or(Vec::is_empty);
             !is_empty
-                && expressions.iter().flatten().all(|one| holds(one, self.labels.get(&one.key)))
+                && expressions
+                    .iter()
+                    .flatten()
+                    .all(|one| holds(one, self.labels.get(&one.key)))
                 && fields.iter().flatten().all(|one| {
                     let name = Some(&self.name).filter(|_| one.key == "metadata.name");
                     holds(one, name)
                 })
         };
-        self.labels.is_empty() || required.is_none_or(|required| required.node_selector_terms.iter().any(fits))
+        self.labels.is_empty()
+            || required.is_none_or(|required| required.node_selector_terms.iter().any(fits))
     }
 }
 

@@ -126,7 +126,9 @@ impl Config {
         let local = LocalNode::ask(sidecar.channel(), self.driver.timeout, node).await;
         let local = local.map_err(|status| {
             let text = csi::status::error_text(&status);
-            Error::Surroundings(format!("--node-deployment: the driver does not say where it is: {text}"))
+            Error::Surroundings(format!(
+                "--node-deployment: the driver does not say where it is: {text}"
+            ))
         })?;
         tracing::info!(node = local.name, topology = ?local.labels, "serving this node alone");
         Ok(Some(local))
@@ -181,11 +183,6 @@ impl Term {
                 tokio::join!(labels.caught_up(), drivers.caught_up());
             }
         };
-        let published = async {
-            if let Some(capacity) = &self.capacity {
-                capacity.caught_up().await;
-            }
-        };
         tokio::join!(
             self.claims.caught_up(),
             self.classes.caught_up(),
@@ -193,7 +190,6 @@ impl Term {
             caught_up(self.attributes.as_ref()),
             caught_up(self.snapshots.as_ref()),
             caught_up(self.contents.as_ref()),
-            published,
             nodes,
         );
     }
@@ -246,9 +242,6 @@ impl Prepared {
         self.follow_claims(&term, &mut enqueue, &scope);
         self.follow_sources(&term, &mut enqueue, &scope);
         self.follow_volumes(&term, &mut enqueue, &scope);
-        if let (Some(publishing), Some(term)) = (&self.publishing, &term.capacity) {
-            publishing.follow(term, &mut enqueue);
-        }
         let function = self.sidecar.function();
         let snapshots = self.guards(&term, term.snapshots.clone(), &term.snapshot_editor);
         let clones = self.guards(&term, Some(term.claims.clone()), &term.claim_editor);

@@ -51,7 +51,10 @@ impl<'a> Stage<'a> {
         let user = plane.service_account(NAMESPACE, "csi-provisioner").await.unwrap();
         for file in ["rbac.yaml", "rbac-capacity.yaml"] {
             let file = shared::repository().join("deploy").join(file);
-            plane.kubectl().ok(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+            plane
+                .kubectl()
+                .ok(&["apply", "-f", file.to_str().unwrap()])
+                .unwrap();
         }
         let stage = Self {
             hand: plane.hand().await.unwrap(),
@@ -102,7 +105,12 @@ impl<'a> Stage<'a> {
             (format!("/api/v1/namespaces/{NAMESPACE}/pods/provisioner-0"), pod),
         ] {
             let path = format!("{path}?fieldManager=test&force=true");
-            self.hand.patch(&path, Patch::Apply, &object).await.unwrap().ok(&path).unwrap();
+            self.hand
+                .patch(&path, Patch::Apply, &object)
+                .await
+                .unwrap()
+                .ok(&path)
+                .unwrap();
         }
     }
 
@@ -161,12 +169,22 @@ impl<'a> Stage<'a> {
     async fn select(&self, claim: &str) {
         let path = format!("/api/v1/namespaces/default/persistentvolumeclaims/{claim}");
         let patch = json!({"metadata": {"annotations": {"volume.kubernetes.io/selected-node": NODE}}});
-        self.hand.patch(&path, Patch::Merge, &patch).await.unwrap().ok(&path).unwrap();
+        self.hand
+            .patch(&path, Patch::Merge, &patch)
+            .await
+            .unwrap()
+            .ok(&path)
+            .unwrap();
     }
 
     fn wait(&self, claim: &str) {
         let claim = format!("pvc/{claim}");
-        let bound = ["wait", &claim, "--for=jsonpath={.status.phase}=Bound", "--timeout=60s"];
+        let bound = [
+            "wait",
+            &claim,
+            "--for=jsonpath={.status.phase}=Bound",
+            "--timeout=60s",
+        ];
         self.plane.kubectl().ok(&bound).unwrap();
     }
 
@@ -255,7 +273,10 @@ async fn capacity_is_published_as_upstream_does_and_taken_over_both_ways() {
     let ours = stage.ours(&flags);
     tokio::time::sleep(Duration::from_secs(8)).await;
     assert_eq!(stage.objects().await, vec![remade]);
-    plane.kubectl().ok(&["delete", "storageclass", "files-late"]).unwrap();
+    plane
+        .kubectl()
+        .ok(&["delete", "storageclass", "files-late"])
+        .unwrap();
     until("the object goes with its class", PATIENCE, async || {
         stage.objects().await.is_empty().then_some(())
     })
@@ -292,16 +313,29 @@ async fn one_node_is_served_alone() {
     stage.wait("now");
     let path = "/api/v1/namespaces/default/persistentvolumeclaims/now";
     let claim = stage.hand.find(path).await.unwrap().unwrap();
-    assert_eq!(claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"], NODE);
+    assert_eq!(
+        claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"],
+        NODE
+    );
     let seen = plane.audit().since(mark).unwrap();
     let asked = |record: &&conformance::Record| record.user == stage.user.name;
-    let nodes = seen.iter().filter(asked).filter(|record| record.resource.ends_with("nodes")).count();
+    let nodes = seen
+        .iter()
+        .filter(asked)
+        .filter(|record| record.resource.ends_with("nodes"))
+        .count();
     assert_eq!(nodes, 0, "it knows where it is from its driver");
     plane.kubectl().ok(&["delete", "pvc", "now"]).unwrap();
     let gone = ["wait", "pv", "--for=delete", "--all", "--timeout=60s"];
     plane.kubectl().ok(&gone).unwrap();
     stage.nothing_denied(mark);
     terminate([ours]).await;
-    plane.kubectl().ok(&["delete", "storageclass", "files-late", "files-now"]).unwrap();
-    plane.kubectl().ok(&["delete", "csistoragecapacities", "-n", NAMESPACE, "--all"]).unwrap();
+    plane
+        .kubectl()
+        .ok(&["delete", "storageclass", "files-late", "files-now"])
+        .unwrap();
+    plane
+        .kubectl()
+        .ok(&["delete", "csistoragecapacities", "-n", NAMESPACE, "--all"])
+        .unwrap();
 }

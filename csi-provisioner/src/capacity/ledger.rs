@@ -46,7 +46,11 @@ impl Gauges {
     }
 
     fn set(&self, goal: usize, current: usize, obsolete: usize) {
-        let gauges = [(&self.goal, goal), (&self.current, current), (&self.obsolete, obsolete)];
+        let gauges = [
+            (&self.goal, goal),
+            (&self.current, current),
+            (&self.obsolete, obsolete),
+        ];
         for (gauge, number) in gauges {
             gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
         }
@@ -113,7 +117,10 @@ impl Ledger {
     /// The room may be another one for those of which this is true; answers them.
     fn mark(&self, concerned: impl Fn(&ObjectKey, &Segment) -> bool) -> Vec<ObjectKey> {
         let mut state = self.lock();
-        let of = state.wanted.iter().filter(|(about, segment)| concerned(about, segment));
+        let of = state
+            .wanted
+            .iter()
+            .filter(|(about, segment)| concerned(about, segment));
         let keys: Vec<ObjectKey> = of.map(|(about, _)| about.clone()).collect();
         state.stale.extend(keys.iter().cloned());
         keys
@@ -130,8 +137,14 @@ impl Ledger {
 
     fn show(&self, state: &State) {
         let about: BTreeSet<&ObjectKey> = state.present.values().collect();
-        let current = about.iter().filter(|about| state.wanted.contains_key(**about)).count();
-        let obsolete = state.present.values().filter(|about| !state.wanted.contains_key(about));
+        let current = about
+            .iter()
+            .filter(|about| state.wanted.contains_key(**about))
+            .count();
+        let obsolete = state
+            .present
+            .values()
+            .filter(|about| !state.wanted.contains_key(about));
         self.0.gauges.set(state.wanted.len(), current, obsolete.count());
     }
 

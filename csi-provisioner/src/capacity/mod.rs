@@ -80,7 +80,10 @@ mod tests {
         let hash = format!("{:08x}", fnv1a("external-provisioner"));
         assert_eq!(manager(Some(&long)), format!("external-p-{hash}-{long}"));
         let whole = fnv1a(&format!("external-provisioner-{longer}"));
-        assert_eq!(manager(Some(&longer)), format!("external-provisioner-{whole:08x}"));
+        assert_eq!(
+            manager(Some(&longer)),
+            format!("external-provisioner-{whole:08x}")
+        );
         assert_eq!(fnv1a("a"), 0xe40c_292c);
     }
 }

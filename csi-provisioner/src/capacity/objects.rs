@@ -143,7 +143,9 @@ impl controller::Controller for Capacities {
             Step::Update(name, room) => {
                 if let Some(object) = seen.object(name) {
                     let change = self.change(object, *room);
-                    self.objects.patch(&Known::of(object), Part::Main, &change).await?;
+                    self.objects
+                        .patch(&Known::of(object), Part::Main, &change)
+                        .await?;
                 }
             }
             Step::Delete(name) => {
@@ -176,7 +178,9 @@ impl Capacities {
         let class = seen.class.as_ref();
         let segments = seen.segment.clone().unwrap_or_default();
         let request = GetCapacityRequest {
-            parameters: class.and_then(|class| class.parameters.clone()).unwrap_or_default(),
+            parameters: class
+                .and_then(|class| class.parameters.clone())
+                .unwrap_or_default(),
             accessible_topology: Some(Topology { segments }),
             volume_capabilities: Vec::new(),
         };

@@ -22,7 +22,9 @@ pub enum OwnerError {
         source: Box<kube::Error>,
     },
     /// Nobody controls an object on the way.
-    #[error("--capacity-ownerref-level: {kind} {namespace}/{name} has no owner that controls it; take a lower level")]
+    #[error(
+        "--capacity-ownerref-level: {kind} {namespace}/{name} has no owner that controls it; take a lower level"
+    )]
     Ownerless {
         /// Its kind.
         kind: String,

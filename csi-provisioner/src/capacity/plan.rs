@@ -78,7 +78,9 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let (room, at) = match (observed.answer, observed.memory.told) {
         (Some(Ok(room)), _) => (*room, now),
         (Some(Err(failure)), _) => return failed(observed, failure),
-        (None, Some((room, at))) if !observed.is_stale && due(at, observed.poll).is_none_or(|due| now < due) => {
+        (None, Some((room, at)))
+            if !observed.is_stale && due(at, observed.poll).is_none_or(|due| now < due) =>
+        {
             (room, at)
         }
         (None, _) => return ask(observed, now),
@@ -93,7 +95,9 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
         Some((first, others)) => without(plan.step(Step::Update(name_of(first), room)), others),
     };
     match due(at, observed.poll) {
-        Some(due) => plan.then(Next::After(due.duration_since(now).try_into().unwrap_or_default())),
+        Some(due) => plan.then(Next::After(
+            due.duration_since(now).try_into().unwrap_or_default(),
+        )),
         None => plan,
     }
 }
@@ -121,7 +125,9 @@ fn without(plan: Plan, objects: &[Arc<CSIStorageCapacity>]) -> Plan {
 
 /// When the driver is asked again; none where it is not.
 fn due(at: Timestamp, poll: Duration) -> Option<Timestamp> {
-    let poll = SignedDuration::try_from(poll).ok().filter(|poll| !poll.is_zero())?;
+    let poll = SignedDuration::try_from(poll)
+        .ok()
+        .filter(|poll| !poll.is_zero())?;
     at.checked_add(poll).ok()
 }
 

@@ -52,7 +52,9 @@ impl Publishing {
             return Ok(None);
         };
         if !sidecar.driver().tells_room {
-            tracing::error!("--enable-capacity: the driver lacks GET_CAPACITY, so that no capacity is published");
+            tracing::error!(
+                "--enable-capacity: the driver lacks GET_CAPACITY, so that no capacity is published"
+            );
             return Ok(None);
         }
         let function = sidecar.function();
@@ -90,10 +92,7 @@ impl Publishing {
         classes: &Cache<StorageClass>,
         whereabouts: Whereabouts,
     ) -> Result<Term, Error> {
-        let ours = format!(
-            "{DRIVER_LABEL}={},{MANAGER_LABEL}={}",
-            self.driver, self.manager
-        );
+        let ours = format!("{DRIVER_LABEL}={},{MANAGER_LABEL}={}", self.driver, self.manager);
         let selection = Selection::labels(ours).within(self.config.namespace.clone());
         let objects: Cache<CSIStorageCapacity> = watches.cache(selection);
         objects.index(BY_ABOUT, about_of)?;
@@ -111,7 +110,8 @@ impl Publishing {
     }
 
     /// What is wanted is known before the first object is looked at: it would be taken for one that nobody wants.
-    pub(crate) fn follow(&self, term: &Term, enqueue: &mut Enqueue) {
+    fn follow(&self, term: &Term) -> Enqueue {
+        let mut enqueue = Enqueue::new();
         let places = &term.places;
         let refresh = places.refresh.clone();
         refresh.enqueue(refresh.ledger.want(places.wanted()));
@@ -130,7 +130,7 @@ impl Publishing {
             all()
         });
         let Whereabouts::Cluster { labels, drivers } = &places.whereabouts else {
-            return;
+            return enqueue;
         };
         enqueue.on(labels, &self.places, move |change| {
             let labels = |node: &NodeLabels| node.labels.clone();
@@ -143,10 +143,18 @@ impl Publishing {
             let is_same = keys(change.old) == keys(change.new);
             if is_same { Vec::new() } else { all() }
         });
+        enqueue
     }
 
-    /// Works until the scope is stopping.
+    /// Works until the scope is stopping. Objects that our role does not show are waited for here alone: volumes are made all
+    /// the same.
     pub(crate) async fn run(&self, term: &Term, sidecar: &Sidecar<Driver>, calls: Calls, scope: &Scope) {
+        tokio::select! {
+            biased;
+            () = scope.stopping() => return,
+            () = term.objects.caught_up() => {}
+        }
+        let _following = self.follow(term);
         let function = sidecar.function();
         let places = &term.places;
         let capacities = Capacities {
@@ -170,10 +178,6 @@ impl Publishing {
 }
 
 impl Term {
-    pub(crate) async fn caught_up(&self) {
-        self.objects.caught_up().await;
-    }
-
     pub(crate) fn refresh(&self) -> Refresh {
         self.places.refresh.clone()
     }

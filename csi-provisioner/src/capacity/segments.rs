@@ -68,7 +68,11 @@ pub fn wanted<'a>(
 /// The place that a term of a volume's node affinity names, where it is one of ours.
 #[must_use]
 pub fn segment_of(term: &NodeSelectorTerm) -> Option<Segment> {
-    if term.match_fields.as_ref().is_some_and(|fields| !fields.is_empty()) {
+    if term
+        .match_fields
+        .as_ref()
+        .is_some_and(|fields| !fields.is_empty())
+    {
         return None;
     }
     let expressions = term.match_expressions.iter().flatten();

@@ -105,7 +105,9 @@ fn begin(observed: &Observed<'_>, local: &LocalNode, lost: u32, now: Timestamp) 
     let mut hasher = DefaultHasher::new();
     (&observed.claim.metadata.uid, &local.name, lost).hash(&mut hasher);
     let share = f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or_default()) / f64::from(u32::MAX);
-    let delay = base.saturating_mul(1_u32.checked_shl(lost.min(31)).unwrap_or(u32::MAX)).min(most);
+    let delay = base
+        .saturating_mul(1_u32.checked_shl(lost.min(31)).unwrap_or(u32::MAX))
+        .min(most);
     let delay = delay.saturating_sub(base.mul_f64(share));
     Race {
         until: later(now, delay),

@@ -97,10 +97,36 @@ fn surroundings() -> Environment {
 #[test]
 fn sidecars_case_136_what_must_be_known_of_the_pod_is_asked_for() {
     for (line, missing, says) in [
-        ("--enable-capacity", Environment { namespace: None, pod_namespace: None, ..surroundings() }, "NAMESPACE"),
-        ("--enable-capacity", Environment { pod_name: None, ..surroundings() }, "POD_NAME"),
-        ("--node-deployment", Environment { node_name: None, ..surroundings() }, "NODE_NAME"),
-        ("--node-deployment --leader-election", surroundings(), "--leader-election"),
+        (
+            "--enable-capacity",
+            Environment {
+                namespace: None,
+                pod_namespace: None,
+                ..surroundings()
+            },
+            "NAMESPACE",
+        ),
+        (
+            "--enable-capacity",
+            Environment {
+                pod_name: None,
+                ..surroundings()
+            },
+            "POD_NAME",
+        ),
+        (
+            "--node-deployment",
+            Environment {
+                node_name: None,
+                ..surroundings()
+            },
+            "NODE_NAME",
+        ),
+        (
+            "--node-deployment --leader-election",
+            surroundings(),
+            "--leader-election",
+        ),
     ] {
         let error = parse(line).unwrap().config(&missing).unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
@@ -110,7 +136,10 @@ fn sidecars_case_136_what_must_be_known_of_the_pod_is_asked_for() {
     let config = parse(line).unwrap().config(&without).unwrap();
     assert_eq!((config.capacity, config.node), (None, None));
     let unowned = "--enable-capacity --capacity-ownerref-level=-1";
-    let config = parse(unowned).unwrap().config(&Environment { pod_name: None, ..surroundings() });
+    let config = parse(unowned).unwrap().config(&Environment {
+        pod_name: None,
+        ..surroundings()
+    });
     assert_eq!(config.unwrap().capacity.unwrap().owner, None);
 }
 
@@ -133,8 +162,14 @@ fn what_is_published_and_which_node_is_served_follow_the_flags() {
                 --capacity-ownerref-level=0 --kube-api-capacity-qps=2";
     let capacity = config(line).capacity.unwrap();
     assert_eq!((capacity.workers, capacity.poll), (3, Duration::from_secs(300)));
-    assert_eq!((capacity.immediate, capacity.owner), (true, Some((0, "pod".to_owned()))));
-    assert_eq!(capacity.limit.map(|limit| (limit.qps, limit.burst)), Some((2.0, 5)));
+    assert_eq!(
+        (capacity.immediate, capacity.owner),
+        (true, Some((0, "pod".to_owned())))
+    );
+    assert_eq!(
+        capacity.limit.map(|limit| (limit.qps, limit.burst)),
+        Some((2.0, 5))
+    );
     assert_eq!(
         config("--node-deployment").node,
         Some(NodeConfig {

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{
     Actor, CLAIMS, DEPLOYMENTS, NAMESPACES, NODES, PODS, REPLICA_SETS, SERVICE_ACCOUNTS, STATEFUL_SETS,
-    STORAGE_CLASSES, VOLUMES, attempt, has_finalizer, is_deleting, is_gone, items, remove_finalizer, set, text,
+    STORAGE_CLASSES, VOLUMES, attempt, has_finalizer, is_deleting, is_gone, items, remove_finalizer, set,
+    text,
 };
 use crate::kube::{Change, GroupResource, Object, Store};
 

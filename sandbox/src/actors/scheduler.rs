@@ -17,9 +17,7 @@ use super::ephemeral::{claim_name, is_for};
 use super::spread::{is_spread, spreads};
 use super::users::Users;
 use super::worker::{self, Patience, Worker};
-use super::{
-    CLAIMS, NODES, PODS, STORAGE_CLASSES, VOLUMES, attempt, is_deleting, is_gone, items, set, text,
-};
+use super::{CLAIMS, NODES, PODS, STORAGE_CLASSES, VOLUMES, attempt, is_deleting, is_gone, items, set, text};
 use crate::kube::validation::class_of;
 use crate::kube::{Change, GroupResource, Store};
 use crate::node::Node;

@@ -16,7 +16,10 @@ pub(super) fn spreads(pod: &Value, node: &Value, nodes: &[Value], pods: &[&Value
         .collect();
     let has_all = |node: &&Value| constraints.iter().all(|one| domain(one, node).is_some());
     let counted: Vec<&Value> = nodes.iter().filter(has_all).collect();
-    has_all(&node) && constraints.iter().all(|one| holds(one, pod, node, &counted, pods))
+    has_all(&node)
+        && constraints
+            .iter()
+            .all(|one| holds(one, pod, node, &counted, pods))
 }
 
 /// Whether a pod says how it is to be spread.
@@ -51,15 +54,19 @@ fn holds(constraint: &Value, pod: &Value, node: &Value, nodes: &[&Value], pods: 
 
 /// The group of nodes that a node is in.
 fn domain<'a>(constraint: &Value, node: &'a Value) -> Option<&'a str> {
-    node["metadata"]["labels"].get(text(constraint, "/topologyKey"))?.as_str()
+    node["metadata"]["labels"]
+        .get(text(constraint, "/topologyKey"))?
+        .as_str()
 }
 
 /// Which pods count: `matchLabelKeys` adds the pod's own values of these labels.
 fn selector(constraint: &Value, pod: &Value) -> Value {
     let mut selector = constraint["labelSelector"].clone();
-    for key in items(constraint, "/matchLabelKeys").iter().filter_map(Value::as_str) {
-        if let (Some(value), Some(selector)) =
-            (pod["metadata"]["labels"].get(key), selector.as_object_mut())
+    for key in items(constraint, "/matchLabelKeys")
+        .iter()
+        .filter_map(Value::as_str)
+    {
+        if let (Some(value), Some(selector)) = (pod["metadata"]["labels"].get(key), selector.as_object_mut())
         {
             let labels = selector.entry("matchLabels").or_insert_with(|| json!({}));
             labels[key] = value.clone();
@@ -105,7 +112,10 @@ mod tests {
         let pods = [&first, &other, &going];
         let allowed = |pod: &Value| {
             let suits = |node: &&Value| spreads(pod, node, &nodes, &pods);
-            let names = nodes.iter().filter(suits).map(|node| text(node, "/metadata/name"));
+            let names = nodes
+                .iter()
+                .filter(suits)
+                .map(|node| text(node, "/metadata/name"));
             names.collect::<Vec<_>>().join(" ")
         };
         for (change, expected) in [
@@ -117,8 +127,14 @@ mod tests {
             (json!({"minDomains": 3, "maxSkew": 2}), "a1 a2 b1"),
             (json!({"topologyKey": "rack"}), ""),
             // It counts none, and not itself either.
-            (json!({"labelSelector": {"matchLabels": {"app": "none"}}}), "a1 a2 b1"),
-            (json!({"labelSelector": {"matchLabels": null}, "matchLabelKeys": ["hash"]}), "a1 a2 b1"),
+            (
+                json!({"labelSelector": {"matchLabels": {"app": "none"}}}),
+                "a1 a2 b1",
+            ),
+            (
+                json!({"labelSelector": {"matchLabels": null}, "matchLabelKeys": ["hash"]}),
+                "a1 a2 b1",
+            ),
             (
                 json!({"labelSelector": {"matchLabels": null, "matchExpressions":
                     [{"key": "app", "operator": "In", "values": ["web", "db"]}]}}),

@@ -9,9 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::affinity::selects;
 use super::workloads::owner;
-use super::{
-    Actor, CLAIMS, PODS, STATEFUL_SETS, attempt, has_ended, is_deleting, is_gone, items, set, text,
-};
+use super::{Actor, CLAIMS, PODS, STATEFUL_SETS, attempt, has_ended, is_deleting, is_gone, items, set, text};
 use crate::kube::{Change, GroupResource, Object, Store};
 
 const REVISION: &str = "controller-revision-hash";
@@ -77,7 +75,11 @@ fn plan(wish: &Wish, pods: &BTreeMap<u64, Seen>) -> Vec<Step> {
             return steps;
         }
     }
-    for (number, pod) in pods.iter().rev().filter(|(number, _)| !wish.numbers.contains(number)) {
+    for (number, pod) in pods
+        .iter()
+        .rev()
+        .filter(|(number, _)| !wish.numbers.contains(number))
+    {
         if !pod.is_going {
             steps.push(Step::Delete(*number));
         }
@@ -164,7 +166,10 @@ impl StatefulSets {
     fn make(&self, set: &Value, number: u64, revision: &str) {
         for template in items(set, "/spec/volumeClaimTemplates") {
             let claim = claim(set, template, number);
-            let (namespace, name) = (text(&claim, "/metadata/namespace"), text(&claim, "/metadata/name"));
+            let (namespace, name) = (
+                text(&claim, "/metadata/namespace"),
+                text(&claim, "/metadata/name"),
+            );
             if self.store.get(CLAIMS, namespace, name).is_none()
                 && attempt(self.store.create(CLAIMS, claim.clone())).is_none()
             {
@@ -184,24 +189,34 @@ impl StatefulSets {
         let (ready, updated) = (count(|pod| pod.is_ready), count(|pod| pod.is_current));
         let is_renewed = updated == pods.len();
         let former = text(of, "/status/currentRevision");
-        let current = if is_renewed || former.is_empty() { revision } else { former };
+        let current = if is_renewed || former.is_empty() {
+            revision
+        } else {
+            former
+        };
         let status = [
             ("replicas", json!(pods.len())),
             ("readyReplicas", json!(ready)),
             ("availableReplicas", json!(ready)),
             ("updatedReplicas", json!(updated)),
-            ("currentReplicas", json!(if is_renewed { updated } else { pods.len() - updated })),
+            (
+                "currentReplicas",
+                json!(if is_renewed { updated } else { pods.len() - updated }),
+            ),
             ("currentRevision", json!(current)),
             ("updateRevision", json!(revision)),
             ("collisionCount", json!(0)),
             ("observedGeneration", of["metadata"]["generation"].clone()),
         ];
         let (namespace, name) = (text(of, "/metadata/namespace"), text(of, "/metadata/name"));
-        attempt(self.store.update_status(STATEFUL_SETS, namespace, name, |object| {
-            for (field, value) in status {
-                set(object, "/status", field, value);
-            }
-        }));
+        attempt(
+            self.store
+                .update_status(STATEFUL_SETS, namespace, name, |object| {
+                    for (field, value) in status {
+                        set(object, "/status", field, value);
+                    }
+                }),
+        );
     }
 }
 
@@ -222,12 +237,21 @@ fn revision(set: &Value) -> String {
 
 fn claim(of: &Value, template: &Value, number: u64) -> Value {
     let mut claim = template.clone();
-    let name = format!("{}-{}-{number}", text(template, "/metadata/name"), text(of, "/metadata/name"));
+    let name = format!(
+        "{}-{}-{number}",
+        text(template, "/metadata/name"),
+        text(of, "/metadata/name")
+    );
     for (member, value) in [("apiVersion", "v1"), ("kind", "PersistentVolumeClaim")] {
         claim[member] = json!(value);
     }
     set(&mut claim, "/metadata", "name", json!(name));
-    set(&mut claim, "/metadata", "namespace", of["metadata"]["namespace"].clone());
+    set(
+        &mut claim,
+        "/metadata",
+        "namespace",
+        of["metadata"]["namespace"].clone(),
+    );
     let labels = of["spec"]["selector"]["matchLabels"].as_object();
     for (label, value) in labels.into_iter().flatten() {
         set(&mut claim, "/metadata/labels", label, value.clone());
@@ -260,9 +284,9 @@ fn pod(of: &Value, number: u64, revision: &str) -> Value {
     let made: Vec<&str> = claims.map(|template| text(template, "/metadata/name")).collect();
     let mut volumes = items(template, "/spec/volumes").to_vec();
     volumes.retain(|volume| !made.contains(&text(volume, "/name")));
-    volumes.extend(made.iter().map(|volume| {
-        json!({"name": volume, "persistentVolumeClaim": {"claimName": format!("{volume}-{name}")}})
-    }));
+    volumes.extend(made.iter().map(
+        |volume| json!({"name": volume, "persistentVolumeClaim": {"claimName": format!("{volume}-{name}")}}),
+    ));
     set(&mut pod, "/spec", "volumes", Value::Array(volumes));
     set(&mut pod, "/spec", "hostname", json!(name));
     if !text(of, "/spec/serviceName").is_empty() {
@@ -340,7 +364,12 @@ mod tests {
             (2, false, &[(0, ENDED), (1, READY)], &[Delete(0)]),
             (1, false, &[(0, READY), (1, READY), (2, READY)], &[Delete(2)]),
             (1, false, &[(0, READY), (1, READY), (2, GOING)], &[]),
-            (1, true, &[(0, READY), (1, READY), (2, READY)], &[Delete(2), Delete(1)]),
+            (
+                1,
+                true,
+                &[(0, READY), (1, READY), (2, READY)],
+                &[Delete(2), Delete(1)],
+            ),
             (1, false, &[(0, YOUNG), (1, READY)], &[]),
             (2, false, &[(0, FORMER), (1, FORMER)], &[Delete(1)]),
             (2, true, &[(0, FORMER), (1, GOING)], &[]),
@@ -348,7 +377,11 @@ mod tests {
         ];
         for (replicas, is_parallel, pods, expected) in table {
             let seen = pods.iter().copied().collect();
-            assert_eq!(plan(&wish(replicas, is_parallel), &seen), expected, "{replicas} {pods:?}");
+            assert_eq!(
+                plan(&wish(replicas, is_parallel), &seen),
+                expected,
+                "{replicas} {pods:?}"
+            );
         }
         let both = [(0, FORMER), (1, FORMER)].into_iter().collect();
         for (renewed_from, expected) in [(Some(1), vec![Delete(1)]), (Some(2), vec![]), (None, vec![])] {

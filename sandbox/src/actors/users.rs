@@ -31,9 +31,7 @@ impl Users {
                 }
             }
         }
-        let claims: BTreeSet<String> = claims_of(change.object.value())
-            .map(Cow::into_owned)
-            .collect();
+        let claims: BTreeSet<String> = claims_of(change.object.value()).map(Cow::into_owned).collect();
         touched.extend(claims.iter().cloned());
         if !is_gone(change) && !claims.is_empty() {
             for claim in &claims {

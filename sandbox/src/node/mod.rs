@@ -52,7 +52,10 @@ impl Node {
     /// Where a pod with this UID has a PersistentVolume mounted.
     #[must_use]
     pub fn mount_path(&self, pod_uid: &str, volume: &str) -> String {
-        format!("{}/pods/{pod_uid}/volumes/kubernetes.io~csi/{volume}/mount", self.root)
+        format!(
+            "{}/pods/{pod_uid}/volumes/kubernetes.io~csi/{volume}/mount",
+            self.root
+        )
     }
 
     /// The same with the node service of a driver.

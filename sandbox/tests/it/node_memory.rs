@@ -207,7 +207,11 @@ async fn what_is_written_below_a_mount_lies_on_the_volume_and_in_its_snapshots()
     let snapshot = world.ec2.create_snapshot_fixture(&world.volume, &[]).unwrap();
     world.host.append(file, "second").unwrap();
     assert_eq!(world.host.read(file).unwrap(), "first\nsecond\n");
-    world.host.grow(Path::new(NAME), "ext4", Some(Path::new("/a/b"))).await.unwrap();
+    world
+        .host
+        .grow(Path::new(NAME), "ext4", Some(Path::new("/a/b")))
+        .await
+        .unwrap();
     assert_eq!(world.host.read(file).unwrap(), "first\nsecond\n", "grown");
     let restored = [("AvailabilityZone", ZONE), ("SnapshotId", snapshot.as_str())];
     let restored = world.ec2.create_volume_fixture_with(&restored, &[]).unwrap();
@@ -215,8 +219,20 @@ async fn what_is_written_below_a_mount_lies_on_the_volume_and_in_its_snapshots()
     assert_eq!(files[Path::new("folder/out.txt")], "first\n");
 
     world.host.make_directory(Path::new("/ro")).await.unwrap();
-    world.host.mount(&request("/a/b", "/ro", None, &["bind", "ro"])).await.unwrap();
-    assert_eq!(world.host.read(Path::new("/ro/folder/out.txt")).unwrap(), "first\nsecond\n");
-    assert!(world.host.append(Path::new("/ro/folder/out.txt"), "third").is_err());
+    world
+        .host
+        .mount(&request("/a/b", "/ro", None, &["bind", "ro"]))
+        .await
+        .unwrap();
+    assert_eq!(
+        world.host.read(Path::new("/ro/folder/out.txt")).unwrap(),
+        "first\nsecond\n"
+    );
+    assert!(
+        world
+            .host
+            .append(Path::new("/ro/folder/out.txt"), "third")
+            .is_err()
+    );
     assert!(world.host.append(Path::new("/elsewhere"), "lost").is_err());
 }

@@ -368,7 +368,12 @@ mod tests {
             ("zone", "eu-west-1b".to_owned()),
         ]);
         for (folder, number) in [(DYNAMIC, 3), (RESTORE, 2), (CLONE, 2), (EPHEMERAL, 2)] {
-            assert_eq!(folder.objects(&BTreeMap::new()).unwrap().len(), number, "{}", folder.path);
+            assert_eq!(
+                folder.objects(&BTreeMap::new()).unwrap().len(),
+                number,
+                "{}",
+                folder.path
+            );
         }
         for folder in [EXPAND, BLOCK] {
             let objects = folder.objects(&ids).unwrap();

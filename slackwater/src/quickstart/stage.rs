@@ -156,8 +156,12 @@ impl Stage {
             let id = self.ec2.create_volume_fixture(&zone, gib, &[("Name", name)])?;
             Ok(Ids::from([("volumeHandle", id), ("zone", zone.clone())]))
         };
-        let old = self.ec2.create_volume_fixture(&zone, VOLUME_GIB, &[("Name", "data")])?;
-        let old = self.ec2.create_snapshot_fixture(&old, &[("Name", "taken long ago")])?;
+        let old = self
+            .ec2
+            .create_volume_fixture(&zone, VOLUME_GIB, &[("Name", "data")])?;
+        let old = self
+            .ec2
+            .create_snapshot_fixture(&old, &[("Name", "taken long ago")])?;
         let import = Ids::from([("snapshotHandle", old)]);
         let zones = Ids::from([("firstZone", zone.clone()), ("secondZone", second_zone)]);
         let folders = [

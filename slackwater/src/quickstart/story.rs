@@ -301,7 +301,11 @@ impl Story<'_> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         for handle in handles {
-            let fate = if is_there(handle) { "is still there" } else { "is gone" };
+            let fate = if is_there(handle) {
+                "is still there"
+            } else {
+                "is gone"
+            };
             self.screen.line(&format!("{handle} {fate} in EC2"))?;
         }
         Ok(())
@@ -335,8 +339,7 @@ impl Story<'_> {
     async fn read(&mut self, mounted: Mounted, expected: &[&str]) -> Result<(), Error> {
         let place = self.place(mounted).await?;
         let found = self.machine.host().read(&place.file)?;
-        self.screen
-            .line(&format!("{}: cat /data/out.txt", mounted.pod))?;
+        self.screen.line(&format!("{}: cat /data/out.txt", mounted.pod))?;
         for line in found.lines() {
             self.screen.line(&format!("    {line}"))?;
         }

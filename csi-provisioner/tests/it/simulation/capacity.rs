@@ -3,7 +3,7 @@
 use controller::testing::resources::STORAGE_CLASSES;
 use controller::testing::{Process, seconds};
 use csi::v1::controller_service_capability::rpc;
-use sandbox::kube::GroupResource;
+use sandbox::kube::{Denial, GroupResource};
 use serde_json::{Value, json};
 use tonic::Status;
 
@@ -50,7 +50,9 @@ impl World {
 
     fn names(&self) -> Vec<String> {
         let all = self.list(CAPACITIES);
-        let names = all.iter().map(|object| object["metadata"]["name"].as_str().unwrap().to_owned());
+        let names = all
+            .iter()
+            .map(|object| object["metadata"]["name"].as_str().unwrap().to_owned());
         names.collect()
     }
 
@@ -77,17 +79,26 @@ fn gauges(process: &Process) -> [f64; 3] {
 async fn sidecars_case_165_each_class_and_place_has_an_object() {
     let world = world();
     world.class("now", &json!({}));
-    world.class("other", &json!({"provisioner": "o.csi", "volumeBindingMode": "WaitForFirstConsumer"}));
+    world.class(
+        "other",
+        &json!({"provisioner": "o.csi", "volumeBindingMode": "WaitForFirstConsumer"}),
+    );
     world.remove_by_force(STORAGE_CLASSES, "", "s");
-    world.class("s", &json!({"volumeBindingMode": "WaitForFirstConsumer", "parameters": {
-        "pool": "fast", "csi.storage.k8s.io/fstype": "xfs",
-    }}));
+    world.class(
+        "s",
+        &json!({"volumeBindingMode": "WaitForFirstConsumer", "parameters": {
+            "pool": "fast", "csi.storage.k8s.io/fstype": "xfs",
+        }}),
+    );
     world.driver.state().volumes.rooms.insert(zone("b"), 0);
     world.node("n3", "a");
     world.register("n3");
     // The driver is not there, or its label is not there yet.
     world.node("n4", "c");
-    world.create(NODES, json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n5"}}));
+    world.create(
+        NODES,
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n5"}}),
+    );
     world.register("n5");
     let process = world.start();
     seconds(2).await;
@@ -129,7 +140,10 @@ async fn sidecars_case_166_only_another_amount_is_written() {
     world.driver.state().volumes.room = (5 << 30) + 1;
     seconds(60).await;
     assert_eq!(world.requests_since(mark), ["patch csistoragecapacities 200"; 2]);
-    assert_eq!((world.published()[0].as_str(), world.names()), ("s a 5368709121", names));
+    assert_eq!(
+        (world.published()[0].as_str(), world.names()),
+        ("s a 5368709121", names)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -152,7 +166,9 @@ async fn sidecars_case_167_a_volume_that_comes_or_goes_is_noticed_at_once() {
     assert_eq!(world.measured_since(before), ["a", "a"]);
     assert_eq!(world.published(), ["s a 5Gi", "s b 5Gi"]);
     // One that could not be made: how much room there is was not known.
-    world.driver.refuse_volumes(&Status::resource_exhausted("full"), 1);
+    world
+        .driver
+        .refuse_volumes(&Status::resource_exhausted("full"), 1);
     world.claim_named("c", |_| {});
     world.select("n2");
     seconds(2).await;
@@ -171,7 +187,10 @@ async fn sidecars_case_168_objects_that_nobody_wants_go_and_those_that_are_missi
     seconds(2).await;
     assert_eq!(world.published(), ["s a 5Gi", "s b 5Gi"], "made again");
     let names = world.names();
-    let (mut double, mut strange) = (world.list(CAPACITIES)[0].clone(), world.list(CAPACITIES)[0].clone());
+    let (mut double, mut strange) = (
+        world.list(CAPACITIES)[0].clone(),
+        world.list(CAPACITIES)[0].clone(),
+    );
     for (object, name) in [(&mut double, "double"), (&mut strange, "strange")] {
         let labels = object["metadata"]["labels"].clone();
         object["metadata"] = json!({"name": name, "namespace": NAMESPACE, "labels": labels});
@@ -190,7 +209,9 @@ async fn sidecars_case_168_objects_that_nobody_wants_go_and_those_that_are_missi
     world.remove_by_force(NODES, "", "n2");
     seconds(2).await;
     assert_eq!(world.published(), ["s a 5Gi"]);
-    world.change(NODES, "", "n1", |node| node["metadata"]["labels"][ZONE] = json!("z"));
+    world.change(NODES, "", "n1", |node| {
+        node["metadata"]["labels"][ZONE] = json!("z")
+    });
     seconds(2).await;
     assert_eq!(world.published(), ["s z 5Gi"]);
     world.remove_by_force(STORAGE_CLASSES, "", "s");
@@ -213,14 +234,22 @@ async fn sidecars_case_169_a_driver_that_does_not_answer_is_asked_with_back_off(
     assert_eq!(world.published(), ["s a 5Gi", "s b 5Gi"]);
     world.driver.state().volumes.room = 1 << 30;
     seconds(300).await;
-    assert_eq!(world.published(), ["s a 1Gi", "s b 1Gi"], "{:?}", world.driver.times("GetCapacity"));
+    assert_eq!(
+        world.published(),
+        ["s a 1Gi", "s b 1Gi"],
+        "{:?}",
+        world.driver.times("GetCapacity")
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn sidecars_case_170_objects_have_the_owner_of_the_level_that_is_asked_for() {
     let owner = |kind: &str, object: &Value| {
         let version = object["apiVersion"].clone();
-        let (name, uid) = (object["metadata"]["name"].clone(), object["metadata"]["uid"].clone());
+        let (name, uid) = (
+            object["metadata"]["name"].clone(),
+            object["metadata"]["uid"].clone(),
+        );
         json!({"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": true})
     };
     for (level, expected) in [("0", "Pod"), ("1", "DaemonSet"), ("2", "ConfigMap")] {
@@ -245,7 +274,10 @@ async fn sidecars_case_170_objects_have_the_owner_of_the_level_that_is_asked_for
         let process = world.start();
         seconds(2).await;
         let owners = world.list(CAPACITIES)[0]["metadata"]["ownerReferences"].clone();
-        assert_eq!((&owners[0]["kind"], &owners[0]["controller"]), (&json!(expected), &json!(true)));
+        assert_eq!(
+            (&owners[0]["kind"], &owners[0]["controller"]),
+            (&json!(expected), &json!(true))
+        );
         drop(process);
 
         // Objects of before have it too.
@@ -258,7 +290,11 @@ async fn sidecars_case_170_objects_have_the_owner_of_the_level_that_is_asked_for
         assert_eq!(other.list(CAPACITIES)[0]["metadata"]["ownerReferences"], before);
         drop(process);
         for (flags, pod, says) in [
-            ("--enable-capacity --capacity-ownerref-level=3", "pod", "lower level"),
+            (
+                "--enable-capacity --capacity-ownerref-level=3",
+                "pod",
+                "lower level",
+            ),
             ("--enable-capacity", "nobody", "nobody"),
         ] {
             other.flags = flags.to_owned();
@@ -281,4 +317,37 @@ async fn sidecars_case_177_a_driver_that_tells_no_capacity_works_without() {
     seconds(5).await;
     assert_eq!((process.failure(), world.phase("c")), (None, "Bound".to_owned()));
     assert_eq!((world.measures(), world.published().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_178_a_role_without_capacity_keeps_no_volume_back() {
+    let world = world();
+    world
+        .api
+        .deny("csi-provisioner", Denial::of("list", CAPACITIES));
+    world
+        .api
+        .deny("csi-provisioner", Denial::of("watch", CAPACITIES));
+    let process = world.start();
+    world.claim(|_| {});
+    world.select("n1");
+    seconds(5).await;
+    assert_eq!((process.failure(), world.phase("c")), (None, "Bound".to_owned()));
+    assert_eq!((world.measures(), world.published().len()), (0, 0));
+    process.stop().await.unwrap().unwrap();
+
+    // One that shows them and lets nobody write them: the class is told.
+    let world = self::world();
+    world
+        .api
+        .deny("csi-provisioner", Denial::of("create", CAPACITIES));
+    let _process = world.start();
+    seconds(5).await;
+    let told = world.events();
+    let told = told.iter().find(|event| event.reason == "CapacityNotPublished");
+    assert!(
+        told.is_some_and(|event| event.message.contains("csistoragecapacities")),
+        "{:?}",
+        world.events()
+    );
 }

@@ -50,7 +50,10 @@ impl Nodes {
 
     /// The volumes that each driver holds.
     fn made(&self) -> Vec<usize> {
-        self.drivers.iter().map(|driver| driver.state().volumes.made.len()).collect()
+        self.drivers
+            .iter()
+            .map(|driver| driver.state().volumes.made.len())
+            .collect()
     }
 
     fn calls(&self, rpc: &str) -> Vec<usize> {
@@ -66,7 +69,10 @@ async fn sidecars_case_171_a_claim_is_for_the_provisioner_of_its_node() {
     world.class("s", &json!({"volumeBindingMode": "WaitForFirstConsumer"}));
     let volume = world.claim(|_| {});
     seconds(120).await;
-    assert_eq!((nodes.made(), nodes.calls("GetCapacity")), (vec![0, 0], vec![0, 0]));
+    assert_eq!(
+        (nodes.made(), nodes.calls("GetCapacity")),
+        (vec![0, 0], vec![0, 0])
+    );
     world.select("n3");
     seconds(60).await;
     assert_eq!(nodes.made(), [0, 0]);
@@ -75,14 +81,24 @@ async fn sidecars_case_171_a_claim_is_for_the_provisioner_of_its_node() {
     assert_eq!((nodes.made(), world.phase("c").as_str()), (vec![0, 1], "Bound"));
     let affinity = world.volume(&volume).unwrap()["spec"]["nodeAffinity"].clone();
     let expression = &affinity["required"]["nodeSelectorTerms"][0]["matchExpressions"][0];
-    assert_eq!((&expression["key"], &expression["values"]), (&json!(ZONE), &json!(["n2"])));
+    assert_eq!(
+        (&expression["key"], &expression["values"]),
+        (&json!(ZONE), &json!(["n2"]))
+    );
     let identity = world.volume(&volume).unwrap()["spec"]["csi"]["volumeAttributes"]
         ["storage.kubernetes.io/csiProvisionerIdentity"]
         .clone();
     assert!(identity.as_str().unwrap().ends_with("-d.csi-n2"), "{identity}");
-    assert!(world.reasons().iter().all(|reason| reason != "ProvisioningFailed"));
+    assert!(
+        world
+            .reasons()
+            .iter()
+            .all(|reason| reason != "ProvisioningFailed")
+    );
     let watched = world.api.audit().into_iter().map(|record| record.resource);
-    let watched: Vec<String> = watched.filter(|one| one == "nodes" || one == "csinodes").collect();
+    let watched: Vec<String> = watched
+        .filter(|one| one == "nodes" || one == "csinodes")
+        .collect();
     assert!(watched.is_empty(), "{watched:?}");
 }
 
@@ -102,9 +118,16 @@ async fn sidecars_case_172_of_many_nodes_one_takes_a_claim_that_binds_at_once() 
         *count += made;
     }
     assert_eq!(taken.iter().sum::<usize>(), 20, "each once: {taken:?}");
-    assert!(taken.iter().filter(|count| **count > 0).count() > 2, "they are spread: {taken:?}");
+    assert!(
+        taken.iter().filter(|count| **count > 0).count() > 2,
+        "they are spread: {taken:?}"
+    );
     // Most of them saw the winner before their own turn came.
-    assert!(nodes.calls("GetCapacity").iter().sum::<usize>() < 60, "{:?}", nodes.calls("GetCapacity"));
+    assert!(
+        nodes.calls("GetCapacity").iter().sum::<usize>() < 60,
+        "{:?}",
+        nodes.calls("GetCapacity")
+    );
     assert!(nodes.processes.iter().all(|process| process.failure().is_none()));
 }
 
@@ -114,12 +137,17 @@ async fn sidecars_case_173_a_node_without_room_or_outside_of_the_class_leaves_th
     nodes.drivers[0].state().volumes.room = 1;
     nodes.world.claim(|_| {});
     seconds(25).await;
-    assert_eq!((nodes.made(), nodes.world.phase("c").as_str()), (vec![0, 1], "Bound"));
+    assert_eq!(
+        (nodes.made(), nodes.world.phase("c").as_str()),
+        (vec![0, 1], "Bound")
+    );
 
     let nodes = Nodes::new(&["n1", "n2"], "");
     let allowed = json!([{"matchLabelExpressions": [{"key": ZONE, "values": ["n1"]}]}]);
     nodes.world.class("there", &json!({"allowedTopologies": allowed}));
-    nodes.world.claim(|claim| claim["spec"]["storageClassName"] = json!("there"));
+    nodes
+        .world
+        .claim(|claim| claim["spec"]["storageClassName"] = json!("there"));
     seconds(25).await;
     assert_eq!((nodes.made(), nodes.calls("GetCapacity")[1]), (vec![1, 0], 0));
 
@@ -147,10 +175,16 @@ async fn sidecars_case_174_a_node_that_runs_out_of_room_gives_the_claim_back() {
         claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] = json!("n1");
     });
     seconds(1).await;
-    assert_eq!((nodes.world.selected(), nodes.calls("CreateVolume")), (None, vec![1, 0]));
+    assert_eq!(
+        (nodes.world.selected(), nodes.calls("CreateVolume")),
+        (None, vec![1, 0])
+    );
     nodes.drivers[0].state().volumes.room = 0;
     seconds(25).await;
-    assert_eq!((nodes.made(), nodes.world.selected().as_deref()), (vec![0, 1], Some("n2")));
+    assert_eq!(
+        (nodes.made(), nodes.world.selected().as_deref()),
+        (vec![0, 1], Some("n2"))
+    );
     assert_eq!(nodes.world.phase("c"), "Bound");
 }
 
@@ -171,7 +205,9 @@ async fn sidecars_case_175_only_the_node_that_has_a_volume_deletes_it() {
 #[tokio::test(start_paused = true)]
 async fn sidecars_case_176_each_node_publishes_its_own_capacity() {
     let nodes = Nodes::new(&["n1", "n2"], "--enable-capacity --capacity-ownerref-level=-1");
-    nodes.world.class("late", &json!({"volumeBindingMode": "WaitForFirstConsumer"}));
+    nodes
+        .world
+        .class("late", &json!({"volumeBindingMode": "WaitForFirstConsumer"}));
     seconds(2).await;
     let shown = |object: serde_json::Value| {
         let manager = &object["metadata"]["labels"]["csi.storage.k8s.io/managed-by"];
@@ -180,5 +216,8 @@ async fn sidecars_case_176_each_node_publishes_its_own_capacity() {
     };
     let mut published: Vec<String> = nodes.world.list(CAPACITIES).into_iter().map(shown).collect();
     published.sort();
-    assert_eq!(published, ["external-provisioner-n1 n1", "external-provisioner-n2 n2"]);
+    assert_eq!(
+        published,
+        ["external-provisioner-n1 n1", "external-provisioner-n2 n2"]
+    );
 }

@@ -27,10 +27,17 @@ async fn an_ephemeral_volume_has_a_claim_that_goes_with_its_pod() {
     assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "1Gi");
     cluster.volume("v", &json!({}));
     cluster.settle().await;
-    assert_eq!((phase(&cluster, "p"), cluster.phases("p-d", "v").0), both("Running", "Bound"));
+    assert_eq!(
+        (phase(&cluster, "p"), cluster.phases("p-d", "v").0),
+        both("Running", "Bound")
+    );
     cluster.delete(CLAIMS, "p-d");
     cluster.settle().await;
-    assert_eq!(cluster.phases("p-d", "v"), both("Bound", "Bound"), "the pod uses it");
+    assert_eq!(
+        cluster.phases("p-d", "v"),
+        both("Bound", "Bound"),
+        "the pod uses it"
+    );
     cluster.delete(PODS, "p");
     cluster.settle().await;
     assert_eq!(cluster.phases("p-d", "v"), both("gone", "Released"));
@@ -84,24 +91,48 @@ impl Cluster {
 #[tokio::test(start_paused = true)]
 async fn the_pods_of_a_stateful_set_come_one_by_one_and_find_their_claims_again() {
     let cluster = Cluster::new();
-    cluster.store.create(STATEFUL_SETS, stateful_set(&json!({}))).unwrap();
+    cluster
+        .store
+        .create(STATEFUL_SETS, stateful_set(&json!({})))
+        .unwrap();
     cluster.settle().await;
-    assert_eq!((phase(&cluster, "db-0"), phase(&cluster, "db-1")), both("Pending", "gone"));
+    assert_eq!(
+        (phase(&cluster, "db-0"), phase(&cluster, "db-1")),
+        both("Pending", "gone")
+    );
     cluster.volume("v", &json!({}));
     cluster.settle().await;
-    assert_eq!((phase(&cluster, "db-0"), phase(&cluster, "db-1")), both("Running", "Pending"));
+    assert_eq!(
+        (phase(&cluster, "db-0"), phase(&cluster, "db-1")),
+        both("Running", "Pending")
+    );
     cluster.volume("w", &json!({}));
     cluster.settle().await;
-    assert_eq!((cluster.status("readyReplicas"), cluster.status("replicas")), (json!(2), json!(2)));
+    assert_eq!(
+        (cluster.status("readyReplicas"), cluster.status("replicas")),
+        (json!(2), json!(2))
+    );
     let pod = cluster.get(PODS, "db-1").unwrap();
-    assert_eq!(pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"], "data-db-1");
-    assert_eq!((text(&pod, "/spec/hostname"), text(&pod, "/spec/subdomain")), ("db-1", "db"));
+    assert_eq!(
+        pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"],
+        "data-db-1"
+    );
+    assert_eq!(
+        (text(&pod, "/spec/hostname"), text(&pod, "/spec/subdomain")),
+        ("db-1", "db")
+    );
     assert_eq!(pod["metadata"]["labels"]["apps.kubernetes.io/pod-index"], "1");
-    assert_eq!(cluster.get(CLAIMS, "data-db-1").unwrap()["metadata"]["labels"]["app"], "db");
+    assert_eq!(
+        cluster.get(CLAIMS, "data-db-1").unwrap()["metadata"]["labels"]["app"],
+        "db"
+    );
 
     cluster.change_set(|set_| set(set_, "/spec", "replicas", json!(1)));
     cluster.settle().await;
-    assert_eq!((phase(&cluster, "db-0"), phase(&cluster, "db-1")), both("Running", "gone"));
+    assert_eq!(
+        (phase(&cluster, "db-0"), phase(&cluster, "db-1")),
+        both("Running", "gone")
+    );
     assert_eq!(cluster.phases("data-db-1", "w"), both("Bound", "Bound"));
     cluster.change_set(|set_| set(set_, "/spec", "replicas", json!(2)));
     cluster.settle().await;
@@ -117,7 +148,10 @@ async fn the_pods_of_a_stateful_set_come_one_by_one_and_find_their_claims_again(
 async fn a_new_template_renews_the_pods_and_a_set_adopts_those_that_were_left() {
     let cluster = Cluster::new();
     let set_without_claims = stateful_set(&json!({"spec": {"volumeClaimTemplates": null}}));
-    cluster.store.create(STATEFUL_SETS, set_without_claims.clone()).unwrap();
+    cluster
+        .store
+        .create(STATEFUL_SETS, set_without_claims.clone())
+        .unwrap();
     cluster.settle().await;
     let (first, second) = (cluster.uid_of("db-0"), cluster.uid_of("db-1"));
     let former = cluster.status("currentRevision");
@@ -125,7 +159,10 @@ async fn a_new_template_renews_the_pods_and_a_set_adopts_those_that_were_left() 
     cluster.change_set(image);
     cluster.settle().await;
     assert!(cluster.uid_of("db-0") != first && cluster.uid_of("db-1") != second);
-    assert_eq!(cluster.status("currentRevision"), cluster.status("updateRevision"));
+    assert_eq!(
+        cluster.status("currentRevision"),
+        cluster.status("updateRevision")
+    );
     assert_ne!(cluster.status("currentRevision"), former);
 
     let left = cluster.uid_of("db-0");
@@ -166,7 +203,10 @@ async fn a_pod_that_is_to_be_spread_waits_for_another_one_to_go() {
         cluster.store.create(PODS, made).unwrap();
         cluster.settle().await;
     }
-    assert_eq!((cluster.node_of("one"), cluster.node_of("two")), both("sandbox", ""));
+    assert_eq!(
+        (cluster.node_of("one"), cluster.node_of("two")),
+        both("sandbox", "")
+    );
     cluster.delete(PODS, "one");
     cluster.settle().await;
     assert_eq!(cluster.node_of("two"), "sandbox");

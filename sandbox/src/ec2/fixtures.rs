@@ -160,6 +160,7 @@ impl Ec2 {
                 begun_at: call.now,
                 attached_at: call.now,
                 gone_at: None,
+                is_forced: false,
             });
             let id = instance.id.clone();
             state.instances.insert(id.clone(), instance);
@@ -223,6 +224,17 @@ impl Ec2 {
     /// What EC2 would answer to DetachVolume.
     pub fn detach_volume_fixture(&self, volume_id: &str, instance_id: &str) -> Result<(), Ec2Error> {
         let parameters = [("VolumeId", volume_id), ("InstanceId", instance_id)];
+        self.fixture(|state, call| {
+            attachments::detach(state, form(&parameters, "volume", &[]), call).map(drop)
+        })
+    }
+
+    /// Detaches a volume at once, by force, from wherever it is attached.
+    ///
+    /// # Errors
+    /// What EC2 would answer to DetachVolume.
+    pub fn force_detach_volume_fixture(&self, volume_id: &str) -> Result<(), Ec2Error> {
+        let parameters = [("VolumeId", volume_id), ("Force", "true")];
         self.fixture(|state, call| {
             attachments::detach(state, form(&parameters, "volume", &[]), call).map(drop)
         })

@@ -63,6 +63,26 @@ async fn raw_block_volumes_have_their_data_and_grow_by_themselves() {
 }
 
 #[tokio::test]
+async fn a_volume_that_is_pulled_out_fails_under_its_mount_and_keeps_its_data() {
+    for fs_type in ["ext4", "xfs"] {
+        let Some(bench) = bench("a_volume_that_is_pulled_out_fails_under_its_mount_and_keeps_its_data") else {
+            return;
+        };
+        let used = bench.use_it(&bench.volume(), mount(fs_type)).await;
+        write(&used.target.join("note"), b"before");
+        bench.world.ec2.force_detach_volume_fixture(&used.id).unwrap();
+        let lost = std::fs::File::create(used.target.join("lost")).and_then(|file| file.sync_all());
+        assert!(lost.is_err(), "{fs_type}");
+        bench.give_back(&used).await;
+        let again = bench.use_it(&used.id, mount(fs_type)).await;
+        assert_eq!(std::fs::read(again.target.join("note")).unwrap(), b"before");
+        assert!(!again.target.join("lost").exists(), "{fs_type}");
+        bench.give_back(&again).await;
+        assert!(left_of(&bench.path("ebs")).is_empty(), "{fs_type}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_left_after_a_panic() {
     let Some(bench) = bench("nothing_is_left_after_a_panic") else {
         return;

@@ -32,6 +32,7 @@ pub(in crate::ec2) fn attach(state: &mut State, mut form: Form, call: &Call<'_>)
         begun_at: call.now,
         attached_at: after(call.now, call.options.timing.attaching),
         gone_at: None,
+        is_forced: false,
     };
     let mut xml = Xml::new();
     attachment.write(&mut xml, &volume_id, call.now);
@@ -122,7 +123,7 @@ pub(in crate::ec2) fn detach(state: &mut State, mut form: Form, call: &Call<'_>)
     let volume_id = form.required("VolumeId")?;
     let instance_id = form.text("InstanceId");
     let device = form.text("Device");
-    form.boolean("Force")?;
+    let is_forced = form.boolean("Force")?.unwrap_or_default();
     let dry_run = form.dry_run()?;
     form.finish()?;
     if let Some(id) = &instance_id {
@@ -150,6 +151,7 @@ pub(in crate::ec2) fn detach(state: &mut State, mut form: Form, call: &Call<'_>)
     };
     call.rehearsal(dry_run)?;
     attachment.gone_at.get_or_insert(gone_at);
+    attachment.is_forced |= is_forced;
     let mut xml = Xml::new();
     attachment.write(&mut xml, &volume_id, call.now);
     volume.settle(call.now);

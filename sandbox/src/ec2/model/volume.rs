@@ -72,6 +72,8 @@ pub(in crate::ec2) struct Attachment {
     pub(in crate::ec2) attached_at: Timestamp,
     /// When it is gone, once detaching has begun.
     pub(in crate::ec2) gone_at: Option<Timestamp>,
+    /// Whether it is detached without regard to what the instance does with it.
+    pub(in crate::ec2) is_forced: bool,
 }
 
 /// A change of a volume.
@@ -246,6 +248,11 @@ impl Volume {
         self.deleted_until.is_none()
             && self.attachments.iter().all(stays)
             && self.modification.as_ref().is_none_or(ended)
+    }
+
+    /// Whether it was taken from its last instance by force.
+    pub(in crate::ec2) fn was_pulled_out(&self) -> bool {
+        self.former.last().is_some_and(|one| one.is_forced)
     }
 
     /// How much of it is filled from its snapshot, in percent.

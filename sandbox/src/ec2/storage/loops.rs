@@ -62,6 +62,11 @@ impl LoopDevice {
         losetup(&["--set-capacity"], Some(&self.path)).map(drop)
     }
 
+    /// Whether something of it is mounted here.
+    pub(super) fn is_mounted(&self) -> Result<bool, StorageError> {
+        Ok(!self.targets()?.is_empty())
+    }
+
     /// Takes away what is mounted from it, and gives it back.
     pub(super) fn release(self) -> Result<(), StorageError> {
         for _ in 0..LOOKS {

@@ -77,6 +77,8 @@ pub struct Storage {
     folder: PathBuf,
     volumes: BTreeMap<String, Backed>,
     snapshots: BTreeSet<String>,
+    /// Devices without a volume, that something is mounted from.
+    pulled_out: Vec<LoopDevice>,
 }
 
 /// A volume with its file.
@@ -104,6 +106,7 @@ impl Storage {
             folder,
             volumes: BTreeMap::new(),
             snapshots: BTreeSet::new(),
+            pulled_out: Vec::new(),
         })
     }
 
@@ -146,7 +149,7 @@ impl Storage {
             self.resize(id, volume)?;
             self.place(id, volume, now)?;
         }
-        Ok(())
+        self.release_pulled_out()
     }
 
     fn take_snapshots(&mut self, state: &mut State, now: Timestamp) {
@@ -219,6 +222,18 @@ impl Storage {
         Ok(())
     }
 
+    /// Gives back devices that were pulled out, once nothing is mounted from them any more.
+    fn release_pulled_out(&mut self) -> Result<(), StorageError> {
+        for device in std::mem::take(&mut self.pulled_out) {
+            if device.is_mounted()? {
+                self.pulled_out.push(device);
+            } else {
+                device.release()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Attaches and detaches. A root volume has no device: nobody asks for its data.
     fn place(&mut self, id: &str, volume: &Volume, now: Timestamp) -> Result<(), StorageError> {
         let wanted: BTreeMap<&str, &str> = volume
@@ -239,7 +254,15 @@ impl Storage {
             .places
             .retain(|instance, _| wanted.contains_key(instance.as_str()));
         if wanted.is_empty() {
-            return backed.device.take().map_or(Ok(()), LoopDevice::release);
+            let Some(device) = backed.device.take() else {
+                return Ok(());
+            };
+            if volume.was_pulled_out() {
+                pull_out(&device, &file)?;
+                self.pulled_out.push(device);
+                return Ok(());
+            }
+            return device.release();
         }
         let device = match backed.device.take() {
             Some(device) => device,
@@ -256,11 +279,22 @@ impl Storage {
     }
 }
 
+/// Leaves the device with nothing behind it: whatever is asked of it fails from now on. The data stay with the volume.
+fn pull_out(device: &LoopDevice, file: &Path) -> Result<(), StorageError> {
+    let kept = file.with_extension("kept");
+    files::copy(file, &kept)?;
+    files::resize(file, 0)?;
+    device.follow_file()?;
+    std::fs::rename(&kept, file).map_err(io("replace", file))
+}
+
 impl Drop for Storage {
     fn drop(&mut self) {
-        for (id, mut backed) in std::mem::take(&mut self.volumes) {
-            if let Some(Err(error)) = backed.device.take().map(LoopDevice::release) {
-                tracing::warn!(volume = id, %error, "a loop device is left");
+        let volumes = std::mem::take(&mut self.volumes).into_values();
+        let devices = volumes.filter_map(|backed| backed.device);
+        for device in devices.chain(std::mem::take(&mut self.pulled_out)) {
+            if let Err(error) = device.release() {
+                tracing::warn!(%error, "a loop device is left");
             }
         }
         for part in PARTS {

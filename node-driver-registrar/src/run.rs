@@ -8,15 +8,16 @@ use base::http::{BindError, Endpoints, Readiness};
 use base::{Random, Scope};
 use csi::identity::{IdentityError, plugin_info};
 use csi::server::ServeError;
-use csi::{Channel, ConnectOptions};
+use csi::{Address, Channel, ConnectOptions};
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::args::Config;
 use crate::health::SocketHealth;
 use crate::service::Registrar;
-use crate::socket::{Fate, Socket, likely_path, path_of, remove_stale};
+use crate::socket::{Fate, Socket, gone, likely_path, path_of, remove_stale};
 use crate::v1::registration_server::RegistrationServer;
 
 /// How long the driver may take to come.
@@ -33,7 +34,7 @@ pub enum Error {
     #[error("the CSI driver at {address} cannot be reached within {} s", FIRST_CONNECTION.as_secs())]
     NoDriver {
         /// Where it was to be.
-        address: csi::Address,
+        address: Address,
     },
     /// It does not say its name.
     #[error(transparent)]
@@ -49,7 +50,7 @@ pub enum Error {
     Refused(String),
 }
 
-/// Registers the driver, and stands by until the scope is stopping; then the socket is gone.
+/// Registers the driver, and stands by until the scope is stopping and the driver is gone; then the socket is gone.
 ///
 /// # Errors
 /// See [`Error`]. After [`Error::Refused`] the socket file stays, as after a crash.
@@ -90,7 +91,7 @@ pub async fn run(config: Config, scope: &Scope) -> Result<(), Error> {
     tokio::select! {
         biased;
         Some(why) = refusals.recv() => Err(Error::Refused(why)),
-        served = stand_by(&path, &registrar, scope) => served,
+        served = stand_by(&path, &registrar, &config.driver, scope) => served,
     }
 }
 
@@ -112,25 +113,27 @@ async fn name_of(config: &Config, random: &Random, scope: &Scope) -> Result<Stri
 }
 
 /// Serves the socket, and another one in its place when it is lost.
-async fn stand_by(path: &Path, registrar: &Registrar, scope: &Scope) -> Result<(), Error> {
+async fn stand_by(path: &Path, registrar: &Registrar, driver: &Address, scope: &Scope) -> Result<(), Error> {
     loop {
         let (socket, listener) = Socket::bind(path).await?;
         tracing::info!(socket = %path.display(), "serving the registration socket");
         let serving = scope.child();
-        let (routes, stopping) = (routes(registrar), serving.stopping_token());
+        // The end of the process is not yet that of the registration.
+        let stopping = CancellationToken::new();
+        let (routes, stopped) = (routes(registrar), stopping.clone());
         let shown = PathBuf::from(path);
         serving.spawn_named("registration socket", async move {
-            if let Err(error) = listener.serve(routes, stopping).await {
+            if let Err(error) = listener.serve(routes, stopped).await {
                 tracing::error!(socket = %shown.display(), %error, "the registration socket is not served any more");
             }
         });
         let is_lost = tokio::select! {
             biased;
-            () = scope.stopping() => false,
+            () = unneeded(driver, scope) => false,
             () = lost(&socket) => true,
         };
         socket.remove();
-        serving.stop();
+        stopping.cancel();
         if tokio::time::timeout(GRACE, serving.finished()).await.is_err() {
             serving.abort();
         }
@@ -139,6 +142,14 @@ async fn stand_by(path: &Path, registrar: &Registrar, scope: &Scope) -> Result<(
         }
         tracing::warn!(socket = %path.display(), "the registration socket is lost, and is made again");
     }
+}
+
+/// Resolves once the process is to end and the driver is gone. While it is there, as it is as long as its pre-stop hook runs,
+/// the kubelet needs it: it could not unmount what pods give back.
+async fn unneeded(driver: &Address, scope: &Scope) {
+    scope.stopping().await;
+    tracing::info!("the driver is unregistered once it is gone");
+    gone(driver).await;
 }
 
 fn routes(registrar: &Registrar) -> Routes {

@@ -3,12 +3,16 @@
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use csi::Address;
 use csi::server::{Listener, ServeError};
 use rustix::fs::Mode;
 use rustix::process::umask;
 use tokio::net::UnixStream;
+
+/// How often it is looked whether the driver is gone.
+const LOOK_AT_DRIVER: Duration = Duration::from_millis(100);
 
 /// Which file a path led to: device and inode.
 type Identity = (u64, u64);
@@ -48,6 +52,16 @@ pub(crate) fn is_socket(path: &Path) -> std::io::Result<Option<bool>> {
 /// Whether somebody listens at a path.
 async fn listens(path: &Path) -> bool {
     UnixStream::connect(path).await.is_ok()
+}
+
+/// Resolves once the driver that listens at an address now listens there no more.
+pub(crate) async fn gone(driver: &Address) {
+    // Others are not seen to go; kubelet's drivers all have a socket.
+    let Address::Unix(path) = driver else { return };
+    let present = identity(path);
+    while present.is_some() && identity(path) == present && listens(path).await {
+        tokio::time::sleep(LOOK_AT_DRIVER).await;
+    }
 }
 
 /// Removes a socket that a former process left behind: nobody listens there.

@@ -78,7 +78,8 @@ impl Node {
             host: host.clone(),
             loops: host,
         };
-        let data = self.folder.path().join(format!("data-{name}"));
+        // One a driver: there may be another one for a moment.
+        let data = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
         let driver = Driver::new(config, &data, machine, Clock::system(), &Registry::new()).unwrap();
         let address = Address::Unix(self.driver_socket());
         let listener = Listener::bind(&address).await.unwrap();

@@ -9,6 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::kubelet::{DRIVER, Node, PATIENCE};
 
+/// Longer than it takes to notice something.
+const A_WHILE: Duration = Duration::from_millis(500);
+
 async fn health() -> (String, Vec<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -45,7 +48,7 @@ async fn a_driver_is_registered_and_goes_with_its_socket() {
     // The driver comes later.
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!node.socket().exists());
-    let _driver = node.serve_driver(DRIVER).await;
+    let driver = node.serve_driver(DRIVER).await;
     let info = node.info().await;
     assert_eq!((info.r#type.as_str(), info.name.as_str()), ("CSIPlugin", DRIVER));
     assert_eq!(info.supported_versions, ["1.0.0"]);
@@ -56,6 +59,7 @@ async fn a_driver_is_registered_and_goes_with_its_socket() {
     assert!(code == 500 && text.contains("not registered"), "{code} {text}");
     node.notify(None).await.unwrap();
     assert_eq!(get(&address, "/readyz").await, (200, "ok".to_owned()));
+    drop(driver);
     registrar.scope.stop();
     registrar.ended.await.unwrap().unwrap();
     assert!(
@@ -65,17 +69,44 @@ async fn a_driver_is_registered_and_goes_with_its_socket() {
 }
 
 #[tokio::test]
+async fn sidecars_case_149_a_driver_is_registered_as_long_as_it_is_there() {
+    let node = Node::new();
+    let driver = node.serve_driver(DRIVER).await;
+    let registrar = node.start(&[]);
+    node.info().await;
+    registrar.scope.stop();
+    // As long as a pre-stop hook takes. A kubelet that begins anew finds it too.
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(node.info().await.name, DRIVER);
+    assert!(!registrar.ended.is_finished());
+    drop(driver);
+    registrar.ended.await.unwrap().unwrap();
+    assert!(!node.socket().exists());
+    // A driver of another pod at the same path is no reason to stay.
+    let old = node.serve_driver(DRIVER).await;
+    let registrar = node.start(&[]);
+    node.info().await;
+    registrar.scope.stop();
+    tokio::time::sleep(A_WHILE).await;
+    let _new = node.serve_driver(DRIVER).await;
+    registrar.ended.await.unwrap().unwrap();
+    drop(old);
+}
+
+#[tokio::test]
 async fn sidecars_case_127_a_stale_socket_is_replaced_and_a_file_is_not() {
     let node = Node::new();
-    let _driver = node.serve_driver(DRIVER).await;
+    let driver = node.serve_driver(DRIVER).await;
     // As a crash leaves it: a socket at which nobody listens.
     drop(UnixListener::bind(node.socket()).unwrap());
     assert!(node.socket().exists());
     let registrar = node.start(&[]);
     assert_eq!(node.info().await.name, DRIVER);
+    drop(driver);
     registrar.scope.stop();
     registrar.ended.await.unwrap().unwrap();
 
+    let _driver = node.serve_driver(DRIVER).await;
     std::fs::write(node.socket(), "words").unwrap();
     let registrar = node.start(&[]);
     let error = registrar.ended.await.unwrap().unwrap_err();
@@ -119,7 +150,7 @@ async fn sidecars_case_128_a_refusal_of_the_kubelet_ends_the_process() {
 #[tokio::test]
 async fn sidecars_case_129_the_socket_of_another_pod_stays() {
     let node = Node::new();
-    let _driver = node.serve_driver(DRIVER).await;
+    let driver = node.serve_driver(DRIVER).await;
     let old = node.start(&[]);
     node.info().await;
     let inode = || {
@@ -130,9 +161,13 @@ async fn sidecars_case_129_the_socket_of_another_pod_stays() {
     let new = node.start(&[]);
     until(|| inode().is_some_and(|now| Some(now) != of_old)).await;
     old.scope.stop();
+    tokio::time::sleep(A_WHILE).await;
+    drop(driver);
+    let driver = node.serve_driver(DRIVER).await;
     old.ended.await.unwrap().unwrap();
     assert_eq!(node.info().await.name, DRIVER);
     node.notify(None).await.unwrap();
+    drop(driver);
     new.scope.stop();
     new.ended.await.unwrap().unwrap();
     assert!(!node.socket().exists());

@@ -127,11 +127,11 @@ fn a_pod_registers_its_driver_tells_its_health_and_goes() {
     assert_eq!(again.status.code(), Some(1), "two drivers on one folder");
     assert!(String::from_utf8_lossy(&again.stderr).contains("used by another process"));
 
-    assert_eq!(registrar.terminate(), Some(0));
-    assert!(!is_there(&registration));
     assert_eq!(liveness.terminate(), Some(0));
     assert_eq!(driver.terminate(), Some(0));
     assert!(!is_there(&pod.path("csi.sock")));
+    assert_eq!(registrar.terminate(), Some(0));
+    assert!(!is_there(&registration));
 }
 
 #[test]

@@ -191,6 +191,33 @@ impl Ec2Process {
         self.ask(&command).map(drop)
     }
 
+    /// The next requests of an action take effect and are never answered.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn mute(&self, action: &str, times: u64) -> Result<(), Error> {
+        let command = json!({ "do": "mute", "action": action, "times": times });
+        self.ask(&command).map(drop)
+    }
+
+    /// Detaches a volume by force: its device fails under whatever is mounted from it.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn pull_out(&self, volume: &str) -> Result<(), Error> {
+        let command = json!({ "do": "pull-out", "volume": volume });
+        self.ask(&command).map(drop)
+    }
+
+    /// Deletes a volume, whatever its state.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn forget(&self, volume: &str) -> Result<(), Error> {
+        let command = json!({ "do": "forget", "volume": volume });
+        self.ask(&command).map(drop)
+    }
+
     /// Forgets all faults.
     ///
     /// # Errors

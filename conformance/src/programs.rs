@@ -61,6 +61,15 @@ pub struct Peers {
 }
 
 impl Peers {
+    /// The programs.
+    pub const NAMES: [&str; 5] = [
+        "snapshot-controller",
+        "csi-snapshotter",
+        "csi-resizer",
+        "csi-provisioner",
+        "csi-attacher",
+    ];
+
     /// The folder that `SLACKWATER_PEERS` names, else `peers` in the target folder in which the running program lies.
     ///
     /// # Errors
@@ -71,13 +80,7 @@ impl Peers {
             command: "conformance/peers/build".to_owned(),
         };
         let folder = folder(PEERS, "peers").ok_or_else(|| missing("the folder of upstream's programs"))?;
-        for name in [
-            "snapshot-controller",
-            "csi-snapshotter",
-            "csi-resizer",
-            "csi-provisioner",
-            "csi-attacher",
-        ] {
+        for name in Self::NAMES {
             if !folder.join(name).is_file() {
                 return Err(missing(&folder.join(name).display().to_string()));
             }

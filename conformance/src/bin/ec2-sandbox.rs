@@ -11,7 +11,10 @@
 //! | `{"do":"snapshot","volume":ID}` | `id` of a new snapshot that is completed |
 //! | `{"do":"fault","action":A,"code":C,"times":N}` | the next N requests of the action fail with this code, without effect |
 //! | `{"do":"lose","action":A,"times":N}` | the next N requests take effect and are answered by an internal error |
+//! | `{"do":"mute","action":A,"times":N}` | the next N requests take effect and are never answered |
 //! | `{"do":"clear"}` | forgets all faults |
+//! | `{"do":"pull-out","volume":ID}` | detaches a volume by force |
+//! | `{"do":"forget","volume":ID}` | deletes a volume, whatever its state |
 //!
 //! It ends with its input.
 
@@ -74,7 +77,17 @@ enum Command {
         action: String,
         times: u64,
     },
+    Mute {
+        action: String,
+        times: u64,
+    },
     Clear,
+    PullOut {
+        volume: String,
+    },
+    Forget {
+        volume: String,
+    },
 }
 
 #[tokio::main]
@@ -132,7 +145,12 @@ fn answer(ec2: &Ec2, command: Command) -> Result<Value, Ec2Error> {
             let error = Ec2Error::new("InternalError", "An internal error has occurred");
             ec2.inject(&action, When::Times(times), Fault::ErrorAfterEffect(error));
         }
+        Command::Mute { action, times } => {
+            ec2.inject(&action, When::Times(times), Fault::LostAnswer);
+        }
         Command::Clear => ec2.clear_faults(),
+        Command::PullOut { volume } => ec2.force_detach_volume_fixture(&volume)?,
+        Command::Forget { volume } => ec2.forget_volume(&volume),
     }
     Ok(json!({}))
 }

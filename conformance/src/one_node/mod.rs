@@ -1,16 +1,18 @@
 //! A cluster of one machine: this one, in the namespaces that `conformance/node/inside` makes.
 
 mod files;
+mod images;
+mod running;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::mount::mount_bind;
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
 
 use crate::control_plane::{KUBELET, SCHEDULER, SERVICE};
 use crate::{
-    ControlPlane, Data, Ec2Process, Error, Launch, NodePrograms, Options, Process, Volume, images, programs,
+    ControlPlane, Data, Ec2Process, Error, Launch, NodePrograms, Options, Peers, Process, Volume, programs,
     until,
 };
 
@@ -35,6 +37,8 @@ pub struct OneNode {
     instance: String,
     /// The volume that the instance boots from.
     root: Option<String>,
+    /// Where EC2 keeps data.
+    data: PathBuf,
     node_programs: NodePrograms,
     // Dropped in this order.
     kubelet: Process,
@@ -55,7 +59,7 @@ impl OneNode {
             });
         }
         let node_programs = NodePrograms::find()?;
-        let (suite, busybox) = (images()?, busybox()?);
+        let (suite, busybox) = (programs::images()?, images::busybox()?);
         let plane = ControlPlane::start(Options {
             serves_pods: true,
             ..Options::default()
@@ -69,7 +73,7 @@ impl OneNode {
             "--secure-port=0".to_owned(),
         ]);
         let scheduler = start(scheduler)?;
-        let (ec2, instance) = ec2(&plane)?;
+        let (ec2, instance, data) = ec2(&plane)?;
         let root = ec2.state()?.volumes.pop().map(|volume| volume.id);
         let containerd = start(containerd(&folder, &node_programs)?)?;
         until("containerd listens", PATIENCE, async || {
@@ -85,6 +89,7 @@ impl OneNode {
             ec2,
             instance,
             root,
+            data,
             node_programs,
             kubelet,
             containerd,
@@ -125,6 +130,20 @@ impl OneNode {
         let mut volumes = self.ec2.state()?.volumes;
         volumes.retain(|volume| Some(&volume.id) != self.root.as_ref());
         Ok(volumes)
+    }
+
+    /// The file that EC2 keeps the data of a volume in.
+    #[must_use]
+    pub fn volume_file(&self, id: &str) -> PathBuf {
+        self.data.join("volumes").join(id)
+    }
+
+    /// Gives the node images of upstream's programs, each named `localhost/upstream:PROGRAM` and started by its entry point.
+    ///
+    /// # Errors
+    /// When they cannot be made or imported.
+    pub fn import_upstream(&self, peers: &Peers) -> Result<(), Error> {
+        import(&self.node_programs, &images::upstream(peers)?, &[])
     }
 
     /// Kills kubelet, as `kill -9`, and starts it again.
@@ -168,16 +187,8 @@ impl OneNode {
     }
 }
 
-/// The archive of the image `localhost/busybox:1`, of which pods are made, the pause container among them.
-fn busybox() -> Result<PathBuf, Error> {
-    let folder = tempfile::env::temp_dir().join("slackwater-busybox");
-    let archive = folder.join("busybox.tar");
-    files::busybox_image(&folder, &archive)?;
-    Ok(archive)
-}
-
-/// EC2, whose devices are those of this machine.
-fn ec2(plane: &ControlPlane) -> Result<(Ec2Process, String), Error> {
+/// EC2, whose devices are those of this machine; its instance, and where its data are.
+fn ec2(plane: &ControlPlane) -> Result<(Ec2Process, String, PathBuf), Error> {
     let folder = plane.folder().join("ec2");
     cloning_file_system(&plane.folder().join("ec2.xfs"), &folder)?;
     let data = Data {
@@ -190,8 +201,10 @@ fn ec2(plane: &ControlPlane) -> Result<(Ec2Process, String), Error> {
     for folder in [links.as_path(), Path::new("/dev/disk")] {
         std::fs::create_dir_all(folder).map_err(Error::system(format!("make {}", folder.display())))?;
     }
+    // That of a cluster before this one, which is gone with its folder.
+    let _ = unmount("/dev/disk", UnmountFlags::DETACH);
     mount_bind(&links, "/dev/disk").map_err(|error| bound("/dev/disk", error))?;
-    Ok((ec2, instance))
+    Ok((ec2, instance, data.folder))
 }
 
 fn bound(path: &str, error: rustix::io::Errno) -> Error {

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::person::{claim, class};
-use super::{Cluster, PATIENCE};
+use super::person::{claim, from_snapshot, pod, snapshot};
+use super::Cluster;
+
+/// How long the API server is away.
+const AWAY: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn kubelet_and_containerd_are_killed_under_a_workload() {
-    let Some(mut cluster) = Cluster::get().await else {
+    let Some(mut cluster) = Cluster::alone().await else {
         return;
     };
     let person = cluster.person("killed");
@@ -17,76 +20,57 @@ async fn kubelet_and_containerd_are_killed_under_a_workload() {
     person.pod("writer", &["data"]);
     let written = person.writes("writer", "/data/data");
     cluster.node_mut().restart_kubelet().await.unwrap();
-    assert_eq!(person.checksum("writer", "/data/data"), written);
+    person.holds("writer", "/data/data", &written);
     cluster.node_mut().restart_containerd().await.unwrap();
     person.pod("second", &["data"]);
-    assert_eq!(person.checksum("second", "/data/data"), written);
+    person.holds("second", "/data/data", &written);
     person.leaves();
-    cluster.nothing_is_left();
+    cluster.nothing_is_left().await;
 }
 
 #[tokio::test]
-async fn the_suite_is_killed_midway() {
-    let Some(cluster) = Cluster::get().await else {
-        return;
-    };
-    let person = cluster.person("midway");
-    let names: Vec<String> = (0..6).map(|number| format!("data-{number}")).collect();
-    for name in &names {
-        person.apply(&[
-            claim(name, "ebs-sc", "1Gi", Value::Null),
-            super::person::pod(name, &[name]),
-        ]);
-    }
-    let kubectl = cluster.kubectl();
-    let killed = [
-        "delete",
-        "pod",
-        "-n",
-        "kube-system",
-        "--all",
-        "--grace-period=0",
-        "--force",
-        "--wait=false",
-    ];
-    for _ in 0..3 {
-        kubectl.ok(&killed).unwrap();
-        tokio::time::sleep(Duration::from_secs(2)).await;
-    }
-    for name in &names {
-        person.wait(&format!("pod/{name}"), "condition=Ready");
-        let written = person.writes(name, &format!("/{name}/data"));
-        assert_eq!(person.checksum(name, &format!("/{name}/data")), written);
-    }
-    let volumes = cluster.node().volumes().unwrap();
-    assert_eq!(volumes.len(), names.len(), "one volume a claim");
-    person.leaves();
-    cluster.nothing_is_left();
-}
-
-#[tokio::test]
-async fn the_api_server_is_away_under_a_workload() {
-    let Some(mut cluster) = Cluster::get().await else {
+async fn the_api_server_is_away_for_a_minute_under_workloads() {
+    let Some(mut cluster) = Cluster::alone().await else {
         return;
     };
     let person = cluster.person("away");
     person.apply(&[claim("data", "ebs-sc", "1Gi", Value::Null)]);
     person.pod("writer", &["data"]);
     let written = person.writes("writer", "/data/data");
+    person.sh(
+        "writer",
+        "(while true; do echo x >>/data/lines; sync /data/lines; sleep 0.2; done) >/dev/null 2>&1 &",
+    );
+    let lines = cluster.node().mounted(&person.volumes()[0]).unwrap().join("lines");
+    person.apply(&[snapshot("before", "data")]);
+    person.wait("volumesnapshot/before", "jsonpath={.status.readyToUse}=true");
+    // It goes while these are being made.
+    person.apply(&[
+        claim("copy", "ebs-sc", "1Gi", from_snapshot("before")),
+        pod("reader", &["copy"]),
+        snapshot("meanwhile", "data"),
+    ]);
     let plane = cluster.node_mut().plane_mut();
     plane.kill_apiserver();
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    let length = || std::fs::metadata(&lines).map_or(0, |metadata| metadata.len());
+    let at_begin = length();
+    tokio::time::sleep(AWAY).await;
+    assert!(length() > at_begin, "the pod went on writing");
     plane.start_apiserver().await.unwrap();
+    person.wait("pod/reader", "condition=Ready");
+    person.wait("volumesnapshot/meanwhile", "jsonpath={.status.readyToUse}=true");
+    person.holds("reader", "/copy/data", &written);
+    person.holds("writer", "/data/data", &written);
     person.delete("pod/writer");
-    person.pod("reader", &["data"]);
-    assert_eq!(person.checksum("reader", "/data/data"), written);
+    person.pod("again", &["data"]);
+    person.holds("again", "/data/data", &written);
     person.leaves();
-    cluster.nothing_is_left();
+    cluster.nothing_is_left().await;
 }
 
 #[tokio::test]
 async fn ec2_refuses_for_a_while() {
-    let Some(cluster) = Cluster::get().await else {
+    let Some(cluster) = Cluster::alone().await else {
         return;
     };
     let person = cluster.person("refused");
@@ -101,35 +85,7 @@ async fn ec2_refuses_for_a_while() {
     person.apply(&[claim("data", "ebs-sc", "1Gi", Value::Null)]);
     person.pod("writer", &["data"]);
     let written = person.writes("writer", "/data/data");
-    assert_eq!(person.checksum("writer", "/data/data"), written);
+    person.holds("writer", "/data/data", &written);
     person.leaves();
-    cluster.nothing_is_left();
-}
-
-#[tokio::test]
-async fn a_full_volume_is_healed_by_its_expansion() {
-    let Some(cluster) = Cluster::get().await else {
-        return;
-    };
-    let person = cluster.person("full");
-    person.apply(&[
-        class("filled", "xfs"),
-        claim("data", "filled", "1Gi", Value::Null),
-    ]);
-    person.pod("writer", &["data"]);
-    let written = person.writes("writer", "/data/first");
-    let filled = person.sh("writer", "cat /dev/zero 2>&1 >/data/rest || true");
-    assert!(filled.contains("No space left"), "{filled}");
-    let patch = r#"{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}"#;
-    person.kubectl(&["patch", "pvc", "data", "-p", patch]);
-    person.wait("pvc/data", "jsonpath={.status.capacity.storage}=2Gi");
-    let more = person.writes("writer", "/data/more");
-    assert_eq!(person.checksum("writer", "/data/first"), written);
-    assert_eq!(person.checksum("writer", "/data/more"), more);
-    person.leaves();
-    cluster.nothing_is_left();
-    cluster
-        .kubectl()
-        .ok(&["delete", "storageclass", "filled", PATIENCE])
-        .unwrap();
+    cluster.nothing_is_left().await;
 }

@@ -1,68 +1,109 @@
 //! Layer 11: a real kubelet, containerd and devices; the suite as `deploy/` installs it, from images as they are laid out;
 //! every journey follows the bytes by their checksums.
+//!
+//! One cluster serves all tests. Those that only use it run beside each other; those that take parts of it away have it
+//! alone.
 
+mod devices;
+mod drained;
 mod failures;
 mod journeys;
+mod killed;
 mod person;
+mod shapes;
+mod suite;
+mod tutorial;
+mod upstream;
+mod waiting_time;
 
-use std::path::Path;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use conformance::{Error, Kubectl, OneNode};
-use tokio::sync::{Mutex, MutexGuard};
+use conformance::{Error, Kubectl, OneNode, until};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use self::person::Person;
+use self::suite::Shape;
 use crate::shared::{self, say};
 
 const LAYER: &str = "11 one node";
 /// How long a pod, a claim or a snapshot may take; builds may use the same processors.
 const PATIENCE: &str = "--timeout=180s";
-/// The deployments and the daemon set of the suite.
-const SUITE: [[&str; 2]; 3] = [
-    ["slackwater", "deployment/snapshot-controller"],
-    ["kube-system", "deployment/ebs-csi-controller"],
-    ["kube-system", "daemonset/ebs-csi-node"],
-];
+/// What EC2 may take to be rid of what Kubernetes has deleted.
+const GONE_WITHIN: Duration = Duration::from_secs(60);
 
-static NODE: Mutex<Option<OneNode>> = Mutex::const_new(None);
+static SITE: RwLock<Option<Site>> = RwLock::const_new(None);
+/// A test has failed: what it left behind must not fail the next one.
+static IS_SPOILED: AtomicBool = AtomicBool::new(false);
+/// How many checksums were compared.
+static COMPARED: AtomicUsize = AtomicUsize::new(0);
 
-/// The cluster, for one test alone.
+/// The cluster, and how the suite is installed in it.
+struct Site {
+    node: OneNode,
+    shape: Shape,
+}
+
+/// The cluster as a test has it.
 struct Cluster {
-    node: MutexGuard<'static, Option<OneNode>>,
+    hold: Hold,
     begun: Instant,
 }
 
+enum Hold {
+    Beside(RwLockReadGuard<'static, Option<Site>>),
+    Alone(RwLockWriteGuard<'static, Option<Site>>),
+    Left,
+}
+
 impl Cluster {
-    /// The cluster with the suite; none, and a line that says so, where it cannot be.
-    async fn get() -> Option<Self> {
-        let mut node = NODE.lock().await;
-        let begun = Instant::now();
-        if node.is_none() {
-            match OneNode::start().await {
-                Ok(started) => {
-                    let took = begun.elapsed().as_secs_f64();
-                    say(&format!("layer {LAYER}: a node after {took:.1} s"));
-                    install(&started, "drop-in");
-                    let took = begun.elapsed().as_secs_f64();
-                    say(&format!("layer {LAYER}: the suite after {took:.1} s"));
-                    *node = Some(started);
-                }
-                Err(error @ Error::Missing { .. }) => {
-                    shared::not_run(LAYER, &error);
-                    return None;
-                }
-                Err(error) => panic!("{error}"),
+    /// The cluster with the suite, together with other tests; none, and a line that says so, where it cannot be.
+    async fn beside_others() -> Option<Self> {
+        loop {
+            let begun = Instant::now();
+            let site = SITE.read().await;
+            if site.as_ref().is_some_and(Site::is_usual) {
+                let hold = Hold::Beside(site);
+                return Some(Self { hold, begun });
             }
+            drop(site);
+            drop(Self::alone().await?);
         }
-        Some(Self { node, begun })
+    }
+
+    /// The same for one test alone.
+    async fn alone() -> Option<Self> {
+        let mut site = SITE.write().await;
+        let begun = Instant::now();
+        if !site.as_ref().is_some_and(Site::is_usual) && !Site::make_usual(&mut site).await {
+            return None;
+        }
+        let hold = Hold::Alone(site);
+        Some(Self { hold, begun })
+    }
+
+    fn site(&self) -> &Site {
+        let site = match &self.hold {
+            Hold::Beside(site) => site.as_ref(),
+            Hold::Alone(site) => site.as_ref(),
+            Hold::Left => None,
+        };
+        site.unwrap()
+    }
+
+    fn site_mut(&mut self) -> &mut Site {
+        match &mut self.hold {
+            Hold::Alone(site) => site.as_mut().unwrap(),
+            _ => panic!("others use the cluster"),
+        }
     }
 
     fn node(&self) -> &OneNode {
-        self.node.as_ref().unwrap()
+        &self.site().node
     }
 
     fn node_mut(&mut self) -> &mut OneNode {
-        self.node.as_mut().unwrap()
+        &mut self.site_mut().node
     }
 
     fn kubectl(&self) -> Kubectl {
@@ -74,80 +115,88 @@ impl Cluster {
         Person::new(self.kubectl(), name)
     }
 
-    /// After a test: nothing that it made is left in EC2.
-    fn nothing_is_left(&self) {
-        assert_eq!(self.node().volumes().unwrap(), []);
-        assert_eq!(self.node().ec2().state().unwrap().snapshots, []);
-        let attached = self
-            .kubectl()
-            .ok(&["get", "volumeattachments", "-o", "name"])
-            .unwrap();
-        assert_eq!(attached, "");
+    /// Installs the suite in another way, over what is there.
+    fn install(&mut self, shape: Shape) {
+        let site = self.site_mut();
+        // Should it fail, nobody takes it for what was there.
+        site.shape = shape;
+        suite::install(&site.node, shape);
+    }
+
+    /// After a test: nothing is left in EC2 of what it made, nor of what others made that have ended meanwhile. While
+    /// others are at work the last one of them looks.
+    async fn nothing_is_left(mut self) {
+        if let Hold::Beside(_) = self.hold {
+            self.hold = Hold::Left;
+            if IS_SPOILED.load(Ordering::Relaxed) {
+                return;
+            }
+            let Ok(site) = SITE.try_write() else { return };
+            self.hold = Hold::Alone(site);
+        }
+        let node = self.node();
+        let looked = until("nothing is left in EC2", GONE_WITHIN, async || {
+            let snapshots = node.ec2().state().unwrap().snapshots;
+            (node.volumes().unwrap().is_empty() && snapshots.is_empty()).then_some(())
+        });
+        if looked.await.is_err() {
+            assert_eq!(node.volumes().unwrap(), []);
+            assert_eq!(node.ec2().state().unwrap().snapshots, []);
+        }
+        let attached = ["get", "volumeattachments", "-o", "name"];
+        assert_eq!(self.kubectl().ok(&attached).unwrap(), "");
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // What a failed test leaves behind must not fail the next one.
-            *self.node = None;
+            IS_SPOILED.store(true, Ordering::Relaxed);
         }
-        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or_default();
         let seconds = self.begun.elapsed().as_secs_f64();
+        let compared = COMPARED.load(Ordering::Relaxed);
         say(&format!("layer {LAYER}: {name} took {seconds:.1} s"));
+        say(&format!("layer {LAYER}: {compared} checksums compared"));
     }
 }
 
-/// Applies what a user would, in this shape, with the images of this node, one replica, and EC2's address.
-fn install(node: &OneNode, shape: &str) {
-    let kubectl = node.plane().kubectl();
-    let repository = shared::repository();
-    let definitions = repository.join("crds").display().to_string();
-    kubectl
-        .ok(&["apply", "--server-side", "-k", &definitions])
-        .unwrap();
-    kubectl
-        .ok(&["wait", "--for=condition=Established", "crds", "--all", PATIENCE])
-        .unwrap();
-    let folder = node.plane().folder().join("suite");
-    std::fs::create_dir_all(&folder).unwrap();
-    let text = kustomization(&repository, shape, node.ec2().endpoint());
-    std::fs::write(folder.join("kustomization.yaml"), text).unwrap();
-    let folder = folder.display().to_string();
-    kubectl.ok(&["apply", "--server-side", "-k", &folder]).unwrap();
-    for [namespace, object] in SUITE {
-        let status = ["rollout", "status", "-n", namespace, object, PATIENCE];
-        if let Err(error) = kubectl.ok(&status) {
-            let events = ["get", "events,pods", "-A"];
-            panic!("{error}\n{}", kubectl.run(&events).unwrap().stdout);
+impl Site {
+    /// Whether tests find it as they expect it.
+    fn is_usual(&self) -> bool {
+        self.shape == Shape::DropIn && !IS_SPOILED.load(Ordering::Relaxed)
+    }
+
+    /// Starts the cluster where there is none that can be used, and installs the suite. False where it cannot be.
+    async fn make_usual(site: &mut Option<Self>) -> bool {
+        if IS_SPOILED.swap(false, Ordering::Relaxed) {
+            *site = None;
         }
+        let begun = Instant::now();
+        let told = |what: &str| {
+            let seconds = begun.elapsed().as_secs_f64();
+            say(&format!("layer {LAYER}: {what} after {seconds:.1} s"));
+        };
+        if site.is_none() {
+            match OneNode::start().await {
+                Ok(node) => {
+                    let shape = Shape::None;
+                    *site = Some(Self { node, shape });
+                }
+                Err(error @ Error::Missing { .. }) => {
+                    shared::not_run(LAYER, &error);
+                    return false;
+                }
+                Err(error) => panic!("{error}"),
+            }
+            told("a node");
+        }
+        if let Some(site) = site {
+            suite::install(&site.node, Shape::DropIn);
+            site.shape = Shape::DropIn;
+            told("the suite");
+        }
+        true
     }
-}
-
-fn kustomization(repository: &Path, shape: &str, endpoint: &str) -> String {
-    // Kustomize takes no absolute paths.
-    let top = format!("../../../../../../../..{}", repository.display());
-    format!(
-        r#"
-resources:
-- {top}/deploy/ebs/{shape}
-- {top}/deploy/ebs/classes
-- {top}/deploy/snapshot-controller
-images:
-- {{ name: slackwater, newName: localhost/slackwater, newTag: slackwater }}
-- {{ name: slackwater-node, newName: localhost/slackwater, newTag: slackwater-node }}
-replicas:
-- {{ name: ebs-csi-controller, count: 1 }}
-- {{ name: snapshot-controller, count: 1 }}
-configMapGenerator:
-- {{ name: aws-meta, namespace: kube-system, literals: ["endpoint={endpoint}"] }}
-secretGenerator:
-- {{ name: aws-secret, namespace: kube-system, literals: [key_id=AKIDEXAMPLE, access_key=secret] }}
-generatorOptions: {{ disableNameSuffixHash: true }}
-patches:
-- target: {{ kind: Deployment, name: ebs-csi-controller }}
-  patch: |
-    - {{ op: add, path: /spec/template/spec/containers/0/env/-, value: {{ name: AWS_REGION, value: us-east-1 }} }}
-"#
-    )
 }

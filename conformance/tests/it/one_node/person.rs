@@ -1,11 +1,12 @@
 //! What a user does with kubectl, in a namespace of their own.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use conformance::Kubectl;
 use serde_json::{Value, json};
 
-use super::PATIENCE;
+use super::{COMPARED, PATIENCE};
 
 /// Makes a file of random bytes and prints its checksum.
 const MADE: &str = "head -c 8000000 /dev/urandom >$FILE && sync && sha256sum <$FILE";
@@ -96,23 +97,69 @@ impl Person {
         self.sh(pod, &format!("FILE={file}; {MADE}"))
     }
 
-    /// The checksum of a file.
-    pub fn checksum(&self, pod: &str, file: &str) -> String {
-        self.sh(pod, &format!("sha256sum <{file}"))
+    /// Compares a file with what was written.
+    pub fn holds(&self, pod: &str, file: &str, written: &str) {
+        self.same(pod, &format!("sha256sum <{file}"), written);
+    }
+
+    /// Compares what a command in the pod prints, a checksum, with that of what was written.
+    pub fn same(&self, pod: &str, script: &str, written: &str) {
+        assert_eq!(self.sh(pod, script), written, "{pod}: {script}");
+        COMPARED.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The names of the volumes of all claims.
+    pub fn volumes(&self) -> Vec<String> {
+        let path = "jsonpath={.items[*].spec.volumeName}";
+        let names = self.kubectl(&["get", "pvc", "-o", path]);
+        names.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// The ID of the volume of a claim.
+    pub fn handle(&self, claim: &str) -> String {
+        let name = self.kubectl(&["get", "pvc", claim, "-o", "jsonpath={.spec.volumeName}"]);
+        let path = "jsonpath={.spec.csi.volumeHandle}";
+        self.kubectl.ok(&["get", "pv", &name, "-o", path]).unwrap()
+    }
+
+    /// Waits until a volume is attached nowhere.
+    pub fn detached(&self, claim: &str) {
+        let name = self.kubectl(&["get", "pvc", claim, "-o", "jsonpath={.spec.volumeName}"]);
+        let path = format!("jsonpath={{.items[?(@.spec.source.persistentVolumeName=='{name}')].metadata.name}}");
+        let attachment = self.kubectl.ok(&["get", "volumeattachments", "-o", &path]);
+        let attachment = attachment.unwrap();
+        if !attachment.is_empty() {
+            self.gone("volumeattachment", &[attachment]);
+        }
+    }
+
+    /// Takes away all that is in the namespace, and the namespace.
+    pub fn leaves(self) {
+        let volumes = self.volumes();
+        // One by one: the namespace controller looks at what its finalizers keep every eight seconds only.
+        let kinds = "deployments,statefulsets,pods,volumesnapshots,persistentvolumeclaims";
+        self.kubectl(&["delete", kinds, "--all", PATIENCE]);
+        self.delete_namespace();
+        self.gone("pv", &volumes);
     }
 
     /// Takes the namespace away, with all that is in it.
-    pub fn leaves(self) {
+    pub fn delete_namespace(&self) {
         let args = ["delete", "namespace", &self.namespace, PATIENCE];
         self.kubectl.ok(&args).unwrap();
-        // Volumes have no namespace: they go a moment later.
-        let volumes = ["wait", "--for=delete", "pv", "--all", PATIENCE];
-        let gone = self.kubectl.run(&volumes).unwrap();
-        assert!(
-            gone.success || gone.stderr.contains("no matching resources"),
-            "{}",
-            gone.stderr
-        );
+    }
+
+    /// Waits until objects without a namespace are gone.
+    pub fn gone(&self, kind: &str, names: &[String]) {
+        if names.is_empty() {
+            return;
+        }
+        let names = names.iter().map(String::as_str);
+        let wait: Vec<&str> = ["wait", "--for=delete", PATIENCE, kind]
+            .into_iter()
+            .chain(names)
+            .collect();
+        self.kubectl.ok(&wait).unwrap();
     }
 }
 

@@ -104,6 +104,19 @@ SUITE = [
         ("Time of a call", "timeseries", "s", [
             (time_of("CreateVolume"), "CreateVolume"),
             (time_of("ControllerPublishVolume"), "ControllerPublishVolume"),
+            (time_of("ControllerUnpublishVolume"), "ControllerUnpublishVolume"),
+        ]),
+        ("Volumes on their way", "timeseries", "none", [
+            (f"sum by (phase) (slackwater_pvc_provisions{{{DRIVER}}})", "claims: {{phase}}"),
+            (f"sum by (phase) (slackwater_volumeattachments{{{DRIVER}}})", "attachments: {{phase}}"),
+        ]),
+        ("The longest on its way", "timeseries", "s", [
+            (f"max by (phase) (slackwater_pvc_provision_oldest_seconds{{{DRIVER}}})", "claims: {{phase}}"),
+            (f"max by (phase) (slackwater_volumeattachment_oldest_seconds{{{DRIVER}}})", "attachments: {{phase}}"),
+        ]),
+        ("Attempts that failed in an hour", "timeseries", "none", [
+            ("sum by (class) (increase(controller_persistentvolumeclaim_provision_failed_total[1h]))", "make: {{class}}"),
+            ("sum by (class) (increase(controller_persistentvolume_delete_failed_total[1h]))", "delete: {{class}}"),
         ]),
     ]),
     ("Queues", [
@@ -170,6 +183,9 @@ EBS = [
         ]),
         ("Volumes that wait to be changed", "timeseries", "none", [
             ("sum by (reason) (slackwater_ec2_modify_waiting)", "{{reason}}"),
+        ]),
+        ("Requests that wait for their turn", "timeseries", "none", [
+            ("sum by (bucket) (slackwater_ec2_queue_length)", "{{bucket}}"),
         ]),
     ]),
     ("Errors", [

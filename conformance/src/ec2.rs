@@ -218,6 +218,32 @@ impl Ec2Process {
         self.ask(&command).map(drop)
     }
 
+    /// The next requests of an action take effect and are answered after this many seconds.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn slow(&self, action: &str, seconds: u64, times: u64) -> Result<(), Error> {
+        let command = json!({ "do": "slow", "action": action, "seconds": seconds, "times": times });
+        self.ask(&command).map(drop)
+    }
+
+    /// The connections of the next requests of an action break, without effect.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn cut(&self, action: &str, times: u64) -> Result<(), Error> {
+        let command = json!({ "do": "cut", "action": action, "times": times });
+        self.ask(&command).map(drop)
+    }
+
+    /// A detachment takes this many seconds from now on, as of an instance that hangs.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn detaching(&self, seconds: u64) -> Result<(), Error> {
+        self.ask(&json!({ "do": "detaching", "seconds": seconds })).map(drop)
+    }
+
     /// Forgets all faults.
     ///
     /// # Errors

@@ -29,6 +29,7 @@
 //! | `entry` | [`Entry`]: what the binary knows of a function before it runs |
 //! | `error` | why a function ends |
 //! | [`failures`] | how failures are counted |
+//! | [`stages`] | gauges of objects that are under way |
 //! | `young` | objects that may be ahead of what they name |
 //! | `testing` | what the tests of controllers share; a feature |
 
@@ -50,6 +51,7 @@ pub mod plan;
 mod reconciler;
 pub mod secret;
 mod sidecar;
+pub mod stages;
 pub mod template;
 #[cfg(feature = "testing")]
 pub mod testing;

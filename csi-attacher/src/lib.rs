@@ -24,6 +24,7 @@
 //! | `calls` | calls of the driver |
 //! | `attachments`, `volumes` | VolumeAttachments, and the finalizer of volumes, as the frame runs them |
 //! | `listing` | what the driver lists, compared with what attachments say |
+//! | `metrics` | attachments that are under way |
 //! | `triggers` | which changes wake an attachment or a volume |
 //! | [`events`] | reasons of events |
 //! | `driver` | what the driver can do |
@@ -37,6 +38,7 @@ mod calls;
 mod driver;
 pub mod events;
 mod listing;
+mod metrics;
 pub mod observe;
 pub mod patch;
 pub mod plan;

@@ -19,6 +19,7 @@ use crate::attachments::Attachments;
 use crate::calls::Calls;
 use crate::driver::Driver;
 use crate::listing::{Comparison, Listing};
+use crate::metrics::Metrics;
 use crate::observe::Settings;
 use crate::volumes::Volumes;
 use crate::{events, triggers};
@@ -73,11 +74,14 @@ impl Start for Config {
         let function = sidecar.function();
         let attachments = function.queue(format!("{NAME}-va"), self.workers)?;
         let volumes = function.queue(format!("{NAME}-pv"), self.workers)?;
+        let context = function.context();
+        let metrics = Metrics::new(&context.registry, &context.clock, sidecar.driver().name())?;
         Ok(Box::new(Prepared {
             config: *self,
             sidecar,
             attachments,
             volumes,
+            metrics,
         }))
     }
 }
@@ -88,6 +92,7 @@ struct Prepared {
     sidecar: Sidecar<Driver>,
     attachments: Queue<ObjectKey>,
     volumes: Queue<ObjectKey>,
+    metrics: Metrics,
 }
 
 /// What a term of leadership reads.
@@ -111,7 +116,11 @@ impl Ready for Prepared {
 impl Prepared {
     /// Works until the scope is stopping and running calls are done.
     async fn work(&self, scope: Scope) -> Result<(), Error> {
-        let _terms = (self.attachments.term(), self.volumes.term());
+        let _terms = (
+            self.attachments.term(),
+            self.volumes.term(),
+            self.metrics.term(),
+        );
         let caches = tokio::select! {
             biased;
             () = scope.stopping() => return Ok(()),
@@ -176,6 +185,8 @@ impl Prepared {
     }
 
     fn follow_attachments(&self, caches: &Caches, settings: &Settings, enqueue: &mut Enqueue, scope: &Scope) {
+        let (metrics, driver) = (self.metrics.clone(), settings.driver.clone());
+        enqueue.tell(&caches.attachments, move |change| metrics.count(change, &driver));
         let driver = settings.driver.clone();
         let of_attachments = enqueue.on(&caches.attachments, &self.attachments, move |change| {
             let concerned = triggers::of_attachment(change, &driver);

@@ -30,6 +30,7 @@
 //! | `triggers` | which changes concern what |
 //! | `kept` | which claims and volumes are kept in memory |
 //! | `metrics` | upstream's counts |
+//! | `pending` | claims that wait for their volume, as metrics |
 //! | `driver` | what the driver can do |
 //! | [`events`] | reasons of events |
 //! | `run` | start-up and work |
@@ -51,6 +52,7 @@ pub mod local;
 mod lookups;
 mod metrics;
 pub mod observe;
+mod pending;
 pub mod plan;
 mod run;
 pub mod topology;

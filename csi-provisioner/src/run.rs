@@ -33,6 +33,7 @@ use crate::local::LocalNode;
 use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::observe::Settings;
+use crate::pending::Pending;
 use crate::plan::source::Kind;
 use crate::volumes::Volumes;
 use crate::{events, kept, triggers};
@@ -96,6 +97,7 @@ impl Start for Config {
         };
         let context = function.context();
         let metrics = Metrics::new(&context.registry)?;
+        let pending = Pending::new(&context.registry, &context.clock, sidecar.driver().name())?;
         let began = context.clock.now().as_millisecond();
         let mut identity = format!(
             "{began}-{}-{}",
@@ -110,6 +112,7 @@ impl Start for Config {
             sidecar,
             queues,
             metrics,
+            pending,
             identity,
             local,
             publishing,
@@ -141,6 +144,7 @@ struct Prepared {
     sidecar: Sidecar<Driver>,
     queues: Queues,
     metrics: Metrics,
+    pending: Pending,
     /// Says in volumes which process made them.
     identity: String,
     /// The one node that is served.
@@ -232,6 +236,7 @@ impl Prepared {
             queues.clones.term(),
             queues.snapshots.term(),
             self.publishing.as_ref().map(Publishing::queues),
+            self.pending.term(),
         );
         let term = tokio::select! {
             biased;
@@ -402,6 +407,11 @@ impl Prepared {
             triggers::of_claim(change, &settings)
         });
         of_claims.resync_every(self.config.resync_period, scope);
+        let (pending, classes) = (self.pending.clone(), term.classes.clone());
+        let settings = term.settings.clone();
+        enqueue.tell(&term.claims, move |change| {
+            pending.count(change, &classes, &settings)
+        });
         let claims = term.claims.clone();
         enqueue.on(&term.classes, queue, move |change| {
             triggers::of_class(change, &claims)

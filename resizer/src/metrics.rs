@@ -1,87 +1,68 @@
-//! Metrics of claims that grow or change (journeys 7.3). Counted as the claims change; a scrape looks at those alone that
-//! are under way.
-
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+//! Metrics of claims that grow or change (journeys 7.3).
 
 use base::Clock;
 use controller::Difference;
+use controller::stages::{Gauges, Stages, StagesTerm};
 use jiff::Timestamp;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
-use runtime::ObjectKey;
+use prometheus::Registry;
 use runtime::objects::Claim;
 
 /// The conditions that tell since when a claim is in its stage.
 const OF_GROWTH: [&str; 2] = ["Resizing", "FileSystemResizePending"];
 
+const GROWING: Gauges = Gauges {
+    label: "status",
+    count: [
+        "slackwater_pvc_resizes",
+        "PersistentVolumeClaims by the stage of their expansion.",
+    ],
+    oldest: Some([
+        "slackwater_pvc_resize_oldest_seconds",
+        "For how long a PersistentVolumeClaim has been in this stage of its expansion.",
+    ]),
+};
+
+const CHANGING: Gauges = Gauges {
+    label: "status",
+    count: [
+        "slackwater_pvc_modifies",
+        "PersistentVolumeClaims by the stage of their change by VolumeAttributesClass.",
+    ],
+    oldest: None,
+};
+
 /// Claims that grow or change, by the stage they are in.
 #[derive(Clone)]
 pub(crate) struct Metrics {
-    stages: Arc<Mutex<Stages>>,
-}
-
-/// By claim.
-#[derive(Default)]
-struct Stages {
-    driver: String,
-    growing: BTreeMap<ObjectKey, (&'static str, Timestamp)>,
-    changing: BTreeMap<ObjectKey, &'static str>,
+    growing: Stages,
+    changing: Stages,
 }
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry, clock: &Clock, driver: &str) -> Result<Self, prometheus::Error> {
-        let stages = Stages {
-            driver: driver.to_owned(),
-            ..Stages::default()
-        };
-        let stages = Arc::new(Mutex::new(stages));
-        registry.register(Box::new(AtScrape::new(&stages, clock)?))?;
-        Ok(Self { stages })
+        Ok(Self {
+            growing: Stages::new(registry, clock, driver, &GROWING)?,
+            changing: Stages::new(registry, clock, driver, &CHANGING)?,
+        })
     }
 
     /// Counts a claim as it is now, if `is_ours`.
-    pub(crate) fn count(
-        &self,
-        change: Difference<'_, Claim>,
-        is_ours: impl Fn(&Claim) -> bool,
-        now: Timestamp,
-    ) {
+    pub(crate) fn count(&self, change: Difference<'_, Claim>, is_ours: impl Fn(&Claim) -> bool) {
         let claim = change.new.filter(|claim| {
             let is_under_way = claim.resize.is_some() || claim.modify().is_some();
             is_under_way && is_ours(claim)
         });
-        let mut stages = lock(&self.stages);
-        match claim.and_then(|claim| Some((claim.resize?.as_str(), since(claim).unwrap_or(now)))) {
-            Some(stage) => drop(stages.growing.insert(change.key.clone(), stage)),
-            None => drop(stages.growing.remove(change.key)),
-        }
-        match claim.and_then(Claim::modify) {
-            Some(modify) => drop(stages.changing.insert(change.key.clone(), modify.status.as_str())),
-            None => drop(stages.changing.remove(change.key)),
-        }
+        let growing = claim.and_then(|claim| Some((claim.resize?.as_str(), since(claim))));
+        let changing = claim.and_then(Claim::modify);
+        self.growing.set(change.key, growing);
+        self.changing
+            .set(change.key, changing.map(|modify| (modify.status.as_str(), None)));
     }
 
-    /// Counts for one term of leadership: dropping it forgets what is counted. The next term sees every claim anew.
-    pub(crate) fn term(&self) -> Term {
-        Term(self.stages.clone())
+    /// Counts for one term of leadership.
+    pub(crate) fn term(&self) -> [StagesTerm; 2] {
+        [self.growing.term(), self.changing.term()]
     }
-}
-
-/// See [`Metrics::term`].
-pub(crate) struct Term(Arc<Mutex<Stages>>);
-
-impl Drop for Term {
-    fn drop(&mut self) {
-        let mut stages = lock(&self.0);
-        stages.growing.clear();
-        stages.changing.clear();
-    }
-}
-
-fn lock(stages: &Mutex<Stages>) -> MutexGuard<'_, Stages> {
-    stages.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Since when a claim is in its stage, as its conditions say.
@@ -95,76 +76,10 @@ fn since(claim: &Claim) -> Option<Timestamp> {
         .max()
 }
 
-/// Gauges that are computed when they are asked for.
-struct AtScrape {
-    stages: Arc<Mutex<Stages>>,
-    clock: Clock,
-    growing: IntGaugeVec,
-    oldest: GaugeVec,
-    changing: IntGaugeVec,
-}
-
-impl AtScrape {
-    fn new(stages: &Arc<Mutex<Stages>>, clock: &Clock) -> Result<Self, prometheus::Error> {
-        let labels = ["driver_name", "status"];
-        let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &labels);
-        let oldest = Opts::new(
-            "slackwater_pvc_resize_oldest_seconds",
-            "For how long a PersistentVolumeClaim has been in this stage of its expansion.",
-        );
-        Ok(Self {
-            stages: stages.clone(),
-            clock: clock.clone(),
-            growing: gauge(
-                "slackwater_pvc_resizes",
-                "PersistentVolumeClaims by the stage of their expansion.",
-            )?,
-            oldest: GaugeVec::new(oldest, &labels)?,
-            changing: gauge(
-                "slackwater_pvc_modifies",
-                "PersistentVolumeClaims by the stage of their change by VolumeAttributesClass.",
-            )?,
-        })
-    }
-
-    fn refresh(&self) {
-        for gauge in [&self.growing, &self.changing] {
-            gauge.reset();
-        }
-        self.oldest.reset();
-        let now = self.clock.now();
-        let stages = lock(&self.stages);
-        let driver = stages.driver.as_str();
-        for (status, since) in stages.growing.values() {
-            self.growing.with_label_values(&[driver, status]).inc();
-            let oldest = self.oldest.with_label_values(&[driver, status]);
-            oldest.set(oldest.get().max(now.duration_since(*since).as_secs_f64()));
-        }
-        for status in stages.changing.values() {
-            self.changing.with_label_values(&[driver, status]).inc();
-        }
-    }
-}
-
-impl Collector for AtScrape {
-    fn desc(&self) -> Vec<&Desc> {
-        let mut all = self.growing.desc();
-        all.extend(self.oldest.desc());
-        all.extend(self.changing.desc());
-        all
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        self.refresh();
-        let mut all = self.growing.collect();
-        all.extend(self.oldest.collect());
-        all.extend(self.changing.collect());
-        all
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use prometheus::proto::MetricFamily;
+    use runtime::ObjectKey;
     use serde_json::{Value, json};
 
     use super::*;
@@ -204,7 +119,7 @@ mod tests {
                 old: None,
                 new: claim.as_ref(),
             };
-            metrics.count(change, |_| is_ours, clock.now());
+            metrics.count(change, |_| is_ours);
         };
         let waiting = json!({
             "allocatedResourceStatuses": {"storage": "NodeResizePending"},

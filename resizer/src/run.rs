@@ -248,15 +248,12 @@ impl Prepared {
     fn count(&self, term: &Term, enqueue: &mut Enqueue) {
         let (metrics, volumes, settings) =
             (self.metrics.clone(), term.volumes.clone(), term.settings.clone());
-        let clock = self.sidecar.function().context().clock.clone();
         let is_ours = move |claim: &Claim| {
             let volume = claim.volume_name.as_ref();
             let volume = volume.and_then(|name| volumes.get(&ObjectKey::cluster(name)));
             volume.is_some_and(|volume| is_ours(claim, &volume, &settings))
         };
-        enqueue.tell(&term.claims, move |change| {
-            metrics.count(change, &is_ours, clock.now())
-        });
+        enqueue.tell(&term.claims, move |change| metrics.count(change, &is_ours));
     }
 
     fn settings(&self, modifying: Modifying) -> Settings {

@@ -12,6 +12,8 @@ pub const COMPONENT: &str = "snapshot-controller";
 pub const CREATING_SNAPSHOT: &str = "CreatingSnapshot";
 /// The driver has cut the snapshot.
 pub const SNAPSHOT_CREATED: &str = "SnapshotCreated";
+/// The driver refuses the snapshot: the reason under which the content tells it too.
+pub const SNAPSHOT_CREATION_FAILED: &str = "SnapshotCreationFailed";
 /// The snapshot can be restored from.
 pub const SNAPSHOT_READY: &str = "SnapshotReady";
 /// Not exactly one source.
@@ -72,6 +74,15 @@ pub fn created(snapshot: &VolumeSnapshot) -> Event {
             "Snapshot {} was successfully created by the CSI driver.",
             key(snapshot)
         ),
+    )
+}
+
+/// The driver refuses the snapshot, with this text.
+#[must_use]
+pub fn failed(snapshot: &VolumeSnapshot, message: &str) -> Event {
+    Event::warning(
+        SNAPSHOT_CREATION_FAILED,
+        format!("Snapshot {}: {message}", key(snapshot)),
     )
 }
 

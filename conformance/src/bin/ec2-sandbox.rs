@@ -12,6 +12,9 @@
 //! | `{"do":"fault","action":A,"code":C,"times":N}` | the next N requests of the action fail with this code, without effect |
 //! | `{"do":"lose","action":A,"times":N}` | the next N requests take effect and are answered by an internal error |
 //! | `{"do":"mute","action":A,"times":N}` | the next N requests take effect and are never answered |
+//! | `{"do":"slow","action":A,"seconds":S,"times":N}` | the next N requests of the action take effect and are answered after this time |
+//! | `{"do":"cut","action":A,"times":N}` | the connections of the next N requests of the action break, without effect |
+//! | `{"do":"detaching","seconds":S}` | from now on a detachment takes this time |
 //! | `{"do":"clear"}` | forgets all faults |
 //! | `{"do":"pull-out","volume":ID}` | detaches a volume by force |
 //! | `{"do":"forget","volume":ID}` | deletes a volume, whatever its state |
@@ -20,6 +23,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base::{Clock, Random, Scope};
 use clap::Parser;
@@ -80,6 +84,18 @@ enum Command {
     Mute {
         action: String,
         times: u64,
+    },
+    Slow {
+        action: String,
+        seconds: u64,
+        times: u64,
+    },
+    Cut {
+        action: String,
+        times: u64,
+    },
+    Detaching {
+        seconds: u64,
     },
     Clear,
     PullOut {
@@ -147,6 +163,18 @@ fn answer(ec2: &Ec2, command: Command) -> Result<Value, Ec2Error> {
         }
         Command::Mute { action, times } => {
             ec2.inject(&action, When::Times(times), Fault::LostAnswer);
+        }
+        Command::Slow {
+            action,
+            seconds,
+            times,
+        } => {
+            let late = Fault::Delay(Duration::from_secs(seconds));
+            ec2.inject(&action, When::Times(times), late);
+        }
+        Command::Cut { action, times } => ec2.inject(&action, When::Times(times), Fault::Disconnect),
+        Command::Detaching { seconds } => {
+            ec2.configure(|options| options.timing.detaching = Duration::from_secs(seconds));
         }
         Command::Clear => ec2.clear_faults(),
         Command::PullOut { volume } => ec2.force_detach_volume_fixture(&volume)?,

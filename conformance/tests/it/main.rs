@@ -15,6 +15,7 @@ mod corpus;
 mod definitions;
 mod drop_in;
 mod dynamic;
+mod everyday;
 mod expansion;
 mod faults;
 mod group_by_hand;

@@ -13,6 +13,12 @@ use crate::world::{CLAIMS, SNAPSHOTS, World};
 /// Claims `data` and `log` of volumes that are attached to one instance, with the label of a database, and a class.
 pub async fn database(options: Ec2Options) -> World {
     let world = World::new(7, options).await;
+    furnish(&world);
+    world
+}
+
+/// The definitions of groups too.
+pub fn furnish(world: &World) {
     let store = world.store();
     for definition in crds::definitions::groups() {
         store.create(DEFINITIONS, definition).unwrap();
@@ -33,7 +39,6 @@ pub async fn database(options: Ec2Options) -> World {
         "metadata": {"name": "groups"}, "driver": "ebs.csi.aws.com", "deletionPolicy": "Delete",
     });
     store.create(GROUP_CLASSES, class).unwrap();
-    world
 }
 
 pub fn take(world: &World) {

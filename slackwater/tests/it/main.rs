@@ -15,6 +15,7 @@ mod file_driver;
 mod fleet;
 mod groups;
 mod half_way;
+mod journeys;
 mod leases;
 mod lifecycle;
 mod liveness;

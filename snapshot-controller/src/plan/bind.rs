@@ -166,9 +166,13 @@ fn strangers(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Opti
         let text = format!("VolumeSnapshot is not bound to the VolumeSnapshotContent {name} any more");
         Some(Refusal::lowering(SNAPSHOT_MISBOUND, text))
     } else {
+        let metadata = &snapshot.metadata;
         let text = format!(
-            "VolumeSnapshotContent {name} is bound to a different VolumeSnapshot: {}",
-            reference(content)
+            "VolumeSnapshotContent {name} is bound to a different VolumeSnapshot: {}, not {}/{} with UID {:?}",
+            reference(content),
+            metadata.namespace.as_deref().unwrap_or_default(),
+            snapshot.name_any(),
+            metadata.uid.as_deref().unwrap_or_default()
         );
         Some(Refusal::lowering(SNAPSHOT_CONTENT_MISBOUND, text))
     }

@@ -80,13 +80,21 @@ fn default(observed: &Observed) -> Result<&Arc<VolumeSnapshotClass>, Refusal> {
 /// The only one of these default classes.
 ///
 /// # Errors
-/// There is none, or there are several.
-pub(super) fn only<'a, K>(candidates: impl Iterator<Item = &'a K>, of: &str) -> Result<&'a K, String> {
-    let mut candidates = candidates;
-    match (candidates.next(), candidates.count()) {
-        (Some(class), 0) => Ok(class),
-        (None, _) => Err(format!("cannot find default {of} class")),
-        (Some(_), others) => Err(format!("{} default {of} classes were found", others + 1)),
+/// There is none, or there are several: they are named.
+pub(super) fn only<'a, K: ResourceExt>(
+    candidates: impl Iterator<Item = &'a Arc<K>>,
+    of: &str,
+) -> Result<&'a Arc<K>, String> {
+    let candidates: Vec<_> = candidates.collect();
+    match candidates.as_slice() {
+        [class] => Ok(class),
+        [] => Err(format!("cannot find default {of} class")),
+        several => {
+            let mut names: Vec<String> = several.iter().map(|class| class.name_any()).collect();
+            names.sort();
+            let (count, names) = (names.len(), names.join(", "));
+            Err(format!("{count} default {of} classes were found: {names}"))
+        }
     }
 }
 

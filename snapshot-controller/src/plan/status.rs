@@ -25,7 +25,7 @@ pub fn follow(
     creation_time(snapshot, content, &mut fields, &mut told);
     readiness(snapshot, content, &mut fields, &mut told);
     restore_size(snapshot, content, &mut fields);
-    error(snapshot, content, &mut fields);
+    error(snapshot, content, &mut fields, &mut told);
     group_name(snapshot, group, &mut fields);
     let mut actions = Vec::new();
     if let Some(change) = status_patch(snapshot, fields) {
@@ -112,14 +112,26 @@ fn restore_size(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent, fiel
     }
 }
 
-fn error(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent, fields: &mut Members) {
+/// The event of the content is in another namespace: who looks at the snapshot is told here.
+fn error(
+    snapshot: &VolumeSnapshot,
+    content: &VolumeSnapshotContent,
+    fields: &mut Members,
+    told: &mut Vec<Event>,
+) {
     let known = snapshot.status.as_ref().and_then(|status| status.error.as_ref());
     let wanted = content
         .status
         .as_ref()
         .and_then(|status| status.error.as_ref())
         .filter(|_| !becomes_ready(snapshot, content));
-    fields.extend(error_field(known, wanted));
+    let Some(field) = error_field(known, wanted) else {
+        return;
+    };
+    fields.push(field);
+    if let Some(message) = wanted.and_then(|error| error.message.as_deref()) {
+        told.push(events::failed(snapshot, message));
+    }
 }
 
 /// The member `error` of a status that is to become this one; nothing when it says the same already.

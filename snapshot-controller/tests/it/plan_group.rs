@@ -178,7 +178,7 @@ fn snapshot_case_36_37_the_default_class_of_a_group_is_of_its_volumes_driver() {
         Some(&selected),
     );
     assert!(
-        two.contains("2 default group snapshot classes were found"),
+        two.contains("2 default group snapshot classes were found: a, b"),
         "{two}"
     );
 }

@@ -45,7 +45,7 @@ fn snapshot_case_37_38_no_or_several_default_classes_are_refused_until_there_is_
     );
     scene.put("class", default_class("a", "d", "true"));
     scene.put("class", default_class("b", "d", "true"));
-    let two = "Failed to set default snapshot class with error 2 default snapshot classes were found";
+    let two = "Failed to set default snapshot class with error 2 default snapshot classes were found: a, b";
     assert_eq!(
         scene.refusal("s"),
         ("SetDefaultSnapshotClassFailed".to_owned(), two.to_owned())

@@ -1,37 +1,65 @@
 //! Layer 9: a real Prometheus scrapes the suite at work. Every panel of the dashboards shows something, the page of the
-//! metrics is true, and alerts fire by their real cause and fall silent after it.
+//! metrics is true, and alerts fire by their real cause and fall silent after it. Causes that do not disturb each other come
+//! together, so that their alerts are waited for at the same time.
 
 mod dashboards;
+mod ec2;
+mod lint;
 mod page;
+mod pictures;
+mod programs;
 mod prometheus;
+mod refused;
 mod rules;
+mod seen;
+mod unending;
+mod volumes;
 
-use conformance::{ControlPlane, Patch, Process, free_port, until};
-use serde_json::json;
+use conformance::{ControlPlane, Process, free_port, until};
 
-use crate::expansion::{CLAIMS, Growable};
-use crate::journey::{FUNCTIONS, LEASES, ONE_PROCESS, OURS, SNAPSHOTS, Stage, lease_path};
+use crate::expansion::Growable;
+use crate::journey::{FUNCTIONS, LEASES, ONE_PROCESS, OURS, Stage};
 use crate::processes::terminate;
 use crate::shared::{self, PATIENCE};
-use crate::volumes::{ATTACHMENTS, claim};
 use prometheus::{Prometheus, Target};
 
 const LAYER: &str = "9 watching";
 /// More than any retry in this layer.
 const MANY: u64 = 1_000_000;
 const GIB: u32 = 12;
+/// Functions that this layer runs besides.
+const MORE: [&str; 2] = ["csi-provisioner", "csi-attacher"];
+/// Function of a process of its own, which looks at the driver.
+const LIVENESS: &str = "livenessprobe";
+/// A second snapshot-controller, while there is one.
+const SECOND: &str = "another-snapshot-controller";
+/// Who fails comes again soon. One worker attaches, so that volumes wait for each other.
+const FLAGS: [&str; 5] = [
+    "--v=2",
+    "--retry-interval-start=100ms",
+    "--retry-interval-max=500ms",
+    "--leader-election-retry-period=500ms",
+    "--csi-attacher.worker-threads=1",
+];
 
 /// All functions in one process, each with its metrics at its own address.
 struct Watched {
     stage: Stage,
-    targets: Vec<Target>,
+    /// Function and port.
+    served_at: Vec<(String, u16)>,
     process: Process,
+    /// A driver of its own with its livenessprobe.
+    pod: Option<programs::Pod>,
     prometheus: Prometheus,
     /// What was served so far, by function.
     served: Vec<(String, String)>,
+    claims: Vec<Growable>,
+    /// One whose volume was made by the in-tree plugin.
+    in_tree: Growable,
 }
 
 impl Watched {
+    /// In a cluster without the definitions of snapshots.
     async fn new(plane: &ControlPlane) -> Option<Self> {
         let program = match conformance::prometheus() {
             Ok(program) => program,
@@ -41,51 +69,70 @@ impl Watched {
             }
         };
         let stage = Stage::new(plane, LAYER, "watching", OURS).await?;
-        let functions = ["driver"].iter().chain(&FUNCTIONS);
-        let target = |function: &str| (function.to_owned(), free_port().unwrap());
-        let ports: Vec<Target> = functions.map(|function| target(function)).collect();
-        let process = start(&stage, &ports);
-        let targets: Vec<Target> = ports
-            .iter()
-            .map(|(function, port)| (format!("slackwater-{function}"), *port))
+        let claims = stage.growable(12).await;
+        let in_tree = stage.in_tree("old").await;
+        programs::take_definitions_away(plane);
+        let functions = ["driver"].iter().chain(&FUNCTIONS).chain(&MORE);
+        let served_at: Vec<(String, u16)> = functions
+            .map(|function| ((*function).to_owned(), free_port().unwrap()))
             .collect();
+        let process = start(&stage, &served_at);
+        let target = |(function, port): &(String, u16)| Target::new(&format!("slackwater-{function}"), *port);
+        let mut targets: Vec<Target> = served_at.iter().map(target).collect();
+        for job in [format!("slackwater-{LIVENESS}"), SECOND.to_owned()] {
+            targets.push(Target::new(&job, free_port().unwrap()));
+        }
         let folder = stage.suite.folder();
         let prometheus = Prometheus::start(&program, plane.keeper(), folder, &targets, &rules::fast()).await;
         Some(Self {
             stage,
-            targets: ports,
+            served_at,
             process,
+            pod: None,
             prometheus,
             served: Vec::new(),
+            claims,
+            in_tree,
         })
     }
 
     /// Some metrics are there only while something is under way.
     async fn look(&mut self) {
-        for (function, port) in &self.targets {
-            let text = self.prometheus.scrape(*port).await;
-            self.served.push((function.clone(), text));
+        let functions = self.served_at.iter().map(|(function, _)| function.as_str());
+        for function in functions.chain([LIVENESS]) {
+            let port = self.prometheus.port(&format!("slackwater-{function}"));
+            let text = self.prometheus.scrape(port).await;
+            self.served.push((function.to_owned(), text));
         }
+    }
+
+    /// All is at work, and nothing fires; that there was no snapshot yet is no cause.
+    async fn is_well(&self) {
+        for lease in LEASES {
+            self.stage.has_leader(lease).await;
+        }
+        until("nothing fires", PATIENCE, async || {
+            self.prometheus.firing().await.is_empty().then_some(())
+        })
+        .await
+        .unwrap();
     }
 }
 
-fn start(stage: &Stage, ports: &[Target]) -> Process {
+fn start(stage: &Stage, served_at: &[(String, u16)]) -> Process {
     let user = &stage.users[ONE_PROCESS];
-    let functions = format!("--functions=driver,{}", FUNCTIONS.join(","));
+    let functions: Vec<&str> = served_at.iter().map(|(function, _)| function.as_str()).collect();
+    let functions = format!("--functions={}", functions.join(","));
     let launch = stage
         .suite
-        .mode(
-            "controller",
-            &stage.program,
-            &user.kubeconfig,
-            &[&functions, "--v=2"],
-        )
+        .mode("controller", &stage.program, &user.kubeconfig, &[&functions])
+        .args(FLAGS)
         .args([format!(
             "--driver.endpoint=unix://{}",
             stage.suite.socket().display()
         )])
         .args(
-            ports
+            served_at
                 .iter()
                 .map(|(function, port)| format!("--{function}.http-endpoint=127.0.0.1:{port}")),
         )
@@ -94,191 +141,31 @@ fn start(stage: &Stage, ports: &[Target]) -> Process {
 }
 
 #[tokio::test]
-async fn panels_show_the_suite_and_alerts_tell_of_its_faults() {
+async fn journeys_case_63_and_87_to_90_and_93_to_95_and_99_to_101_panels_show_the_suite_and_alerts_tell_of_its_faults() {
     let Some(plane) = shared::control_plane(LAYER).await else {
         return;
     };
     let Some(mut watched) = Watched::new(&plane).await else {
         return;
     };
-    let claims = watched.stage.growable(6).await;
+    watched.nothing_is_as_it_must_be(&plane).await;
     watched.stage.class().await;
     watched.stage.fast_class(&plane);
-    for lease in LEASES {
-        watched.stage.has_leader(lease).await;
-    }
-    // Without a fault nothing fires; that there was no snapshot yet is over with the first one.
-    watched.stage.snapshots(0..1).await;
-    watched.stage.all_ready(1).await;
-    until("nothing fires", PATIENCE, async || {
-        let firing = watched.prometheus.firing().await;
-        firing.is_empty().then_some(())
-    })
-    .await
-    .unwrap();
+    watched.has_a_node().await;
+    watched.is_well().await;
+    watched.fresh_functions_serve_what_upstreams_do().await;
 
-    watched.a_volume_comes_and_goes().await;
-    watched.snapshots_are_denied().await;
-    watched.volumes_cannot_grow(&claims).await;
-    watched.a_class_cannot_be_had(&claims[2]).await;
-    watched.snapshots_cannot_be_deleted().await;
+    watched.all_is_refused().await;
+    watched.nothing_ends().await;
+    watched.ec2_is_slow_and_goes_away().await;
     dashboards::all_show_something(&watched.prometheus).await;
     page::is_current(&watched.served);
+    lint::takes(&watched.served);
     watched.a_lease_is_stolen().await;
+    watched.a_replica_looks_at_another_lease(&plane).await;
     watched.the_process_dies().await;
+    watched.prometheus.has_proven(&rules::alerts());
 
+    watched.leaves_nothing(&plane).await;
     terminate([watched.process]).await;
-    watched.stage.clear_claims(&plane);
-    let kubectl = plane.kubectl();
-    kubectl.ok(&["delete", "volumesnapshotclasses", "--all"]).unwrap();
-}
-
-impl Watched {
-    /// Made for a claim, attached, detached, deleted.
-    async fn a_volume_comes_and_goes(&mut self) {
-        let stage = &self.stage;
-        stage.node().await;
-        stage.storage_class(&json!({})).await;
-        stage.make(CLAIMS, &claim("dynamic", None)).await;
-        let (_, volume) = stage.bound("dynamic").await;
-        stage.ask_to_attach("dynamic", &volume).await;
-        stage.all_attached(1).await;
-        stage.remove(&format!("{ATTACHMENTS}/dynamic")).await;
-        stage.all_detached().await;
-        stage.remove(&format!("{CLAIMS}/dynamic")).await;
-        stage.nothing_made().await;
-        stage.clear_node().await;
-        self.look().await;
-    }
-
-    /// The role of the driver may not take snapshots.
-    async fn snapshots_are_denied(&mut self) {
-        let ec2 = &self.stage.ec2;
-        ec2.fault("CreateSnapshot", "UnauthorizedOperation", MANY)
-            .unwrap();
-        self.stage.snapshots(1..6).await;
-        let alerts = ["EC2Denied", "EC2Errors", "SnapshotError", "SnapshotCreateFailing"];
-        self.prometheus.fires(&alerts).await;
-        self.look().await;
-        self.stage.ec2.clear_faults().unwrap();
-        self.stage.all_ready(6).await;
-        self.prometheus.is_silent(&alerts).await;
-    }
-
-    /// EC2 is down for changes, then has counted as many of a volume as there may be in a day; one claim asks for more
-    /// than there is; and nobody does the node's half.
-    async fn volumes_cannot_grow(&mut self, claims: &[Growable]) {
-        let ec2 = &self.stage.ec2;
-        ec2.fault("ModifyVolume", "Unavailable", MANY).unwrap();
-        self.stage.grow(&claims[..2], GIB).await;
-        self.prometheus.fires(&["ResizeFailing"]).await;
-        ec2.clear_faults().unwrap();
-        ec2.fault("ModifyVolume", "VolumeModificationRateExceeded", MANY)
-            .unwrap();
-        self.stage.grow(&claims[3..4], GIB).await;
-        self.prometheus.fires(&["ModifyQuotaWait"]).await;
-        ec2.clear_faults().unwrap();
-        self.stage.grow(&claims[4..5], 70_000).await;
-        let alerts = ["ResizeInfeasible", "ResizeWaitsForNode"];
-        self.prometheus.fires(&alerts).await;
-        self.look().await;
-        self.stage.grow(&claims[4..5], GIB).await;
-        let growing: Vec<Growable> = claims[..2].iter().chain(&claims[3..5]).cloned().collect();
-        self.stage.all_grown(&growing, GIB).await;
-        let ended = [
-            "ResizeFailing",
-            "ModifyQuotaWait",
-            "ResizeInfeasible",
-            "ResizeWaitsForNode",
-        ];
-        self.prometheus.is_silent(&ended).await;
-    }
-
-    /// A claim names a class that its volume cannot have; then another one.
-    async fn a_class_cannot_be_had(&mut self, claim: &Growable) {
-        let class = json!({
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "VolumeAttributesClass",
-            "metadata": { "name": "nonsense" },
-            "driverName": "ebs.csi.aws.com",
-            "parameters": { "type": "gp9" },
-        });
-        let classes = "/apis/storage.k8s.io/v1/volumeattributesclasses";
-        self.stage
-            .hand
-            .create(classes, &class)
-            .await
-            .unwrap()
-            .ok(classes)
-            .unwrap();
-        self.ask_for_class(claim, "nonsense").await;
-        self.prometheus.fires(&["ModifyInfeasible"]).await;
-        self.look().await;
-        self.ask_for_class(claim, "fast").await;
-        // EC2 gives at most 500 for each of its 10 GiB.
-        self.stage.has_class(claim, "fast", 5000).await;
-        self.prometheus.is_silent(&["ModifyInfeasible"]).await;
-    }
-
-    async fn ask_for_class(&self, claim: &Growable, class: &str) {
-        let path = format!("{CLAIMS}/{}", claim.name);
-        let wish = json!({ "spec": { "volumeAttributesClassName": class } });
-        let answer = self.stage.hand.patch(&path, Patch::Merge, &wish).await.unwrap();
-        answer.ok(&path).unwrap();
-    }
-
-    /// EC2 throttles their deletion, and then has an error.
-    async fn snapshots_cannot_be_deleted(&mut self) {
-        let ec2 = &self.stage.ec2;
-        ec2.fault("DeleteSnapshot", "RequestLimitExceeded", 2).unwrap();
-        ec2.fault("DeleteSnapshot", "InternalError", MANY).unwrap();
-        for number in 0..6 {
-            self.stage
-                .hand
-                .delete(&format!("{SNAPSHOTS}/s-{number}"))
-                .await
-                .unwrap();
-        }
-        self.prometheus.fires(&["SnapshotDeleteStuck"]).await;
-        self.look().await;
-        self.stage.ec2.clear_faults().unwrap();
-        until("the snapshots are gone", PATIENCE, async || {
-            let all = self.stage.list(SNAPSHOTS).await?;
-            all.is_empty().then_some(())
-        })
-        .await
-        .unwrap();
-        self.prometheus.is_silent(&["SnapshotDeleteStuck"]).await;
-    }
-
-    /// Somebody who does no work holds the lease.
-    async fn a_lease_is_stolen(&self) {
-        let path = lease_path(OURS, LEASES[0]);
-        let now = jiff::Timestamp::now();
-        let theft = json!({
-            "spec": {
-                "holderIdentity": "thief",
-                "leaseDurationSeconds": 3600,
-                "renewTime": format!("{now:.6}"),
-            },
-        });
-        self.stage
-            .hand
-            .patch(&path, Patch::Merge, &theft)
-            .await
-            .unwrap()
-            .ok(&path)
-            .unwrap();
-        self.prometheus.fires(&["NoLeader"]).await;
-        self.stage.hand.delete(&path).await.unwrap();
-        self.prometheus.is_silent(&["NoLeader"]).await;
-    }
-
-    /// The process is killed, and started again.
-    async fn the_process_dies(&mut self) {
-        self.process.kill();
-        self.prometheus.fires(&["ComponentDown"]).await;
-        self.process = start(&self.stage, &self.targets);
-        self.prometheus.is_silent(&["ComponentDown"]).await;
-    }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,10 +21,26 @@ pub struct Prometheus {
     _process: Process,
     url: String,
     client: Client<HttpConnector, Full<Bytes>>,
+    began: jiff::Timestamp,
+    ports: BTreeMap<String, u16>,
+    /// Alerts that were waited for to fire, and whether they have fallen silent again.
+    seen: Mutex<BTreeMap<String, bool>>,
 }
 
-/// Job and address of what is scraped.
-pub type Target = (String, u16);
+/// Job and port of what is scraped.
+pub struct Target {
+    job: String,
+    port: u16,
+}
+
+impl Target {
+    pub fn new(job: &str, port: u16) -> Self {
+        Self {
+            job: job.to_owned(),
+            port,
+        }
+    }
+}
 
 impl Prometheus {
     pub async fn start(
@@ -48,6 +65,9 @@ impl Prometheus {
             _process: Process::start(keeper, folder, &launch).unwrap(),
             url: format!("http://127.0.0.1:{port}"),
             client: Client::builder(TokioExecutor::new()).build_http(),
+            began: jiff::Timestamp::now(),
+            ports: targets.iter().map(|target| (target.job.clone(), target.port)).collect(),
+            seen: Mutex::default(),
         };
         until("Prometheus is ready", PATIENCE, async || {
             let answer = prometheus.get("/-/ready").await?;
@@ -64,12 +84,12 @@ impl Prometheus {
             .await
     }
 
-    /// Those that it has answered in the last `time`.
-    pub async fn since(&self, time: Duration, expression: &str) -> Result<Vec<Value>, String> {
-        let (query, now) = (escaped(expression), jiff::Timestamp::now().as_second());
-        let begin = now - i64::try_from(time.as_secs()).unwrap();
+    /// Those that it has answered since the start.
+    pub async fn since_the_start(&self, expression: &str) -> Result<Vec<Value>, String> {
+        let (query, begin) = (escaped(expression), self.began());
+        let end = jiff::Timestamp::now().as_second();
         self.series(&format!(
-            "/api/v1/query_range?query={query}&start={begin}&end={now}&step=2"
+            "/api/v1/query_range?query={query}&start={begin}&end={end}&step=2"
         ))
         .await
     }
@@ -96,12 +116,40 @@ impl Prometheus {
     pub async fn fires(&self, alerts: &[&str]) {
         self.wait(alerts, "fire", |firing, alert| firing.contains(alert))
             .await;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.extend(alerts.iter().map(|alert| ((*alert).to_owned(), false)));
     }
 
     /// Waits until these are silent.
     pub async fn is_silent(&self, alerts: &[&str]) {
         self.wait(alerts, "are silent", |firing, alert| !firing.contains(alert))
             .await;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for alert in alerts {
+            seen.entry((*alert).to_owned()).and_modify(|silent| *silent = true);
+        }
+    }
+
+    /// Exactly these have fired and fallen silent.
+    pub fn has_proven(&self, alerts: &BTreeSet<String>) {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = seen.iter().filter(|(_, silent)| **silent);
+        let proven: BTreeSet<String> = silent.map(|(alert, _)| alert.clone()).collect();
+        assert_eq!(proven, *alerts);
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Unix time of its start, in seconds.
+    pub fn began(&self) -> i64 {
+        self.began.as_second()
+    }
+
+    /// Where the target of a job is scraped.
+    pub fn port(&self, job: &str) -> u16 {
+        self.ports[job]
     }
 
     async fn wait(&self, alerts: &[&str], what: &str, holds: impl Fn(&BTreeSet<String>, &str) -> bool) {
@@ -146,16 +194,10 @@ fn configured(targets: &[Target]) -> String {
     let mut text = "global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}\n\
                     rule_files: [rules.yaml]\nscrape_configs:\n"
         .to_owned();
-    let mut jobs: BTreeMap<&str, Vec<u16>> = BTreeMap::new();
-    for (job, port) in targets {
-        jobs.entry(job).or_default().push(*port);
-    }
-    for (job, ports) in jobs {
-        let addresses: Vec<String> = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
-        let addresses = addresses.join(", ");
+    for Target { job, port } in targets {
         let _ = writeln!(
             text,
-            "- job_name: {job}\n  static_configs:\n  - targets: [{addresses}]\n    labels: {{namespace: slackwater, pod: controller-0}}"
+            "- job_name: {job}\n  static_configs:\n  - targets: [\"127.0.0.1:{port}\"]\n    labels: {{namespace: slackwater, pod: controller-0}}"
         );
     }
     text

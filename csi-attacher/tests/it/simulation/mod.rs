@@ -4,6 +4,7 @@ mod attach;
 mod compare;
 mod detach;
 mod faults;
+mod metrics;
 mod start;
 mod volumes;
 

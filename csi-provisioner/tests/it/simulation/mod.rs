@@ -7,6 +7,7 @@ mod create;
 mod delete;
 mod local;
 mod nodes;
+mod pending;
 mod refusals;
 mod refused;
 mod sources;

@@ -1,0 +1,170 @@
+//! The programs themselves: what they need at their start, their leases, their end.
+
+use std::time::Duration;
+
+use base::Scope;
+use conformance::{ControlPlane, Hand, Patch, Process, free_port, until};
+use serde_json::json;
+
+use super::{LIVENESS, MANY, SECOND, Watched, start};
+use crate::journey::{LEASES, OURS, Stage, lease_path};
+use crate::processes::terminate;
+use crate::shared::{PATIENCE, repository};
+
+const AT_THE_START: [&str; 2] = ["DriverProbeFailing", "DefinitionsMissing"];
+/// A namespace in which no snapshot-controller should look for its lease.
+const ELSEWHERE: &str = "default";
+/// How long a thief keeps the lease, and how long it is left alone.
+const THEFT: Duration = Duration::from_millis(1500);
+
+/// Deletes the definitions of the snapshot kinds.
+pub fn take_definitions_away(plane: &ControlPlane) {
+    definitions(plane, &["delete", "--wait"]);
+}
+
+fn definitions(plane: &ControlPlane, verb: &[&str]) {
+    let manifests = repository().join("crds/manifests").display().to_string();
+    plane.kubectl().ok(&[verb, &["-f", &manifests]].concat()).unwrap();
+}
+
+/// A driver as in a pod of containers, with the livenessprobe beside it, whom somebody asks each second in kubelet's place.
+pub struct Pod {
+    _driver: Process,
+    _liveness: Process,
+    _kubelet: Scope,
+}
+
+impl Pod {
+    /// The livenessprobe serves its metrics at this port.
+    fn start(stage: &Stage, metrics: u16) -> Self {
+        let (suite, health) = (&stage.suite, free_port().unwrap());
+        let socket = suite.folder().join("pod.sock");
+        let endpoint = format!("--endpoint=unix://{}", socket.display());
+        let driver = ["aws-ebs-csi-driver", "controller", &endpoint];
+        let driver = suite.launch("driver-of-pod", &stage.program, &driver);
+        let liveness = suite.launch(LIVENESS, &stage.program, &[LIVENESS]).args([
+            format!("--csi-address={}", socket.display()),
+            format!("--health-port={health}"),
+            format!("--metrics-address=127.0.0.1:{metrics}"),
+        ]);
+        let scope = Scope::new();
+        scope.spawn_named("kubelet", async move {
+            let kubelet = Hand::plain(&format!("http://127.0.0.1:{health}")).unwrap();
+            loop {
+                // What it answers is in its metrics.
+                drop(kubelet.get("/healthz").await);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        Self {
+            _driver: suite.start(&driver).unwrap(),
+            _liveness: suite.start(&liveness).unwrap(),
+            _kubelet: scope,
+        }
+    }
+}
+
+impl Watched {
+    /// Nobody has installed the definitions, and a driver begins with credentials that EC2 does not know.
+    pub(super) async fn nothing_is_as_it_must_be(&mut self, plane: &ControlPlane) {
+        let lease = lease_path(OURS, LEASES[2]);
+        until("the first driver is well", PATIENCE, async || {
+            self.stage.hand.find(&lease).await.ok()?
+        })
+        .await
+        .unwrap();
+        self.stage.ec2.fault("DescribeAvailabilityZones", "AuthFailure", MANY).unwrap();
+        let metrics = self.prometheus.port(&format!("slackwater-{LIVENESS}"));
+        self.pod = Some(Pod::start(&self.stage, metrics));
+        self.prometheus.fires(&AT_THE_START).await;
+        self.beginnings_are_told().await;
+        self.look().await;
+        self.stage.ec2.clear_faults().unwrap();
+        definitions(plane, &["apply", "--server-side"]);
+        self.prometheus.is_silent(&AT_THE_START).await;
+    }
+
+    /// Somebody who does no work holds the lease; then it goes to and fro.
+    pub(super) async fn a_lease_is_stolen(&self) {
+        self.steal().await;
+        self.prometheus.fires(&["NoLeader"]).await;
+        self.a_follower_says_so().await;
+        self.give_back().await;
+        self.prometheus.is_silent(&["NoLeader"]).await;
+        let to_and_fro = async {
+            loop {
+                self.steal().await;
+                tokio::time::sleep(THEFT).await;
+                self.give_back().await;
+                tokio::time::sleep(THEFT).await;
+            }
+        };
+        tokio::select! {
+            () = self.prometheus.fires(&["LeaderFlapping"]) => {}
+            () = to_and_fro => {}
+        }
+        self.give_back().await;
+        self.prometheus.is_silent(&["LeaderFlapping"]).await;
+    }
+
+    async fn steal(&self) {
+        let path = lease_path(OURS, LEASES[0]);
+        let now = jiff::Timestamp::now();
+        let theft = json!({
+            "spec": {
+                "holderIdentity": "thief",
+                "leaseDurationSeconds": 3600,
+                "renewTime": format!("{now:.6}"),
+            },
+        });
+        let hand = &self.stage.hand;
+        // A lease that is given back is there again when somebody has taken it.
+        drop(hand.patch(&path, Patch::Merge, &theft).await.unwrap());
+    }
+
+    async fn give_back(&self) {
+        let path = lease_path(OURS, LEASES[0]);
+        self.stage.hand.delete(&path).await.unwrap();
+    }
+
+    /// A second snapshot-controller is told another namespace for its lease, as by a second installation.
+    pub(super) async fn a_replica_looks_at_another_lease(&self, plane: &ControlPlane) {
+        let user = &self.stage.users["snapshot-controller"];
+        let role = [
+            "create", "role", "leases", "-n", ELSEWHERE, "--verb=get,watch,create,update",
+            "--resource=leases.coordination.k8s.io",
+        ];
+        let account = format!("--serviceaccount={}:snapshot-controller", OURS.namespace);
+        let binding = ["create", "rolebinding", "leases", "-n", ELSEWHERE, "--role=leases", &account];
+        let kubectl = plane.kubectl();
+        kubectl.ok(&role).unwrap();
+        kubectl.ok(&binding).unwrap();
+        let launch = self
+            .stage
+            .suite
+            .mode(
+                "snapshot-controller",
+                &self.stage.program,
+                &user.kubeconfig,
+                &["--leader-election=true"],
+            )
+            .args([
+                format!("--leader-election-namespace={ELSEWHERE}"),
+                format!("--http-endpoint=127.0.0.1:{}", self.prometheus.port(SECOND)),
+            ]);
+        let second = self.stage.suite.start(&launch).unwrap();
+        self.prometheus.fires(&["TwoLeaders"]).await;
+        terminate([second]).await;
+        self.prometheus.is_silent(&["TwoLeaders"]).await;
+        kubectl.ok(&["delete", "role,rolebinding", "leases", "-n", ELSEWHERE]).unwrap();
+    }
+
+    /// The process is killed, and started again.
+    pub(super) async fn the_process_dies(&mut self) {
+        self.process.kill();
+        self.prometheus.fires(&["ComponentDown"]).await;
+        self.nobody_says_who_leads().await;
+        self.process = start(&self.stage, &self.served_at);
+        self.prometheus.is_silent(&["ComponentDown"]).await;
+    }
+}

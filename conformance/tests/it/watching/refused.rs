@@ -1,0 +1,76 @@
+//! EC2 refuses whatever begins something: snapshots, volumes, changes, attachments.
+
+use super::{GIB, MANY, Watched};
+use crate::expansion::Growable;
+use crate::journey::SNAPSHOTS;
+
+const ALERTS: [&str; 13] = [
+    "EC2Denied",
+    "EC2Errors",
+    "SnapshotError",
+    "SnapshotCreateFailing",
+    "SnapshotNoSuccess",
+    "SnapshotOperationsPiling",
+    "RetryStorm",
+    "ResizeFailing",
+    "ModifyFailing",
+    "ProvisionFailing",
+    "ClaimPending",
+    "AttachFailing",
+    "AttachmentStuck",
+];
+
+impl Watched {
+    /// The role of the driver may not take snapshots; the quota of volumes is reached; volumes cannot be changed for the time
+    /// being; the instance has no room.
+    pub(super) async fn all_is_refused(&mut self) {
+        // It will come off an instance that hangs: no sooner than EC2 can be told to be slow with that.
+        self.attach(&[11]).await;
+        self.are_attached(&[11]).await;
+        self.stage.ec2.detaching(100).unwrap();
+        self.detach(&[11]).await;
+        for (action, code) in [
+            ("CreateSnapshot", "UnauthorizedOperation"),
+            ("CreateVolume", "VolumeLimitExceeded"),
+            ("ModifyVolume", "Unavailable"),
+            ("AttachVolume", "AttachmentLimitExceeded"),
+        ] {
+            self.stage.ec2.fault(action, code, MANY).unwrap();
+        }
+        self.stage.snapshots(0..7).await;
+        self.claim("first", 10).await;
+        self.claim("large", 60).await;
+        self.stage.grow(&self.claims[..2], GIB).await;
+        self.stage.grow(std::slice::from_ref(&self.in_tree), GIB).await;
+        for claim in [2, 3] {
+            self.ask_for_class(claim, "fast").await;
+        }
+        self.attach(&[7, 8]).await;
+        self.prometheus.fires(&ALERTS).await;
+        self.look().await;
+        // Nobody wants to wait for the last one.
+        self.remove(&format!("{SNAPSHOTS}/s-6")).await;
+        self.all_is_granted().await;
+        self.prometheus.is_silent(&ALERTS).await;
+    }
+
+    async fn all_is_granted(&self) {
+        self.stage.ec2.clear_faults().unwrap();
+        self.stage.all_ready(6).await;
+        for claim in ["first", "large"] {
+            self.is_bound(claim).await;
+        }
+        self.stage.all_grown(&self.claims[..2], GIB).await;
+        self.stage.all_grown(std::slice::from_ref(&self.in_tree), GIB).await;
+        for claim in [2, 3] {
+            // EC2 gives at most 500 for each of its 10 GiB.
+            self.stage.has_class(&self.claims[claim], "fast", 5000).await;
+        }
+        self.are_attached(&[7, 8]).await;
+    }
+
+    /// The claims of these numbers.
+    pub(super) fn chosen(&self, numbers: &[usize]) -> Vec<Growable> {
+        numbers.iter().map(|number| self.claims[*number].clone()).collect()
+    }
+}

@@ -173,7 +173,7 @@ class Page:
                     axes.fill_between(xs, ys, color=colour, alpha=0.1, linewidth=0)
         highest = max((value for _, values in series for _, value in values), default=1) or 1
         axes.set_ylim(0, highest * 1.1)
-        ticks = nice(highest)
+        ticks = nice(highest, 2**20 if unit == "bytes" else 1)
         axes.set_yticks(ticks, [written(tick, unit) for tick in ticks])
         axes.grid(color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
@@ -253,14 +253,14 @@ class Page:
 
     def states(self, series, unit, left, top, width, height):
         series = sorted(series, key=lambda one: one[0])
-        axes = self.axes(left + width * 0.44, top, width * 0.56 - 4, height - 20)
+        axes = self.axes(left + width * 0.5, top, width * 0.5 - 4, height - 20)
         step = max(1, math.ceil((self.end - self.begin) / STEPS))
         for index, (_, one) in enumerate(series):
             for at, value in points(one):
                 colour = "#73bf69" if value > 0 else "#f2495c"
                 axes.add_patch(Rectangle((at, len(series) - 1 - index + 0.12), step, 0.76, color=colour, linewidth=0, alpha=0.85))
         axes.set_ylim(0, len(series))
-        names = [name if len(name) <= 42 else name[:41] + "…" for name, _ in series]
+        names = [name if len(name) <= 50 else name[:49] + "…" for name, _ in series]
         axes.set_yticks([len(series) - index - 0.5 for index in range(len(series))], names)
         axes.tick_params(axis="y", labelsize=6.2, labelcolor=TEXT)
         self.time_axis(axes)
@@ -282,11 +282,11 @@ def wrapped(name, width):
     return "\n".join(lines[:2])
 
 
-def nice(highest):
-    """Four or five round numbers up to the highest value."""
-    rough = highest / 4
+def nice(highest, base):
+    """Four or five round numbers of a unit up to the highest value."""
+    rough = highest / base / 4
     power = 10 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
+    step = base * next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
     return [step * number for number in range(int(highest * 1.1 / step) + 1)]
 
 

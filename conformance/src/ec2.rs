@@ -241,7 +241,8 @@ impl Ec2Process {
     /// # Errors
     /// When it does not answer.
     pub fn detaching(&self, seconds: u64) -> Result<(), Error> {
-        self.ask(&json!({ "do": "detaching", "seconds": seconds })).map(drop)
+        self.ask(&json!({ "do": "detaching", "seconds": seconds }))
+            .map(drop)
     }
 
     /// Forgets all faults.

@@ -181,7 +181,10 @@ mod tests {
         assert_eq!(series(&registry), expected);
         // Another stage begins anew, but where the object says since when.
         stages.set(&a, Some(("going", None)));
-        stages.set(&b, Some(("done soon", Some("2026-01-01T00:00:00Z".parse().unwrap()))));
+        stages.set(
+            &b,
+            Some(("done soon", Some("2026-01-01T00:00:00Z".parse().unwrap()))),
+        );
         let expected = [
             row("thing_seconds", "done soon", 3630.0),
             row("thing_seconds", "going", 0.0),

@@ -116,11 +116,7 @@ impl Ready for Prepared {
 impl Prepared {
     /// Works until the scope is stopping and running calls are done.
     async fn work(&self, scope: Scope) -> Result<(), Error> {
-        let _terms = (
-            self.attachments.term(),
-            self.volumes.term(),
-            self.metrics.term(),
-        );
+        let _terms = (self.attachments.term(), self.volumes.term(), self.metrics.term());
         let caches = tokio::select! {
             biased;
             () = scope.stopping() => return Ok(()),

@@ -28,7 +28,11 @@ impl Scene {
         for lease in LEASES {
             stage.has_leader(lease).await;
         }
-        Some(Self { plane, stage, process })
+        Some(Self {
+            plane,
+            stage,
+            process,
+        })
     }
 
     async fn make(&self, path: &str, object: &Value) {
@@ -96,7 +100,11 @@ fn cells(printed: &str) -> Vec<(String, String)> {
     let words: Vec<&str> = header.split_whitespace().collect();
     let begins: Vec<usize> = words
         .iter()
-        .map(|word| header.find(&format!("{word} ")).unwrap_or(header.len() - word.len()))
+        .map(|word| {
+            header
+                .find(&format!("{word} "))
+                .unwrap_or(header.len() - word.len())
+        })
         .collect();
     let ends = begins.iter().skip(1).copied().chain([row.len()]);
     let cell = |(begin, end): (&usize, usize)| row[*begin..end.min(row.len())].trim().to_owned();
@@ -115,7 +123,12 @@ async fn journeys_case_10_the_columns_of_a_snapshot_and_of_its_content() {
     let kubectl = scene.plane.kubectl();
     let of_snapshot = cells(&kubectl.ok(&["get", "vs", "-o", "wide"]).unwrap());
     let of_content = cells(&kubectl.ok(&["get", "vsc"]).unwrap());
-    let names = |row: &[(String, String)]| row.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>().join(" ");
+    let names = |row: &[(String, String)]| {
+        row.iter()
+            .map(|(name, _)| name.clone())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     assert_eq!(
         names(&of_snapshot),
         "NAME READYTOUSE SOURCEPVC SOURCESNAPSHOTCONTENT RESTORESIZE SNAPSHOTCLASS SNAPSHOTCONTENT CREATIONTIME AGE"
@@ -124,7 +137,8 @@ async fn journeys_case_10_the_columns_of_a_snapshot_and_of_its_content() {
         names(&of_content),
         "NAME READYTOUSE RESTORESIZE DELETIONPOLICY DRIVER VOLUMESNAPSHOTCLASS VOLUMESNAPSHOT VOLUMESNAPSHOTNAMESPACE AGE"
     );
-    let value = |row: &[(String, String)], name: &str| row.iter().find(|(is, _)| is == name).unwrap().1.clone();
+    let value =
+        |row: &[(String, String)], name: &str| row.iter().find(|(is, _)| is == name).unwrap().1.clone();
     for (name, expected) in [
         ("NAME", "s"),
         ("READYTOUSE", "true"),
@@ -163,19 +177,30 @@ async fn journeys_case_44_a_quota_of_snapshots_is_kept() {
     let quotas = "/api/v1/namespaces/default/resourcequotas";
     scene.make(quotas, &quota).await;
     until("the quota counts", PATIENCE, async || {
-        let quota = scene.stage.hand.find(&format!("{quotas}/snapshots")).await.ok()??;
+        let quota = scene
+            .stage
+            .hand
+            .find(&format!("{quotas}/snapshots"))
+            .await
+            .ok()??;
         (quota["status"]["used"][count] == "0").then_some(())
     })
     .await
     .unwrap();
     for name in ["first", "second"] {
-        scene.make(SNAPSHOTS, &snapshot(name, "data", "csi-aws-vsc")).await;
+        scene
+            .make(SNAPSHOTS, &snapshot(name, "data", "csi-aws-vsc"))
+            .await;
         scene.is_ready("default", name).await;
     }
     let third = snapshot("third", "data", "csi-aws-vsc");
     let answer = scene.stage.hand.create(SNAPSHOTS, &third).await.unwrap();
     assert_eq!(answer.status, 403);
-    assert!(answer.message().contains("exceeded quota: snapshots"), "{}", answer.message());
+    assert!(
+        answer.message().contains("exceeded quota: snapshots"),
+        "{}",
+        answer.message()
+    );
     assert_eq!(scene.stage.list(CONTENTS).await.unwrap().len(), 2);
     let path = format!("{quotas}/snapshots");
     scene.stage.hand.delete(&path).await.unwrap().ok(&path).unwrap();
@@ -193,7 +218,9 @@ async fn journeys_case_45_a_namespace_goes_with_its_snapshots_and_by_their_polic
         "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotClass", "metadata": { "name": "retain" },
         "driver": "ebs.csi.aws.com", "deletionPolicy": "Retain",
     });
-    scene.make("/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses", &retain).await;
+    scene
+        .make("/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses", &retain)
+        .await;
     let snapshots = SNAPSHOTS.replace("default", "leaving");
     for class in ["csi-aws-vsc", "retain"] {
         scene.claim("leaving", class).await;
@@ -202,7 +229,9 @@ async fn journeys_case_45_a_namespace_goes_with_its_snapshots_and_by_their_polic
     }
     let begun = Instant::now();
     let kubectl = scene.plane.kubectl();
-    kubectl.ok(&["delete", "namespace", "leaving", "--timeout=120s"]).unwrap();
+    kubectl
+        .ok(&["delete", "namespace", "leaving", "--timeout=120s"])
+        .unwrap();
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(60), "{took:?}");
     let kept = scene.stage.list(CONTENTS).await.unwrap();
@@ -216,6 +245,15 @@ async fn journeys_case_45_a_namespace_goes_with_its_snapshots_and_by_their_polic
     // The snapshot of a retained content is nobody's any more.
     let name = kept[0]["metadata"]["name"].as_str().unwrap();
     let delete = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
-    kubectl.ok(&["patch", "volumesnapshotcontent", name, "--type=merge", "-p", delete]).unwrap();
+    kubectl
+        .ok(&[
+            "patch",
+            "volumesnapshotcontent",
+            name,
+            "--type=merge",
+            "-p",
+            delete,
+        ])
+        .unwrap();
     scene.ends().await;
 }

@@ -42,10 +42,19 @@ pub fn takes(expositions: &[(String, String)]) {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(exposition.as_bytes()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(exposition.as_bytes())
+            .unwrap();
         let said = text(&child.wait_with_output().unwrap());
         let ours = |line: &&str| !UPSTREAMS.iter().any(|name| line.starts_with(name));
-        wrong.extend(said.lines().filter(ours).map(|line| format!("{function}: {line}")));
+        wrong.extend(
+            said.lines()
+                .filter(ours)
+                .map(|line| format!("{function}: {line}")),
+        );
     }
     wrong.sort();
     wrong.dedup();

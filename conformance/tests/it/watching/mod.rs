@@ -141,7 +141,8 @@ fn start(stage: &Stage, served_at: &[(String, u16)]) -> Process {
 }
 
 #[tokio::test]
-async fn journeys_case_63_and_87_to_90_and_93_to_95_and_99_to_101_panels_show_the_suite_and_alerts_tell_of_its_faults() {
+async fn journeys_case_63_and_87_to_90_and_93_to_95_and_99_to_101_panels_show_the_suite_and_alerts_tell_of_its_faults()
+ {
     let Some(plane) = shared::control_plane(LAYER).await else {
         return;
     };

@@ -14,7 +14,8 @@ const HEAD: &str = "\
 Made from what a running suite serves, by `UPDATE_METRICS=1` and the conformance layer `watching`, which fails while the page
 differs from it. Names, labels and buckets are upstream's where upstream has the metric; ours begin with `slackwater_`. No
 label is the name of an object, but for volumes that are detached for long. [`dashboards/`](../dashboards) shows them in
-Grafana, [`dashboards/alerts.yaml`](../dashboards/alerts.yaml) watches them.
+Grafana ([the suite](dashboard-suite.png), [EBS and the limits of AWS](dashboard-ebs.png)),
+[`dashboards/alerts.yaml`](../dashboards/alerts.yaml) watches them.
 
 Each function serves its metrics at its own address (`--http-endpoint`), in `slackwater controller` too; what is of the
 whole process stands at the driver's there.

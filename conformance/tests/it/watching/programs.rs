@@ -73,7 +73,10 @@ impl Watched {
         })
         .await
         .unwrap();
-        self.stage.ec2.fault("DescribeAvailabilityZones", "AuthFailure", MANY).unwrap();
+        self.stage
+            .ec2
+            .fault("DescribeAvailabilityZones", "AuthFailure", MANY)
+            .unwrap();
         let metrics = self.prometheus.port(&format!("slackwater-{LIVENESS}"));
         self.pod = Some(Pod::start(&self.stage, metrics));
         self.prometheus.fires(&AT_THE_START).await;
@@ -131,11 +134,24 @@ impl Watched {
     pub(super) async fn a_replica_looks_at_another_lease(&self, plane: &ControlPlane) {
         let user = &self.stage.users["snapshot-controller"];
         let role = [
-            "create", "role", "leases", "-n", ELSEWHERE, "--verb=get,watch,create,update",
+            "create",
+            "role",
+            "leases",
+            "-n",
+            ELSEWHERE,
+            "--verb=get,watch,create,update",
             "--resource=leases.coordination.k8s.io",
         ];
         let account = format!("--serviceaccount={}:snapshot-controller", OURS.namespace);
-        let binding = ["create", "rolebinding", "leases", "-n", ELSEWHERE, "--role=leases", &account];
+        let binding = [
+            "create",
+            "rolebinding",
+            "leases",
+            "-n",
+            ELSEWHERE,
+            "--role=leases",
+            &account,
+        ];
         let kubectl = plane.kubectl();
         kubectl.ok(&role).unwrap();
         kubectl.ok(&binding).unwrap();
@@ -156,7 +172,9 @@ impl Watched {
         self.prometheus.fires(&["TwoLeaders"]).await;
         terminate([second]).await;
         self.prometheus.is_silent(&["TwoLeaders"]).await;
-        kubectl.ok(&["delete", "role,rolebinding", "leases", "-n", ELSEWHERE]).unwrap();
+        kubectl
+            .ok(&["delete", "role,rolebinding", "leases", "-n", ELSEWHERE])
+            .unwrap();
     }
 
     /// The process is killed, and started again.

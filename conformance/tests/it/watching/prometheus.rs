@@ -1,5 +1,6 @@
 //! A Prometheus as a process of its own.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -66,7 +67,10 @@ impl Prometheus {
             url: format!("http://127.0.0.1:{port}"),
             client: Client::builder(TokioExecutor::new()).build_http(),
             began: jiff::Timestamp::now(),
-            ports: targets.iter().map(|target| (target.job.clone(), target.port)).collect(),
+            ports: targets
+                .iter()
+                .map(|target| (target.job.clone(), target.port))
+                .collect(),
             seen: Mutex::default(),
         };
         until("Prometheus is ready", PATIENCE, async || {
@@ -112,10 +116,14 @@ impl Prometheus {
         fire.iter().filter_map(name).collect()
     }
 
-    /// Waits until these fire.
+    /// Waits until each of these has fired: not all fire as long as their cause lasts.
     pub async fn fires(&self, alerts: &[&str]) {
-        self.wait(alerts, "fire", |firing, alert| firing.contains(alert))
-            .await;
+        let fired = RefCell::new(BTreeSet::new());
+        self.wait(alerts, "fire", |firing, alert| {
+            fired.borrow_mut().extend(firing.iter().cloned());
+            fired.borrow().contains(alert)
+        })
+        .await;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.extend(alerts.iter().map(|alert| ((*alert).to_owned(), false)));
     }
@@ -126,7 +134,8 @@ impl Prometheus {
             .await;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for alert in alerts {
-            seen.entry((*alert).to_owned()).and_modify(|silent| *silent = true);
+            seen.entry((*alert).to_owned())
+                .and_modify(|silent| *silent = true);
         }
     }
 

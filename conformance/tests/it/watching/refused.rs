@@ -61,7 +61,9 @@ impl Watched {
             self.is_bound(claim).await;
         }
         self.stage.all_grown(&self.claims[..2], GIB).await;
-        self.stage.all_grown(std::slice::from_ref(&self.in_tree), GIB).await;
+        self.stage
+            .all_grown(std::slice::from_ref(&self.in_tree), GIB)
+            .await;
         for claim in [2, 3] {
             // EC2 gives at most 500 for each of its 10 GiB.
             self.stage.has_class(&self.claims[claim], "fast", 5000).await;
@@ -71,6 +73,9 @@ impl Watched {
 
     /// The claims of these numbers.
     pub(super) fn chosen(&self, numbers: &[usize]) -> Vec<Growable> {
-        numbers.iter().map(|number| self.claims[*number].clone()).collect()
+        numbers
+            .iter()
+            .map(|number| self.claims[*number].clone())
+            .collect()
     }
 }

@@ -28,7 +28,7 @@ impl Watched {
     /// Definitions are waited for, and the driver is called before it is known.
     pub(super) async fn beginnings_are_told(&self) {
         let kinds = self.labels("kind", "slackwater_waiting_for_crds == 1").await;
-        assert!(kinds.iter().any(|kind| kind.contains("snapshot")), "{kinds:?}");
+        assert!(kinds.iter().any(|kind| kind == "VolumeSnapshot"), "{kinds:?}");
         let calls = format!(r#"{OPERATIONS}{{method_name="/csi.v1.Identity/GetPluginInfo"}}"#);
         let drivers = self.labels("driver_name", &calls).await;
         assert!(drivers.contains("unknown-driver"), "{drivers:?}");
@@ -36,7 +36,11 @@ impl Watched {
 
     /// Nothing was done yet, and what upstream's programs serve then is served.
     pub(super) async fn fresh_functions_serve_what_upstreams_do(&self) {
-        assert!(self.labels("kind", "slackwater_waiting_for_crds == 1").await.is_empty());
+        assert!(
+            self.labels("kind", "slackwater_waiting_for_crds == 1")
+                .await
+                .is_empty()
+        );
         for (function, port) in &self.served_at {
             let text = self.prometheus.scrape(*port).await;
             let has = |name: &str| text.lines().any(|line| line.starts_with(name));
@@ -57,7 +61,11 @@ impl Watched {
         assert!(codes.len() >= 2 && codes.contains("OK"), "{codes:?}");
         for without in ["csi-snapshotter", LIVENESS] {
             let calls = format!(r#"{OPERATIONS}{{job="slackwater-{without}"}}"#);
-            assert_eq!(self.labels("migrated", &calls).await, [String::new()].into(), "{without}");
+            assert_eq!(
+                self.labels("migrated", &calls).await,
+                [String::new()].into(),
+                "{without}"
+            );
         }
         let grown = format!(r#"{OPERATIONS}{{method_name="/csi.v1.Controller/ControllerExpandVolume"}}"#);
         let migrated = self.labels("migrated", &grown).await;
@@ -72,7 +80,10 @@ impl Watched {
 
     /// EC2 has answered no ModifyVolume: that is counted where no answer is, and not among its errors.
     pub(super) async fn calls_without_an_answer_are_no_errors_of_ec2(&self, errors_before: f64) {
-        let kinds = self.labels("kind", r#"slackwater_ec2_errors_total{request="ModifyVolume"} > 0"#);
+        let kinds = self.labels(
+            "kind",
+            r#"slackwater_ec2_errors_total{request="ModifyVolume"} > 0"#,
+        );
         assert_eq!(kinds.await, ["connect".to_owned()].into());
         assert!((self.errors_of_modifications().await - errors_before).abs() < 0.5);
     }

@@ -18,7 +18,10 @@ async fn journeys_case_105_attachments_are_counted_until_their_volume_is_there_o
     world.attach();
     seconds(10).await;
     let (waiting, oldest) = count("attaching");
-    assert!(waiting == 1.0 && (9.0..=10.0).contains(&oldest), "{waiting} {oldest}");
+    assert!(
+        waiting == 1.0 && (9.0..=10.0).contains(&oldest),
+        "{waiting} {oldest}"
+    );
     seconds(20).await;
     assert!(world.is_attached());
     assert_eq!((count("attaching"), count("detaching")), ((0.0, 0.0), (0.0, 0.0)));
@@ -26,7 +29,10 @@ async fn journeys_case_105_attachments_are_counted_until_their_volume_is_there_o
     world.detach();
     seconds(10).await;
     let (waiting, oldest) = count("detaching");
-    assert!(waiting == 1.0 && (9.0..=11.0).contains(&oldest), "{waiting} {oldest}");
+    assert!(
+        waiting == 1.0 && (9.0..=11.0).contains(&oldest),
+        "{waiting} {oldest}"
+    );
     seconds(20).await;
     assert!(world.attachment().is_none());
     assert_eq!(count("detaching"), (0.0, 0.0));

@@ -21,7 +21,10 @@ async fn journeys_case_105_claims_are_counted_from_the_time_that_their_volume_is
     world.select("n1");
     seconds(10).await;
     let (waiting, oldest) = count();
-    assert!(waiting == 1.0 && (9.0..=10.0).contains(&oldest), "{waiting} {oldest}");
+    assert!(
+        waiting == 1.0 && (9.0..=10.0).contains(&oldest),
+        "{waiting} {oldest}"
+    );
     seconds(60).await;
     assert_eq!((world.phase("c"), count()), ("Bound".to_owned(), (0.0, 0.0)));
 }

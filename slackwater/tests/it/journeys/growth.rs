@@ -44,7 +44,8 @@ fn modifications(world: &World, volume: &str) -> usize {
 async fn journeys_case_34_a_mounted_claim_grows_under_its_pod() {
     let (world, _process) = cluster().await;
     at_work(&world, "data", "4Gi", &Value::Null).await;
-    let uid = |world: &World| world.store().get(PODS, "ns", "data").unwrap().value()["metadata"]["uid"].clone();
+    let uid =
+        |world: &World| world.store().get(PODS, "ns", "data").unwrap().value()["metadata"]["uid"].clone();
     let before = uid(&world);
     world.expand("data", "8Gi");
     // The capacity is the last that changes.
@@ -60,7 +61,10 @@ async fn journeys_case_34_a_mounted_claim_grows_under_its_pod() {
         assert_eq!(capacity(&world, "data"), "4Gi");
         tokio::time::sleep(crate::world::LOOK).await;
     }
-    assert!(stages.contains(&json!("ControllerResizeInProgress")), "{stages:?}");
+    assert!(
+        stages.contains(&json!("ControllerResizeInProgress")),
+        "{stages:?}"
+    );
     assert!(is_done(&world, "data", "8Gi"));
     assert_eq!(size_in_ec2(&world, "data"), 8);
     assert_eq!(world.ec2.disk(&handle(&world, "data")).unwrap().bytes, 8 << 30);
@@ -79,9 +83,14 @@ async fn journeys_case_35_a_claim_without_a_pod_waits_and_grows_at_its_next_moun
     let waits = |world: &World| has_condition(&world.claim("data").unwrap(), "FileSystemResizePending");
     world.until("it waits for its node", waits).await;
     seconds(3600).await;
-    assert_eq!((stage(&world, "data"), capacity(&world, "data")), (json!("NodeResizePending"), json!("4Gi")));
+    assert_eq!(
+        (stage(&world, "data"), capacity(&world, "data")),
+        (json!("NodeResizePending"), json!("4Gi"))
+    );
     pod(&world, "data", false);
-    world.until("it has grown", |world| is_done(world, "data", "8Gi")).await;
+    world
+        .until("it has grown", |world| is_done(world, "data", "8Gi"))
+        .await;
     assert!(!waits(&world));
     assert_eq!(world.ec2.disk(&handle(&world, "data")).unwrap().bytes, 8 << 30);
 }
@@ -92,7 +101,10 @@ async fn journeys_case_36_a_device_grows_without_a_file_system_to_wait_for() {
     at_work(&world, "data", "4Gi", &json!({ "volumeMode": "Block" })).await;
     world.expand("data", "8Gi");
     for _ in 0..1200 {
-        assert!(!has_condition(&world.claim("data").unwrap(), "FileSystemResizePending"));
+        assert!(!has_condition(
+            &world.claim("data").unwrap(),
+            "FileSystemResizePending"
+        ));
         if capacity(&world, "data") == "8Gi" {
             break;
         }
@@ -100,7 +112,11 @@ async fn journeys_case_36_a_device_grows_without_a_file_system_to_wait_for() {
     }
     assert!(is_done(&world, "data", "8Gi"));
     seconds(5).await;
-    assert!(told(&world, "data", "VolumeResizeSuccessful", &[]), "{:?}", world.events("data"));
+    assert!(
+        told(&world, "data", "VolumeResizeSuccessful", &[]),
+        "{:?}",
+        world.events("data")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,7 +127,9 @@ async fn journeys_case_37_a_size_that_there_is_not_is_infeasible_and_another_one
     let infeasible = |world: &World| stage(world, "data") == "ControllerResizeInfeasible";
     world.until("it is infeasible", infeasible).await;
     world.expand("data", "8Gi");
-    world.until("it has grown", |world| is_done(world, "data", "8Gi")).await;
+    world
+        .until("it has grown", |world| is_done(world, "data", "8Gi"))
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,7 +142,9 @@ async fn journeys_case_38_a_volume_that_was_changed_too_often_is_asked_for_when_
     // Four in 24 hours are allowed.
     for size in ["5Gi", "6Gi", "7Gi", "8Gi"] {
         world.expand("data", size);
-        world.until("it has grown", |world| is_done(world, "data", size)).await;
+        world
+            .until("it has grown", |world| is_done(world, "data", size))
+            .await;
         seconds(600).await;
     }
     world.expand("data", "9Gi");
@@ -148,10 +168,16 @@ async fn journeys_case_39_a_size_and_a_class_in_one_edit_are_one_modification() 
         claim["spec"]["resources"]["requests"]["storage"] = json!("12Gi");
         claim["spec"]["volumeAttributesClassName"] = json!("fast");
     };
-    world.store().update(crate::world::CLAIMS, "ns", "data", ask).unwrap();
-    let changed = |world: &World| world.claim("data").unwrap()["status"]["currentVolumeAttributesClassName"] == "fast";
     world
-        .until("both are done", |world| is_done(world, "data", "12Gi") && changed(world))
+        .store()
+        .update(crate::world::CLAIMS, "ns", "data", ask)
+        .unwrap();
+    let changed =
+        |world: &World| world.claim("data").unwrap()["status"]["currentVolumeAttributesClassName"] == "fast";
+    world
+        .until("both are done", |world| {
+            is_done(world, "data", "12Gi") && changed(world)
+        })
         .await;
     let volume = handle(&world, "data");
     assert_eq!(modifications(&world, &volume), 1);
@@ -166,10 +192,12 @@ async fn journeys_case_40_a_class_that_does_not_exist_is_named_and_waited_for() 
     world.want_class("data", "gold");
     let says = |world: &World| told(world, "data", "VolumeModifyFailed", &["gold"]);
     world.until("the class is named", says).await;
-    let status = |world: &World| world.claim("data").unwrap()["status"]["modifyVolumeStatus"]["status"].clone();
+    let status =
+        |world: &World| world.claim("data").unwrap()["status"]["modifyVolumeStatus"]["status"].clone();
     assert_eq!(status(&world), "Pending");
     attributes(&world, "gold", &json!({ "type": "gp3", "iops": "4000" }));
-    let changed = |world: &World| world.claim("data").unwrap()["status"]["currentVolumeAttributesClassName"] == "gold";
+    let changed =
+        |world: &World| world.claim("data").unwrap()["status"]["currentVolumeAttributesClassName"] == "gold";
     world.until("it is changed", changed).await;
 }
 
@@ -177,7 +205,13 @@ async fn journeys_case_40_a_class_that_does_not_exist_is_named_and_waited_for() 
 async fn journeys_case_41_a_class_that_is_changed_back_does_not_oscillate() {
     let (world, _process) = cluster().await;
     attributes(&world, "slow", &json!({ "type": "gp3", "iops": "3000" }));
-    at_work(&world, "data", "10Gi", &json!({ "volumeAttributesClassName": "slow" })).await;
+    at_work(
+        &world,
+        "data",
+        "10Gi",
+        &json!({ "volumeAttributesClassName": "slow" }),
+    )
+    .await;
     let volume = handle(&world, "data");
     world.want_class("data", "fast");
     let running = |world: &World| modifications(world, &handle(world, "data")) == 1;
@@ -185,10 +219,13 @@ async fn journeys_case_41_a_class_that_is_changed_back_does_not_oscillate() {
     world.want_class("data", "slow");
     let back = |world: &World| {
         let claim = world.claim("data").unwrap();
-        claim["status"]["currentVolumeAttributesClassName"] == "slow" && claim["status"]["modifyVolumeStatus"].is_null()
+        claim["status"]["currentVolumeAttributesClassName"] == "slow"
+            && claim["status"]["modifyVolumeStatus"].is_null()
     };
     let iops = |world: &World| world.ec2.state().volumes[&handle(world, "data")].iops;
-    world.until("it is back", |world| back(world) && iops(world) == Some(3000)).await;
+    world
+        .until("it is back", |world| back(world) && iops(world) == Some(3000))
+        .await;
     seconds(3600).await;
     assert!(back(&world));
     assert_eq!((modifications(&world, &volume), iops(&world)), (2, Some(3000)));
@@ -204,24 +241,39 @@ async fn journeys_case_42_a_stage_that_was_left_behind_does_not_hold_the_next_ex
         claim["status"]["allocatedResourceStatuses"] = json!({ "storage": "NodeResizePending" });
         claim["status"]["allocatedResources"] = json!({ "storage": "4Gi" });
     };
-    world.store().update_status(crate::world::CLAIMS, "ns", "data", leave).unwrap();
+    world
+        .store()
+        .update_status(crate::world::CLAIMS, "ns", "data", leave)
+        .unwrap();
     seconds(60).await;
     world.expand("data", "8Gi");
-    world.until("EC2 has grown it", |world| size_in_ec2(world, "data") == 8).await;
+    world
+        .until("EC2 has grown it", |world| size_in_ec2(world, "data") == 8)
+        .await;
     pod(&world, "data", false);
-    world.until("it has grown", |world| is_done(world, "data", "8Gi")).await;
+    world
+        .until("it has grown", |world| is_done(world, "data", "8Gi"))
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn journeys_case_38_a_refusal_without_a_time_is_told_too() {
     let (world, _process) = cluster().await;
     at_work(&world, "data", "4Gi", &Value::Null).await;
-    let error = Ec2Error::new("VolumeModificationRateExceeded", "You've reached the maximum modification rate.");
-    world.ec2.inject("ModifyVolume", When::Times(3), Fault::Error(error));
+    let error = Ec2Error::new(
+        "VolumeModificationRateExceeded",
+        "You've reached the maximum modification rate.",
+    );
+    world
+        .ec2
+        .inject("ModifyVolume", When::Times(3), Fault::Error(error));
     world.expand("data", "8Gi");
     let says = |world: &World| {
         let claim = world.claim("data").unwrap();
-        let conditions = claim["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let conditions = claim["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         let mut texts = conditions.iter().filter_map(|one| one["message"].as_str());
         texts.any(|text| text.contains("VolumeModificationRateExceeded"))
     };

@@ -67,7 +67,10 @@ fn pod(world: &World, name: &str, is_block: bool) {
     let volume = json!({ "name": "data", "persistentVolumeClaim": { "claimName": name } });
     let mut container = json!({ "name": "app", "image": "app" });
     let (member, place) = match is_block {
-        true => ("volumeDevices", json!([{ "name": "data", "devicePath": "/dev/data" }])),
+        true => (
+            "volumeDevices",
+            json!([{ "name": "data", "devicePath": "/dev/data" }]),
+        ),
         false => ("volumeMounts", json!([{ "name": "data", "mountPath": "/data" }])),
     };
     container[member] = place;
@@ -114,7 +117,8 @@ fn has_condition(claim: &Value, name: &str) -> bool {
 /// An event about this object for this reason, that says this.
 fn told(world: &World, about: &str, reason: &str, says: &[&str]) -> bool {
     let events = world.events(about);
-    let is_it = |(is, message): &(String, String)| is == reason && says.iter().all(|part| message.contains(part));
+    let is_it =
+        |(is, message): &(String, String)| is == reason && says.iter().all(|part| message.contains(part));
     events.iter().any(is_it)
 }
 

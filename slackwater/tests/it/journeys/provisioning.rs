@@ -7,7 +7,11 @@ use super::{at_work, claim, class, cluster, handle, is_running, phase, pod, seco
 #[tokio::test(start_paused = true)]
 async fn journeys_case_7_a_parameter_that_is_none_is_named_and_nothing_is_made() {
     let (world, _process) = cluster().await;
-    class(&world, "wrong", &json!({ "parameters": { "type": "gp3", "colour": "red" } }));
+    class(
+        &world,
+        "wrong",
+        &json!({ "parameters": { "type": "gp3", "colour": "red" } }),
+    );
     claim(&world, "data", "wrong", "4Gi", &Value::Null);
     pod(&world, "data", false);
     let says = |world: &crate::world::World| told(world, "data", "ProvisioningFailed", &["colour"]);
@@ -26,7 +30,9 @@ async fn journeys_case_8_a_claim_without_its_first_pod_costs_nothing() {
     seconds(60).await;
     assert_eq!(phase(&world, "data"), "Pending");
     let events = world.events("data");
-    let waits = events.iter().filter(|(reason, _)| reason == "WaitForFirstConsumer");
+    let waits = events
+        .iter()
+        .filter(|(reason, _)| reason == "WaitForFirstConsumer");
     assert_eq!((waits.count(), events.len()), (1, 1), "{events:?}");
     assert_eq!(world.ec2.calls().len(), before);
 }
@@ -44,11 +50,19 @@ async fn journeys_case_9_a_class_of_another_zone_makes_nothing_where_the_pod_mus
     pod(&world, "far", false);
     claim(&world, "near", "here", "4Gi", &Value::Null);
     pod(&world, "near", false);
-    world.until("the other pod runs", |world| is_running(world, "near")).await;
+    world
+        .until("the other pod runs", |world| is_running(world, "near"))
+        .await;
     seconds(60).await;
-    assert_eq!((phase(&world, "far"), is_running(&world, "far")), ("Pending".to_owned(), false));
+    assert_eq!(
+        (phase(&world, "far"), is_running(&world, "far")),
+        ("Pending".to_owned(), false)
+    );
     assert_eq!(world.done("CreateVolume"), 1);
-    assert_eq!(world.ec2.state().volumes[&handle(&world, "near")].zone, "us-east-1a");
+    assert_eq!(
+        world.ec2.state().volumes[&handle(&world, "near")].zone,
+        "us-east-1a"
+    );
 }
 
 #[tokio::test(start_paused = true)]

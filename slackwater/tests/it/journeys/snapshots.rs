@@ -22,7 +22,8 @@ fn without_class(world: &World, name: &str, claim: &str) {
 
 fn change(world: &World, class: &str, is_default: &str) {
     let mark = |object: &mut Value| {
-        object["metadata"]["annotations"]["snapshot.storage.kubernetes.io/is-default-class"] = json!(is_default);
+        object["metadata"]["annotations"]["snapshot.storage.kubernetes.io/is-default-class"] =
+            json!(is_default);
     };
     world.store().update(CLASSES, "", class, mark).unwrap();
 }
@@ -41,7 +42,9 @@ async fn journeys_case_11_a_snapshot_that_takes_long_costs_nothing_while_it_does
         .api
         .audit_since(begun)
         .into_iter()
-        .filter(|request| request.resource.starts_with("volumesnapshot") && !matches!(request.verb, "list" | "watch"))
+        .filter(|request| {
+            request.resource.starts_with("volumesnapshot") && !matches!(request.verb, "list" | "watch")
+        })
         .map(|request| (request.verb, request.resource))
         .collect();
     assert_eq!(spent, [], "requests while EC2 works");
@@ -65,7 +68,10 @@ async fn journeys_case_17_an_import_of_what_ec2_does_not_have_is_told_on_both() 
     assert_eq!(error(&world.snapshot("s").unwrap()), Some(text));
     for about in ["s", "content-s"] {
         assert!(
-            world.events(about).iter().any(|(_, message)| message.contains("snap-00000000000000000")),
+            world
+                .events(about)
+                .iter()
+                .any(|(_, message)| message.contains("snap-00000000000000000")),
             "{about}: {:?}",
             world.events(about)
         );
@@ -81,14 +87,23 @@ async fn journeys_case_19_a_content_that_is_meant_for_another_namespace_is_named
     let elsewhere = json!({ "metadata": { "name": "other" } });
     let namespaces = sandbox::kube::GroupResource::new("", "namespaces");
     world.store().create(namespaces, elsewhere).unwrap();
-    world.until("the import is ready", |world| world.is_ready("s")).await;
+    world
+        .until("the import is ready", |world| world.is_ready("s"))
+        .await;
     let snapshot = json!({
         "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
         "metadata": { "name": "thief", "namespace": "other" },
         "spec": { "source": { "volumeSnapshotContentName": "content-s" } },
     });
     world.store().create(SNAPSHOTS, snapshot).unwrap();
-    let says = |world: &World| told(world, "thief", "SnapshotContentMisbound", &["ns/s", "other/thief"]);
+    let says = |world: &World| {
+        told(
+            world,
+            "thief",
+            "SnapshotContentMisbound",
+            &["ns/s", "other/thief"],
+        )
+    };
     world.until("both namespaces are named", says).await;
 }
 
@@ -102,14 +117,18 @@ async fn journeys_case_20_and_21_a_retained_snapshot_stays_until_its_content_say
         let content = content_of(&world, "s").unwrap()["metadata"]["name"].clone();
         let content = content.as_str().unwrap();
         world.delete_snapshot("s");
-        world.until("the snapshot is gone", |world| world.snapshot("s").is_none()).await;
+        world
+            .until("the snapshot is gone", |world| world.snapshot("s").is_none())
+            .await;
         if is_changed {
             let delete = |content: &mut Value| content["spec"]["deletionPolicy"] = json!("Delete");
             world.store().update(CONTENTS, "", content, delete).unwrap();
         }
         seconds(60).await;
         world.store().delete(CONTENTS, "", content, None).unwrap();
-        world.until("the content is gone", |world| world.contents().is_empty()).await;
+        world
+            .until("the content is gone", |world| world.contents().is_empty())
+            .await;
         assert_eq!(world.ec2_snapshots().is_empty(), is_changed);
         assert_eq!(world.ec2.count("DeleteSnapshot"), u64::from(is_changed));
     }
@@ -142,7 +161,9 @@ async fn journeys_case_23_a_snapshot_that_is_deleted_while_it_is_begun_leaves_no
     world.ec2.inject("CreateSnapshot", When::Next, late);
     let _process = world.start(Faults::none()).await;
     world.create_snapshot("s", "p", "delete");
-    world.until("EC2 is asked", |world| world.ec2.count("CreateSnapshot") == 1).await;
+    world
+        .until("EC2 is asked", |world| world.ec2.count("CreateSnapshot") == 1)
+        .await;
     world.delete_snapshot("s");
     let is_gone = |world: &World| world.snapshot("s").is_none() && world.contents().is_empty();
     world.until("the objects are gone", is_gone).await;
@@ -176,7 +197,11 @@ async fn journeys_case_27_a_claim_that_is_bound_later_is_cut_at_once() {
     seconds(600).await;
     assert!(world.contents().is_empty());
     pod(&world, "data", false);
-    world.until("the claim is bound", |world| super::phase(world, "data") == "Bound").await;
+    world
+        .until("the claim is bound", |world| {
+            super::phase(world, "data") == "Bound"
+        })
+        .await;
     seconds(2).await;
     assert_eq!(world.contents().len(), 1);
 }
@@ -226,7 +251,9 @@ async fn journeys_case_30_a_broken_snapshot_does_not_keep_the_claim() {
     let pods = controller::testing::resources::PODS;
     world.store().delete(pods, "ns", "data", None).unwrap();
     world.store().delete(CLAIMS, "ns", "data", None).unwrap();
-    world.until("the claim is gone", |world| world.claim("data").is_none()).await;
+    world
+        .until("the claim is gone", |world| world.claim("data").is_none())
+        .await;
     assert!(world.snapshot("broken").is_some() && world.is_ready("good"));
     assert!(world.store().get(STORAGE_CLASSES, "", "late").is_some());
 }
@@ -240,7 +267,9 @@ async fn journeys_case_32_definitions_of_groups_that_come_later_are_noticed() {
     crate::groups::furnish(&world);
     crate::groups::take(&world);
     let ready = |world: &World| {
-        let group = world.store().get(controller::testing::resources::GROUPS, "ns", "nightly");
+        let group = world
+            .store()
+            .get(controller::testing::resources::GROUPS, "ns", "nightly");
         group.is_some_and(|group| group.value()["status"]["readyToUse"] == true)
     };
     world.until("the group is ready", ready).await;

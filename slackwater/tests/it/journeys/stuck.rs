@@ -12,7 +12,11 @@ use crate::world::World;
 async fn journeys_case_103_failing_snapshots_are_no_storm_of_events() {
     const MANY: usize = 100;
     let world = World::new(5, Ec2Options::default()).await;
-    world.ec2.inject("CreateSnapshot", When::Always, Fault::error("UnauthorizedOperation"));
+    world.ec2.inject(
+        "CreateSnapshot",
+        When::Always,
+        Fault::error("UnauthorizedOperation"),
+    );
     for number in 0..MANY {
         world.create_snapshot(&format!("s-{number}"), "p", "delete");
     }

@@ -245,6 +245,14 @@ impl Ec2Process {
             .map(drop)
     }
 
+    /// An instance is terminated: its volumes come off.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn terminate(&self, instance: &str) -> Result<(), Error> {
+        self.ask(&json!({ "do": "terminate", "instance": instance })).map(drop)
+    }
+
     /// Forgets all faults.
     ///
     /// # Errors

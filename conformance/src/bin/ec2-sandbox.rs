@@ -15,6 +15,7 @@
 //! | `{"do":"slow","action":A,"seconds":S,"times":N}` | the next N requests of the action take effect and are answered after this time |
 //! | `{"do":"cut","action":A,"times":N}` | the connections of the next N requests of the action break, without effect |
 //! | `{"do":"detaching","seconds":S}` | from now on a detachment takes this time |
+//! | `{"do":"terminate","instance":ID}` | the instance is terminated: its volumes come off |
 //! | `{"do":"clear"}` | forgets all faults |
 //! | `{"do":"pull-out","volume":ID}` | detaches a volume by force |
 //! | `{"do":"forget","volume":ID}` | deletes a volume, whatever its state |
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use base::{Clock, Random, Scope};
 use clap::Parser;
-use sandbox::ec2::{Ec2, Ec2Error, Ec2Options, Fault, Storage, When};
+use sandbox::ec2::{Ec2, Ec2Error, Ec2Options, Fault, InstanceState, Storage, When};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -96,6 +97,9 @@ enum Command {
     },
     Detaching {
         seconds: u64,
+    },
+    Terminate {
+        instance: String,
     },
     Clear,
     PullOut {
@@ -176,6 +180,7 @@ fn answer(ec2: &Ec2, command: Command) -> Result<Value, Ec2Error> {
         Command::Detaching { seconds } => {
             ec2.configure(|options| options.timing.detaching = Duration::from_secs(seconds));
         }
+        Command::Terminate { instance } => ec2.set_instance_state(&instance, InstanceState::Terminated)?,
         Command::Clear => ec2.clear_faults(),
         Command::PullOut { volume } => ec2.force_detach_volume_fixture(&volume)?,
         Command::Forget { volume } => ec2.forget_volume(&volume),

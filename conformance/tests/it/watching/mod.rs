@@ -56,6 +56,8 @@ struct Watched {
     claims: Vec<Growable>,
     /// One whose volume was made by the in-tree plugin.
     in_tree: Growable,
+    /// The instance of the second node.
+    hanging: String,
 }
 
 impl Watched {
@@ -93,6 +95,7 @@ impl Watched {
             served: Vec::new(),
             claims,
             in_tree,
+            hanging: String::new(),
         })
     }
 
@@ -152,7 +155,7 @@ async fn journeys_case_63_and_87_to_90_and_93_to_95_and_99_to_101_panels_show_th
     watched.nothing_is_as_it_must_be(&plane).await;
     watched.stage.class().await;
     watched.stage.fast_class(&plane);
-    watched.has_a_node().await;
+    watched.has_nodes().await;
     watched.is_well().await;
     watched.fresh_functions_serve_what_upstreams_do().await;
 

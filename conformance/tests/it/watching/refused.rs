@@ -1,5 +1,6 @@
 //! EC2 refuses whatever begins something: snapshots, volumes, changes, attachments.
 
+use super::volumes::HANGING;
 use super::{GIB, MANY, Watched};
 use crate::expansion::Growable;
 use crate::journey::SNAPSHOTS;
@@ -24,10 +25,10 @@ impl Watched {
     /// The role of the driver may not take snapshots; the quota of volumes is reached; volumes cannot be changed for the time
     /// being; the instance has no room.
     pub(super) async fn all_is_refused(&mut self) {
-        // It will come off an instance that hangs: no sooner than EC2 can be told to be slow with that.
-        self.attach(&[11]).await;
+        // It will not come off the instance, which hangs: that shows after a minute.
+        self.attach_to(HANGING, 11).await;
         self.are_attached(&[11]).await;
-        self.stage.ec2.detaching(100).unwrap();
+        self.stage.ec2.detaching(3600).unwrap();
         self.detach(&[11]).await;
         for (action, code) in [
             ("CreateSnapshot", "UnauthorizedOperation"),

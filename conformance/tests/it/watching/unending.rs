@@ -85,6 +85,7 @@ impl Watched {
     async fn all_ends(&self) {
         let ec2 = &self.stage.ec2;
         ec2.clear_faults().unwrap();
+        ec2.terminate(&self.hanging).unwrap();
         ec2.detaching(1).unwrap();
         self.stage.grow(&self.chosen(&[5]), GIB).await;
         self.ask_for_class(6, "fast").await;

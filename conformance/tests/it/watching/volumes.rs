@@ -8,35 +8,44 @@ use crate::expansion::{CLAIMS, VOLUMES};
 use crate::shared::PATIENCE;
 
 const NODE: &str = "watched-node";
+/// The node whose instance will hang.
+pub(super) const HANGING: &str = "hanging-node";
 const ZONE: &str = "topology.ebs.csi.aws.com/zone";
 const CLASS: &str = "watched";
 const ATTACHMENTS: &str = "/apis/storage.k8s.io/v1/volumeattachments";
 
 impl Watched {
-    /// A node as kubelet and the registrar describe it, and a class.
-    pub(super) async fn has_a_node(&self) {
-        let instance = self.stage.ec2.instance("us-east-1a", "m5.large").unwrap();
-        let node = json!({
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": { "name": NODE, "labels": { ZONE: "us-east-1a" } },
-        });
-        let drivers = json!([{ "name": "ebs.csi.aws.com", "nodeID": instance, "topologyKeys": [ZONE] }]);
-        let csi_node = json!({
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "CSINode",
-            "metadata": { "name": NODE },
-            "spec": { "drivers": drivers },
-        });
+    /// Two nodes and a class.
+    pub(super) async fn has_nodes(&mut self) {
+        self.node(NODE).await;
+        self.hanging = self.node(HANGING).await;
         let class = json!({
             "apiVersion": "storage.k8s.io/v1",
             "kind": "StorageClass",
             "metadata": { "name": CLASS },
             "provisioner": "ebs.csi.aws.com",
         });
+        self.make("/apis/storage.k8s.io/v1/storageclasses", &class).await;
+    }
+
+    /// A node as kubelet and the registrar describe it; its instance.
+    async fn node(&self, name: &str) -> String {
+        let instance = self.stage.ec2.instance("us-east-1a", "m5.large").unwrap();
+        let node = json!({
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": { "name": name, "labels": { ZONE: "us-east-1a" } },
+        });
+        let drivers = json!([{ "name": "ebs.csi.aws.com", "nodeID": instance, "topologyKeys": [ZONE] }]);
+        let csi_node = json!({
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "CSINode",
+            "metadata": { "name": name },
+            "spec": { "drivers": drivers },
+        });
         self.make("/api/v1/nodes", &node).await;
         self.make("/apis/storage.k8s.io/v1/csinodes", &csi_node).await;
-        self.make("/apis/storage.k8s.io/v1/storageclasses", &class).await;
+        instance
     }
 
     pub(super) async fn make(&self, path: &str, object: &Value) {
@@ -89,21 +98,25 @@ impl Watched {
         .unwrap();
     }
 
-    /// Asks for the volumes of these claims to be attached to the node, as the attach-detach controller does for a pod.
+    /// Asks for the volumes of these claims to be attached to the first node, as the attach-detach controller does for a pod.
     pub(super) async fn attach(&self, claims: &[usize]) {
         for number in claims {
-            let attachment = json!({
-                "apiVersion": "storage.k8s.io/v1",
-                "kind": "VolumeAttachment",
-                "metadata": { "name": format!("of-{number}") },
-                "spec": {
-                    "attacher": "ebs.csi.aws.com",
-                    "nodeName": NODE,
-                    "source": { "persistentVolumeName": self.claims[*number].name },
-                },
-            });
-            self.make(ATTACHMENTS, &attachment).await;
+            self.attach_to(NODE, *number).await;
         }
+    }
+
+    pub(super) async fn attach_to(&self, node: &str, claim: usize) {
+        let attachment = json!({
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "VolumeAttachment",
+            "metadata": { "name": format!("of-{claim}") },
+            "spec": {
+                "attacher": "ebs.csi.aws.com",
+                "nodeName": node,
+                "source": { "persistentVolumeName": self.claims[claim].name },
+            },
+        });
+        self.make(ATTACHMENTS, &attachment).await;
     }
 
     pub(super) async fn are_attached(&self, claims: &[usize]) {

@@ -85,6 +85,7 @@ pub(in crate::ec2) fn attach(state: &mut State, mut form: Form, call: &Call<'_>)
         begun_at: call.now,
         attached_at: after(call.now, call.options.timing.attaching),
         gone_at: None,
+        is_forced: false,
     };
     let answer = answer(&attachment, &id, call);
     state.volume_mut(&id)?.attachments.push(attachment);

@@ -12,7 +12,7 @@ mod table;
 mod work;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -159,30 +159,14 @@ async fn measure(args: &Args, set: &Set, number: usize, works: &[Work]) -> anyho
         true => args.binder,
         false => Binder::User,
     };
-    let plane = Plane::start(&folder, &Random::from_entropy(), binder).await?;
-    let ec2 = Ec2Process::start().await?;
     let count = if set.has_defaults() {
         args.default_count
     } else {
         args.count
     };
-    let around = Surroundings {
-        kubeconfig: &|user| plane.kubeconfig(user),
-        ec2: &ec2.url,
-        folder: &folder,
-        controllers: &work::controllers(works),
-        workers: args.workers,
-        qps: args.qps,
-        has_limits: false,
-    };
-    let programs = set.start(&around)?;
+    let plane = Plane::start(&folder, &Random::from_entropy(), binder).await?;
     let load = Load::new(plane.client(PERSON).await?, &scope, args.concurrency, args.block);
-    let mut bench = Bench {
-        audit: Audit::new(plane.audit_log()),
-        plane,
-        ec2,
-        programs,
-    };
+    let mut bench = Bench::start(args, set, works, plane, &folder).await?;
     load.strangers(args.strangers).await?;
     bench.furnish(&load, works, count).await?;
     bench.until_quiet().await?;
@@ -192,19 +176,15 @@ async fn measure(args: &Args, set: &Set, number: usize, works: &[Work]) -> anyho
     for work in works {
         phases.push(bench.phase(work.name(), work.done(&load, count, binder)).await?);
     }
-    let names: Vec<String> = bench
-        .programs
-        .iter()
-        .map(|program| program.name.clone())
-        .collect();
     let idle = idle
         .processes
         .iter()
         .map(|(name, usage)| (name.clone(), usage.memory));
+    let programs = bench.programs.iter().map(|program| program.name.clone());
     let figures = Figures {
         set: set.name.clone(),
         idle: idle.collect(),
-        programs: names,
+        programs: programs.collect(),
         phases,
         refused: bench.audit.refused(is_measured),
     };
@@ -226,6 +206,33 @@ struct Bench {
 }
 
 impl Bench {
+    /// Starts the programs of a set, and EC2.
+    async fn start(
+        args: &Args,
+        set: &Set,
+        works: &[Work],
+        plane: Plane,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let ec2 = Ec2Process::start().await?;
+        let around = Surroundings {
+            kubeconfig: &|user| plane.kubeconfig(user),
+            ec2: &ec2.url,
+            folder,
+            controllers: &work::controllers(works),
+            workers: args.workers,
+            qps: args.qps,
+            has_limits: false,
+        };
+        let programs = set.start(&around)?;
+        Ok(Self {
+            audit: Audit::new(plane.audit_log()),
+            plane,
+            ec2,
+            programs,
+        })
+    }
+
     /// What is there before the first phase: the classes, nodes where they are needed, and claims where no phase makes them.
     async fn furnish(&mut self, load: &Load, works: &[Work], count: usize) -> anyhow::Result<()> {
         load.classes().await?;

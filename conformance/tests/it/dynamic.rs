@@ -46,21 +46,41 @@ impl VolumeCosts {
 
 /// Examples 02, 06 and 09, with kube-controller-manager's attach-detach controller; kube-scheduler and the kubelet are the test.
 pub async fn story(stage: &Stage, plane: &ControlPlane) -> VolumeCosts {
-    let kubectl = plane.kubectl();
     stage.node().await;
-
     let begin = stage.begin();
-    let dynamic = stage.example(plane, "02-dynamic", "");
+    let files = stage.example(plane, "02-dynamic", "");
     stage.choose_node("ebs-claim").await;
     let (ebs_volume, _) = stage.bound("ebs-claim").await;
     let volume = stage.cost(&begin).await;
+    let (attachment, detachment) = attach_for_pod(stage, &ebs_volume).await;
+    let (restore, clone, deletion) = serve_as_source(stage, plane).await;
+    // Its pod has gone already.
+    plane
+        .kubectl()
+        .ok(&["delete", "-k", &files, "--ignore-not-found", "--timeout=120s"])
+        .unwrap();
+    stage.nothing_made().await;
+    assert_eq!(stage.snapshots_in_ec2().len(), 1, "that of the import is left");
+    let foreign = attach_foreign(stage).await;
+    stage.clear_claims(plane);
+    stage.clear_node().await;
+    VolumeCosts {
+        volume,
+        attachment,
+        detachment,
+        foreign,
+        restore,
+        clone,
+        deletion,
+    }
+}
 
+/// The pod of the claim comes and goes.
+async fn attach_for_pod(stage: &Stage, ebs_volume: &str) -> (Cost, Cost) {
     let begin = stage.begin();
     stage.bind_pod("app").await;
     stage.all_attached(1).await;
-    stage
-        .until_ec2("EC2 has attached it", &ebs_volume, "in-use")
-        .await;
+    stage.until_ec2("EC2 has attached it", ebs_volume, "in-use").await;
     stage.told_attached().await;
     let attachment = stage.cost(&begin).await;
 
@@ -68,14 +88,19 @@ pub async fn story(stage: &Stage, plane: &ControlPlane) -> VolumeCosts {
     stage.end_pod("app").await;
     stage.all_detached().await;
     stage
-        .until_ec2("EC2 has detached it", &ebs_volume, "available")
+        .until_ec2("EC2 has detached it", ebs_volume, "available")
         .await;
-    let detachment = stage.cost(&begin).await;
+    (attachment, stage.cost(&begin).await)
+}
 
+/// A snapshot of the volume is restored, the volume is cloned; then both go, the clone alone first.
+async fn serve_as_source(stage: &Stage, plane: &ControlPlane) -> (Cost, Cost, Cost) {
+    let kubectl = plane.kubectl();
     let begin = stage.begin();
     let snapshot = stage.example(plane, "05-snapshot", "");
     stage.all_ready(1).await;
     stage.cost(&begin).await;
+
     let begin = stage.begin();
     let restored = stage.example(plane, "06-restore", "");
     stage.choose_node("ebs-snapshot-restored-claim").await;
@@ -100,25 +125,7 @@ pub async fn story(stage: &Stage, plane: &ControlPlane) -> VolumeCosts {
     for files in [restored, snapshot] {
         kubectl.ok(&["delete", "-k", &files, "--timeout=120s"]).unwrap();
     }
-    // Its pod has gone already.
-    kubectl
-        .ok(&["delete", "-k", &dynamic, "--ignore-not-found", "--timeout=120s"])
-        .unwrap();
-    stage.nothing_made().await;
-    assert_eq!(stage.snapshots_in_ec2().len(), 1, "that of the import is left");
-
-    let foreign = attach_foreign(stage).await;
-    stage.clear_claims(plane);
-    stage.clear_node().await;
-    VolumeCosts {
-        volume,
-        attachment,
-        detachment,
-        foreign,
-        restore,
-        clone,
-        deletion,
-    }
+    (restore, clone, deletion)
 }
 
 /// Attaches and detaches a volume that somebody made by hand.

@@ -177,7 +177,7 @@ async fn etcd_is_restored_from_a_backup() {
         let lists = scene.lists_since(mark).into_iter();
         lists.filter(ahead).collect()
     };
-    // One may be listed twice where the API server is slow.
+    // At its start a function lists again what it began to follow before it was done with its other questions.
     let mut followed = lists(&scene, begun);
     followed.dedup();
     let backup = plane.back_up().await.unwrap();

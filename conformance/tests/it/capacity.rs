@@ -147,8 +147,7 @@ impl<'a> Stage<'a> {
     async fn object(&self, what: &str, so: impl Fn(&Value) -> bool) -> Value {
         until(what, PATIENCE, async || {
             let mut objects = self.objects().await;
-            let object = objects.pop().filter(|object| objects.is_empty() && so(object));
-            object
+            objects.pop().filter(|object| objects.is_empty() && so(object))
         })
         .await
         .unwrap()

@@ -79,6 +79,42 @@ pub fn run(server: &ApiServer, scope: &Scope, clock: Clock) {
 /// Starts the actors, and with them what the options name: nodes with their kubelets, attachers.
 pub fn run_with(server: &ApiServer, scope: &Scope, clock: Clock, options: Options) {
     let account = |name: &str| server.store(&format!("system:serviceaccount:kube-system:{name}"));
+    controllers(account, scope, &clock, &options);
+    let random = options.random.unwrap_or_else(|| Random::seeded(0));
+    scheduler::Scheduler::start(
+        server.store("system:kube-scheduler"),
+        &options.nodes,
+        scope,
+        clock.clone(),
+        random.fork(),
+    );
+    let mut attached: BTreeSet<String> = options.attachers.keys().cloned().collect();
+    attached.extend(options.attached);
+    if !attached.is_empty() {
+        let store = account("attachdetach-controller");
+        start(
+            attachments::Attachments::new(store, clock.clone(), attached.clone()),
+            scope,
+        );
+    }
+    for (driver, channel) in options.attachers {
+        let store = account(&format!("{}-attacher", driver.replace('.', "-")));
+        attacher::Attacher::start(store, driver, channel, scope, clock.clone(), random.fork());
+    }
+    for node in options.nodes {
+        Kubelet::start(
+            server,
+            node,
+            attached.clone(),
+            scope,
+            clock.clone(),
+            random.fork(),
+        );
+    }
+}
+
+/// Those that call nobody.
+fn controllers(account: impl Fn(&str) -> Store, scope: &Scope, clock: &Clock, options: &Options) {
     start(
         binder::Binder::new(
             account("persistent-volume-binder"),
@@ -115,37 +151,6 @@ pub fn run_with(server: &ApiServer, scope: &Scope, clock: Clock, options: Option
         expansion::Expansion::new(account("expand-controller"), clock.clone()),
         scope,
     );
-    let random = options.random.unwrap_or_else(|| Random::seeded(0));
-    scheduler::Scheduler::start(
-        server.store("system:kube-scheduler"),
-        &options.nodes,
-        scope,
-        clock.clone(),
-        random.fork(),
-    );
-    let mut attached: BTreeSet<String> = options.attachers.keys().cloned().collect();
-    attached.extend(options.attached);
-    if !attached.is_empty() {
-        let store = account("attachdetach-controller");
-        start(
-            attachments::Attachments::new(store, clock.clone(), attached.clone()),
-            scope,
-        );
-    }
-    for (driver, channel) in options.attachers {
-        let store = account(&format!("{}-attacher", driver.replace('.', "-")));
-        attacher::Attacher::start(store, driver, channel, scope, clock.clone(), random.fork());
-    }
-    for node in options.nodes {
-        Kubelet::start(
-            server,
-            node,
-            attached.clone(),
-            scope,
-            clock.clone(),
-            random.fork(),
-        );
-    }
 }
 
 /// Something that reacts to changes of objects.

@@ -347,6 +347,9 @@ mod tests {
         ..READY
     };
 
+    /// Replicas, whether all come at once, the pods that there are, what is done.
+    type Row = (u64, bool, &'static [(u64, Seen)], &'static [Step]);
+
     #[test]
     fn one_pod_comes_after_the_other_and_goes_before_it() {
         use Step::{Delete, Make};
@@ -355,7 +358,7 @@ mod tests {
             is_parallel,
             renewed_from: Some(0),
         };
-        let table: [(u64, bool, &[(u64, Seen)], &[Step]); 13] = [
+        let table: [Row; 13] = [
             (2, false, &[], &[Make(0)]),
             (2, true, &[], &[Make(0), Make(1)]),
             (2, false, &[(0, YOUNG)], &[]),

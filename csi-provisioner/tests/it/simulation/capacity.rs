@@ -322,12 +322,8 @@ async fn sidecars_case_177_a_driver_that_tells_no_capacity_works_without() {
 #[tokio::test(start_paused = true)]
 async fn sidecars_case_178_a_role_without_capacity_keeps_no_volume_back() {
     let world = world();
-    world
-        .api
-        .deny("csi-provisioner", Denial::of("list", CAPACITIES));
-    world
-        .api
-        .deny("csi-provisioner", Denial::of("watch", CAPACITIES));
+    world.api.deny("csi-provisioner", Denial::of("list", CAPACITIES));
+    world.api.deny("csi-provisioner", Denial::of("watch", CAPACITIES));
     let process = world.start();
     world.claim(|_| {});
     world.select("n1");

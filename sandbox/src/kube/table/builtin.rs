@@ -79,6 +79,7 @@ const CSI_DRIVER: &[Column] = &[
     text("Modes"),
     text("Age"),
 ];
+const CAPACITY: &[Column] = &[text("Name"), text("StorageClassName"), text("Capacity")];
 const ATTACHMENT: &[Column] = &[
     text("Name"),
     text("Attacher"),
@@ -147,16 +148,7 @@ pub(super) fn printer(group: &str, kind: &str) -> Printer {
             const { &[text("Name"), integer("Drivers"), text("Age")] },
             |row| vec![row.name(), json!(row.items("/spec/drivers").count()), row.age()],
         ),
-        ("storage.k8s.io", "CSIStorageCapacity") => (
-            const { &[text("Name"), text("StorageClassName"), text("Capacity")] },
-            |row| {
-                let capacity = match row.text("/capacity") {
-                    "" => "<unset>",
-                    capacity => capacity,
-                };
-                vec![row.name(), json!(row.text("/storageClassName")), json!(capacity)]
-            },
-        ),
+        ("storage.k8s.io", "CSIStorageCapacity") => (CAPACITY, capacity),
         ("storage.k8s.io", "VolumeAttachment") => (ATTACHMENT, attachment),
         _ => (const { &[text("Name"), text("Created At")] }, |row| {
             vec![row.name(), json!(row.text("/metadata/creationTimestamp"))]
@@ -356,6 +348,14 @@ fn storage_class(row: &Row<'_>) -> Vec<Value> {
 
 fn flag(row: &Row<'_>, pointer: &str, missing: bool) -> Value {
     json!(row.find(pointer).and_then(Value::as_bool).unwrap_or(missing))
+}
+
+fn capacity(row: &Row<'_>) -> Vec<Value> {
+    let capacity = match row.text("/capacity") {
+        "" => "<unset>",
+        capacity => capacity,
+    };
+    vec![row.name(), json!(row.text("/storageClassName")), json!(capacity)]
 }
 
 fn csi_driver(row: &Row<'_>) -> Vec<Value> {

@@ -267,6 +267,15 @@ impl ControlPlane {
         copied(backup, &self.folder.join(programs::ETCD_DATA))?;
         self.start_etcd().await?;
         self.start_apiserver().await?;
+        self.restart_controller_manager()
+    }
+
+    /// Starts kube-controller-manager anew.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn restart_controller_manager(&mut self) -> Result<(), Error> {
+        self.controller_manager.kill();
         let kubeconfig = user_file(&self.folder, CONTROLLER_MANAGER);
         let launch = programs::controller_manager(&self.programs, &self.folder, &kubeconfig, &self.options);
         self.controller_manager = Process::start(&self.keeper, &self.folder, &launch)?;

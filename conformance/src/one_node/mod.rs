@@ -43,7 +43,7 @@ pub struct OneNode {
     // Dropped in this order.
     kubelet: Process,
     containerd: Process,
-    _scheduler: Process,
+    scheduler: Process,
 }
 
 impl OneNode {
@@ -67,12 +67,7 @@ impl OneNode {
         .await?;
         let folder = plane.folder().to_owned();
         let start = |launch: Launch| Process::start(plane.keeper(), &folder, &launch);
-        let scheduler = Launch::new("kube-scheduler", &node_programs.path("kube-scheduler")).args([
-            format!("--kubeconfig={}", plane.existing(SCHEDULER).kubeconfig.display()),
-            "--leader-elect=false".to_owned(),
-            "--secure-port=0".to_owned(),
-        ]);
-        let scheduler = start(scheduler)?;
+        let scheduler = start(scheduler(&plane, &node_programs))?;
         let (ec2, instance, data) = ec2(&plane)?;
         let root = ec2.state()?.volumes.pop().map(|volume| volume.id);
         let containerd = start(containerd(&folder, &node_programs)?)?;
@@ -93,7 +88,7 @@ impl OneNode {
             node_programs,
             kubelet,
             containerd,
-            _scheduler: scheduler,
+            scheduler,
         };
         node.ready().await?;
         Ok(node)
@@ -146,6 +141,18 @@ impl OneNode {
         import(&self.node_programs, &images::upstream(peers)?, &[])
     }
 
+    /// Starts kube-controller-manager and kube-scheduler anew, as happens where they have a lease that they cannot renew.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub fn restart_controllers(&mut self) -> Result<(), Error> {
+        self.plane.restart_controller_manager()?;
+        self.scheduler.kill();
+        let launch = scheduler(&self.plane, &self.node_programs);
+        self.scheduler = Process::start(self.plane.keeper(), self.plane.folder(), &launch)?;
+        Ok(())
+    }
+
     /// Kills kubelet, as `kill -9`, and starts it again.
     ///
     /// # Errors
@@ -185,6 +192,14 @@ impl OneNode {
             },
         })
     }
+}
+
+fn scheduler(plane: &ControlPlane, programs: &NodePrograms) -> Launch {
+    Launch::new("kube-scheduler", &programs.path("kube-scheduler")).args([
+        format!("--kubeconfig={}", plane.existing(SCHEDULER).kubeconfig.display()),
+        "--leader-elect=false".to_owned(),
+        "--secure-port=0".to_owned(),
+    ])
 }
 
 /// EC2, whose devices are those of this machine; its instance, and where its data are.

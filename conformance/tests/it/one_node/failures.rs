@@ -1,11 +1,12 @@
 //! What fails under workloads; nothing is lost, nothing formatted that held data, all comes back without a hand.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::person::{claim, from_snapshot, pod, snapshot};
-use super::Cluster;
+use super::{Cluster, LAYER};
+use crate::shared::say;
 
 /// How long the API server is away.
 const AWAY: Duration = Duration::from_secs(60);
@@ -57,8 +58,12 @@ async fn the_api_server_is_away_for_a_minute_under_workloads() {
     tokio::time::sleep(AWAY).await;
     assert!(length() > at_begin, "the pod went on writing");
     plane.start_apiserver().await.unwrap();
-    person.wait("pod/reader", "condition=Ready");
+    let begun = Instant::now();
+    cluster.node_mut().restart_controllers().unwrap();
     person.wait("volumesnapshot/meanwhile", "jsonpath={.status.readyToUse}=true");
+    let seconds = begun.elapsed().as_secs_f64();
+    say(&format!("layer {LAYER}: a snapshot is ready {seconds:.1} s after the API server is back"));
+    person.wait("pod/reader", "condition=Ready");
     person.holds("reader", "/copy/data", &written);
     person.holds("writer", "/data/data", &written);
     person.delete("pod/writer");

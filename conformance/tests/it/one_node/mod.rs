@@ -60,8 +60,8 @@ impl Cluster {
     /// The cluster with the suite, together with other tests; none, and a line that says so, where it cannot be.
     async fn beside_others() -> Option<Self> {
         loop {
-            let begun = Instant::now();
             let site = SITE.read().await;
+            let begun = Instant::now();
             if site.as_ref().is_some_and(Site::is_usual) {
                 let hold = Hold::Beside(site);
                 return Some(Self { hold, begun });

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use conformance::{Kubectl, Peers, until};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::person::{Person, claim, class, from_snapshot, pod, snapshot};
 use super::suite::{SIDECARS, Shape};
@@ -71,7 +71,7 @@ struct Change<'a> {
     person: Person,
     pod: String,
     written: String,
-    gib: u32,
+    stage: u32,
 }
 
 impl<'a> Change<'a> {
@@ -93,7 +93,7 @@ impl<'a> Change<'a> {
             pod: Self::identity(&person),
             person,
             written,
-            gib: 1,
+            stage: 0,
         }
     }
 
@@ -103,25 +103,25 @@ impl<'a> Change<'a> {
         person.kubectl(&["get", "pod", "running", "-o", path])
     }
 
-    /// A snapshot, an expansion under the writer, and a claim of the snapshot with its pod.
+    /// A snapshot under the writer, a claim of it with its pod, and an expansion of that: EC2 grows a volume four times a day.
     fn works(&mut self) {
         let person = &self.person;
-        let name = format!("at-{}", self.gib);
-        self.gib += 1;
-        let size = format!("{}Gi", self.gib);
-        let patch = json!({ "spec": { "resources": { "requests": { "storage": size } } } });
+        self.stage += 1;
+        let name = format!("at-{}", self.stage);
         person.apply(&[
             snapshot(&name, "data"),
-            claim(&name, "changing", &size, from_snapshot(&name)),
+            claim(&name, "changing", "1Gi", from_snapshot(&name)),
             pod(&name, &[&name]),
         ]);
-        person.wait(&format!("volumesnapshot/{name}"), "jsonpath={.status.readyToUse}=true");
-        person.kubectl(&["patch", "pvc", "data", "-p", &patch.to_string()]);
         person.wait(&format!("pod/{name}"), "condition=Ready");
         person.holds(&name, &format!("/{name}/data"), &self.written);
-        person.wait("pvc/data", &format!("jsonpath={{.status.capacity.storage}}={size}"));
+        let patch = r#"{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}"#;
+        person.kubectl(&["patch", "pvc", &name, "-p", patch]);
+        person.wait(&format!("pvc/{name}"), "jsonpath={.status.capacity.storage}=2Gi");
+        person.holds(&name, &format!("/{name}/data"), &self.written);
         person.holds("running", "/data/data", &self.written);
-        person.kubectl(&["delete", &format!("pod/{name}"), &format!("pvc/{name}"), &format!("volumesnapshot/{name}")]);
+        let made = ["pod", "pvc", "volumesnapshot"].map(|kind| format!("{kind}/{name}"));
+        person.kubectl(&["delete", &made[0], &made[1], &made[2], "--wait=false"]);
         assert_eq!(Self::identity(person), self.pod, "the workload was started anew");
     }
 

@@ -19,7 +19,10 @@ pub(super) fn busybox() -> Result<PathBuf, Error> {
     run(Command::new(&program)
         .arg("--install")
         .arg(folder.join("root/bin")))?;
-    archive(&folder, &[("localhost/busybox:1".to_owned(), json!(["/bin/sleep", "1000000"]))])
+    archive(
+        &folder,
+        &[("localhost/busybox:1".to_owned(), json!(["/bin/sleep", "1000000"]))],
+    )
 }
 
 /// The archive of an image for each of upstream's programs. They share one layer.
@@ -48,7 +51,12 @@ fn folder(name: &str, below: &[&str]) -> Result<PathBuf, Error> {
 /// Packs `root` of the folder as the one layer of images, each with its name and its entry point.
 fn archive(folder: &Path, images: &[(String, Value)]) -> Result<PathBuf, Error> {
     let tar = |from: &Path, to: &Path, what: &[&str]| {
-        run(Command::new("tar").arg("-C").arg(from).arg("-cf").arg(to).args(what))
+        run(Command::new("tar")
+            .arg("-C")
+            .arg(from)
+            .arg("-cf")
+            .arg(to)
+            .args(what))
     };
     let layer = folder.join("layer.tar");
     tar(&folder.join("root"), &layer, &["."])?;
@@ -57,7 +65,10 @@ fn archive(folder: &Path, images: &[(String, Value)]) -> Result<PathBuf, Error> 
         .output()
         .map_err(Error::system("run sha256sum"))?;
     let digest: String = String::from_utf8_lossy(&digest.stdout).chars().take(64).collect();
-    let (mut manifest, mut files) = (Vec::new(), vec!["manifest.json".to_owned(), "layer.tar".to_owned()]);
+    let (mut manifest, mut files) = (
+        Vec::new(),
+        vec!["manifest.json".to_owned(), "layer.tar".to_owned()],
+    );
     for (number, (name, entry_point)) in images.iter().enumerate() {
         let config = json!({
             "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },

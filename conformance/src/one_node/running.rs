@@ -16,7 +16,10 @@ impl OneNode {
     /// # Errors
     /// When the processes cannot be listed.
     pub fn running(&self, words: &[&str]) -> Result<Vec<Pid>, Error> {
-        let begins: Vec<u8> = words.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
+        let begins: Vec<u8> = words
+            .iter()
+            .flat_map(|word| [word.as_bytes(), b"\0"].concat())
+            .collect();
         let entries = std::fs::read_dir("/proc").map_err(Error::system("list /proc"))?;
         let names = entries.flatten().map(|entry| entry.file_name());
         let pids = names.filter_map(|name| name.to_str()?.parse().ok().and_then(Pid::from_raw));

@@ -23,8 +23,13 @@ async fn a_device_is_pulled_out_under_its_mount() {
         let (writer, file) = (format!("writer-{file_system}"), format!("/{file_system}/data"));
         person.pod(&writer, &[file_system]);
         let written = person.writes(&writer, &file);
-        cluster.node().ec2().pull_out(&person.handle(file_system)).unwrap();
-        let other = format!("dd if=/dev/zero of=/{file_system}/other bs=4096 count=1 conv=fsync 2>&1 || true");
+        cluster
+            .node()
+            .ec2()
+            .pull_out(&person.handle(file_system))
+            .unwrap();
+        let other =
+            format!("dd if=/dev/zero of=/{file_system}/other bs=4096 count=1 conv=fsync 2>&1 || true");
         let told = person.sh(&writer, &other);
         assert!(told.contains("rror"), "{file_system}: {told}");
         // Made again, the pod has its volume again.
@@ -72,7 +77,11 @@ async fn a_file_system_with_errors_is_repaired_or_left_to_people() {
     person.holds("repaired", "/repaired/data", &written[0]);
     told(&person, "refused", "RUN fsck MANUALLY");
     // Somebody follows the advice; the pod comes by itself.
-    let repaired = Command::new("e2fsck").args(["-f", "-y"]).arg(device(&file)).output().unwrap();
+    let repaired = Command::new("e2fsck")
+        .args(["-f", "-y"])
+        .arg(device(&file))
+        .output()
+        .unwrap();
     assert_eq!(repaired.status.code(), Some(1), "{repaired:?}");
     person.wait("pod/refused", "condition=Ready");
     person.holds("refused", "/refused/data", &written[1]);
@@ -95,7 +104,11 @@ fn told(person: &Person, pod: &str, text: &str) {
 
 /// The device of a file.
 fn device(file: &Path) -> String {
-    run("losetup", &["--noheadings", "--output=NAME", "--associated"], file)
+    run(
+        "losetup",
+        &["--noheadings", "--output=NAME", "--associated"],
+        file,
+    )
 }
 
 fn run(program: &str, args: &[&str], file: &Path) -> String {

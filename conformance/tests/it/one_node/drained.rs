@@ -29,9 +29,14 @@ async fn a_drained_node_keeps_its_node_service_until_its_volumes_are_detached() 
     // As at the end of a node; its pods are still there.
     in_system(&kubectl, &["delete", &service, "--wait=false"]);
     waits(&cluster).await;
-    let running = "jsonpath={.metadata.deletionTimestamp} {.status.containerStatuses[*].state.running.startedAt}";
+    let running =
+        "jsonpath={.metadata.deletionTimestamp} {.status.containerStatuses[*].state.running.startedAt}";
     let seen = in_system(&kubectl, &["get", &service, "-o", running]);
-    assert_eq!(seen.split_whitespace().count(), 4, "it is to go, and three containers run: {seen}");
+    assert_eq!(
+        seen.split_whitespace().count(),
+        4,
+        "it is to go, and three containers run: {seen}"
+    );
     // The controllers are on this node too, and would be on another one.
     let drain = [
         "drain",
@@ -72,7 +77,9 @@ fn node_service(kubectl: &Kubectl) -> String {
 /// Until the hook runs.
 async fn waits(cluster: &Cluster) {
     until("the pre-stop hook runs", GONE_WITHIN, async || {
-        let hooks = cluster.node().running(&["/bin/aws-ebs-csi-driver", "pre-stop-hook"]);
+        let hooks = cluster
+            .node()
+            .running(&["/bin/aws-ebs-csi-driver", "pre-stop-hook"]);
         (!hooks.unwrap().is_empty()).then_some(())
     })
     .await

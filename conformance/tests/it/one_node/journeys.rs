@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Cluster, LAYER, PATIENCE};
 use super::person::{claim, class, from_claim, from_snapshot, pod_spec, snapshot};
+use super::{Cluster, LAYER, PATIENCE};
 use crate::shared::say;
 
 #[tokio::test]
@@ -61,7 +61,10 @@ async fn a_snapshot_under_a_writer_holds_a_prefix_of_what_was_synced() {
     person.apply(&[claim("copy", "ebs-sc", "1Gi", from_snapshot("under"))]);
     person.pod("reader", &["copy"]);
     let lines = person.sh("reader", "cat /copy/lines");
-    let held = (1..).zip(lines.lines()).take_while(|(number, line)| *line == format!("{number}")).count();
+    let held = (1..)
+        .zip(lines.lines())
+        .take_while(|(number, line)| *line == format!("{number}"))
+        .count();
     assert!(
         held >= synced as usize && held <= later as usize + 1,
         "{synced} were synced before, {later} after; the snapshot holds {held}"
@@ -251,13 +254,21 @@ async fn journeys_case_45_a_namespace_is_deleted_with_its_claims_pods_and_snapsh
         let path = "jsonpath={.status.boundVolumeSnapshotContentName}";
         person.kubectl(&["get", "volumesnapshot", name, "-o", path])
     });
-    let handle = ["get", "volumesnapshotcontent", &contents[0], "-o", "jsonpath={.status.snapshotHandle}"];
+    let handle = [
+        "get",
+        "volumesnapshotcontent",
+        &contents[0],
+        "-o",
+        "jsonpath={.status.snapshotHandle}",
+    ];
     let handle = cluster.kubectl().ok(&handle).unwrap();
     let volumes = person.volumes();
     let begun = Instant::now();
     person.delete_namespace();
     let seconds = begun.elapsed().as_secs_f64();
-    say(&format!("layer {LAYER}: a namespace was gone after {seconds:.1} s"));
+    say(&format!(
+        "layer {LAYER}: a namespace was gone after {seconds:.1} s"
+    ));
     person.gone("pv", &volumes);
     person.gone("volumesnapshotcontent", &contents[1..]);
     let left = cluster.node().ec2().state().unwrap().snapshots;
@@ -266,7 +277,11 @@ async fn journeys_case_45_a_namespace_is_deleted_with_its_claims_pods_and_snapsh
     let kubectl = cluster.kubectl();
     let patch = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
     let content = format!("volumesnapshotcontent/{}", contents[0]);
-    kubectl.ok(&["patch", &content, "--type=merge", "-p", patch]).unwrap();
-    kubectl.ok(&["delete", &content, "volumesnapshotclass/retaining", PATIENCE]).unwrap();
+    kubectl
+        .ok(&["patch", &content, "--type=merge", "-p", patch])
+        .unwrap();
+    kubectl
+        .ok(&["delete", &content, "volumesnapshotclass/retaining", PATIENCE])
+        .unwrap();
     cluster.nothing_is_left().await;
 }

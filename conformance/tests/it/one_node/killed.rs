@@ -71,7 +71,10 @@ async fn each_program_is_killed_while_its_call_has_no_answer() {
     let taken = at("CreateSnapshot", &["slackwater", "csi-snapshotter"]);
     person.apply(&[snapshot("taken", "data")]);
     taken.kills().await;
-    cluster.node().kill(&["slackwater", "snapshot-controller"]).unwrap();
+    cluster
+        .node()
+        .kill(&["slackwater", "snapshot-controller"])
+        .unwrap();
     person.wait("volumesnapshot/taken", "jsonpath={.status.readyToUse}=true");
     let grown = at("ModifyVolume", &["slackwater", "csi-resizer"]);
     let size = json!({ "spec": { "resources": { "requests": { "storage": "2Gi" } } } });
@@ -102,7 +105,10 @@ async fn goes(cluster: &Cluster, person: Person) {
     let detached = at("DetachVolume", &["slackwater", "csi-attacher"]);
     person.delete("pod/writer");
     detached.kills().await;
-    let (forgotten, deleted) = (at("DeleteSnapshot", &DRIVER), at("DeleteVolume", &["slackwater", "csi-provisioner"]));
+    let (forgotten, deleted) = (
+        at("DeleteSnapshot", &DRIVER),
+        at("DeleteVolume", &["slackwater", "csi-provisioner"]),
+    );
     let leaving = std::thread::spawn(move || {
         person.kubectl(&["delete", "storageclass", "growing"]);
         person.leaves();
@@ -133,9 +139,11 @@ impl<'a> Point<'a> {
 
     async fn kills(self) {
         let Self { cluster, action, .. } = &self;
-        until(action, GONE_WITHIN, async || (count(cluster, action) > self.before).then_some(()))
-            .await
-            .unwrap();
+        until(action, GONE_WITHIN, async || {
+            (count(cluster, action) > self.before).then_some(())
+        })
+        .await
+        .unwrap();
         let program: Vec<&str> = self.program.iter().map(String::as_str).collect();
         let killed = cluster.node().kill(&program).unwrap();
         assert_eq!(killed, 1, "{program:?}");

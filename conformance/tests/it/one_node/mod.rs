@@ -9,12 +9,12 @@ mod drained;
 mod failures;
 mod journeys;
 mod killed;
+mod pace;
 mod person;
 mod shapes;
 mod suite;
 mod tutorial;
 mod upstream;
-mod waiting_time;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -73,9 +73,18 @@ impl Cluster {
 
     /// The same for one test alone.
     async fn alone() -> Option<Self> {
+        Self::alone_where(Site::is_usual).await
+    }
+
+    /// The same, however the suite is installed: the test installs it.
+    async fn alone_in_any_shape() -> Option<Self> {
+        Self::alone_where(|_| !IS_SPOILED.load(Ordering::Relaxed)).await
+    }
+
+    async fn alone_where(suits: impl Fn(&Site) -> bool) -> Option<Self> {
         let mut site = SITE.write().await;
         let begun = Instant::now();
-        if !site.as_ref().is_some_and(Site::is_usual) && !Site::make_usual(&mut site).await {
+        if !site.as_ref().is_some_and(suits) && !Site::make_usual(&mut site).await {
             return None;
         }
         let hold = Hold::Alone(site);

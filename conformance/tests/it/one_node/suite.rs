@@ -182,5 +182,12 @@ fn upstreams() -> String {
     let path = "/spec/template/spec/containers/0";
     let sidecars = SIDECARS.map(sidecar).concat();
     let target = "- target: { kind: Deployment, name: ebs-csi-controller }\n  patch: |";
-    [target, &sidecars, WITHOUT_PROBES, &of_image(path, "snapshot-controller"), &lease(path)].concat()
+    [
+        target,
+        &sidecars,
+        WITHOUT_PROBES,
+        &of_image(path, "snapshot-controller"),
+        &lease(path),
+    ]
+    .concat()
 }

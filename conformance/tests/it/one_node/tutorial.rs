@@ -21,13 +21,13 @@ async fn journeys_case_4_the_tutorial_with_the_chart() {
         Ok(helm) => helm,
         Err(error) => return shared::not_run(LAYER, &error),
     };
-    let Some(mut cluster) = Cluster::alone().await else {
+    let Some(mut cluster) = Cluster::alone_in_any_shape().await else {
         return;
     };
     let kubectl = cluster.kubectl();
     let helm = Helm::new(helm, &cluster);
-    cluster.site_mut().shape = Shape::Other;
-    suite::remove_driver(cluster.node(), Shape::DropIn);
+    let before = std::mem::replace(&mut cluster.site_mut().shape, Shape::Other);
+    suite::remove_driver(cluster.node(), before);
     // Steps 2 to 4; the others that need no driver beside it.
     apply(&kubectl, &account());
     let installing = helm.start(&helm.install());
@@ -35,10 +35,27 @@ async fn journeys_case_4_the_tutorial_with_the_chart() {
     volume_and_claim(&kubectl, &volume);
     let output = installing.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let lacks = ["get", "serviceaccount", "ebs-csi-controller-sa", "-n", "kube-system"];
-    assert!(!kubectl.run(&lacks).unwrap().success, "a service account that was not asked for");
+    let lacks = [
+        "get",
+        "serviceaccount",
+        "ebs-csi-controller-sa",
+        "-n",
+        "kube-system",
+    ];
+    assert!(
+        !kubectl.run(&lacks).unwrap().success,
+        "a service account that was not asked for"
+    );
     file_outlives_the_deployment(&kubectl);
-    kubectl.ok(&["delete", "deployment/app", "pvc/ebs-claim", "pv/test-pv", PATIENCE]).unwrap();
+    kubectl
+        .ok(&[
+            "delete",
+            "deployment/app",
+            "pvc/ebs-claim",
+            "pv/test-pv",
+            PATIENCE,
+        ])
+        .unwrap();
     example(&cluster, &volume);
     cluster.node().ec2().forget(&volume).unwrap();
     let person = cluster.person("of-the-chart");
@@ -101,7 +118,9 @@ impl Helm {
 }
 
 fn apply(kubectl: &Kubectl, object: &Value) {
-    kubectl.ok_with(&["apply", "-f", "-"], &object.to_string()).unwrap();
+    kubectl
+        .ok_with(&["apply", "-f", "-"], &object.to_string())
+        .unwrap();
 }
 
 /// What `eksctl create iamserviceaccount` makes.
@@ -119,44 +138,75 @@ fn account() -> Value {
 /// Steps 6 and 7.
 fn volume_and_claim(kubectl: &Kubectl, volume: &str) {
     let size = json!({ "storage": "10Gi" });
-    apply(kubectl, &json!({
-        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": "test-pv" },
-        "spec": {
-            "accessModes": ["ReadWriteOnce"], "capacity": size, "persistentVolumeReclaimPolicy": "Retain",
-            "csi": { "driver": "ebs.csi.aws.com", "volumeHandle": volume },
-        },
-    }));
-    kubectl.ok(&["wait", "pv/test-pv", "--for=jsonpath={.status.phase}=Available", PATIENCE]).unwrap();
-    described(kubectl, "pv/test-pv", &[
-        ("Finalizers", "[kubernetes.io/pv-protection]"),
-        ("StorageClass", ""),
-        ("Status", "Available"),
-        ("Reclaim Policy", "Retain"),
-        ("Access Modes", "RWO"),
-        ("Capacity", "10Gi"),
-        ("Node Affinity", "<none>"),
-        ("Type", "CSI (a Container Storage Interface (CSI) volume source)"),
-        ("FSType", ""),
-        ("VolumeHandle", volume),
-    ]);
-    apply(kubectl, &json!({
-        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "ebs-claim" },
-        "spec": {
-            "accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": { "requests": size },
-        },
-    }));
-    kubectl.ok(&["wait", "pvc/ebs-claim", "--for=jsonpath={.status.phase}=Bound", PATIENCE]).unwrap();
-    described(kubectl, "pvc/ebs-claim", &[
-        ("Status", "Bound"),
-        ("Volume", "test-pv"),
-        ("Annotations", "pv.kubernetes.io/bind-completed: yes"),
-        ("pv.kubernetes.io/bound-by-controller", "yes"),
-        ("Capacity", "10Gi"),
-        ("Used By", "<none>"),
-    ]);
+    apply(
+        kubectl,
+        &json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": "test-pv" },
+            "spec": {
+                "accessModes": ["ReadWriteOnce"], "capacity": size, "persistentVolumeReclaimPolicy": "Retain",
+                "csi": { "driver": "ebs.csi.aws.com", "volumeHandle": volume },
+            },
+        }),
+    );
+    kubectl
+        .ok(&[
+            "wait",
+            "pv/test-pv",
+            "--for=jsonpath={.status.phase}=Available",
+            PATIENCE,
+        ])
+        .unwrap();
+    described(
+        kubectl,
+        "pv/test-pv",
+        &[
+            ("Finalizers", "[kubernetes.io/pv-protection]"),
+            ("StorageClass", ""),
+            ("Status", "Available"),
+            ("Reclaim Policy", "Retain"),
+            ("Access Modes", "RWO"),
+            ("Capacity", "10Gi"),
+            ("Node Affinity", "<none>"),
+            ("Type", "CSI (a Container Storage Interface (CSI) volume source)"),
+            ("FSType", ""),
+            ("VolumeHandle", volume),
+        ],
+    );
+    apply(
+        kubectl,
+        &json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "ebs-claim" },
+            "spec": {
+                "accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": { "requests": size },
+            },
+        }),
+    );
+    kubectl
+        .ok(&[
+            "wait",
+            "pvc/ebs-claim",
+            "--for=jsonpath={.status.phase}=Bound",
+            PATIENCE,
+        ])
+        .unwrap();
+    described(
+        kubectl,
+        "pvc/ebs-claim",
+        &[
+            ("Status", "Bound"),
+            ("Volume", "test-pv"),
+            ("Annotations", "pv.kubernetes.io/bind-completed: yes"),
+            ("pv.kubernetes.io/bound-by-controller", "yes"),
+            ("Capacity", "10Gi"),
+            ("Used By", "<none>"),
+        ],
+    );
     let columns = ["get", "pv", "test-pv", "--no-headers"];
     let row = kubectl.ok(&columns).unwrap();
-    assert!(row.contains("Bound") && row.contains("default/ebs-claim"), "{row}");
+    assert!(
+        row.contains("Bound") && row.contains("default/ebs-claim"),
+        "{row}"
+    );
 }
 
 /// What `kubectl describe` says, a line a title.
@@ -172,19 +222,36 @@ fn described(kubectl: &Kubectl, object: &str, expected: &[(&str, &str)]) {
 /// Steps 8 to 11.
 fn file_outlives_the_deployment(kubectl: &Kubectl) {
     let rolled_out = || {
-        kubectl.ok(&["rollout", "status", "deployment/app", PATIENCE]).unwrap();
+        kubectl
+            .ok(&["rollout", "status", "deployment/app", PATIENCE])
+            .unwrap();
     };
-    let read = || kubectl.ok(&["exec", "deployment/app", "--", "cat", "/data/out.txt"]).unwrap();
+    let read = || {
+        kubectl
+            .ok(&["exec", "deployment/app", "--", "cat", "/data/out.txt"])
+            .unwrap()
+    };
     apply(kubectl, &deployment());
     rolled_out();
     events_in_order(kubectl);
-    kubectl.ok(&["exec", "deployment/app", "--", "sh", "-c", "echo 'hello ebs!' >/data/out.txt"]).unwrap();
+    kubectl
+        .ok(&[
+            "exec",
+            "deployment/app",
+            "--",
+            "sh",
+            "-c",
+            "echo 'hello ebs!' >/data/out.txt",
+        ])
+        .unwrap();
     assert_eq!(read(), "hello ebs!\n");
     kubectl.ok(&["rollout", "restart", "deployment/app"]).unwrap();
     rolled_out();
     assert_eq!(read(), "hello ebs!\n", "after the restart");
     kubectl.ok(&["delete", "deployment/app", PATIENCE]).unwrap();
-    kubectl.ok(&["wait", "--for=delete", "pod", "-l", "app=app", PATIENCE]).unwrap();
+    kubectl
+        .ok(&["wait", "--for=delete", "pod", "-l", "app=app", PATIENCE])
+        .unwrap();
     apply(kubectl, &deployment());
     rolled_out();
     assert_eq!(read(), "hello ebs!\n", "after the deletion");
@@ -206,7 +273,16 @@ fn deployment() -> Value {
 
 /// Pulling is not among them: the image is on the node.
 fn events_in_order(kubectl: &Kubectl) {
-    let pod = kubectl.ok(&["get", "pods", "-l", "app=app", "-o", "jsonpath={.items[0].metadata.name}"]).unwrap();
+    let pod = kubectl
+        .ok(&[
+            "get",
+            "pods",
+            "-l",
+            "app=app",
+            "-o",
+            "jsonpath={.items[0].metadata.name}",
+        ])
+        .unwrap();
     let selector = format!("--field-selector=involvedObject.name={pod}");
     let events = kubectl.ok(&["get", "events", &selector, "-o", "json"]).unwrap();
     let events: Value = serde_json::from_str(&events).unwrap();
@@ -221,20 +297,35 @@ fn events_in_order(kubectl: &Kubectl) {
         .collect();
     seen.sort_unstable();
     let reasons: Vec<&str> = seen.into_iter().map(|(_, reason)| reason).collect();
-    assert_eq!(reasons, ["Scheduled", "SuccessfulAttachVolume", "Pulled", "Created", "Started"]);
+    assert_eq!(
+        reasons,
+        [
+            "Scheduled",
+            "SuccessfulAttachVolume",
+            "Pulled",
+            "Created",
+            "Started"
+        ]
+    );
 }
 
 /// Its check, on the volume that the tutorial has used.
 fn example(cluster: &Cluster, volume: &str) {
     let plane = cluster.node().plane();
-    let (from, to) = (shared::repository().join("examples"), plane.folder().join("examples"));
+    let (from, to) = (
+        shared::repository().join("examples"),
+        plane.folder().join("examples"),
+    );
     copied(&from.join("check-lib.sh"), &to, |text| text);
     for file in std::fs::read_dir(from.join("01-static")).unwrap() {
         copied(&file.unwrap().path(), &to.join("01-static"), |text| {
             text.replace("vol-0123456789abcdef0", volume)
                 // Where the image is, and a shell that is not waited for: it does not end when it is asked to.
                 .replace("image: busybox", "image: localhost/busybox:1")
-                .replace("      containers:\n", "      terminationGracePeriodSeconds: 1\n      containers:\n")
+                .replace(
+                    "      containers:\n",
+                    "      terminationGracePeriodSeconds: 1\n      containers:\n",
+                )
         });
     }
     let programs = plane.programs().path("");

@@ -32,14 +32,14 @@ async fn a_cluster_goes_from_upstream_to_ours_image_by_image_and_back() {
         Ok(peers) => peers,
         Err(error) => return shared::not_run(LAYER, &error),
     };
-    let Some(mut cluster) = Cluster::alone().await else {
+    let Some(mut cluster) = Cluster::alone_in_any_shape().await else {
         return;
     };
     cluster.node().import_upstream(&peers).unwrap();
     rights(&cluster.kubectl());
     cluster.install(Shape::Upstream);
+    // Its volume is made and attached by upstream's.
     let mut change = Change::begin(&cluster);
-    change.works();
     for program in Peers::NAMES {
         change.to(Side::Ours, &[program]).await;
         change.works();
@@ -53,7 +53,9 @@ async fn a_cluster_goes_from_upstream_to_ours_image_by_image_and_back() {
 /// Those of upstream's snapshot-controller; those of its sidecars are a component of `deploy/ebs`.
 fn rights(kubectl: &Kubectl) {
     let roles = shared::repository().join("conformance/roles/upstream.yaml");
-    kubectl.ok(&["apply", "-f", &roles.display().to_string()]).unwrap();
+    kubectl
+        .ok(&["apply", "-f", &roles.display().to_string()])
+        .unwrap();
     let binding = [
         "create",
         "clusterrolebinding",

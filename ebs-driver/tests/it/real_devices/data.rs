@@ -65,7 +65,8 @@ async fn raw_block_volumes_have_their_data_and_grow_by_themselves() {
 #[tokio::test]
 async fn a_volume_that_is_pulled_out_fails_under_its_mount_and_keeps_its_data() {
     for fs_type in ["ext4", "xfs"] {
-        let Some(bench) = bench("a_volume_that_is_pulled_out_fails_under_its_mount_and_keeps_its_data") else {
+        let Some(bench) = bench("a_volume_that_is_pulled_out_fails_under_its_mount_and_keeps_its_data")
+        else {
             return;
         };
         let used = bench.use_it(&bench.volume(), mount(fs_type)).await;

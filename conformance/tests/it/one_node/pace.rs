@@ -9,7 +9,7 @@ use super::{Cluster, LAYER};
 use crate::shared::say;
 
 /// How many pods of each kind.
-const PODS: usize = 5;
+const PODS: usize = 3;
 
 /// The time is told, not judged: other programs may use the same processors.
 #[tokio::test]

@@ -259,7 +259,8 @@ impl Metrics {
         for (operation, started) in pending {
             if let Some(started) = started {
                 let labels = deleted.labels.clone().or(started.labels);
-                self.observe(operation, "cancel", &labels, deleted.at, now);
+                // As long as it was waited for, not as its deletion took.
+                self.observe(operation, "cancel", &labels, started.at, now);
             }
         }
         self.observe(Operation::Delete, "success", &deleted.labels, deleted.at, now);

@@ -1,5 +1,8 @@
 //! Objects taken away by force, start and stop, metrics, in the sandbox.
 
+use std::time::Duration;
+
+use controller::testing::Process;
 use sandbox::kube::Denial;
 
 use crate::scene::BEING_DELETED;
@@ -78,6 +81,83 @@ async fn snapshot_case_93_operations_are_measured() {
         process.metric("snapshot_controller_operations_in_flight", &[]),
         0.0
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn journeys_case_91_a_snapshot_that_is_given_up_is_counted_with_its_age() {
+    let world = World::new().await;
+    let process = world.start();
+    world.api.deny(USER, Denial::of("create", CONTENTS));
+    world.create_snapshot("never");
+    seconds(600).await;
+    let forbidden = process.metric("slackwater_failures_total", &[("class", "forbidden")]);
+    assert!(forbidden > 1.0, "{forbidden}");
+    world.delete(SNAPSHOTS, "default", "never");
+    seconds(3).await;
+    let families = process.registry.gather();
+    let is_cancelled = |metric: &&prometheus::proto::Metric| {
+        let has = |value: &str| metric.get_label().iter().any(|label| label.value() == value);
+        has("CreateSnapshotAndReady") && has("cancel")
+    };
+    let observed: Vec<f64> = families
+        .iter()
+        .filter(|family| family.name() == "snapshot_controller_operation_total_seconds")
+        .flat_map(|family| family.get_metric().iter().filter(is_cancelled))
+        .map(|metric| metric.get_histogram().get_sample_sum())
+        .collect();
+    let [seconds] = observed[..] else {
+        panic!("{observed:?}");
+    };
+    assert!((600.0..605.0).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn journeys_case_92_what_is_under_way_is_counted_after_a_restart() {
+    let world = World::with_sidecar(Sidecar {
+        ready_after: Some(Duration::from_secs(3600)),
+        ..Sidecar::default()
+    })
+    .await;
+    let process = world.start();
+    for number in 0..5 {
+        world.create_snapshot(&format!("s-{number}"));
+    }
+    seconds(5).await;
+    let in_flight = |process: &Process| process.metric("snapshot_controller_operations_in_flight", &[]);
+    assert_eq!(in_flight(&process), 5.0);
+    process.kill().await;
+    let process = world.start();
+    seconds(5).await;
+    assert_eq!(in_flight(&process), 5.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn journeys_case_102_many_snapshots_are_no_more_series() {
+    let world = World::new().await;
+    let process = world.start();
+    let series = || {
+        let families = process.registry.gather();
+        let of = |family: &prometheus::proto::MetricFamily| {
+            let labels = |metric: &prometheus::proto::Metric| {
+                let pairs = metric.get_label().iter().map(|label| format!("{label:?}"));
+                format!("{} {}", family.name(), pairs.collect::<String>())
+            };
+            family.get_metric().iter().map(labels).collect::<Vec<_>>()
+        };
+        families.iter().flat_map(of).collect::<std::collections::BTreeSet<_>>()
+    };
+    let make = |from: usize, to: usize| {
+        for number in from..to {
+            world.create_snapshot(&format!("s-{number}"));
+        }
+    };
+    make(0, 10);
+    seconds(60).await;
+    let few = series();
+    make(10, 300);
+    seconds(60).await;
+    assert_eq!(series(), few);
+    assert_eq!(world.contents().len(), 300);
 }
 
 #[tokio::test(start_paused = true)]

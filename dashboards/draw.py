@@ -185,8 +185,10 @@ class Page:
         shown = 0
         for number, name in enumerate(names):
             name = name if len(name) <= 44 else name[:43] + "…"
-            needs = 26 + 5.1 * len(name)
-            if at + needs > width and lines[-1]:
+            needs = 26 + 5.5 * len(name)
+            # The last line has room for how many more there are.
+            room = width - 70 if len(lines) == 3 and number + 1 < len(names) else width
+            if at + needs > room and lines[-1]:
                 if len(lines) == 3:
                     break
                 lines.append([])
@@ -218,7 +220,7 @@ class Page:
         keep = [name for name in names if name not in ("instance", "job", "namespace", "pod")] or names
         columns = [*keep, "Value"]
         each = width / len(columns)
-        most = int(each / 5)
+        most = int(each / 5.6)
         for number, name in enumerate(columns):
             self.text(left + each * number, top, name, 7.5, "#6e9fff", weight="bold")
         for row, (_, one) in enumerate(series):

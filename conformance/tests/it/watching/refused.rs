@@ -5,7 +5,7 @@ use super::{GIB, MANY, Watched};
 use crate::expansion::Growable;
 use crate::journey::SNAPSHOTS;
 
-const ALERTS: [&str; 13] = [
+const ALERTS: [&str; 12] = [
     "EC2Denied",
     "EC2Errors",
     "SnapshotError",
@@ -18,8 +18,9 @@ const ALERTS: [&str; 13] = [
     "ProvisionFailing",
     "ClaimPending",
     "AttachFailing",
-    "AttachmentStuck",
 ];
+/// The volume that hangs keeps it firing.
+pub(super) const ON_ITS_WAY: &str = "AttachmentStuck";
 
 impl Watched {
     /// The role of the driver may not take snapshots; the quota of volumes is reached; volumes cannot be changed for the time
@@ -48,6 +49,7 @@ impl Watched {
         }
         self.attach(&[7, 8]).await;
         self.prometheus.fires(&ALERTS).await;
+        self.prometheus.fires(&[ON_ITS_WAY]).await;
         self.look().await;
         // Nobody wants to wait for the last one.
         self.remove(&format!("{SNAPSHOTS}/s-6")).await;

@@ -3,6 +3,7 @@
 use conformance::until;
 use serde_json::json;
 
+use super::refused::ON_ITS_WAY;
 use super::{GIB, MANY, Watched, pictures};
 use crate::journey::SNAPSHOTS;
 use crate::shared::PATIENCE;
@@ -48,6 +49,7 @@ impl Watched {
         self.all_ends().await;
         self.prometheus.is_silent(&ALERTS).await;
         self.prometheus.is_silent(&INFEASIBLE).await;
+        self.prometheus.is_silent(&[ON_ITS_WAY]).await;
         self.no_detachment_is_pending().await;
         self.calls_bear_their_labels().await;
     }

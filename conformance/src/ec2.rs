@@ -250,7 +250,8 @@ impl Ec2Process {
     /// # Errors
     /// When it is refused.
     pub fn terminate(&self, instance: &str) -> Result<(), Error> {
-        self.ask(&json!({ "do": "terminate", "instance": instance })).map(drop)
+        self.ask(&json!({ "do": "terminate", "instance": instance }))
+            .map(drop)
     }
 
     /// Forgets all faults.

@@ -384,8 +384,10 @@ async fn ebs_case_141_proxies_are_followed_to_the_address_that_the_environment_a
         )
         .await;
         let told = told.lock().unwrap();
-        assert_eq!(told.first().map_or("", String::as_str), expected);
-        assert!(told.iter().all(|line| line == expected), "{told:?}");
+        // A call that is given up may have its connection and not have said anything yet.
+        let said: Vec<&String> = told.iter().filter(|line| !line.is_empty()).collect();
+        assert_eq!(said.first().map_or("", |line| line.as_str()), expected);
+        assert!(said.iter().all(|line| *line == expected), "{said:?}");
     }
 }
 

@@ -144,7 +144,10 @@ async fn journeys_case_102_many_snapshots_are_no_more_series() {
             };
             family.get_metric().iter().map(labels).collect::<Vec<_>>()
         };
-        families.iter().flat_map(of).collect::<std::collections::BTreeSet<_>>()
+        families
+            .iter()
+            .flat_map(of)
+            .collect::<std::collections::BTreeSet<_>>()
     };
     let make = |from: usize, to: usize| {
         for number in from..to {

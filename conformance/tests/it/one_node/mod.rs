@@ -67,7 +67,10 @@ impl Cluster {
                 return Some(Self { hold, begun });
             }
             drop(site);
-            drop(Self::alone().await?);
+            let mut site = SITE.write().await;
+            if !site.as_ref().is_some_and(Site::is_usual) && !Site::make_usual(&mut site).await {
+                return None;
+            }
         }
     }
 

@@ -32,7 +32,8 @@ async fn journeys_case_4_the_tutorial_with_the_chart() {
     apply(&kubectl, &account());
     let installing = helm.start(&helm.install());
     let volume = cluster.node().ec2().volume(ZONE, 10).unwrap();
-    volume_and_claim(&kubectl, &volume);
+    volume_is_available(&kubectl, &volume);
+    claim_is_bound(&kubectl);
     let output = installing.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let lacks = [
@@ -135,8 +136,8 @@ fn account() -> Value {
     })
 }
 
-/// Steps 6 and 7.
-fn volume_and_claim(kubectl: &Kubectl, volume: &str) {
+/// Step 6.
+fn volume_is_available(kubectl: &Kubectl, volume: &str) {
     let size = json!({ "storage": "10Gi" });
     apply(
         kubectl,
@@ -172,6 +173,11 @@ fn volume_and_claim(kubectl: &Kubectl, volume: &str) {
             ("VolumeHandle", volume),
         ],
     );
+}
+
+/// Step 7.
+fn claim_is_bound(kubectl: &Kubectl) {
+    let size = json!({ "storage": "10Gi" });
     apply(
         kubectl,
         &json!({

@@ -43,7 +43,6 @@ impl Watched {
         self.detach(&[7]).await;
         self.stage.grow(&self.chosen(&[4]), GIB).await;
         self.prometheus.fires(&ALERTS).await;
-        self.prometheus.fires(&INFEASIBLE).await;
         self.look().await;
         pictures::draw(&self.prometheus, "suite");
         self.all_ends().await;

@@ -14,9 +14,9 @@ const LAYER: &str = "1 everyday";
 
 /// A cluster with our programs in one process.
 struct Scene {
-    plane: Guard,
     stage: Stage,
     process: Process,
+    plane: Guard,
 }
 
 impl Scene {
@@ -98,12 +98,14 @@ fn cells(printed: &str) -> Vec<(String, String)> {
     let (header, row) = (lines.next().unwrap(), lines.next().unwrap());
     assert_eq!(lines.next(), None, "{printed}");
     let words: Vec<&str> = header.split_whitespace().collect();
+    // A name may be the end of another one: each begins behind the one before.
+    let mut behind = 0;
     let begins: Vec<usize> = words
         .iter()
         .map(|word| {
-            header
-                .find(&format!("{word} "))
-                .unwrap_or(header.len() - word.len())
+            let begin = behind + header[behind..].find(word).unwrap();
+            behind = begin + word.len();
+            begin
         })
         .collect();
     let ends = begins.iter().skip(1).copied().chain([row.len()]);

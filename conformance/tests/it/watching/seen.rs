@@ -84,7 +84,7 @@ impl Watched {
             "kind",
             r#"slackwater_ec2_errors_total{request="ModifyVolume"} > 0"#,
         );
-        assert_eq!(kinds.await, ["connect".to_owned()].into());
+        assert!(kinds.await.contains("connect"));
         assert!((self.errors_of_modifications().await - errors_before).abs() < 0.5);
     }
 

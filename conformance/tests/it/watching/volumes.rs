@@ -152,17 +152,12 @@ impl Watched {
         answer.ok(&path).unwrap();
     }
 
-    /// Takes away what this layer made.
+    /// Takes away what this layer made but attributes classes, whose protection may last.
     pub(super) async fn leaves_nothing(&self, plane: &conformance::ControlPlane) {
         self.no_volume_is_made().await;
         self.stage.clear_claims(plane);
         let kubectl = plane.kubectl();
-        for what in [
-            "volumesnapshotclasses",
-            "volumeattributesclasses",
-            "nodes",
-            "csinodes",
-        ] {
+        for what in ["volumesnapshotclasses", "nodes", "csinodes"] {
             kubectl.ok(&["delete", what, "--all"]).unwrap();
         }
     }

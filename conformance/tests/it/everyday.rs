@@ -1,4 +1,4 @@
-//! Layer 1: what people see of the suite by the API server's own means: columns, quotas, the end of a namespace.
+//! Layer 1: what people see of the suite by the API server's own means: columns, the end of a namespace.
 
 use std::time::{Duration, Instant};
 
@@ -162,50 +162,6 @@ async fn journeys_case_10_the_columns_of_a_snapshot_and_of_its_content() {
         assert_eq!(value(&of_content, name), expected, "{name}");
     }
     assert_eq!(value(&of_snapshot, "SNAPSHOTCONTENT"), value(&of_content, "NAME"));
-    scene.ends().await;
-}
-
-#[tokio::test]
-async fn journeys_case_44_a_quota_of_snapshots_is_kept() {
-    let Some(scene) = Scene::new("quota").await else {
-        return;
-    };
-    scene.claim("default", "data").await;
-    let count = "count/volumesnapshots.snapshot.storage.k8s.io";
-    let quota = json!({
-        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "snapshots" },
-        "spec": { "hard": { count: "2" } },
-    });
-    let quotas = "/api/v1/namespaces/default/resourcequotas";
-    scene.make(quotas, &quota).await;
-    until("the quota counts", PATIENCE, async || {
-        let quota = scene
-            .stage
-            .hand
-            .find(&format!("{quotas}/snapshots"))
-            .await
-            .ok()??;
-        (quota["status"]["used"][count] == "0").then_some(())
-    })
-    .await
-    .unwrap();
-    for name in ["first", "second"] {
-        scene
-            .make(SNAPSHOTS, &snapshot(name, "data", "csi-aws-vsc"))
-            .await;
-        scene.is_ready("default", name).await;
-    }
-    let third = snapshot("third", "data", "csi-aws-vsc");
-    let answer = scene.stage.hand.create(SNAPSHOTS, &third).await.unwrap();
-    assert_eq!(answer.status, 403);
-    assert!(
-        answer.message().contains("exceeded quota: snapshots"),
-        "{}",
-        answer.message()
-    );
-    assert_eq!(scene.stage.list(CONTENTS).await.unwrap().len(), 2);
-    let path = format!("{quotas}/snapshots");
-    scene.stage.hand.delete(&path).await.unwrap().ok(&path).unwrap();
     scene.ends().await;
 }
 

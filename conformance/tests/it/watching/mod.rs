@@ -73,7 +73,7 @@ impl Watched {
         let stage = Stage::new(plane, LAYER, "watching", OURS).await?;
         let claims = stage.growable(12).await;
         let in_tree = stage.in_tree("old").await;
-        programs::take_definitions_away(plane);
+        programs::take_definitions_away(plane).await;
         let functions = ["driver"].iter().chain(&FUNCTIONS).chain(&MORE);
         let served_at: Vec<(String, u16)> = functions
             .map(|function| ((*function).to_owned(), free_port().unwrap()))

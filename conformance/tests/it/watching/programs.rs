@@ -11,6 +11,10 @@ use crate::journey::{LEASES, OURS, Stage, lease_path};
 use crate::processes::terminate;
 use crate::shared::{PATIENCE, repository};
 
+/// Those of the definitions.
+const KINDS: &str = "volumesnapshots,volumesnapshotcontents,volumesnapshotclasses,volumegroupsnapshots,\
+                     volumegroupsnapshotcontents,volumegroupsnapshotclasses";
+
 const AT_THE_START: [&str; 2] = ["DriverProbeFailing", "DefinitionsMissing"];
 /// A namespace in which no snapshot-controller should look for its lease.
 const ELSEWHERE: &str = "default";
@@ -18,7 +22,14 @@ const ELSEWHERE: &str = "default";
 const THEFT: Duration = Duration::from_millis(1500);
 
 /// Deletes the definitions of the snapshot kinds.
-pub fn take_definitions_away(plane: &ControlPlane) {
+pub async fn take_definitions_away(plane: &ControlPlane) {
+    // kube-apiserver does not delete what it does not serve yet: it says "storage is (re)initializing", and tries again minutes later.
+    until("all kinds are served", PATIENCE, async || {
+        let all = ["get", KINDS, "--all-namespaces"];
+        plane.kubectl().ok(&all).ok()
+    })
+    .await
+    .unwrap();
     definitions(plane, &["delete", "--wait"]);
 }
 

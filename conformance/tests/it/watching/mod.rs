@@ -27,8 +27,6 @@ const LAYER: &str = "9 watching";
 /// More than any retry in this layer.
 const MANY: u64 = 1_000_000;
 const GIB: u32 = 12;
-/// Functions that this layer runs besides.
-const MORE: [&str; 2] = ["csi-provisioner", "csi-attacher"];
 /// Function of a process of its own, which looks at the driver.
 const LIVENESS: &str = "livenessprobe";
 /// A second snapshot-controller, while there is one.
@@ -74,7 +72,7 @@ impl Watched {
         let claims = stage.growable(12).await;
         let in_tree = stage.in_tree("old").await;
         programs::take_definitions_away(plane).await;
-        let functions = ["driver"].iter().chain(&FUNCTIONS).chain(&MORE);
+        let functions = ["driver"].iter().chain(&FUNCTIONS);
         let served_at: Vec<(String, u16)> = functions
             .map(|function| ((*function).to_owned(), free_port().unwrap()))
             .collect();

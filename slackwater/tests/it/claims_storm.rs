@@ -214,7 +214,7 @@ async fn schedule(seed: u64, form: Form) {
     }
     let what = format!("seed {seed}, {form:?}: every claim that can have a volume has one");
     fleet.until(&what, |world| wishes.are_fulfilled(world)).await;
-    tokio::time::sleep(Duration::from_secs(400)).await;
+    fleet.rest(Duration::from_secs(400)).await;
     let orphans = check(seed, &world, has_crashes);
     wishes.delete_all(&world, &random);
     let what = format!("seed {seed}, {form:?}: nothing is left");

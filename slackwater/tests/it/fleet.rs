@@ -244,6 +244,15 @@ impl<'a> Fleet<'a> {
         }
     }
 
+    /// Lets time pass. A process that is killed is started again without faults: one that met its crash before the weather cleared
+    /// may die of it after.
+    pub async fn rest(&mut self, time: Duration) {
+        for _ in 0..(time.as_millis() / LOOK.as_millis()) {
+            self.revive(Faults::none).await;
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Waits until something is so, [`BOUND`] at most. Processes that are killed are started again without faults.
     pub async fn until(&mut self, what: &str, so: impl Fn(&World) -> bool) {
         for _ in 0..(BOUND.as_millis() / LOOK.as_millis()) {

@@ -175,7 +175,7 @@ async fn weather(seed: u64, form: Form) {
                 && (attached == world.attachment("p").is_some())
         })
         .await;
-    tokio::time::sleep(Duration::from_secs(400)).await;
+    fleet.rest(Duration::from_secs(400)).await;
     if std::env::var_os("STORM_TRACE").is_some() {
         trace(&world);
     }

@@ -6,6 +6,8 @@ use base::Random;
 
 use super::{Call, Fault, Refusal, Transport};
 
+const CREATE_VOLUME: &str = "/csi.v1.Controller/CreateVolume";
+
 /// Says what befalls a call. Asked once for each, in the order of their numbers.
 pub trait Schedule: Send + Sync {
     /// What befalls this call.
@@ -57,7 +59,7 @@ impl Schedule for Storm {
         if call.watch {
             self.watch_fault()
         } else {
-            self.call_fault(call.transport)
+            self.call_fault(call)
         }
     }
 }
@@ -72,9 +74,12 @@ impl Storm {
         }
     }
 
-    fn call_fault(&self, transport: Transport) -> Fault {
+    fn call_fault(&self, call: &Call) -> Fault {
+        let transport = call.transport;
         match self.random.below(if self.crashes { 9 } else { 7 }) {
             0 => Fault::Delay(Duration::from_millis(1 + self.random.below(4_000))),
+            // RESOURCE_EXHAUSTED of CreateVolume says that there is no room and no volume, which only a driver can know.
+            1 if call.name == CREATE_VOLUME => Fault::Refuse(Refusal::ServerError),
             1 => Fault::Refuse(Refusal::Throttled),
             2 => Fault::Refuse(Refusal::ServerError),
             3 if transport == Transport::Kubernetes => Fault::Refuse(Refusal::Conflict),

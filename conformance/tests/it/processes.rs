@@ -35,101 +35,58 @@ impl Stage {
         self.suite.start(&launch).unwrap()
     }
 
-    /// The csi-snapshotter, with the flags of the EBS chart.
     pub fn csi_snapshotter(&self, more: &[&str]) -> Process {
-        let user = &self.users["csi-snapshotter"];
-        let launch = self
-            .suite
-            .sidecar(
-                "csi-snapshotter",
-                &self.program,
-                &user.kubeconfig,
-                &[
-                    "--extra-create-metadata",
-                    "--kube-api-qps=20",
-                    "--kube-api-burst=100",
-                    "--worker-threads=100",
-                    "--retry-interval-max=30m",
-                    "--v=2",
-                ],
-            )
-            .args(self.election())
-            .args(more);
-        self.suite.start(&launch).unwrap()
+        let flags = [
+            "--extra-create-metadata",
+            "--worker-threads=100",
+            "--retry-interval-max=30m",
+        ];
+        self.sidecar("csi-snapshotter", &flags, more)
     }
 
-    /// The csi-resizer, with the flags of the EBS chart.
     pub fn csi_resizer(&self, more: &[&str]) -> Process {
-        let user = &self.users["csi-resizer"];
-        let launch = self
-            .suite
-            .sidecar(
-                "csi-resizer",
-                &self.program,
-                &user.kubeconfig,
-                &[
-                    "--timeout=60s",
-                    "--extra-modify-metadata",
-                    "--kube-api-qps=20",
-                    "--kube-api-burst=100",
-                    "--workers=100",
-                    "--retry-interval-max=30m",
-                    "--http-endpoint=127.0.0.1:0",
-                    "--v=2",
-                ],
-            )
-            .args(self.election())
-            .args(more);
-        self.suite.start(&launch).unwrap()
+        let flags = [
+            "--timeout=60s",
+            "--extra-modify-metadata",
+            "--workers=100",
+            "--retry-interval-max=30m",
+            "--http-endpoint=127.0.0.1:0",
+        ];
+        self.sidecar("csi-resizer", &flags, more)
     }
 
-    /// The csi-provisioner, with the flags of the EBS chart.
     pub fn csi_provisioner(&self, more: &[&str]) -> Process {
-        let user = &self.users["csi-provisioner"];
-        let launch = self
-            .suite
-            .sidecar(
-                "csi-provisioner",
-                &self.program,
-                &user.kubeconfig,
-                &[
-                    "--timeout=60s",
-                    "--feature-gates=Topology=true",
-                    "--extra-create-metadata",
-                    "--default-fstype=ext4",
-                    "--kube-api-qps=20",
-                    "--kube-api-burst=100",
-                    "--worker-threads=100",
-                    "--retry-interval-max=30m",
-                    "--http-endpoint=127.0.0.1:0",
-                    "--v=2",
-                ],
-            )
-            .args(self.election())
-            .args(more);
-        self.suite.start(&launch).unwrap()
+        let flags = [
+            "--timeout=60s",
+            "--feature-gates=Topology=true",
+            "--extra-create-metadata",
+            "--default-fstype=ext4",
+            "--worker-threads=100",
+            "--retry-interval-max=30m",
+            "--http-endpoint=127.0.0.1:0",
+        ];
+        self.sidecar("csi-provisioner", &flags, more)
     }
 
-    /// The csi-attacher, with the flags of the EBS chart.
     pub fn csi_attacher(&self, more: &[&str]) -> Process {
-        let user = &self.users["csi-attacher"];
+        let flags = [
+            "--timeout=6m",
+            "--feature-gates=MutableCSINodeAllocatableCount=true",
+            "--worker-threads=100",
+            "--retry-interval-max=5m",
+            "--http-endpoint=127.0.0.1:0",
+        ];
+        self.sidecar("csi-attacher", &flags, more)
+    }
+
+    /// A sidecar with these flags, which are those of the EBS chart together with what all have.
+    fn sidecar(&self, name: &str, flags: &[&str], more: &[&str]) -> Process {
+        let kubeconfig = &self.users[name].kubeconfig;
+        let of_all = ["--kube-api-qps=20", "--kube-api-burst=100", "--v=2"];
         let launch = self
             .suite
-            .sidecar(
-                "csi-attacher",
-                &self.program,
-                &user.kubeconfig,
-                &[
-                    "--timeout=6m",
-                    "--feature-gates=MutableCSINodeAllocatableCount=true",
-                    "--kube-api-qps=20",
-                    "--kube-api-burst=100",
-                    "--worker-threads=100",
-                    "--retry-interval-max=5m",
-                    "--http-endpoint=127.0.0.1:0",
-                    "--v=2",
-                ],
-            )
+            .sidecar(name, &self.program, kubeconfig, &of_all)
+            .args(flags)
             .args(self.election())
             .args(more);
         self.suite.start(&launch).unwrap()

@@ -179,6 +179,18 @@ struct Term {
     settings: Settings,
 }
 
+/// Which kinds there are in this term.
+struct Kinds {
+    /// The API server serves attributes classes.
+    has_attributes: bool,
+    /// Our role and the driver let us follow them.
+    follows_attributes: bool,
+    /// The same for snapshots.
+    follows_snapshots: bool,
+    /// The same for their contents.
+    follows_contents: bool,
+}
+
 impl Term {
     /// Waits for the caches. Grants are not waited for: where their kind does not exist nothing is granted.
     async fn caught_up(&self) {
@@ -265,17 +277,16 @@ impl Prepared {
     async fn begin(&self) -> Result<Term, Error> {
         let watches = &self.sidecar.function().context().watches;
         let driver = self.sidecar.driver();
+        let kinds = self.kinds().await;
         let volumes: Cache<Volume> = watches.cache_keeping(kept::volumes(driver.name()));
         // Which claims are kept is seen from the volumes.
         volumes.caught_up().await;
+        // From here on nothing is waited for: a list that is in before its cache is asked to catch up is made once more.
         let claims = self.claims(&volumes)?;
-        let has_attributes = self.serves_attributes().await;
-        let attributes = match has_attributes && driver.modifies {
-            true => self.followed(STORAGE, ATTRIBUTES).await,
-            false => None,
-        };
-        let (snapshots, contents) = self.snapshots_and_contents().await;
         let all = Selection::default;
+        let attributes = kinds.follows_attributes.then(|| watches.cache(all()));
+        let snapshots = kinds.follows_snapshots.then(|| watches.cache(all()));
+        let contents = kinds.follows_contents.then(|| watches.cache(all()));
         let has_topology = driver.has_topology && self.config.topology;
         let is_alone = self.local.is_some();
         let needs_nodes = !is_alone && (has_topology || self.publishing.is_some());
@@ -285,7 +296,7 @@ impl Prepared {
         let attachments = self.attachments()?;
         let grants = self.grants()?;
         let term = Term {
-            settings: self.settings(has_attributes, has_topology),
+            settings: self.settings(kinds.has_attributes, has_topology),
             claims,
             volumes,
             classes,
@@ -317,19 +328,17 @@ impl Prepared {
         Ok(claims)
     }
 
-    async fn snapshots_and_contents(
-        &self,
-    ) -> (
-        Option<Cache<VolumeSnapshot>>,
-        Option<Cache<VolumeSnapshotContent>>,
-    ) {
+    async fn kinds(&self) -> Kinds {
         let driver = self.sidecar.driver();
-        match driver.snapshots && self.serves(SNAPSHOT_V1, SNAPSHOTS).await {
-            true => (
-                self.followed(crds::names::GROUP, SNAPSHOTS).await,
-                self.followed(crds::names::GROUP, CONTENTS).await,
-            ),
-            false => (None, None),
+        let has_attributes = self.serves_attributes().await;
+        let has_snapshots = driver.snapshots && self.serves(SNAPSHOT_V1, SNAPSHOTS).await;
+        Kinds {
+            has_attributes,
+            follows_attributes: has_attributes
+                && driver.modifies
+                && self.may_follow(STORAGE, ATTRIBUTES).await,
+            follows_snapshots: has_snapshots && self.may_follow(crds::names::GROUP, SNAPSHOTS).await,
+            follows_contents: has_snapshots && self.may_follow(crds::names::GROUP, CONTENTS).await,
         }
     }
 
@@ -353,17 +362,17 @@ impl Prepared {
         Ok(Some(grants))
     }
 
-    /// The cache of a kind that our role lets us follow.
-    async fn followed<K: Cached>(&self, group: &'static str, resource: &'static str) -> Option<Cache<K>> {
+    /// Whether our role lets us follow a kind.
+    async fn may_follow(&self, group: &'static str, resource: &'static str) -> bool {
         let context = self.sidecar.function().context();
-        if may_follow(&context.client, &context.random.fork(), group, resource).await {
-            return Some(context.watches.cache(Selection::default()));
+        let may = may_follow(&context.client, &context.random.fork(), group, resource).await;
+        if !may {
+            tracing::info!(
+                resource,
+                "our role does not let us list and watch these: each is asked for when it is named"
+            );
         }
-        tracing::info!(
-            resource,
-            "our role does not let us list and watch these: each is asked for when it is named"
-        );
-        None
+        may
     }
 
     async fn serves_attributes(&self) -> bool {

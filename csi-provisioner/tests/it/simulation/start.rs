@@ -1,9 +1,11 @@
 //! Start, leases, and a driver that goes away (sidecars.md 1).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller::testing::resources::VOLUMES;
 use controller::testing::{Socket, seconds, until};
+use csi::v1::controller_service_capability::rpc;
 use serde_json::json;
 use tonic::Status;
 
@@ -101,4 +103,21 @@ async fn sidecars_case_1_13_135_the_process_survives_the_loss_of_its_driver() {
     until("bound again", async || world.phase("c") == "Bound").await;
     assert_eq!((world.list(VOLUMES).len(), world.made()), (2, 2));
     assert!(process.failure().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_kind_is_followed_by_one_request_from_the_start() {
+    let world = World::of(&[rpc::Type::PublishUnpublishVolume, rpc::Type::ModifyVolume]);
+    world.claim(|_| {});
+    let _process = world.start();
+    seconds(5).await;
+    assert_eq!(world.phase("c"), "Bound");
+    let mut followed = BTreeMap::new();
+    for record in world.api.audit() {
+        if ["list", "watch"].contains(&record.verb) && record.user == "csi-provisioner" {
+            *followed.entry(record.resource).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(followed.len(), 5, "{followed:?}");
+    assert!(followed.values().all(|requests| *requests == 1), "{followed:?}");
 }

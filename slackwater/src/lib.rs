@@ -11,6 +11,7 @@
 //! | `fips` | what is asked of the cryptography |
 //! | [`quickstart`] | all of it on a sandbox |
 //! | [`run`] | from the command line to the exit code |
+//! | [`selftest`] | whether the driver and its sidecars work in a cluster |
 //! | `traces` | spans on their way to an OpenTelemetry collector |
 
 mod alone;
@@ -22,6 +23,7 @@ mod fips;
 pub mod mode;
 pub mod quickstart;
 mod run;
+pub mod selftest;
 mod traces;
 
 pub use run::run;

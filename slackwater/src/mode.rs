@@ -24,6 +24,8 @@ pub enum Mode {
     Controller,
     /// All of it on a sandbox.
     Quickstart,
+    /// Tries the driver and its sidecars in a cluster.
+    Selftest,
     /// Prints the custom resource definitions.
     Crds,
     /// Upstream's conversion webhook of the group kinds.
@@ -43,6 +45,7 @@ impl Mode {
             Self::Livenessprobe,
             Self::FileCsiDriver,
             Self::Controller,
+            Self::Selftest,
             Self::Quickstart,
             Self::Crds,
         ])
@@ -59,6 +62,7 @@ impl Mode {
             Self::FileCsiDriver => file_driver::MODE,
             Self::Controller => "controller",
             Self::Quickstart => "quickstart",
+            Self::Selftest => "selftest",
             Self::Crds => "crds",
             Self::ConversionWebhook => webhook::NAME,
         }
@@ -72,6 +76,9 @@ impl Mode {
             Self::Livenessprobe => "answer over HTTP whether a CSI driver is well",
             Self::FileCsiDriver => "serve a CSI driver over files in a folder, for tests and demonstrations",
             Self::Controller => "run several of these in one process (`--functions`)",
+            Self::Selftest => {
+                "try claims, snapshots, restores and growth in a cluster, and remove what was made"
+            }
             Self::Quickstart => "show all of it on a sandbox, with no cluster and no AWS account",
             Self::ConversionWebhook => "convert group snapshot objects between their API versions",
             Self::Crds => "print the definitions of the snapshot kinds as YAML",

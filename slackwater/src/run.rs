@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use crate::controller::{self, ArgsError, Commands, ControllerCommand, Function, WhenLost};
 use crate::fips::{self, Fips};
 use crate::mode::{Invocation, Mode};
-use crate::{alone, driver, file_driver, quickstart, traces};
+use crate::{alone, driver, file_driver, quickstart, selftest, traces};
 
 /// Runs the process.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -30,6 +30,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Mode::Crds => print_definitions(),
         Mode::Quickstart => parsed(base::args::parse::<quickstart::Args>(invocation.args), |args| {
             end(block_on(quickstart::run(&args)))
+        }),
+        Mode::Selftest => parsed(base::args::parse::<selftest::Args>(invocation.args), |args| {
+            selftest::main(&args)
         }),
         Mode::Controller => match ControllerCommand::parse(invocation.args) {
             Ok(command) => {

@@ -102,10 +102,7 @@ impl Attachments {
                 self.attach(&source, node);
                 present.push(node.clone());
             } else {
-                let message = format!(
-                    "Multi-Attach error for volume \"{name}\" Volume is already exclusively attached to one node and \
-                     can't be attached to another"
-                );
+                let message = multi_attach(name, node, &pods);
                 self.events.warning(pod, "FailedAttachVolume", &message);
             }
         }
@@ -200,6 +197,19 @@ impl Attachments {
             self.sync(&volume);
         }
     }
+}
+
+/// What is told of a volume that a pod of another node has: by name those of the namespace, which are all that a claim can have.
+fn multi_attach(volume: &str, node: &str, pods: &[(Value, String)]) -> String {
+    let others = pods.iter().filter(|(_, at)| at != node);
+    let names: Vec<&str> = others.map(|(pod, _)| text(pod, "/metadata/name")).collect();
+    let why = match names[..] {
+        [] => {
+            "Volume is already exclusively attached to one node and can't be attached to another".to_owned()
+        }
+        _ => format!("Volume is already used by pod(s) {}", names.join(", ")),
+    };
+    format!("Multi-Attach error for volume \"{volume}\" {why}")
 }
 
 impl Actor for Attachments {

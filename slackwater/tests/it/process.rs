@@ -1,5 +1,6 @@
 //! The binary as its own process: flags, bad input, exit codes, signals. Nothing leaves the machine.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -456,6 +457,40 @@ async fn the_shared_caches_count_and_are_limited_by_themselves() {
     assert!(metrics.contains("slackwater_task_panics_total 0\n"), "{metrics}");
     let ready = get(&address, "/readyz?verbose").await.unwrap();
     assert!(ready.contains("[+]caches ok\n"), "{ready}");
+}
+
+/// As upstream's: five a second, ten at once.
+#[tokio::test]
+async fn journeys_case_96_the_driver_answers_so_many_scrapes_and_no_more() {
+    let (cluster, address) = (Cluster::new(true).await, free_address());
+    let _driver = cluster
+        .command(&[
+            "aws-ebs-csi-driver",
+            "controller",
+            &format!("--endpoint=unix://{}", cluster.path("csi.sock").display()),
+            &format!("--http-endpoint={address}"),
+        ])
+        .spawn()
+        .unwrap();
+    let begun = tokio::time::timeout(PATIENCE, async {
+        while get(&address, "/metrics").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    begun.await.unwrap();
+    let begun = std::time::Instant::now();
+    let mut codes = BTreeMap::<String, u64>::new();
+    for _ in 0..60 {
+        let answer = get(&address, "/metrics").await.unwrap();
+        let code = answer.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        *codes.entry(code).or_default() += 1;
+    }
+    let granted = 10 + 5 * (begun.elapsed().as_secs() + 1);
+    assert!((1..=granted).contains(&codes["200"]), "{codes:?}");
+    assert!(granted >= 60 || codes.contains_key("429"), "{codes:?}");
+    // Health is no scrape.
+    let health = get(&address, "/healthz").await.unwrap();
+    assert!(health.starts_with("HTTP/1.1 200"), "{health}");
 }
 
 /// The series of requests that watch.

@@ -34,6 +34,8 @@ pub struct World {
     pub volume: String,
     /// Where the driver listens when it is a process of its own.
     pub socket: DriverSocket,
+    /// The nodes that are instances of EC2.
+    pub machines: Vec<Machine>,
     /// The node's kubelet runs until this is aborted.
     pub node: Scope,
     pub scope: Scope,
@@ -58,6 +60,7 @@ impl World {
             ec2,
             volume,
             socket: DriverSocket::default(),
+            machines: Vec::new(),
             node,
             scope,
         };
@@ -68,31 +71,26 @@ impl World {
     /// The same cluster without a claim, and with node `node-a`, an instance of EC2 with a kubelet and the driver. Volumes are
     /// attached by the function of this suite.
     pub async fn with_machine(seed: u64, options: Ec2Options) -> Self {
+        Self::with_machines(seed, options, &["node-a"]).await
+    }
+
+    /// The same with several nodes, all in one zone.
+    pub async fn with_machines(seed: u64, options: Ec2Options, nodes: &[&str]) -> Self {
         let clock = Clock::simulated("2026-01-01T00:00:00Z".parse::<Timestamp>().unwrap());
         let random = Random::seeded(seed);
         let scope = Scope::new();
         let api = ApiServer::new(clock.clone(), random.fork(), &scope);
         let ec2 = Ec2::new(clock.clone(), random.fork(), options);
-        let machine = Machine::launch(&ec2, "node-a", "us-east-1a", "m5.large").unwrap();
-        let instance = InstanceInfo {
-            instance_id: machine.instance_id().to_owned(),
-            instance_type: machine.instance_type().to_owned(),
-            region: machine.region().to_owned(),
-            zone: machine.zone().to_owned(),
-            interfaces: 1,
-            ..InstanceInfo::default()
-        };
-        let registry = prometheus::Registry::new();
-        let service = NodeService::new(
-            NodeConfig::default(),
-            machine.host(),
-            Arc::new(instance),
-            &registry,
-        );
-        let node = csi::Channel::in_process(service.unwrap().routes());
-        let actors = Options::default()
-            .with_attached("ebs.csi.aws.com")
-            .with_node(machine.node().with_driver("ebs.csi.aws.com", node));
+        let launch = |name: &&str| Machine::launch(&ec2, name, "us-east-1a", "m5.large").unwrap();
+        let machines: Vec<Machine> = nodes.iter().map(launch).collect();
+        let mut actors = Options::default().with_attached("ebs.csi.aws.com");
+        for machine in &machines {
+            actors = actors.with_node(
+                machine
+                    .node()
+                    .with_driver("ebs.csi.aws.com", node_service(machine)),
+            );
+        }
         sandbox::actors::run_with(&api, &scope, clock.clone(), actors);
         let world = Self {
             clock,
@@ -101,6 +99,7 @@ impl World {
             ec2,
             volume: String::new(),
             socket: DriverSocket::default(),
+            machines,
             node: scope.child(),
             scope,
         };
@@ -494,6 +493,22 @@ impl World {
         text += &format!("\nEC2: it is attached to {:?}", self.instances_of(&self.volume));
         text
     }
+}
+
+/// The node service of a machine.
+fn node_service(machine: &Machine) -> csi::Channel {
+    let instance = InstanceInfo {
+        instance_id: machine.instance_id().to_owned(),
+        instance_type: machine.instance_type().to_owned(),
+        region: machine.region().to_owned(),
+        zone: machine.zone().to_owned(),
+        interfaces: 1,
+        ..InstanceInfo::default()
+    };
+    let registry = prometheus::Registry::new();
+    let (config, instance) = (NodeConfig::default(), Arc::new(instance));
+    let service = NodeService::new(config, machine.host(), instance, &registry);
+    csi::Channel::in_process(service.unwrap().routes())
 }
 
 fn start_node(api: &ApiServer, scope: &Scope) -> Scope {

@@ -2,10 +2,13 @@
 //! simulated time.
 
 mod growth;
+mod placing;
 mod provisioning;
 mod restores;
+mod selftest;
 mod snapshots;
 mod stuck;
+mod watched;
 
 use std::time::Duration;
 

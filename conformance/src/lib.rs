@@ -35,7 +35,9 @@ pub use keeper::Keeper;
 pub use kubectl::{Kubectl, Output};
 pub use one_node::OneNode;
 pub use process::{Launch, Process, Usage, free_port};
-pub use programs::{NodePrograms, Peers, Programs, ec2_sandbox, helm, images, prometheus, slackwater};
+pub use programs::{
+    NodePrograms, Peers, Programs, ec2_sandbox, helm, helm_3, images, prometheus, slackwater,
+};
 pub use suite::Suite;
 
 use std::time::Duration;

@@ -186,16 +186,28 @@ pub fn ec2_sandbox() -> Result<PathBuf, Error> {
     )
 }
 
-/// Helm: in the folder that `SLACKWATER_HELM` names, else `helm` in the target folder in which the running program lies.
+/// Helm 4: in the folder that `SLACKWATER_HELM` names, else `helm` in the target folder in which the running program lies.
 ///
 /// # Errors
 /// [`Error::Missing`] with the command that builds it.
 pub fn helm() -> Result<PathBuf, Error> {
-    let program = folder(HELM, "helm").map(|folder| folder.join("helm"));
+    helm_named("helm")
+}
+
+/// Helm 3, in the same folder.
+///
+/// # Errors
+/// [`Error::Missing`] with the command that builds it.
+pub fn helm_3() -> Result<PathBuf, Error> {
+    helm_named("helm3")
+}
+
+fn helm_named(name: &str) -> Result<PathBuf, Error> {
+    let program = folder(HELM, "helm").map(|folder| folder.join(name));
     program
         .filter(|program| program.is_file())
         .ok_or_else(|| Error::Missing {
-            name: "helm".to_owned(),
+            name: name.to_owned(),
             command: "conformance/helm/build".to_owned(),
         })
 }

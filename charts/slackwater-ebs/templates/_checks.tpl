@@ -108,6 +108,12 @@
 {{- if and $named (not $labeler) -}}
 {{- $all = append $all "node.metadataSources names metadata-labeler, and sidecars.metadataLabeler.enabled is false: nodes that have no labels yet go by the next source." -}}
 {{- end -}}
+{{- if and .Values.slackwater.networkPolicy.enabled .Values.node.hostNetwork -}}
+{{- $all = append $all "slackwater.networkPolicy: with node.hostNetwork the pods of the nodes have the network of their node, which no NetworkPolicy is about." -}}
+{{- end -}}
+{{- if and .Values.helmTester.enabled .Values.helmTester.image -}}
+{{- $all = append $all "helmTester.image is without effect: the test is a part of our program." -}}
+{{- end -}}
 {{- if .Values.fips -}}
 {{- $all = append $all "fips: AWS's FIPS endpoints are used; the program's own cryptography is not validated (docs/deviations.md)." -}}
 {{- end -}}

@@ -138,6 +138,12 @@ command: [slackwater, {{ .mode }}]
       name: aws-meta
       key: endpoint
       optional: true
+- name: AWS_SAGEMAKER_ENDPOINT
+  valueFrom:
+    configMapKeyRef:
+      name: aws-meta
+      key: sagemaker_endpoint
+      optional: true
 {{- with .Values.controller.region }}
 - name: AWS_REGION
   value: {{ . }}

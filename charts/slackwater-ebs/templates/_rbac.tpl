@@ -52,3 +52,10 @@ metadata:
 automountServiceAccountToken: false
 {{- end }}
 {{- end -}}
+
+{{/* Annotations of an object that is there while `helm test` runs: its weight. */}}
+{{- define "slackwater.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
+{{- end -}}

@@ -7,7 +7,8 @@ use super::{Options, SERVICE};
 use crate::{Launch, Programs};
 
 /// What kube-controller-manager is to do: what the journeys need, nothing that needs kubelets or a cloud.
-const CONTROLLERS: [&str; 8] = [
+const CONTROLLERS: [&str; 9] = [
+    "clusterrole-aggregation-controller",
     "garbage-collector-controller",
     "namespace-controller",
     "persistentvolume-attach-detach-controller",

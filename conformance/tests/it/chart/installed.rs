@@ -1,11 +1,11 @@
 //! Releases in the real API server. No pod ever runs there.
 
+use conformance::until;
 use serde_json::{Value, json};
 
-use super::values::everything;
-use super::{CONTROLLER, Helm, LAYER, NODE, RELEASE, chart};
+use super::{CONTROLLER, Helm, LAYER, NODE, RELEASE, all_values, chart};
 use crate::pods::containers;
-use crate::shared::{Guard, control_plane};
+use crate::shared::{Guard, PATIENCE, control_plane};
 
 /// What an upgrade from upstream's chart meets: objects of its names, with the selectors that cannot be changed.
 const UPSTREAM: &str = r#"
@@ -77,23 +77,29 @@ fn upstream() -> tempfile::TempDir {
     folder
 }
 
-/// Helm and a cluster.
+/// Both Helms and a cluster.
 struct Site {
     helm: Helm,
+    third: Helm,
     plane: Guard,
 }
 
 impl Site {
     async fn find() -> Option<Self> {
-        let helm = Helm::find()?;
+        let (helm, third) = (Helm::find()?, Helm::third()?);
         let plane = control_plane(LAYER).await?;
-        Some(Self { helm, plane })
+        Some(Self { helm, third, plane })
     }
 
     /// As an administrator.
     fn helm(&self, args: &[&str]) -> Result<String, String> {
+        self.by(&self.helm, args)
+    }
+
+    /// The same by one of them.
+    fn by(&self, helm: &Helm, args: &[&str]) -> Result<String, String> {
         let args = [args, &["--namespace=kube-system"]].concat();
-        self.helm.with(self.plane.admin(), &args)
+        helm.with(self.plane.admin(), &args)
     }
 
     /// A release of ours beside the one of upstream's name.
@@ -101,11 +107,11 @@ impl Site {
         self.helm(&[&["install", "mine", &chart()], more].concat())
     }
 
-    fn install_upstream(&self, more: &[&str]) {
+    fn install_upstream(&self, helm: &Helm, more: &[&str]) {
         let other = upstream();
         let other = other.path().display().to_string();
-        self.helm(&[&["install", RELEASE, &other], more].concat())
-            .unwrap();
+        let args = [&["install", RELEASE, &other], more].concat();
+        self.by(helm, &args).unwrap();
     }
 
     fn object(&self, kind: &str, name: &str) -> Value {
@@ -133,12 +139,7 @@ impl Site {
 #[tokio::test]
 async fn the_api_server_takes_every_object_of_the_chart() {
     let Some(site) = Site::find().await else { return };
-    for values in [
-        json!({}),
-        json!({ "slackwater": { "mode": "allInOne" } }),
-        everything("dropin"),
-        everything("allInOne"),
-    ] {
+    for values in all_values() {
         let text = site.helm.template(RELEASE, &values, &["--kube-version=1.37.0"]);
         let args = [
             "apply",
@@ -157,19 +158,24 @@ async fn the_api_server_takes_every_object_of_the_chart() {
 #[tokio::test]
 async fn journeys_case_4_and_60_and_81_and_84_a_release_goes_from_upstream_to_ours_and_back() {
     let Some(site) = Site::find().await else { return };
-    // Helm 3 does the second; a release stays with what it began with.
-    for applied in ["--server-side=true", "--server-side=false"] {
-        site.install_upstream(&[applied]);
-        there_and_back(&site);
-        site.helm(&["uninstall", RELEASE]).unwrap();
+    // A release stays with how it began; Helm 3 knows the second way alone.
+    for (helm, applied) in [
+        (&site.helm, &["--server-side=true"][..]),
+        (&site.helm, &["--server-side=false"]),
+        (&site.third, &[]),
+    ] {
+        site.install_upstream(helm, applied);
+        there_and_back(&site, helm);
+        site.by(helm, &["uninstall", RELEASE]).unwrap();
     }
 }
 
-fn there_and_back(site: &Site) {
+fn there_and_back(site: &Site, helm: &Helm) {
     let chart = chart();
+    let run = |args: &[&str]| site.by(helm, args).unwrap();
     let before = site.object("deployment", CONTROLLER)["metadata"]["uid"].clone();
     // The command of the tutorial but for chart and version; nothing runs here that --wait could wait for.
-    let said = site.helm(&[
+    let said = run(&[
         "upgrade",
         RELEASE,
         &chart,
@@ -177,7 +183,6 @@ fn there_and_back(site: &Site) {
         "--set=controller.serviceAccount.create=false",
         "--set=controller.serviceAccount.name=aws-ebs-controller",
     ]);
-    let said = said.unwrap();
     assert!(
         said.contains("no node service for Windows") && said.contains("slackwater.upstreamRights"),
         "{said}"
@@ -189,12 +194,11 @@ fn there_and_back(site: &Site) {
     assert_eq!(containers(&deployment).len(), 6);
     site.assert_gone("serviceaccount", "ebs-csi-controller-sa");
     // Into one container, and back through both.
-    site.helm(&["upgrade", RELEASE, &chart, "--set=slackwater.mode=allInOne"])
-        .unwrap();
+    run(&["upgrade", RELEASE, &chart, "--set=slackwater.mode=allInOne"]);
     assert_eq!(containers(&site.object("deployment", CONTROLLER)).len(), 1);
-    site.helm(&["rollback", RELEASE, "2"]).unwrap();
+    run(&["rollback", RELEASE, "2"]);
     assert_eq!(containers(&site.object("deployment", CONTROLLER)).len(), 6);
-    site.helm(&["rollback", RELEASE, "1"]).unwrap();
+    run(&["rollback", RELEASE, "1"]);
     let deployment = site.object("deployment", CONTROLLER);
     assert_eq!(deployment["metadata"]["uid"], before);
     assert_eq!(containers(&deployment).len(), 1);
@@ -240,7 +244,7 @@ async fn journeys_case_85_what_belongs_to_the_users_stays() {
 #[tokio::test]
 async fn another_release_of_the_driver_is_told() {
     let Some(site) = Site::find().await else { return };
-    site.install_upstream(&[]);
+    site.install_upstream(&site.helm, &[]);
     // Helm itself refuses objects of another release.
     let refusal = site.install(&[]).unwrap_err();
     assert!(
@@ -289,6 +293,53 @@ async fn nodes_with_windows_are_told() {
     let refusal = site.install(&[]).unwrap_err();
     assert!(refusal.contains("node win runs Windows"), "{refusal}");
     site.delete("node", "win");
+}
+
+/// The role is of use to who has `view`, and to nobody else.
+#[tokio::test]
+async fn journeys_case_108_who_may_view_sees_storage_and_changes_nothing() {
+    const KINDS: [&str; 8] = [
+        "persistentvolumes",
+        "volumesnapshots.snapshot.storage.k8s.io",
+        "volumesnapshotcontents.snapshot.storage.k8s.io",
+        "volumegroupsnapshots.groupsnapshot.storage.k8s.io",
+        "storageclasses.storage.k8s.io",
+        "volumeattachments.storage.k8s.io",
+        "leases.coordination.k8s.io",
+        "events",
+    ];
+    let Some(site) = Site::find().await else { return };
+    let kubectl = site.plane.kubectl();
+    let account = "kube-system:viewer";
+    site.plane.service_account("kube-system", "viewer").await.unwrap();
+    let binding = ["create", "clusterrolebinding", "viewer", "--clusterrole=view"];
+    let subject = format!("--serviceaccount={account}");
+    kubectl.ok(&[&binding[..], &[&subject]].concat()).unwrap();
+    let user = format!("--as=system:serviceaccount:{account}");
+    let may = |verb: &str, kind: &str| {
+        let answer = kubectl.run(&["auth", "can-i", verb, kind, "--all-namespaces", &user]);
+        answer.unwrap().stdout.starts_with("yes")
+    };
+    let contents = KINDS[2];
+    assert!(!may("list", contents), "without the role");
+    site.install(&["--set=slackwater.viewerRole.enabled=true"])
+        .unwrap();
+    until("the role is a part of `view`", PATIENCE, async || {
+        may("list", contents).then_some(())
+    })
+    .await
+    .unwrap();
+    for kind in KINDS {
+        for verb in ["get", "list", "watch"] {
+            assert!(may(verb, kind), "{verb} {kind}");
+        }
+        for verb in ["create", "update", "patch", "delete"] {
+            assert!(!may(verb, kind), "{verb} {kind}");
+        }
+    }
+    assert!(!may("get", "secrets"));
+    site.helm(&["uninstall", "mine"]).unwrap();
+    site.delete("clusterrolebinding", "viewer");
 }
 
 /// Who may not make objects of the cluster is told by the API server, of the first one.

@@ -3,13 +3,14 @@
 mod installed;
 mod refused;
 mod rendered;
+mod third;
 mod values;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use conformance::User;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::pods::{containers, documents, named, texts};
@@ -28,9 +29,18 @@ struct Helm {
 }
 
 impl Helm {
-    /// None, and a line that says so, where it was not built.
+    /// Helm 4; none, and a line that says so, where it was not built.
     fn find() -> Option<Self> {
-        match conformance::helm() {
+        Self::of(conformance::helm())
+    }
+
+    /// Helm 3.
+    fn third() -> Option<Self> {
+        Self::of(conformance::helm_3())
+    }
+
+    fn of(program: Result<PathBuf, conformance::Error>) -> Option<Self> {
+        match program {
             Ok(program) => Some(Self {
                 program,
                 home: tempfile::tempdir().unwrap(),
@@ -55,6 +65,13 @@ impl Helm {
             return Ok(String::from_utf8(ended.stdout).unwrap());
         }
         Err(String::from_utf8_lossy(&ended.stderr).into_owned())
+    }
+
+    /// What it complains of in the chart with these values.
+    fn lint(&self, values: &Value) -> Result<String, String> {
+        let values = self.values(values);
+        let args = ["lint", &chart(), "--strict", "--values", &values];
+        self.run("/nonexistent".as_ref(), &args)
     }
 
     /// As a user of a cluster.
@@ -94,6 +111,16 @@ impl Helm {
 
 fn chart() -> String {
     repository().join("charts/slackwater-ebs").display().to_string()
+}
+
+/// Values for many tests: the defaults, and every value set, in both shapes.
+fn all_values() -> [Value; 4] {
+    [
+        json!({}),
+        json!({ "slackwater": { "mode": "allInOne" } }),
+        values::everything("dropin"),
+        values::everything("allInOne"),
+    ]
 }
 
 /// The arguments of a container.

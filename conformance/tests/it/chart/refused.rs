@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Helm, RELEASE};
 
-type Refused = (Value, &'static str);
+/// Values, and what the refusal says.
+pub(super) type Refused = (Value, &'static str);
 
 /// What no value may be, by itself.
 fn values() -> Vec<Refused> {
@@ -71,16 +72,25 @@ fn combinations() -> Vec<Refused> {
             "\"here\" is no address",
         ),
         (
+            json!({ "slackwater": { "selftest": { "skip": ["restore"] } } }),
+            "/slackwater/selftest/skip/0",
+        ),
+        (
             json!({ "slackwater": { "strict": true, "podMonitor": { "enabled": true } } }),
             "slackwater.podMonitor",
         ),
     ]
 }
 
+/// All of them.
+pub(super) fn refused() -> impl Iterator<Item = Refused> {
+    values().into_iter().chain(combinations())
+}
+
 #[test]
 fn journeys_case_71_unknown_and_contradictory_values_are_named() {
     let Some(helm) = Helm::find() else { return };
-    for (values, says) in values().into_iter().chain(combinations()) {
+    for (values, says) in refused() {
         let refusal = helm.template(RELEASE, &values, &[]).unwrap_err();
         assert!(refusal.contains(says), "{values}: {refusal}");
     }

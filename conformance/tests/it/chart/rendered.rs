@@ -6,19 +6,15 @@ use conformance::Programs;
 use serde_json::{Value, json};
 
 use super::values::{everything, merged};
-use super::{CONTROLLER, Helm, LAYER, NODE, args, chart};
+use super::{CONTROLLER, Helm, LAYER, NODE, all_values, args, chart};
 use crate::pods::{containers, documents, flags_are_known, named, of_kind};
 use crate::shared::{not_run, repository};
 
 #[test]
 fn helm_finds_nothing_to_complain_of() {
     let Some(helm) = Helm::find() else { return };
-    for values in [json!({}), everything("dropin"), everything("allInOne")] {
-        let values = helm.values(&values);
-        let said = helm.run(
-            "/nonexistent".as_ref(),
-            &["lint", &chart(), "--strict", "--values", &values],
-        );
+    for values in all_values() {
+        let said = helm.lint(&values);
         assert!(said.is_ok(), "{said:?}");
     }
 }
@@ -47,6 +43,14 @@ fn by_name(objects: Vec<Value>) -> BTreeMap<String, Value> {
     objects.into_iter().map(|object| (key(&object), object)).collect()
 }
 
+/// What is taken besides, each of which the chart has behind a value.
+const COMPONENTS: [&str; 4] = [
+    "components/upstream-rights",
+    "components/prevent-scheduling",
+    "components/metadata-labeler",
+    "components/viewer",
+];
+
 /// Named as upstream names its own rendering for kustomize, the chart has neither labels of a release nor anything else that
 /// `deploy/ebs` has not.
 #[test]
@@ -62,14 +66,11 @@ fn the_chart_and_the_manifests_of_kustomize_are_the_same() {
     let with_more = json!({
         "controller": { "enableMetrics": true },
         "node": { "enableMetrics": true, "metadataSources": "metadata-labeler,imds,kubernetes" },
-        "slackwater": { "upstreamRights": true, "preventPodSchedulingIfMissing": true },
+        "slackwater": {
+            "upstreamRights": true, "preventPodSchedulingIfMissing": true, "viewerRole": { "enabled": true },
+        },
         "sidecars": { "metadataLabeler": { "enabled": true } },
     });
-    let components = [
-        "components/upstream-rights",
-        "components/prevent-scheduling",
-        "components/metadata-labeler",
-    ];
     for (mode, shape, metrics) in [
         ("dropin", "drop-in", "drop-in/metrics"),
         ("allInOne", "all-in-one", "components/metrics"),
@@ -79,7 +80,7 @@ fn the_chart_and_the_manifests_of_kustomize_are_the_same() {
             let mut text = format!("kind: Kustomization\nresources: [../../deploy/ebs/{shape}]\n");
             let mut values = vec![common.clone(), json!({ "slackwater": { "mode": mode } })];
             if has_more {
-                let taken = [&[metrics][..], &components].concat();
+                let taken = [&[metrics][..], &COMPONENTS].concat();
                 let taken: Vec<_> = taken
                     .iter()
                     .map(|one| format!("../../deploy/ebs/{one}"))
@@ -95,7 +96,11 @@ fn the_chart_and_the_manifests_of_kustomize_are_the_same() {
             let built = String::from_utf8(built.unwrap().stdout).unwrap();
             let manifests = by_name(documents(&built));
             let rendered = helm
-                .template("kustomize", &merged(&values), &["--kube-version=1.37.0"])
+                .template(
+                    "kustomize",
+                    &merged(&values),
+                    &["--kube-version=1.37.0", "--no-hooks"],
+                )
                 .unwrap();
             let rendered = by_name(documents(&rendered));
             let (ours, theirs): (Vec<_>, Vec<_>) = (rendered.keys().collect(), manifests.keys().collect());
@@ -476,6 +481,126 @@ fn has_alerts_and_dashboards(objects: &[Value]) {
     }
 }
 
+/// What the containers name is open, and nothing else; where they go to is open unless the user says otherwise.
+#[test]
+fn journeys_case_109_the_pods_answer_on_their_ports_alone() {
+    let Some(helm) = Helm::find() else { return };
+    assert!(of_kind(&helm.rendered(&json!({})), "NetworkPolicy").is_empty());
+    let on = json!({ "slackwater": { "networkPolicy": { "enabled": true } } });
+    for (values, names) in [
+        (on.clone(), &[CONTROLLER, NODE][..]),
+        (
+            merged(&[on.clone(), json!({ "slackwater": { "mode": "allInOne" } })]),
+            &[CONTROLLER, NODE],
+        ),
+        (merged(&[on, json!({ "nodeComponentOnly": true })]), &[NODE]),
+        (
+            everything("dropin"),
+            &[CONTROLLER, "snapshot-controller", NODE, "ebs-csi-node-small"],
+        ),
+    ] {
+        let objects = helm.rendered(&values);
+        let policies = of_kind(&objects, "NetworkPolicy");
+        let found: BTreeSet<&str> = policies
+            .iter()
+            .filter_map(|policy| policy["metadata"]["name"].as_str())
+            .collect();
+        assert_eq!(found, names.iter().copied().collect(), "{values}");
+        let egress = &values["slackwater"]["networkPolicy"]["egress"];
+        for policy in policies {
+            let spec = &policy["spec"];
+            assert_eq!(&spec["egress"], egress);
+            let kinds = match egress.is_null() {
+                true => json!(["Ingress"]),
+                false => json!(["Ingress", "Egress"]),
+            };
+            assert_eq!(spec["policyTypes"], kinds);
+            is_about_one_pod(&objects, policy);
+        }
+    }
+}
+
+/// The pods that a policy chooses are those of one object, and its ports theirs.
+fn is_about_one_pod(objects: &[Value], policy: &Value) {
+    let chosen = policy["spec"]["podSelector"]["matchLabels"].as_object().unwrap();
+    let mut pods = [of_kind(objects, "Deployment"), of_kind(objects, "DaemonSet")].concat();
+    pods.retain(|pod| {
+        let labels = &pod["spec"]["template"]["metadata"]["labels"];
+        chosen.iter().all(|(name, value)| &labels[name] == value)
+    });
+    let [pod] = pods[..] else {
+        panic!("{policy}: {pods:?}")
+    };
+    assert_eq!(policy["metadata"]["name"], pod["metadata"]["name"]);
+    assert_eq!(policy["metadata"]["namespace"], pod["metadata"]["namespace"]);
+    let numbers = |list: &Value, field: &str| -> BTreeSet<u64> {
+        let list = list.as_array().into_iter().flatten();
+        list.map(|one| one[field].as_u64().unwrap()).collect()
+    };
+    let open: BTreeSet<u64> = containers(pod)
+        .iter()
+        .flat_map(|one| numbers(&one["ports"], "containerPort"))
+        .collect();
+    assert_eq!(numbers(&policy["spec"]["ingress"][0]["ports"], "port"), open);
+}
+
+/// What `helm test` makes: there only while it runs, but for the pod and its log.
+#[test]
+fn journeys_case_86_the_test_is_a_pod_with_rights_of_its_own() {
+    let Some(helm) = Helm::find() else { return };
+    for (values, args) in [
+        (json!({}), json!([])),
+        (
+            everything("dropin"),
+            json!([
+                "--storage-class=ebs-sc",
+                "--snapshot-class=csi-aws-vsc",
+                "--skip=expansion",
+                "--timeout=10m"
+            ]),
+        ),
+    ] {
+        let objects = helm.rendered(&values);
+        let is_hook = |object: &&Value| object["metadata"]["annotations"]["helm.sh/hook"] == "test";
+        let hooks: Vec<&Value> = objects.iter().filter(is_hook).collect();
+        let kinds: BTreeSet<&str> = hooks.iter().filter_map(|one| one["kind"].as_str()).collect();
+        let expected = [
+            "ServiceAccount",
+            "Role",
+            "RoleBinding",
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "Pod",
+        ];
+        assert_eq!((hooks.len(), kinds), (expected.len(), expected.into()));
+        for hook in &hooks {
+            let policy = hook["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+                .as_str()
+                .unwrap();
+            assert_eq!(policy.contains("hook-succeeded"), hook["kind"] != "Pod", "{hook}");
+        }
+        let pod = &named(&objects, "Pod", "ebs-csi-driver-test").unwrap()["spec"];
+        let container = &pod["containers"][0];
+        assert_eq!(container["args"], args);
+        let plugin = &containers(named(&objects, "Deployment", CONTROLLER).unwrap())[0];
+        assert_eq!(container["image"], plugin["image"]);
+        let words = [&container["command"], &container["args"]]
+            .map(crate::pods::texts)
+            .concat();
+        let known = std::process::Command::new(conformance::slackwater().unwrap())
+            .args(&words[1..])
+            .arg("--version")
+            .output();
+        assert!(known.unwrap().status.success(), "{words:?}");
+    }
+    for off in [
+        json!({ "helmTester": { "enabled": false } }),
+        json!({ "nodeComponentOnly": true }),
+    ] {
+        assert!(of_kind(&helm.rendered(&off), "Pod").is_empty(), "{off}");
+    }
+}
+
 #[test]
 fn journeys_case_79_arguments_of_a_function_reach_it_in_the_one_container() {
     let Some(helm) = Helm::find() else { return };
@@ -503,7 +628,7 @@ fn a_part_of_the_functions_has_their_rights_alone() {
     let Some(helm) = Helm::find() else { return };
     let values =
         json!({ "slackwater": { "mode": "allInOne", "functions": ["csi-resizer", "csi-snapshotter"] } });
-    let objects = helm.rendered(&values);
+    let objects = helm.rendered_for(&values, &["--no-hooks"]);
     let found = args(&objects, "Deployment", CONTROLLER, "ebs-plugin");
     assert_eq!(found[0], "--functions=driver,csi-snapshotter,csi-resizer");
     assert!(

@@ -23,7 +23,7 @@ pub(super) fn everything(mode: &str) -> Value {
         "defaultStorageClass": { "enabled": true },
         "volumeSnapshotClasses": [{ "name": "csi-aws-vsc", "deletionPolicy": "Retain", "parameters": { "a": "b" } }],
         "nodeAllocatableUpdatePeriodSeconds": 60,
-        "helmTester": { "enabled": false },
+        "helmTester": { "enabled": true, "image": "kubekins" },
     })
 }
 
@@ -38,6 +38,16 @@ fn slackwater(mode: &str) -> Value {
         },
         "crds": { "install": true },
         "grafanaDashboard": { "enabled": true, "annotations": { "folder": "storage" } },
+        "viewerRole": { "enabled": true },
+        "networkPolicy": {
+            "enabled": true,
+            "egress": [{ "to": [{ "ipBlock": { "cidr": "10.0.0.0/8" } }], "ports": [{ "protocol": "TCP", "port": 443 }] }],
+        },
+        "selftest": {
+            "storageClass": "ebs-sc", "snapshotClass": "csi-aws-vsc", "skip": ["expansion"],
+            "additionalArgs": ["--timeout=10m"], "nodeSelector": { "pool": "system" },
+            "tolerations": [{ "operator": "Exists" }],
+        },
     })
 }
 

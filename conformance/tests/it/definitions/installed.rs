@@ -263,6 +263,36 @@ async fn the_components_of_the_ebs_driver_can_be_taken() {
 }
 
 #[tokio::test]
+async fn the_role_of_viewers_can_be_taken() {
+    let folder = composed(DROP_IN, &["deploy/ebs/components/viewer"]);
+    let Some(objects) = installed(&folder.path().display().to_string()).await else {
+        return;
+    };
+    let mut counted = EBS;
+    counted[2] = ("ClusterRole", 6);
+    are_counted(&objects, &counted);
+    let role = named(&objects, "ClusterRole", "slackwater-viewer").unwrap();
+    let label = "rbac.authorization.k8s.io/aggregate-to-view";
+    assert_eq!(role["metadata"]["labels"][label], "true");
+}
+
+#[tokio::test]
+async fn the_selftest_can_be_installed() {
+    let Some(objects) = installed("deploy/selftest").await else {
+        return;
+    };
+    let kinds = [
+        ("ServiceAccount", 1),
+        ("ClusterRole", 1),
+        ("ClusterRoleBinding", 1),
+        ("Role", 1),
+        ("RoleBinding", 1),
+        ("Pod", 1),
+    ];
+    are_counted(&objects, &kinds);
+}
+
+#[tokio::test]
 async fn the_example_with_a_role_for_aws_can_be_installed() {
     let Some(objects) = installed("deploy/ebs/example-irsa").await else {
         return;

@@ -16,7 +16,7 @@ const ACCOUNT: &str = "aws-ebs-controller";
 const RELEASE: &str = "aws-ebs-csi-driver";
 
 #[tokio::test]
-async fn journeys_case_4_the_tutorial_with_the_chart() {
+async fn journeys_case_4_and_86_the_tutorial_with_the_chart() {
     let helm = match conformance::helm() {
         Ok(helm) => helm,
         Err(error) => return shared::not_run(LAYER, &error),
@@ -59,6 +59,7 @@ async fn journeys_case_4_the_tutorial_with_the_chart() {
         .unwrap();
     example(&cluster, &volume);
     cluster.node().ec2().forget(&volume).unwrap();
+    helm.tests();
     let person = cluster.person("of-the-chart");
     shapes::restores(&person);
     person.leaves();
@@ -103,6 +104,28 @@ impl Helm {
             "--set=slackwater.node.image.tag=slackwater-node",
             "--set=controller.region=us-east-1",
         ]
+    }
+
+    /// `helm test`: its pods are ours, on this node.
+    fn tests(&self) {
+        let args = [
+            "test",
+            RELEASE,
+            "--namespace=kube-system",
+            "--logs",
+            "--timeout=5m",
+        ];
+        let output = self.start(&args).wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}{output:?}");
+        for says in [
+            "the restored data are those that were written",
+            "the file system has grown, and the data are those that were written",
+            "nothing of it is left",
+            "passed",
+        ] {
+            assert!(said.contains(says), "{says}: {said}");
+        }
     }
 
     fn start(&self, args: &[&str]) -> std::process::Child {

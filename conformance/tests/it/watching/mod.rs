@@ -156,6 +156,7 @@ async fn journeys_case_63_and_87_to_90_and_93_to_95_and_99_to_101_panels_show_th
     watched.has_nodes().await;
     watched.is_well().await;
     watched.fresh_functions_serve_what_upstreams_do().await;
+    watched.capacity_is_counted(&plane).await;
 
     watched.all_is_refused().await;
     watched.nothing_ends().await;

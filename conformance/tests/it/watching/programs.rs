@@ -98,6 +98,38 @@ impl Watched {
         self.prometheus.is_silent(&AT_THE_START).await;
     }
 
+    /// What a provisioner serves besides that publishes capacity. It is one of its own, beside the driver over files: EC2 does not
+    /// tell its room. What it serves like any other provisioner is left out, since it is a process by itself.
+    pub(super) async fn capacity_is_counted(&mut self, plane: &ControlPlane) {
+        let (suite, program) = (&self.stage.suite, &self.stage.program);
+        let (folder, port) = (suite.folder(), free_port().unwrap());
+        let address = format!("unix://{}", folder.join("files.sock").display());
+        let driver = suite.launch("file-driver", program, &["file-csi-driver"]).args([
+            format!("--endpoint={address}"),
+            format!("--data-dir={}", folder.join("files").display()),
+            "--node-id=files".to_owned(),
+        ]);
+        let provisioner = suite
+            .mode("csi-provisioner", program, &plane.admin().kubeconfig, &[])
+            .args([
+                format!("--csi-address={address}"),
+                format!("--http-endpoint=127.0.0.1:{port}"),
+                "--enable-capacity".to_owned(),
+                "--capacity-ownerref-level=-1".to_owned(),
+            ])
+            .env("NAMESPACE", "kube-system");
+        let processes = [suite.start(&driver).unwrap(), suite.start(&provisioner).unwrap()];
+        let served = until("capacity is counted", PATIENCE, async || {
+            let text = self.prometheus.scrape(port).await;
+            let lines = text.lines().filter(|line| line.contains("csistoragecapacities_"));
+            let of_capacity: String = lines.flat_map(|line| [line, "\n"]).collect();
+            (!of_capacity.is_empty()).then_some(of_capacity)
+        });
+        self.served
+            .push(("csi-provisioner".to_owned(), served.await.unwrap()));
+        terminate(processes).await;
+    }
+
     /// Somebody who does no work holds the lease; then it goes to and fro.
     pub(super) async fn a_lease_is_stolen(&self) {
         self.steal().await;

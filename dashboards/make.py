@@ -118,6 +118,9 @@ SUITE = [
             ("sum by (class) (increase(controller_persistentvolumeclaim_provision_failed_total[1h]))", "make: {{class}}"),
             ("sum by (class) (increase(controller_persistentvolume_delete_failed_total[1h]))", "delete: {{class}}"),
         ]),
+        ("Volumes that nobody owns", "timeseries", "none", [
+            (f"max by (driver_name) (slackwater_orphan_volumes{{{DRIVER}}})", "{{driver_name}}"),
+        ]),
     ]),
     ("Queues", [
         ("Objects that wait", "timeseries", "none", [(f"sum by (name) (workqueue_depth{{{QUEUES}}})", "{{name}}")]),

@@ -157,6 +157,15 @@ impl Ec2Process {
         self.id(&json!({ "do": "volume", "zone": zone, "gib": gib }))
     }
 
+    /// The ID of an available volume with these tags that was made so many hours ago.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn old_volume(&self, zone: &str, hours: u64, tags: &[(&str, &str)]) -> Result<String, Error> {
+        let tags: BTreeMap<_, _> = tags.iter().copied().collect();
+        self.id(&json!({ "do": "old-volume", "zone": zone, "hours": hours, "tags": tags }))
+    }
+
     /// The ID of a new instance that runs.
     ///
     /// # Errors

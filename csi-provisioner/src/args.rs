@@ -99,6 +99,10 @@ pub struct OwnArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     pub snapshot_orphan_sweep_interval: GoDuration,
 
+    /// How often volumes that nobody owns are looked for, where the driver runs in this process; 0s is never.
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    pub orphan_volumes_interval: GoDuration,
+
     /// Accepted for upstream's manifests: there is nothing of Go to profile.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
           default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set, hide = true)]
@@ -323,10 +327,14 @@ pub struct Config {
     pub protection_workers: usize,
     /// How often orphaned protections of snapshots are looked for; zero means never.
     pub sweep_interval: Duration,
+    /// How often volumes that nobody owns are looked for; zero means never.
+    pub orphans_interval: Duration,
     /// Gate Topology.
     pub topology: bool,
     /// Gate VolumeAttributesClass.
     pub attributes_classes: bool,
+    /// Where the API server has no attributes classes of `v1`, those of `v1beta1`.
+    pub attributes_fallback: bool,
     /// Gate CrossNamespaceVolumeDataSource.
     pub cross_namespace: bool,
     /// None where no capacity is published.
@@ -370,8 +378,10 @@ impl Args {
             prevent_mode_conversion: own.prevent_volume_mode_conversion,
             protection_workers: own.cloning_protection_threads.get(),
             sweep_interval: own.snapshot_orphan_sweep_interval.0,
+            orphans_interval: own.orphan_volumes_interval.0,
             topology: common.gates.enabled(TOPOLOGY),
             attributes_classes: common.gates.enabled(ATTRIBUTES),
+            attributes_fallback: environment.vac_fallback,
             cross_namespace: common.gates.enabled(CROSS_NAMESPACE),
             common,
         })

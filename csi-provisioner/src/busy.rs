@@ -37,6 +37,11 @@ impl Busy {
         self.lock().remove(key)?.source
     }
 
+    /// The UIDs of the claims.
+    pub(crate) fn uids(&self) -> Vec<String> {
+        self.lock().keys().map(|key| key.name.clone()).collect()
+    }
+
     /// Whether a volume is being made from it.
     pub(crate) fn uses(&self, source: &SourceKey) -> bool {
         self.lock()

@@ -46,6 +46,17 @@ impl Calls {
         }
     }
 
+    /// What the driver says of a volume of that name (Q4). One that is not in this process is asked nothing.
+    pub(crate) async fn look(&self, begun: &Begun) -> Answer {
+        let began = Instant::now();
+        let made = match self.channel.inventory() {
+            Some(inventory) => inventory.made(begun.request.clone(), self.timeout).await,
+            None => Ok(None),
+        };
+        let failed = |status| CallFailure::of(Operation::CreateVolume, &status, &BTreeMap::new());
+        Answer::Looked(made.map_err(failed), began.elapsed())
+    }
+
     /// The answer to the call that is going on.
     pub(crate) async fn wait(&self, key: &ObjectKey) -> Option<Answer> {
         let call = self.lock().remove(key)?;

@@ -15,11 +15,13 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use runtime::objects::{AttributesClass, Claim, NodeLabels, Volume};
 use runtime::{ApiErrorClass, Cache, ObjectKey};
+use tonic::Code;
 
 use crate::busy::Busy;
 use crate::calls::Calls;
 use crate::capacity::Refresh;
 use crate::events;
+use crate::former::Former;
 use crate::grants::Grants;
 use crate::local::LocalNode;
 use crate::lookups::{Found, Lookups};
@@ -49,6 +51,7 @@ pub(crate) struct Claims {
     /// None where no capacity is published.
     pub(crate) refresh: Option<Refresh>,
     pub(crate) busy: Busy,
+    pub(crate) former: Former,
     pub(crate) ended: Ended,
     pub(crate) calls: Calls,
     pub(crate) metrics: Metrics,
@@ -121,6 +124,10 @@ impl Seen {
             is_busy: false,
         }
     }
+
+    fn uid(&self) -> &str {
+        self.claim.metadata.uid.as_deref().unwrap_or_default()
+    }
 }
 
 #[async_trait]
@@ -149,7 +156,7 @@ impl controller::Controller for Claims {
     }
 
     fn uid<'a>(&self, seen: &'a Seen) -> &'a str {
-        seen.claim.metadata.uid.as_deref().unwrap_or_default()
+        seen.uid()
     }
 
     fn reference(&self, seen: &Seen) -> ObjectReference {
@@ -176,6 +183,7 @@ impl controller::Controller for Claims {
             is_present: seen.is_present,
             class: seen.class.as_deref(),
             has_volume: seen.has_volume,
+            may_be_made: self.former.has(seen.uid()),
             snapshot: seen.snapshot.lookup(),
             content: seen.content.lookup(),
             origin: seen.origin.as_deref(),
@@ -203,12 +211,17 @@ impl controller::Controller for Claims {
             Step::Protect(source) => self.protect(seen, source).await?,
             Step::Create(begun) => {
                 let answer = self.calls.create(&seen.key, begun).await;
-                self.look_for_room(seen, &answer);
+                self.learn(seen, &answer);
+                return Ok(Some(answer));
+            }
+            Step::Look(begun) => {
+                let answer = self.calls.look(begun).await;
+                self.learn(seen, &answer);
                 return Ok(Some(answer));
             }
             Step::Wait => {
                 let answer = self.calls.wait(&seen.key).await;
-                answer.iter().for_each(|answer| self.look_for_room(seen, answer));
+                answer.iter().for_each(|answer| self.learn(seen, answer));
                 return Ok(answer);
             }
             Step::Measure(measure) => return Ok(Some(Answer::Room(self.calls.has_room(measure).await))),
@@ -229,6 +242,7 @@ impl controller::Controller for Claims {
                     Err(error) => return Err(Failure::Refused(error)),
                 }
                 self.metrics.made(&made.labels, made.took);
+                self.former.settle(seen.uid());
                 self.end(&seen.key);
             }
             Step::Discard(unwanted) => {
@@ -264,7 +278,11 @@ impl controller::Controller for Claims {
         match answer {
             Answer::Created(Err(failure), _) => Some((Operation::CreateVolume, failure)),
             Answer::Discarded(Err(failure)) => Some((Operation::DeleteVolume, failure)),
-            Answer::Created(Ok(_), _) | Answer::Discarded(Ok(())) | Answer::Running | Answer::Room(_) => None,
+            Answer::Created(Ok(_), _)
+            | Answer::Discarded(Ok(()))
+            | Answer::Running
+            | Answer::Room(_)
+            | Answer::Looked(..) => None,
         }
     }
 }
@@ -360,8 +378,21 @@ impl Claims {
         }
     }
 
-    /// A volume that was made takes room; one that was not may say that there is less than was told.
-    fn look_for_room(&self, seen: &Seen, answer: &Answer) {
+    /// What an answer says beside what becomes of the claim.
+    fn learn(&self, seen: &Seen, answer: &Answer) {
+        let uid = seen.uid();
+        match answer {
+            Answer::Created(Err(failure), _) if failure.code == Some(Code::AlreadyExists) => {
+                self.former.add(uid);
+            }
+            Answer::Looked(Ok(None), _) => self.former.settle(uid),
+            Answer::Looked(Ok(Some(volume)), _) => {
+                let (claim, volume) = (ObjectKey::of(&*seen.claim), &volume.volume_id);
+                tracing::info!(%claim, volume, "a volume was made for the claim before");
+            }
+            _ => {}
+        }
+        // A volume that was made takes room; one that was not may say that there is less than was told.
         let class = seen.claim.class_of_new_volume().unwrap_or_default();
         match (&self.refresh, answer) {
             (Some(refresh), Answer::Created(Ok(volume), _)) => {

@@ -31,6 +31,8 @@
 //! | `kept` | which claims and volumes are kept in memory |
 //! | `metrics` | upstream's counts |
 //! | `pending` | claims that wait for their volume, as metrics |
+//! | `former` | claims for which a volume may have been made before |
+//! | `orphans` | volumes of this cluster that nobody owns |
 //! | `driver` | what the driver can do |
 //! | [`events`] | reasons of events |
 //! | `run` | start-up and work |
@@ -45,6 +47,7 @@ mod claims;
 pub mod deletion;
 mod driver;
 pub mod events;
+mod former;
 pub mod grants;
 mod guards;
 mod kept;
@@ -52,6 +55,7 @@ pub mod local;
 mod lookups;
 mod metrics;
 pub mod observe;
+pub mod orphans;
 mod pending;
 pub mod plan;
 mod run;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use controller::{Failure, Known, Objects};
 use kube::Client;
-use runtime::{ApiError, ApiErrorClass, Cache, Cached, ObjectKey, Writer};
+use runtime::{ApiError, ApiErrorClass, Cache, Cached, ObjectKey, Selection, Writer};
 use tokio::time::Instant;
 
 use crate::observe::Lookup;
@@ -63,6 +63,17 @@ impl<K: Cached> Lookups<K> {
                 good_for,
                 answers: Mutex::default(),
             }),
+        }
+    }
+
+    /// The same in the version of the API of this selection.
+    pub(crate) fn as_in(self, selection: &Selection) -> Self {
+        match self {
+            Self::Asked(asked) => Self::Asked(Asked {
+                writer: asked.writer.as_in(selection),
+                ..asked
+            }),
+            followed @ Self::Followed(_) => followed,
         }
     }
 

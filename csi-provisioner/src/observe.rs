@@ -30,6 +30,8 @@ pub struct Observed<'a> {
     pub class: Option<&'a StorageClass>,
     /// A volume of the name that is to be made exists.
     pub has_volume: bool,
+    /// Somebody may have had a volume of that name made before by a request that is not known here.
+    pub may_be_made: bool,
     /// The snapshot that it is to be restored from.
     pub snapshot: Lookup<'a, VolumeSnapshot>,
     /// The content that the snapshot names.
@@ -119,6 +121,8 @@ pub enum Answer {
     Running,
     /// CreateVolume has answered, after so long.
     Created(Result<v1::Volume, CallFailure>, Duration),
+    /// The volume that was made under the name before, if there is one, and how long it took to find out.
+    Looked(Result<Option<v1::Volume>, CallFailure>, Duration),
     /// Whether there is room for the volume on this node.
     Room(bool),
     /// DeleteVolume of a volume that is not what was asked for.

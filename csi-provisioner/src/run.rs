@@ -16,10 +16,10 @@ use controller::{
 use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
 use csi::{Address, Channel};
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
-use runtime::access::{PATCH_CLAIMS, Permission, is_served, may_follow};
+use runtime::access::{PATCH_CLAIMS, Permission, is_served, may_follow, served_version};
 use runtime::args::{CommonArgs, CommonConfig};
 use runtime::objects::{Attachment, AttributesClass, Claim, NodeLabels, Volume};
-use runtime::{Cache, Cached, Context, ObjectKey, Selection, migration};
+use runtime::{ApiError, Cache, Cached, Context, ObjectKey, Selection, migration};
 
 use crate::args::{Args, Config};
 use crate::busy::Busy;
@@ -27,12 +27,14 @@ use crate::calls::Calls;
 use crate::capacity::{self, Publishing, Refresh, Whereabouts};
 use crate::claims::{Claims, Ended, Nodes};
 use crate::driver::Driver;
+use crate::former::Former;
 use crate::grants::{self, Grants, ReferenceGrant};
 use crate::guards::{self, Guarded, Guards};
 use crate::local::LocalNode;
 use crate::lookups::Lookups;
 use crate::metrics::Metrics;
 use crate::observe::Settings;
+use crate::orphans::{Orphans, Owners, Search};
 use crate::pending::Pending;
 use crate::plan::source::Kind;
 use crate::volumes::Volumes;
@@ -97,6 +99,7 @@ impl Start for Config {
         };
         let context = function.context();
         let metrics = Metrics::new(&context.registry)?;
+        let orphans = Orphans::new(&context.registry)?;
         let pending = Pending::new(&context.registry, &context.clock, sidecar.driver().name())?;
         let began = context.clock.now().as_millisecond();
         let mut identity = format!(
@@ -113,6 +116,7 @@ impl Start for Config {
             queues,
             metrics,
             pending,
+            orphans,
             identity,
             local,
             publishing,
@@ -145,6 +149,7 @@ struct Prepared {
     queues: Queues,
     metrics: Metrics,
     pending: Pending,
+    orphans: Orphans,
     /// Says in volumes which process made them.
     identity: String,
     /// The one node that is served.
@@ -166,6 +171,8 @@ struct Term {
     classes: Cache<StorageClass>,
     /// None where they are not followed: the driver needs none of them, the API server has none, or our role does not show them.
     attributes: Option<Cache<AttributesClass>>,
+    /// The attributes classes as the API server has them.
+    all_attributes: Selection,
     snapshots: Option<Cache<VolumeSnapshot>>,
     contents: Option<Cache<VolumeSnapshotContent>>,
     grants: Option<Cache<ReferenceGrant>>,
@@ -176,13 +183,14 @@ struct Term {
     claim_editor: Arc<Editor<Claim>>,
     snapshot_editor: Arc<Editor<VolumeSnapshot>>,
     busy: Busy,
+    former: Former,
     settings: Settings,
 }
 
 /// Which kinds there are in this term.
 struct Kinds {
-    /// The API server serves attributes classes.
-    has_attributes: bool,
+    /// All attributes classes, where the API server serves them.
+    attributes: Option<Selection>,
     /// Our role and the driver let us follow them.
     follows_attributes: bool,
     /// The same for snapshots.
@@ -212,7 +220,6 @@ impl Term {
 }
 
 const STORAGE: &str = "storage.k8s.io";
-const STORAGE_V1: &str = "storage.k8s.io/v1";
 const ATTRIBUTES: &str = "volumeattributesclasses";
 const SNAPSHOT_V1: &str = "snapshot.storage.k8s.io/v1";
 const SNAPSHOTS: &str = "volumesnapshots";
@@ -249,6 +256,7 @@ impl Prepared {
             queues.snapshots.term(),
             self.publishing.as_ref().map(Publishing::queues),
             self.pending.term(),
+            self.orphans.term(),
         );
         let term = tokio::select! {
             biased;
@@ -269,6 +277,7 @@ impl Prepared {
             queues.clones.run(&scope, Arc::new(function.reconciler(clones))),
             queues.snapshots.run(&scope, Arc::new(function.reconciler(snapshots))),
             self.publish(&term, &scope),
+            self.look_for_orphans(&term, &scope),
         );
         Ok(())
     }
@@ -284,7 +293,8 @@ impl Prepared {
         // From here on nothing is waited for: a list that is in before its cache is asked to catch up is made once more.
         let claims = self.claims(&volumes)?;
         let all = Selection::default;
-        let attributes = kinds.follows_attributes.then(|| watches.cache(all()));
+        let attributes = kinds.attributes.as_ref().filter(|_| kinds.follows_attributes);
+        let attributes = attributes.map(|served| watches.cache(served.clone()));
         let snapshots = kinds.follows_snapshots.then(|| watches.cache(all()));
         let contents = kinds.follows_contents.then(|| watches.cache(all()));
         let has_topology = driver.has_topology && self.config.topology;
@@ -296,11 +306,12 @@ impl Prepared {
         let attachments = self.attachments()?;
         let grants = self.grants()?;
         let term = Term {
-            settings: self.settings(kinds.has_attributes, has_topology),
+            settings: self.settings(kinds.attributes.is_some(), has_topology),
             claims,
             volumes,
             classes,
             attributes,
+            all_attributes: kinds.attributes.unwrap_or_default(),
             snapshots,
             contents,
             grants,
@@ -310,8 +321,10 @@ impl Prepared {
             claim_editor: self.editor(PATCH_CLAIMS),
             snapshot_editor: self.editor(PATCH_SNAPSHOTS),
             busy: Busy::default(),
+            former: self.former(),
         };
         term.caught_up().await;
+        term.former.begin(&term.claims, &term.settings);
         Ok(term)
     }
 
@@ -330,13 +343,13 @@ impl Prepared {
 
     async fn kinds(&self) -> Kinds {
         let driver = self.sidecar.driver();
-        let has_attributes = self.serves_attributes().await;
+        let attributes = self.served_attributes().await;
         let has_snapshots = driver.snapshots && self.serves(SNAPSHOT_V1, SNAPSHOTS).await;
         Kinds {
-            has_attributes,
-            follows_attributes: has_attributes
+            follows_attributes: attributes.is_some()
                 && driver.modifies
                 && self.may_follow(STORAGE, ATTRIBUTES).await,
+            attributes,
             follows_snapshots: has_snapshots && self.may_follow(crds::names::GROUP, SNAPSHOTS).await,
             follows_contents: has_snapshots && self.may_follow(crds::names::GROUP, CONTENTS).await,
         }
@@ -375,17 +388,23 @@ impl Prepared {
         may
     }
 
-    async fn serves_attributes(&self) -> bool {
-        self.config.attributes_classes && self.serves(STORAGE_V1, ATTRIBUTES).await
+    /// All attributes classes as the API server has them; none where it has none, or they are off.
+    async fn served_attributes(&self) -> Option<Selection> {
+        if !self.config.attributes_classes {
+            return None;
+        }
+        let versions = AttributesClass::versions(self.config.attributes_fallback);
+        let context = self.sidecar.function().context();
+        let random = context.random.fork();
+        let served = served_version(&context.client, &random, STORAGE, versions, ATTRIBUTES).await;
+        let version = served.unwrap_or_else(|error| unsaid(&error, ATTRIBUTES))?;
+        Some(Selection::default().in_version::<AttributesClass>(version))
     }
 
-    async fn serves(&self, group_version: &str, resource: &str) -> bool {
+    async fn serves(&self, group_version: &str, resource: &'static str) -> bool {
         let context = self.sidecar.function().context();
         let served = is_served(&context.client, &context.random.fork(), group_version, resource).await;
-        served.unwrap_or_else(|error| {
-            tracing::warn!(%error, resource, "the API server does not say whether it serves these; taken as no");
-            false
-        })
+        served.unwrap_or_else(|error| unsaid(&error, resource))
     }
 
     fn settings(&self, attributes_classes: bool, topology: bool) -> Settings {
@@ -498,7 +517,8 @@ impl Prepared {
             claim_editor: term.claim_editor.clone(),
             volumes: Objects::new(term.volumes.clone(), client, NAME),
             classes: term.classes.clone(),
-            attributes: Lookups::new(attributes, client, NAME, ATTRIBUTES_GOOD_FOR),
+            attributes: Lookups::new(attributes, client, NAME, ATTRIBUTES_GOOD_FOR)
+                .as_in(&term.all_attributes),
             snapshots: Lookups::new(term.snapshots.clone(), client, NAME, good_for),
             snapshot_editor: term.snapshot_editor.clone(),
             snapshots_are_locked: AtomicBool::new(false),
@@ -507,6 +527,7 @@ impl Prepared {
             nodes: self.nodes(term),
             refresh: refresh_of(term),
             busy: term.busy.clone(),
+            former: term.former.clone(),
             ended: self.ended(),
             calls: self.calls(),
             metrics: self.metrics.clone(),
@@ -541,6 +562,33 @@ impl Prepared {
         if let (Some(publishing), Some(term)) = (&self.publishing, &term.capacity) {
             publishing.run(term, &self.sidecar, self.calls(), scope).await;
         }
+    }
+
+    /// A driver of another process cannot be asked what it has made.
+    fn former(&self) -> Former {
+        match self.sidecar.channel().inventory() {
+            Some(_) => Former::kept(),
+            None => Former::default(),
+        }
+    }
+
+    async fn look_for_orphans(&self, term: &Term, scope: &Scope) {
+        let Some(inventory) = self.sidecar.channel().inventory() else {
+            return;
+        };
+        let search = Search {
+            inventory: inventory.clone(),
+            owners: Owners {
+                volumes: term.volumes.clone(),
+                claims: term.claims.clone(),
+                busy: term.busy.clone(),
+                settings: term.settings.clone(),
+            },
+            orphans: self.orphans.clone(),
+            clock: self.sidecar.function().context().clock.clone(),
+            interval: self.config.orphans_interval,
+        };
+        search.run(scope).await;
     }
 
     /// None for a driver without topology.
@@ -598,6 +646,12 @@ impl Prepared {
             running: Mutex::new(BTreeMap::new()),
         }
     }
+}
+
+/// What is taken as served where the API server does not say: nothing.
+fn unsaid<T: Default>(error: &ApiError, resource: &str) -> T {
+    tracing::warn!(%error, resource, "the API server does not say whether it serves these; taken as no");
+    T::default()
 }
 
 fn refresh_of(term: &Term) -> Option<Refresh> {

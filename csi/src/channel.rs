@@ -19,6 +19,7 @@ use tower::util::BoxCloneSyncService;
 
 use crate::address::Address;
 use crate::connection::Connection;
+use crate::inventory::Inventory;
 use crate::metrics::{Measured, Metrics};
 use crate::{answer, v1};
 
@@ -64,6 +65,7 @@ pub struct ConnectOptions {
 pub struct Channel {
     transport: Transport,
     metrics: Option<Metrics>,
+    inventory: Option<Arc<dyn Inventory>>,
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +91,7 @@ impl Channel {
         Self {
             transport: Transport::Remote(Connection::open(address.clone(), options)),
             metrics: None,
+            inventory: None,
         }
     }
 
@@ -106,6 +109,7 @@ impl Channel {
         Self {
             transport: Transport::Local(service, Arc::new(state)),
             metrics: None,
+            inventory: None,
         }
     }
 
@@ -116,6 +120,21 @@ impl Channel {
             metrics: Some(metrics),
             ..self
         }
+    }
+
+    /// The same channel to a driver in this process that tells of its volumes too.
+    #[must_use]
+    pub fn with_inventory(self, inventory: Arc<dyn Inventory>) -> Self {
+        Self {
+            inventory: Some(inventory),
+            ..self
+        }
+    }
+
+    /// What the driver tells beside CSI; nothing where it runs elsewhere, or has no such thing.
+    #[must_use]
+    pub fn inventory(&self) -> Option<&Arc<dyn Inventory>> {
+        self.inventory.as_ref()
     }
 
     /// The state of the connection, now and as it changes. The sender lives as long as the channel.

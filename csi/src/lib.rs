@@ -16,6 +16,7 @@
 //! | [`class`] | what an error says about the operation |
 //! | [`hints`] | what our callers tell our driver beside a message |
 //! | [`identity`] | the calls of a sidecar's start |
+//! | [`inventory`] | what a driver in this process tells beside CSI |
 //! | [`mask`] | equality of errors that differ only in IDs and times |
 //! | [`metrics`] | `csi_sidecar_operations_seconds` |
 //! | [`modify`] | the service before attributes classes, generated from `proto/modify.proto` |
@@ -33,6 +34,7 @@ pub mod codec;
 mod connection;
 pub mod hints;
 pub mod identity;
+pub mod inventory;
 pub mod mask;
 pub mod metrics;
 pub mod modify;
@@ -65,5 +67,6 @@ pub use address::Address;
 pub use channel::{Channel, ConnectOptions, State};
 pub use class::{Class, Operation, classify, classify_status};
 pub use hints::CreateSnapshotHint;
+pub use inventory::Inventory;
 pub use metrics::Metrics;
 pub use server::{Listener, serve};

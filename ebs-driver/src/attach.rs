@@ -159,6 +159,7 @@ mod tests {
             throughput: None,
             snapshot_id: None,
             source_volume_id: None,
+            made_at: None,
             attachments,
             is_multi_attach,
             tags: BTreeMap::new(),

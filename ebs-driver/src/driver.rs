@@ -23,6 +23,7 @@ use crate::ec2::limit::bucket::Bucket;
 use crate::ec2::lookups::Lookups;
 use crate::ec2::retry::Caller;
 use crate::in_flight::InFlight;
+use crate::inventory::Volumes;
 use crate::iops::Ceilings;
 use crate::memory::{GroupMemory, SnapshotMemory};
 use crate::metrics::Metrics;
@@ -114,6 +115,12 @@ impl Driver {
     #[must_use]
     pub fn routes_with(&self, node: &NodeService) -> Routes {
         self.watched(self.services().add_service(node.server()))
+    }
+
+    /// What sidecars of this process may ask beside CSI.
+    #[must_use]
+    pub fn inventory(&self) -> Arc<dyn csi::Inventory> {
+        Arc::new(Volumes(self.core.clone()))
     }
 
     fn services(&self) -> Routes {

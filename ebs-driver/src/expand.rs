@@ -331,6 +331,7 @@ mod tests {
             throughput: Some(125),
             snapshot_id: None,
             source_volume_id: None,
+            made_at: None,
             attachments: Vec::new(),
             is_multi_attach: false,
             tags: BTreeMap::new(),

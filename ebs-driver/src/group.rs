@@ -332,6 +332,7 @@ mod tests {
             throughput: None,
             snapshot_id: None,
             source_volume_id: None,
+            made_at: None,
             attachments: instances.iter().map(attachment).collect(),
             is_multi_attach: false,
             tags: BTreeMap::new(),

@@ -19,6 +19,7 @@
 //! | [`volume`], [`snapshot`], [`group`], [`expand`], [`attach`] | decisions without I/O |
 //! | [`coalesce`], [`polls`], [`memory`], [`attachments`] | merged changes, merged readiness polls, recent names |
 //! | [`hyperpod`], [`iops`], [`size`], [`topology`], [`token`] | rules of single values |
+//! | `inventory` | what a process with sidecars asks beside CSI |
 //! | [`ec2`] | the port, its client, batches, retries; what its error codes mean |
 //! | [`in_flight`], [`deadline`], [`metrics`], [`scraped`], [`waiting`], [`names`] | around all of them |
 //!
@@ -36,6 +37,7 @@ pub mod expand;
 pub mod group;
 pub mod hyperpod;
 pub mod in_flight;
+mod inventory;
 pub mod iops;
 pub mod memory;
 pub mod metrics;

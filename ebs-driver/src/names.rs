@@ -35,6 +35,8 @@ pub const TAG_GROUP_ATTEMPT: &str = "ebs.csi.aws.com/group-snapshot-attempt";
 pub const TAG_MANAGED: &str = "ebs.csi.aws.com/cluster";
 /// Tag that holds the cluster ID of `--k8s-tag-cluster-id`.
 pub const TAG_CLUSTER_NAME: &str = "ebs.csi.aws.com/cluster-name";
+/// Value of [`cluster_tag`] for what is a cluster's alone.
+pub const CLUSTER_OWNS: &str = "owned";
 /// Tag that holds the IOPS ratio of the class.
 pub const TAG_IOPS_PER_GIB: &str = "ebs.csi.aws.com/IOPSPerGb";
 /// Tag that says whether a resize recomputes IOPS.
@@ -45,6 +47,12 @@ pub const TAG_CLAIM_NAME: &str = "kubernetes.io/created-for/pvc/name";
 pub const TAG_CLAIM_NAMESPACE: &str = "kubernetes.io/created-for/pvc/namespace";
 /// Tag with the name of the persistent volume.
 pub const TAG_VOLUME_OBJECT: &str = "kubernetes.io/created-for/pv/name";
+
+/// Tag of what was made for the cluster of `--k8s-tag-cluster-id`, as all of Kubernetes knows it.
+#[must_use]
+pub fn cluster_tag(id: &str) -> String {
+    format!("kubernetes.io/cluster/{id}")
+}
 
 /// Prefix of handles that name a device present on every node (spec 3.9).
 pub const NODE_LOCAL_PREFIX: &str = "local-ebs://";

@@ -44,6 +44,8 @@ pub struct Wanted {
     pub volume_type: String,
     /// Whether it must be encrypted; where nothing was asked the account may still have encrypted it.
     pub must_be_encrypted: bool,
+    /// Whether several instances must be able to have it at once.
+    pub must_be_multi_attach: bool,
     /// Where it must be; what is unset does not matter.
     pub place: Place,
     /// The snapshot it is made from.
@@ -57,15 +59,23 @@ impl Wanted {
     #[must_use]
     pub fn is_met_by(&self, volume: &Volume) -> bool {
         let is_same = |wanted: &Option<String>, has: &Option<String>| wanted.is_none() || wanted == has;
-        volume.size_gib >= self.min_gib
-            && (self.limit_bytes == 0 || crate::size::bytes(volume.size_gib) <= self.limit_bytes)
+        self.is_served_by(volume)
             && volume.volume_type.eq_ignore_ascii_case(&self.volume_type)
-            && (volume.is_encrypted || !self.must_be_encrypted)
             && is_same(&self.place.zone, &volume.place.zone)
             && is_same(&self.place.zone_id, &volume.place.zone_id)
             && is_same(&self.place.outpost_arn, &volume.place.outpost_arn)
+    }
+
+    /// Whether this volume can serve who asks, though another place or type was asked for when it was made: it is large
+    /// enough, holds what it is to be made from and nothing else, and is no less protected.
+    #[must_use]
+    pub fn is_served_by(&self, volume: &Volume) -> bool {
+        volume.size_gib >= self.min_gib
+            && (self.limit_bytes == 0 || crate::size::bytes(volume.size_gib) <= self.limit_bytes)
+            && (volume.is_encrypted || !self.must_be_encrypted)
+            && (volume.is_multi_attach || !self.must_be_multi_attach)
             && self.snapshot_id == volume.snapshot_id
-            && is_same(&self.source_volume_id, &volume.source_volume_id)
+            && self.source_volume_id == volume.source_volume_id
     }
 }
 
@@ -104,6 +114,16 @@ pub fn existing(found: &[Volume], wanted: &Wanted) -> Existing {
     }
 }
 
+/// Of the volumes that bear a name, the one that a process before had made and that can serve this request; first one that is
+/// all that was asked for.
+#[must_use]
+pub fn serving<'a>(found: &'a [Volume], wanted: &Wanted) -> Option<&'a Volume> {
+    let usable =
+        |volume: &&Volume| readiness(Some(volume.state)) != Readiness::Failed && wanted.is_served_by(volume);
+    let serving = found.iter().filter(usable);
+    serving.min_by_key(|volume| (!wanted.is_met_by(volume), &volume.id))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -126,6 +146,7 @@ mod tests {
             throughput: None,
             snapshot_id: None,
             source_volume_id: None,
+            made_at: None,
             attachments: Vec::new(),
             is_multi_attach: false,
             tags: BTreeMap::new(),
@@ -173,6 +194,59 @@ mod tests {
             }
         );
         assert_eq!(existing(&[], &wanted(1)), Existing::None { failed: vec![] });
+    }
+
+    #[test]
+    fn sidecars_case_160_161_what_was_made_otherwise_serves_where_nothing_is_lost() {
+        let wanted = Wanted {
+            place: Place {
+                zone: Some("b".into()),
+                ..Place::default()
+            },
+            volume_type: "io2".into(),
+            ..wanted(4)
+        };
+        let made = |id: &str, change: fn(&mut Volume)| {
+            let mut volume = volume(id, 4, VolumeState::Available);
+            change(&mut volume);
+            volume
+        };
+        let elsewhere = made("vol-2", |_| {});
+        let serves =
+            |wanted: &Wanted, volume: &Volume| serving(std::slice::from_ref(volume), wanted).is_some();
+        assert!(serves(&wanted, &elsewhere));
+        let changes: [fn(&mut Volume); 5] = [
+            |volume| volume.size_gib = 3,
+            |volume| volume.snapshot_id = Some("snap-1".into()),
+            |volume| volume.source_volume_id = Some("vol-9".into()),
+            |volume| volume.state = VolumeState::Error,
+            |volume| volume.state = VolumeState::Deleting,
+        ];
+        for change in changes {
+            let volume = made("vol-1", change);
+            assert!(!serves(&wanted, &volume), "{volume:?}");
+        }
+        let protected = Wanted {
+            must_be_encrypted: true,
+            ..wanted.clone()
+        };
+        let shared = Wanted {
+            must_be_multi_attach: true,
+            ..wanted.clone()
+        };
+        assert!(!serves(&protected, &elsewhere) && !serves(&shared, &elsewhere));
+        assert!(serves(
+            &protected,
+            &made("vol-1", |volume| volume.is_encrypted = true)
+        ));
+        // One that is all that was asked for comes first, else the first of those that serve.
+        let whole = made("vol-3", |volume| {
+            volume.place.zone = Some("b".into());
+            volume.volume_type = "io2".into();
+        });
+        let found = [whole.clone(), elsewhere.clone(), made("vol-1", |_| {})];
+        assert_eq!(serving(&found, &wanted), Some(&whole));
+        assert_eq!(serving(&found[1..], &wanted).unwrap().id, "vol-1");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base::args::{Gate, GoDuration, Stage, parse_bool};
+use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
 use controller::args::{ArgsError, DriverArgs, DriverConfig, workers};
 use runtime::args::{CommonArgs, CommonConfig};
 
@@ -118,6 +118,8 @@ pub struct Config {
     pub recover: bool,
     /// Gate VolumeAttributesClass: change volumes as attributes classes say.
     pub modify: bool,
+    /// Where the API server has no attributes classes of `v1`, those of `v1beta1`.
+    pub attributes_fallback: bool,
     /// Pass the names of claim and volume to ControllerModifyVolume.
     pub extra_modify_metadata: bool,
 }
@@ -127,7 +129,7 @@ impl Args {
     ///
     /// # Errors
     /// The first contradiction, before anything is called.
-    pub fn config(&self) -> Result<Config, ArgsError> {
+    pub fn config(&self, environment: &Environment) -> Result<Config, ArgsError> {
         let own = &self.own;
         let common = self.common.config(&GATES)?;
         let driver = own.driver.config(own.timeout.unwrap_or(TIMEOUT))?;
@@ -141,6 +143,7 @@ impl Args {
             annotate: common.gates.enabled(ANNOTATE),
             recover: common.gates.enabled(RECOVER),
             modify: common.gates.enabled(ATTRIBUTES),
+            attributes_fallback: environment.vac_fallback,
             extra_modify_metadata: own.extra_modify_metadata,
             common,
         })

@@ -45,8 +45,8 @@ impl Command for Args {
         &self.common
     }
 
-    fn check(&self, _environment: &Environment) -> Result<Box<dyn Start>, ConfigError> {
-        Ok(Box::new(self.config()?))
+    fn check(&self, environment: &Environment) -> Result<Box<dyn Start>, ConfigError> {
+        Ok(Box::new(self.config(environment)?))
     }
 }
 
@@ -162,14 +162,16 @@ impl Prepared {
     async fn begin(&self) -> Result<Term, Error> {
         let context = self.sidecar.function().context();
         let watches = &context.watches;
-        let modifying = self.modifying().await;
+        let (all_classes, modifying) = match self.classes().await {
+            Ok(all) => (Some(all), Modifying::On),
+            Err(why) => (None, Modifying::Off(why)),
+        };
         let driver = self.sidecar.driver().name();
         let volumes: Cache<Volume> = watches.cache_keeping(migration::volumes_of(driver));
         // Which claims are kept is seen from the volumes.
         volumes.caught_up().await;
         let claims: Cache<Claim> = watches.cache_keeping(kept::claims(driver, volumes.clone()));
-        let classes: Option<Cache<AttributesClass>> =
-            (modifying == Modifying::On).then(|| watches.cache(Selection::default()));
+        let classes: Option<Cache<AttributesClass>> = all_classes.map(|all| watches.cache(all));
         claims.index(triggers::BY_CLASS, triggers::classes_of)?;
         let of_classes = async {
             if let Some(classes) = &classes {
@@ -186,27 +188,23 @@ impl Prepared {
         })
     }
 
-    /// Whether classes are applied, found out once a term: no request is ever denied or without a kind.
-    async fn modifying(&self) -> Modifying {
+    /// The classes that are applied, or why none is, found out once a term: no request is ever denied or without a kind.
+    async fn classes(&self) -> Result<Selection, String> {
         let driver = self.sidecar.driver();
         if !self.config.modify {
             let why = "the feature gate VolumeAttributesClass of the csi-resizer is off";
-            return Modifying::Off(why.to_owned());
+            return Err(why.to_owned());
         }
         if !driver.modifies {
-            return Modifying::Off(format!(
+            return Err(format!(
                 "the CSI driver {} cannot change volumes: it lacks the capability MODIFY_VOLUME",
                 driver.name()
             ));
         }
         let context = self.sidecar.function().context();
-        match attributes_api::obstacle(&context.client, &context.random.fork()).await {
-            None => Modifying::On,
-            Some(why) => {
-                tracing::warn!("no volume is changed by VolumeAttributesClass: {why}");
-                Modifying::Off(why)
-            }
-        }
+        let (client, random) = (&context.client, context.random.fork());
+        let all = attributes_api::all(client, &random, self.config.attributes_fallback).await;
+        all.inspect_err(|why| tracing::warn!("no volume is changed by VolumeAttributesClass: {why}"))
     }
 
     fn follow_sizes(&self, term: &Term, enqueue: &mut Enqueue, scope: &Scope) {

@@ -75,6 +75,25 @@ pub async fn is_served(
     verdict(random, ask).await
 }
 
+/// The first of these versions of a group in which the API server serves this resource; none where it serves it in none.
+///
+/// # Errors
+/// It does not say.
+pub async fn served_version(
+    client: &kube::Client,
+    random: &Random,
+    group: &str,
+    versions: &[&'static str],
+    resource: &str,
+) -> Result<Option<&'static str>, ApiError> {
+    for &version in versions {
+        if is_served(client, random, &format!("{group}/{version}"), resource).await? {
+            return Ok(Some(version));
+        }
+    }
+    Ok(None)
+}
+
 #[derive(Deserialize)]
 struct Review {
     #[serde(default)]

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::BodyExt as _;
-use kube::Client;
 use kube::client::Body;
 use kube::core::Status;
+use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, unreadable};
@@ -47,6 +47,17 @@ pub(crate) async fn exchange(client: &Client, request: Request<Vec<u8>>) -> Resu
                 "no answer of the API server within {seconds} s"
             )))
         })
+}
+
+/// Path of a collection, in another version of the API than the type's own where one is named.
+pub(crate) fn path<K: Resource<DynamicType = ()>>(version: Option<&str>, namespace: Option<&str>) -> String {
+    let path = K::url_path(&(), namespace);
+    let Some(version) = version else {
+        return path;
+    };
+    let group = K::group(&());
+    let own = format!("/apis/{group}/{}/", K::version(&()));
+    path.replacen(&own, &format!("/apis/{group}/{version}/"), 1)
 }
 
 /// Decodes an answer, but for `managedFields`.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::cache::{Selection, list_all};
 use crate::error::ApiError;
 use crate::objects::ObjectKey;
-use crate::request::{built, decode, decode_whole, exchange};
+use crate::request::{built, decode, decode_whole, exchange, path};
 
 /// Reads and writes objects of one kind. Cheap to clone.
 ///
@@ -24,6 +24,7 @@ use crate::request::{built, decode, decode_whole, exchange};
 pub struct Writer<K> {
     client: Client,
     manager: &'static str,
+    version: Option<&'static str>,
     kind: PhantomData<fn() -> K>,
 }
 
@@ -32,6 +33,7 @@ impl<K> Clone for Writer<K> {
         Self {
             client: self.client.clone(),
             manager: self.manager,
+            version: self.version,
             kind: PhantomData,
         }
     }
@@ -60,7 +62,17 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Writer<K> {
         Self {
             client: client.clone(),
             manager,
+            version: None,
             kind: PhantomData,
+        }
+    }
+
+    /// The same in the version of the API of this selection.
+    #[must_use]
+    pub fn as_in(self, selection: &Selection) -> Self {
+        Self {
+            version: selection.version,
+            ..self
         }
     }
 
@@ -280,7 +292,7 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Writer<K> {
         key: &ObjectKey,
         build: impl FnOnce(Request) -> Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<Bytes, ApiError> {
-        let request = built(build(Request::new(K::url_path(&(), key.namespace()))))?;
+        let request = built(build(Request::new(path::<K>(self.version, key.namespace()))))?;
         exchange(&self.client, request).await
     }
 }

@@ -22,6 +22,8 @@ pub struct Environment {
     pub node_name: Option<String>,
     /// `KUBECONFIG`.
     pub kubeconfig: Option<String>,
+    /// `ENABLE_VAC_FALLBACK` is `true`: attributes classes may be those of `v1beta1`.
+    pub vac_fallback: bool,
 }
 
 impl Environment {
@@ -36,6 +38,7 @@ impl Environment {
             pod_name: variable("POD_NAME"),
             node_name: variable("NODE_NAME"),
             kubeconfig: variable("KUBECONFIG"),
+            vac_fallback: variable("ENABLE_VAC_FALLBACK").is_some_and(|value| value == "true"),
         }
     }
 

@@ -93,6 +93,7 @@ terminationMessagePolicy: FallbackToLogsOnError
   {{- include "slackwater.merged" (dict "defaults" (join "\n" $defaults) "extra" $values.additionalArgs) | nindent 2 }}
   env:
   {{- $env := list (dict "name" "ADDRESS" "value" "/var/lib/csi/sockets/pluginproxy/csi.sock") }}
+  {{- if has .name (list "csi-provisioner" "csi-resizer") }}{{ $env = append $env (dict "name" "ENABLE_VAC_FALLBACK" "value" "true") }}{{ end }}
   {{- $env = concat $env (include "slackwater.proxy" .root | fromYamlArray) $traces $values.env }}
   {{- include "slackwater.env" $env | nindent 2 }}
   {{- with .root.Values.controller.envFrom }}
@@ -240,7 +241,8 @@ terminationMessagePolicy: FallbackToLogsOnError
   {{- include "slackwater.prefixed" (dict "args" $args "function" .name) | nindent 2 }}
   {{- end }}
   env:
-  {{- $env := concat (include "slackwater.controllerEnv" . | fromYamlArray) .Values.controller.env }}
+  {{- $fallback := list (dict "name" "ENABLE_VAC_FALLBACK" "value" "true") }}
+  {{- $env := concat (include "slackwater.controllerEnv" . | fromYamlArray) $fallback .Values.controller.env }}
   {{- range $running }}{{ $env = concat $env (get $.Values.sidecars .values).env }}{{ end }}
   {{- include "slackwater.env" $env | nindent 2 }}
   {{- with .Values.controller.envFrom }}

@@ -7,6 +7,7 @@
 //! | `{"do":"state"}` | `volumes` and `snapshots` |
 //! | `{"do":"counts"}` | number of requests by action |
 //! | `{"do":"volume","zone":Z,"gib":N}` | `id` of a new volume that is available |
+//! | `{"do":"old-volume","zone":Z,"hours":H,"tags":{..}}` | `id` of an available volume of 1 GiB with these tags that was made so long ago |
 //! | `{"do":"instance","zone":Z,"type":T}` | `id` of a new instance that runs |
 //! | `{"do":"snapshot","volume":ID}` | `id` of a new snapshot that is completed |
 //! | `{"do":"fault","action":A,"code":C,"times":N}` | the next N requests of the action fail with this code, without effect |
@@ -22,6 +23,7 @@
 //!
 //! It ends with its input.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,6 +66,11 @@ enum Command {
     Volume {
         zone: String,
         gib: u32,
+    },
+    OldVolume {
+        zone: String,
+        hours: u64,
+        tags: BTreeMap<String, String>,
     },
     Instance {
         zone: String,
@@ -151,6 +158,15 @@ fn answer(ec2: &Ec2, command: Command) -> Result<Value, Ec2Error> {
         Command::Counts => return Ok(json!(ec2.counts())),
         Command::Volume { zone, gib } => {
             return Ok(json!({ "id": ec2.create_volume_fixture(&zone, gib, &[])? }));
+        }
+        Command::OldVolume { zone, hours, tags } => {
+            let tags: Vec<_> = tags
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .collect();
+            let id = ec2.create_volume_fixture(&zone, 1, &tags)?;
+            ec2.age_volume_fixture(&id, Duration::from_secs(3600 * hours))?;
+            return Ok(json!({ "id": id }));
         }
         Command::Instance { zone, instance_type } => {
             return Ok(json!({ "id": ec2.create_instance_fixture(&zone, &instance_type, &[])? }));

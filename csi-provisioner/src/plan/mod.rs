@@ -30,6 +30,8 @@ pub enum Step {
     Protect(SourceKey),
     /// CreateVolume.
     Create(Arc<Begun>),
+    /// Asks for the volume that this CreateVolume may have made before.
+    Look(Arc<Begun>),
     /// Waits for the CreateVolume that is running.
     Wait,
     /// POST of the volume.
@@ -284,7 +286,60 @@ fn due(observed: &Observed<'_>, prepared: request::Prepared, now: Timestamp) -> 
         source::Kind::Claim => prepared.is_unprotected,
     };
     let unprotected = begun.source.clone().filter(protects);
-    call(observed, Arc::new(begun), unprotected)
+    let begun = Arc::new(begun);
+    found(observed, &begun, now).unwrap_or_else(|| call(observed, begun, unprotected))
+}
+
+/// What is to be done before anything else can be asked for, where a volume may have been made before: to look for it, and to
+/// take it (Q4). None where there is none.
+fn found(observed: &Observed<'_>, begun: &Arc<Begun>, now: Timestamp) -> Option<Plan> {
+    if !observed.may_be_made {
+        return None;
+    }
+    let resting = Plan::resting(observed.memory.clone());
+    match observed.answer {
+        Some(Answer::Looked(Ok(Some(volume)), took)) if outcome::check(begun, volume).is_ok() => {
+            Some(outcome::created(observed, begun, volume, *took))
+        }
+        // What cannot serve is left as it is: CreateVolume says what is in the way.
+        Some(Answer::Looked(Ok(_), _)) => None,
+        Some(Answer::Looked(Err(failure), _)) => Some(
+            resting
+                .event(Event::warning(events::FAILED, failure.text.clone()))
+                .then(backoff(failure.text.clone(), &begun.of)),
+        ),
+        _ => Some(match observed.retries.held(&begun.of, now) {
+            Some(until) => held(observed, until),
+            None => resting.step(Step::Look(begun.clone())).then(Next::Again),
+        }),
+    }
+}
+
+/// Before another node is asked for: the volume may have been made for this one (Q4).
+fn found_anywhere(observed: &Observed<'_>, now: Timestamp) -> Option<Plan> {
+    if !observed.may_be_made {
+        return None;
+    }
+    let anywhere = Ok(None);
+    let observed = Observed {
+        topology: &anywhere,
+        ..*observed
+    };
+    let wish = observed.claim.wish.as_deref()?;
+    let class = parameters::class(observed.class?, observed.settings)?;
+    let prepared = class
+        .map_err(Obstacle::from)
+        .and_then(|class| request::prepare(&observed, wish, &class));
+    match prepared {
+        Ok(prepared) => found(&observed, &Arc::new(prepared.begun), now),
+        // What cannot be asked for here is looked for again on the next node.
+        Err(Obstacle::Refused(_) | Obstacle::LeftToPopulator | Obstacle::NodeGone { .. }) => None,
+        Err(unread) => {
+            let mut plan = obstructed(&observed, unread, now);
+            plan.memory.node_gone_since = observed.memory.node_gone_since;
+            Some(plan)
+        }
+    }
 }
 
 fn obstructed(observed: &Observed<'_>, obstacle: Obstacle, now: Timestamp) -> Plan {
@@ -339,6 +394,9 @@ fn node_gone(observed: &Observed<'_>, text: String, is_driver_gone: bool, now: T
     let until = since.checked_add(patience).unwrap_or(Timestamp::MAX);
     let node = observed.claim.wish.as_ref().and_then(|wish| wish.selected_node());
     if now >= until {
+        if let Some(plan) = found_anywhere(observed, now) {
+            return plan;
+        }
         let why = format!("{text}; another node is asked for");
         return outcome::unselect(node.unwrap_or_default().to_owned(), &why);
     }

@@ -58,7 +58,7 @@ pub(super) fn save(observed: &Observed<'_>, made: &Arc<Made>) -> Plan {
 }
 
 /// Whether the volume is what was asked for.
-fn check(begun: &Begun, volume: &v1::Volume) -> Result<(), String> {
+pub(super) fn check(begun: &Begun, volume: &v1::Volume) -> Result<(), String> {
     let asked = begun
         .request
         .capacity_range

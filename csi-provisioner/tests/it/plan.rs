@@ -61,6 +61,7 @@ fn planned(cross_namespace: bool, is_granted: bool) -> Plan {
         is_present: true,
         class: Some(&class),
         has_volume: false,
+        may_be_made: false,
         snapshot: Lookup::Unread,
         content: Lookup::Unread,
         origin: None,

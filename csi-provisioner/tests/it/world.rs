@@ -117,8 +117,12 @@ impl World {
     }
 
     pub fn attributes_class(&self, name: &str, driver: &str) {
+        self.attributes_class_in("v1", name, driver);
+    }
+
+    pub fn attributes_class_in(&self, version: &str, name: &str, driver: &str) {
         let class = json!({
-            "apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttributesClass", "metadata": {"name": name},
+            "apiVersion": format!("storage.k8s.io/{version}"), "kind": "VolumeAttributesClass", "metadata": {"name": name},
             "driverName": driver, "parameters": {"iops": "4000"},
         });
         self.create(ATTRIBUTES_CLASSES, class);

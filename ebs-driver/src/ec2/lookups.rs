@@ -13,7 +13,7 @@ use super::errors::{Action, Ec2Error};
 use super::types::{Initialization, Instance, Modification, Selection, Snapshot, Volume};
 use crate::deadline::Deadline;
 use crate::metrics::Metrics;
-use crate::names::{TAG_GROUP_NAME, TAG_SNAPSHOT_NAME};
+use crate::names::{TAG_GROUP_NAME, TAG_SNAPSHOT_NAME, TAG_VOLUME_NAME};
 
 /// EC2 allows so many values in one filter.
 pub const MAX_FILTER_VALUES: usize = 200;
@@ -32,6 +32,8 @@ const MAX_STATUS_IDS: usize = 1000;
 pub struct Lookups {
     /// Volumes by ID.
     pub volumes: Batcher<Volume>,
+    /// Volumes by CSI name; several may bear one name.
+    pub volumes_by_name: Batcher<Vec<Volume>>,
     /// Snapshots by ID.
     pub snapshots: Batcher<Snapshot>,
     /// Snapshots by CSI name; several may bear one name.
@@ -52,6 +54,7 @@ impl Lookups {
     pub fn new(ec2: &Arc<dyn Ec2>, batching: Batching, metrics: &Metrics) -> Self {
         Self {
             volumes: volumes(ec2.clone(), batching, metrics.clone()),
+            volumes_by_name: volumes_by_name(ec2.clone(), batching, metrics.clone()),
             snapshots: snapshots(ec2.clone(), batching, metrics.clone()),
             snapshots_by_name: snapshots_by_tag(
                 ("snapshots_by_name", TAG_SNAPSHOT_NAME),
@@ -79,6 +82,22 @@ fn volumes(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<V
     });
     let action = Action::DescribeVolumes;
     Batcher::new("volumes", action, batching, MAX_VOLUME_IDS, lookup, metrics)
+}
+
+fn volumes_by_name(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Vec<Volume>> {
+    let lookup = Arc::new(move |values, deadline| {
+        let ec2 = ec2.clone();
+        async move {
+            let key = TAG_VOLUME_NAME;
+            let found = ec2
+                .describe_volumes(&Selection::Tag { key, values }, deadline)
+                .await?;
+            Ok(by_tag(key, found, |volume| &volume.tags))
+        }
+        .boxed()
+    });
+    let (name, action) = ("volumes_by_name", Action::DescribeVolumes);
+    Batcher::new(name, action, batching, MAX_FILTER_VALUES, lookup, metrics)
 }
 
 fn instances(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Instance> {
@@ -138,18 +157,27 @@ fn snapshots_by_tag(
             let found = ec2
                 .describe_snapshots(&Selection::Tag { key, values }, deadline)
                 .await?;
-            let mut by_name: BTreeMap<String, Vec<Snapshot>> = BTreeMap::new();
-            for snapshot in found {
-                if let Some(name) = snapshot.tags.get(key) {
-                    by_name.entry(name.clone()).or_default().push(snapshot);
-                }
-            }
-            Ok(by_name)
+            Ok(by_tag(key, found, |snapshot| &snapshot.tags))
         }
         .boxed()
     });
     let action = Action::DescribeSnapshots;
     Batcher::new(name, action, batching, MAX_FILTER_VALUES, lookup, metrics)
+}
+
+/// By the value of this tag.
+fn by_tag<T>(
+    key: &str,
+    found: Vec<T>,
+    tags: impl Fn(&T) -> &BTreeMap<String, String>,
+) -> BTreeMap<String, Vec<T>> {
+    let mut by_value: BTreeMap<String, Vec<T>> = BTreeMap::new();
+    for one in found {
+        if let Some(value) = tags(&one).get(key).cloned() {
+            by_value.entry(value).or_default().push(one);
+        }
+    }
+    by_value
 }
 
 fn modifications(ec2: Arc<dyn Ec2>, batching: Batching, metrics: Metrics) -> Batcher<Modification> {

@@ -32,7 +32,7 @@ use errors::Ec2Error;
 use types::{
     Attachment, Initialization, Instance, InstanceType, Modification, NewAttachment, NewSnapshot,
     NewSnapshotSet, NewVolume, Selection, Snapshot, SnapshotList, SnapshotPage, Volume, VolumeChange,
-    VolumeCopy,
+    VolumeCopy, VolumeList, VolumePage,
 };
 
 use crate::hyperpod::ClusterNode;
@@ -117,6 +117,9 @@ pub trait Ec2: Instances {
         selection: &Selection,
         deadline: Deadline,
     ) -> Result<Vec<Volume>, Ec2Error>;
+
+    /// `DescribeVolumes` of those made for a cluster under a CSI name, one page.
+    async fn list_volumes(&self, list: &VolumeList, deadline: Deadline) -> Result<VolumePage, Ec2Error>;
 
     /// `ModifyVolume`. Not repeated after an unclear outcome.
     async fn modify_volume(

@@ -119,6 +119,8 @@ pub struct Volume {
     pub snapshot_id: Option<String>,
     /// The volume it was copied from.
     pub source_volume_id: Option<String>,
+    /// When it was made.
+    pub made_at: Option<Timestamp>,
     /// Where it is attached, being attached or being detached.
     pub attachments: Vec<Attachment>,
     /// Whether it may be attached to several instances at once.
@@ -345,6 +347,24 @@ pub struct Snapshot {
     pub size_gib: i64,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+}
+
+/// One page of the volumes that were made for a cluster under a CSI name.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct VolumeList {
+    /// The ID of the cluster.
+    pub cluster_id: String,
+    /// Where the page before ended.
+    pub next_token: Option<String>,
+}
+
+/// The answer to [`VolumeList`].
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct VolumePage {
+    /// The volumes.
+    pub volumes: Vec<Volume>,
+    /// Where the next page begins, if there is one.
+    pub next_token: Option<String>,
 }
 
 /// One page of the account's own snapshots.

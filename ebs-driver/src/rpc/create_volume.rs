@@ -10,6 +10,7 @@ use csi::v1::{
 use tonic::Status;
 
 use super::Call;
+use crate::deadline::Deadline;
 use crate::driver::Core;
 use crate::ec2::types::Volume;
 use crate::in_flight::Key;
@@ -28,6 +29,24 @@ pub(super) async fn call(
     let ask = Ask::parse(core, basics, &request)?;
     let volume = create::create(core, &ask, call.deadline).await?;
     Ok(response(&ask, volume))
+}
+
+/// The volume that was made under the name of this request before and can serve it. A request that cannot be followed has none:
+/// CreateVolume says what is wrong with it.
+pub(crate) async fn made(
+    core: &Core,
+    request: &CreateVolumeRequest,
+    deadline: Deadline,
+) -> Result<Option<CsiVolume>, Status> {
+    let Ok(basics) = Basics::parse(request) else {
+        return Ok(None);
+    };
+    let _guard = core.in_flight.begin(Key::VolumeName(basics.name.clone()))?;
+    let Ok(ask) = Ask::parse(core, basics, request) else {
+        return Ok(None);
+    };
+    let made = create::made(core, &ask, deadline).await?;
+    Ok(made.and_then(|volume| response(&ask, volume).volume))
 }
 
 fn response(ask: &Ask, volume: Volume) -> CreateVolumeResponse {

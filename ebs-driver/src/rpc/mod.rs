@@ -4,7 +4,7 @@ mod by_name;
 pub(crate) mod capability;
 mod controller_capabilities;
 mod create_snapshot;
-mod create_volume;
+pub(crate) mod create_volume;
 mod delete_snapshot;
 mod delete_volume;
 pub(crate) mod expand_volume;

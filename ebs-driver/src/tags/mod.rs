@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::names::{
-    TAG_AUTO_IOPS, TAG_CLAIM_NAME, TAG_CLAIM_NAMESPACE, TAG_CLUSTER_NAME, TAG_GROUP_ATTEMPT, TAG_GROUP_NAME,
-    TAG_IOPS_PER_GIB, TAG_MANAGED, TAG_SNAPSHOT_NAME, TAG_VOLUME_NAME, TAG_VOLUME_OBJECT,
+    CLUSTER_OWNS, TAG_AUTO_IOPS, TAG_CLAIM_NAME, TAG_CLAIM_NAMESPACE, TAG_CLUSTER_NAME, TAG_GROUP_ATTEMPT,
+    TAG_GROUP_NAME, TAG_IOPS_PER_GIB, TAG_MANAGED, TAG_SNAPSHOT_NAME, TAG_VOLUME_NAME, TAG_VOLUME_OBJECT,
+    cluster_tag,
 };
 use crate::parameters::{ClaimMetadata, SnapshotParameters, VolumeParameters};
 use template::TemplateError;
@@ -93,7 +94,7 @@ impl Tags {
     }
 
     fn set_cluster(&mut self, id: &str, csi_name: &str) {
-        self.set(format!("kubernetes.io/cluster/{id}"), "owned");
+        self.set(cluster_tag(id), CLUSTER_OWNS);
         self.set("Name", format!("{id}-dynamic-{csi_name}"));
         self.set(TAG_CLUSTER_NAME, id);
     }

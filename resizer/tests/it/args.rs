@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use base::args::Environment;
 use controller::args::ArgsError;
 use resizer::{Args, Config};
 
 fn config(line: &str) -> Result<Config, ArgsError> {
     let words = std::iter::once("csi-resizer").chain(line.split_whitespace());
     let args: Args = base::args::parse(words.map(Into::into)).unwrap();
-    args.config()
+    args.config(&Environment::default())
 }
 
 #[test]

@@ -133,8 +133,12 @@ impl World {
     }
 
     pub fn class_of(&self, name: &str, driver: &str) {
+        self.class_in("v1", name, driver);
+    }
+
+    pub fn class_in(&self, version: &str, name: &str, driver: &str) {
         let class = json!({
-            "apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttributesClass", "metadata": {"name": name},
+            "apiVersion": format!("storage.k8s.io/{version}"), "kind": "VolumeAttributesClass", "metadata": {"name": name},
             "driverName": driver, "parameters": {"is": name, "csi.storage.k8s.io/pv/name": "zzz"},
         });
         self.create(ATTRIBUTES_CLASSES, class);

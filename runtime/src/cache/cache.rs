@@ -28,6 +28,8 @@ pub struct Selection {
     pub labels: Option<String>,
     /// Field selector, as in `kubectl --field-selector`.
     pub fields: Option<String>,
+    /// The version of the API that is asked for, where it is not the type's own; what the type reads must be the same in both.
+    pub version: Option<&'static str>,
 }
 
 impl Selection {
@@ -47,6 +49,18 @@ impl Selection {
             fields: Some(selector.into()),
             ..Self::default()
         }
+    }
+
+    /// The same as this version of the API has it.
+    #[must_use]
+    pub fn in_version<K: Cached>(mut self, version: &'static str) -> Self {
+        self.version = Some(version).filter(|version| *version != K::version(&()));
+        self
+    }
+
+    /// Whether it is all objects of the kind.
+    pub(super) fn is_whole(&self) -> bool {
+        self.namespace.is_empty() && self.labels.is_none() && self.fields.is_none()
     }
 
     /// The same in one namespace only.
@@ -92,6 +106,13 @@ impl<K: Cached> Cache<K> {
     pub fn all(&self) -> Vec<Arc<K>> {
         self.hub
             .read(|store| store.all().map(|(_, object)| object).collect())
+    }
+
+    /// Shows every object, one after the other, none of which stays built. `look` runs under the cache's lock and must not
+    /// use the cache.
+    pub fn each(&self, mut look: impl FnMut(&K)) {
+        self.hub
+            .read(|store| store.all().for_each(|(_, object)| look(&object)));
     }
 
     /// How many objects there are.

@@ -12,7 +12,7 @@ use super::decode::page;
 use super::store::Listed;
 use super::version::Version;
 use crate::error::{ApiError, ApiErrorClass};
-use crate::request::{built, exchange};
+use crate::request::{built, exchange, path};
 use crate::write::list_params;
 
 /// Objects a page.
@@ -99,5 +99,5 @@ where
 /// Path of the collection.
 pub(super) fn url<K: Resource<DynamicType = ()>>(selection: &Selection) -> String {
     let namespace = Some(selection.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-    K::url_path(&(), namespace)
+    path::<K>(selection.version, namespace)
 }

@@ -122,7 +122,7 @@ impl Watches {
             .get(&place.0)
             .and_then(|trim| trim.downcast_ref::<Trim<K>>());
         let panics = self.inner.scope.panics();
-        let is_selective = selection != Selection::default();
+        let is_selective = !selection.is_whole();
         let hub = Arc::new(Hub::new(is_selective, trim.cloned(), keep, panics));
         let cache = Cache::new(hub.clone());
         known.caches.insert(place, Box::new(cache.clone()));

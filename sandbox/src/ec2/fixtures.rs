@@ -1,6 +1,7 @@
 //! Resources that are there from the beginning: made without requests, at once and in full view.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -52,6 +53,18 @@ impl Ec2 {
         self.fixture(|state, call| {
             let form = form(parameters, "volume", tags);
             create_volume::created(state, form, call).map(|volume| volume.id.clone())
+        })
+    }
+
+    /// A volume was made this much earlier.
+    ///
+    /// # Errors
+    /// `InvalidVolume.NotFound`.
+    pub fn age_volume_fixture(&self, volume_id: &str, by: Duration) -> Result<(), Ec2Error> {
+        self.fixture(|state, _| {
+            let volume = state.volume_mut(volume_id)?;
+            volume.created_at -= by;
+            Ok(())
         })
     }
 

@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::Denial;
 use super::audit::AuditRecord;
+use super::builtin;
 use super::certificate::{CertificateError, Identity};
 use super::object::Object;
-use super::resource::GroupResource;
+use super::resource::{GroupResource, ResourceType};
 use super::service::ApiService;
 use super::state::State;
 use super::store::Store;
@@ -125,6 +126,18 @@ impl ApiServer {
     /// Allows `user` everything again.
     pub fn allow_all(&self, user: &str) {
         self.inner.lock().denials.clear(user);
+    }
+
+    /// Serves a built-in kind in this version alone from now on, as older API servers do. Objects that are there already keep
+    /// theirs: there should be none.
+    pub fn serve_only(&self, resource: GroupResource<'_>, version: &str) {
+        let is_it = |kind: &ResourceType| kind.group == resource.group && kind.plural == resource.plural;
+        if let Some(mut kind) = builtin::types().find(is_it) {
+            for served in &mut kind.versions {
+                version.clone_into(&mut served.name);
+            }
+            self.inner.lock().register(kind);
+        }
     }
 
     /// Forgets the history of changes: watches and pages from older resourceVersions are answered 410.

@@ -239,7 +239,7 @@ impl Builder {
         let driver = Driver::new(config, ec2, clock, random, &scope, &registry)?;
         let in_process: Box<dyn FnOnce(Routes) -> Channel + Send> = Box::new(Channel::in_process);
         let channel = std::mem::replace(&mut self.outside.channel, in_process);
-        self.channel = Some(channel(driver.routes()));
+        self.channel = Some(channel(driver.routes()).with_inventory(driver.inventory()));
         if self.outside.serves_socket {
             let listener = csi::server::Listener::bind(&endpoint).await?;
             let routes = driver.routes();

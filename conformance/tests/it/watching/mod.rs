@@ -31,13 +31,15 @@ const GIB: u32 = 12;
 const LIVENESS: &str = "livenessprobe";
 /// A second snapshot-controller, while there is one.
 const SECOND: &str = "another-snapshot-controller";
-/// Who fails comes again soon. One worker attaches, so that volumes wait for each other.
-const FLAGS: [&str; 5] = [
+/// Who fails comes again soon. One worker attaches, so that volumes wait for each other. What nobody owns is looked for often.
+const FLAGS: [&str; 7] = [
     "--v=2",
     "--retry-interval-start=100ms",
     "--retry-interval-max=500ms",
     "--leader-election-retry-period=500ms",
     "--csi-attacher.worker-threads=1",
+    "--driver.k8s-tag-cluster-id=watched",
+    "--csi-provisioner.orphan-volumes-interval=1s",
 ];
 
 /// All functions in one process, each with its metrics at its own address.

@@ -10,7 +10,7 @@ use crate::shared::PATIENCE;
 
 /// Of claims that ask for what there is not.
 const INFEASIBLE: [&str; 2] = ["ResizeInfeasible", "ModifyInfeasible"];
-const ALERTS: [&str; 8] = [
+const ALERTS: [&str; 9] = [
     "SnapshotNotReady",
     "SnapshotDeleteStuck",
     "EC2Throttled",
@@ -19,15 +19,22 @@ const ALERTS: [&str; 8] = [
     "DetachStuck",
     "ModifyQuotaWait",
     "ResizeWaitsForNode",
+    "OrphanVolumes",
+];
+/// The volume of a PersistentVolume that was retained and deleted.
+const OF_NOBODY: [(&str, &str); 2] = [
+    ("CSIVolumeName", "pvc-retained"),
+    ("kubernetes.io/cluster/watched", "owned"),
 ];
 
 impl Watched {
     /// A snapshot of a large volume takes its time. EC2 throttles the deletion of snapshots, fails at that of volumes and at
     /// detachments, has an instance that hangs, and has counted as many changes of a volume as there may be in a day. Claims
-    /// ask for a size and a class that there are not, and nobody does the node's half of an expansion.
+    /// ask for a size and a class that there are not, nobody does the node's half of an expansion, and nobody owns a volume.
     pub(super) async fn nothing_ends(&mut self) {
         self.claims_ask_for_what_there_is_not().await;
         self.snapshot_of_large().await;
+        let of_nobody = self.stage.ec2.old_volume("us-east-1a", 2, &OF_NOBODY).unwrap();
         for (action, code) in [
             ("DeleteSnapshot", "RequestLimitExceeded"),
             ("DeleteVolume", "InternalError"),
@@ -45,6 +52,7 @@ impl Watched {
         self.prometheus.fires(&ALERTS).await;
         self.look().await;
         pictures::draw(&self.prometheus, "suite");
+        self.stage.ec2.forget(&of_nobody).unwrap();
         self.all_ends().await;
         self.prometheus.is_silent(&ALERTS).await;
         self.prometheus.is_silent(&INFEASIBLE).await;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use controller::testing::resources::{CLAIMS, SECRETS, STORAGE_CLASSES};
+use controller::testing::resources::{ATTRIBUTES_CLASSES, CLAIMS, SECRETS, STORAGE_CLASSES};
 use controller::testing::{VolumeAnswer, seconds};
 use csi::v1::controller_service_capability::rpc;
 use csi::v1::volume_capability::AccessType;
+use sandbox::kube::Denial;
 use serde_json::json;
 use tonic::Status;
 
@@ -192,6 +193,40 @@ async fn sidecars_case_42_an_attributes_class_costs_no_request() {
         world.volume(&name).unwrap()["spec"]["volumeAttributesClassName"],
         "gold"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_164_attributes_classes_of_an_older_version_are_used_where_that_is_asked_for() {
+    for (falls_back, is_hidden) in [(true, false), (true, true), (false, false)] {
+        let mut world = World::of(&[rpc::Type::ModifyVolume]);
+        world.environment.vac_fallback = falls_back;
+        world.api.serve_only(ATTRIBUTES_CLASSES, "v1beta1");
+        world.attributes_class_in("v1beta1", "gold", DRIVER);
+        if is_hidden {
+            world
+                .api
+                .deny("csi-provisioner", Denial::of("watch", ATTRIBUTES_CLASSES));
+        }
+        let _process = world.start();
+        let name = world.claim(|claim| claim["spec"]["volumeAttributesClassName"] = json!("gold"));
+        seconds(5).await;
+        let what = format!("{falls_back} {is_hidden}: {:?}", world.events());
+        assert_eq!(world.calls(), [1, 0], "{what}");
+        let sent = world.driver.state().volumes.created[0].mutable_parameters.clone();
+        let class = world.volume(&name).unwrap()["spec"]["volumeAttributesClassName"].clone();
+        if falls_back {
+            assert_eq!(
+                (sent["iops"].as_str(), &class),
+                ("4000", &json!("gold")),
+                "{what}"
+            );
+        } else {
+            assert!(sent.is_empty() && class.is_null(), "{what}");
+        }
+        let failed = |request: &String| request.ends_with("404") || request.ends_with("403");
+        let failed = world.requests().into_iter().filter(failed).count();
+        assert_eq!(failed, 0, "{:?}", world.requests());
+    }
 }
 
 #[tokio::test(start_paused = true)]

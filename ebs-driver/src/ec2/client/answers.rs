@@ -122,6 +122,8 @@ pub(super) struct VolumeElement {
     throughput: Option<i32>,
     snapshot_id: Option<String>,
     source_volume_id: Option<String>,
+    #[serde(default, deserialize_with = "time")]
+    create_time: Option<Timestamp>,
     #[serde(default)]
     multi_attach_enabled: bool,
     #[serde(default)]
@@ -155,6 +157,7 @@ impl From<VolumeElement> for Volume {
             throughput: volume.throughput,
             snapshot_id: filled(volume.snapshot_id),
             source_volume_id: filled(volume.source_volume_id),
+            made_at: volume.create_time,
             attachments: volume.attachment_set.into(),
             is_multi_attach: volume.multi_attach_enabled,
             tags: tags(volume.tag_set),

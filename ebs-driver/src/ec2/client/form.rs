@@ -61,7 +61,16 @@ impl Form {
             })
     }
 
-    /// A request has at most one of these.
+    /// Filters of one value each, all of which must hold.
+    pub(super) fn with_filters(self, filters: &[(&str, &str)]) -> Self {
+        let numbered = filters.iter().zip(1..);
+        numbered.fold(self, |form, ((name, value), number): (_, usize)| {
+            form.with(format!("Filter.{number}.Name"), name)
+                .with(format!("Filter.{number}.Value.1"), value)
+        })
+    }
+
+    /// The only filter of its request.
     pub(super) fn with_filter(self, name: &str, values: &[String]) -> Self {
         self.with("Filter.1.Name", name)
             .with_list("Filter.1.Value", values)
@@ -165,6 +174,13 @@ mod tests {
         };
         let ids = || vec!["vol-1".to_owned(), "vol-2".to_owned()];
         let start = "Action=DescribeVolumes&Version=2016-11-15";
+        let form =
+            Form::new(Action::DescribeVolumes).with_filters(&[("status", "available"), ("tag-key", "a")]);
+        assert_eq!(
+            form.encoded(),
+            "Action=DescribeVolumes&Version=2016-11-15&Filter.1.Name=status&Filter.1.Value.1=available\
+             &Filter.2.Name=tag-key&Filter.2.Value.1=a"
+        );
         assert_eq!(
             encoded(Selection::Ids(ids())),
             format!("{start}&VolumeId.1=vol-1&VolumeId.2=vol-2")

@@ -9,7 +9,7 @@ use super::super::Ec2;
 use super::super::errors::{Action, Ec2Error, Failure, Lost, stable_message};
 use super::super::types::{
     Modification, NewSnapshot, NewSnapshotSet, NewVolume, Selection, Snapshot, SnapshotList, SnapshotPage,
-    Volume, VolumeChange, VolumeCopy,
+    Volume, VolumeChange, VolumeCopy, VolumeList, VolumePage,
 };
 use super::QueryEc2;
 use super::answers::{
@@ -18,11 +18,13 @@ use super::answers::{
 };
 use super::form::Form;
 use crate::deadline::Deadline;
-use crate::names::TAG_CLAIM_NAMESPACE;
+use crate::names::{CLUSTER_OWNS, TAG_CLAIM_NAMESPACE, TAG_VOLUME_NAME, cluster_tag};
 use crate::parameters::snapshot::Lock;
 
 /// Rows of a page where all are wanted: as many as EC2 gives.
 const PAGE: usize = 1000;
+/// The same of volumes.
+const VOLUMES_PAGE: usize = 500;
 
 #[async_trait]
 impl Ec2 for QueryEc2 {
@@ -101,6 +103,19 @@ impl Ec2 for QueryEc2 {
         let form = Form::new(Action::DescribeVolumes).with_selection("VolumeId", "volume-id", selection);
         let split = |page: Volumes| (page.volume_set.into(), page.next_token);
         self.pages(&form, deadline, split).await
+    }
+
+    async fn list_volumes(&self, list: &VolumeList, deadline: Deadline) -> Result<VolumePage, Ec2Error> {
+        let of_cluster = format!("tag:{}", cluster_tag(&list.cluster_id));
+        let form = Form::new(Action::DescribeVolumes)
+            .with("MaxResults", VOLUMES_PAGE)
+            .with_set("NextToken", list.next_token.as_deref())
+            .with_filters(&[(of_cluster.as_str(), CLUSTER_OWNS), ("tag-key", TAG_VOLUME_NAME)]);
+        let page: Volumes = self.call(&form, deadline).await?;
+        Ok(VolumePage {
+            volumes: page.volume_set.into(),
+            next_token: page.next_token.filter(|token| !token.is_empty()),
+        })
     }
 
     async fn modify_volume(

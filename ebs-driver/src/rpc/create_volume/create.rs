@@ -13,7 +13,7 @@ use crate::iops::{self, BelowMinimum};
 use crate::names::TAG_VOLUME_NAME;
 use crate::rpc::expand_volume::ceiling;
 use crate::topology::Place;
-use crate::volume::{Existing, Readiness, Wanted, existing, readiness, ready_pauses};
+use crate::volume::{Existing, Readiness, Wanted, existing, readiness, ready_pauses, serving};
 use crate::waits::Interrupted;
 
 /// So many tokens are tried in one call.
@@ -60,6 +60,19 @@ pub(super) async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result
         "no unused client token was found for volume {}",
         ask.name
     )))
+}
+
+/// The volume that was made under the name before and can serve, once it can be used.
+pub(super) async fn made(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Option<Volume>, Status> {
+    let found = core.lookups.volumes_by_name.get(&ask.name, deadline).await;
+    let found = found.map_err(|error| read(&error))?.unwrap_or_default();
+    match serving(&found, &wanted(ask, &ask.requirement.place())) {
+        Some(volume) => {
+            let volume = volume.clone();
+            ready(core, ask, volume, Seen::Before, deadline).await.map(Some)
+        }
+        None => Ok(None),
+    }
 }
 
 /// Where the volume is made; for a copy, where its source is.
@@ -144,6 +157,7 @@ fn wanted(ask: &Ask, place: &Place) -> Wanted {
         limit_bytes: ask.limit_bytes,
         volume_type: ask.volume_type.clone(),
         must_be_encrypted: ask.is_encrypted(),
+        must_be_multi_attach: ask.is_multi_attach,
         place: if is_asked { place.clone() } else { Place::default() },
         snapshot_id,
         source_volume_id,

@@ -400,6 +400,40 @@ async fn resize_case_115_neither_wish_waits_for_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sidecars_case_164_classes_of_an_older_version_are_applied_where_that_is_asked_for() {
+    for falls_back in [true, false] {
+        let mut world = World::of(&[rpc::Type::ExpandVolume, rpc::Type::ModifyVolume]);
+        world.environment.vac_fallback = falls_back;
+        world.api.serve_only(ATTRIBUTES_CLASSES, "v1beta1");
+        world.bind("c", volume());
+        world.class_in("v1beta1", "gold", DRIVER);
+        let _process = world.start();
+        seconds(5).await;
+        world.want("gold");
+        seconds(5).await;
+        if falls_back {
+            assert_eq!(
+                (world.classes().as_str(), world.asked_for()),
+                (DONE, vec!["gold".to_owned()])
+            );
+            // One that comes later is noticed.
+            world.want("silver");
+            seconds(5).await;
+            world.class_in("v1beta1", "silver", DRIVER);
+            seconds(5).await;
+            assert_eq!(world.asked_for(), ["gold", "silver"]);
+        } else {
+            assert_eq!((world.classes().as_str(), world.asked_for().len()), (NOTHING, 0));
+            let told = &world.events()[0].message;
+            assert!(
+                told.contains("does not serve volumeattributesclasses of storage.k8s.io/v1"),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn resize_case_98_99_116_what_is_switched_off_is_told_once() {
     let gate_off = "--feature-gates=VolumeAttributesClass=false";
     for (case, flags, capable, hidden) in [

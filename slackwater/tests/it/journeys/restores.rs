@@ -119,7 +119,7 @@ async fn journeys_case_15_a_snapshot_is_held_by_a_restore_that_waits_and_goes_wi
 async fn journeys_case_16_a_provisioner_that_died_after_its_success_lets_the_snapshot_go() {
     let mut held = 0;
     // Each call of a process that begins a restore is its last one.
-    for number in 1..60 {
+    for number in 1..75 {
         let (world, process) = with_snapshot(&Value::Null).await;
         drop(process);
         let crash = Crash::CrashAfter;

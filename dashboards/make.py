@@ -42,11 +42,11 @@ SUITE = [
             (f"csi:sidecar_errors:ratio15m{{{DRIVER}}}", "{{method_name}}"),
         ]),
         ("Restarts in an hour", "timeseries", "none", [
-            ("sum by (job, pod) (changes(process_start_time_seconds[1h]))", "{{job}} {{pod}}"),
+            ("sum by (job, pod, container) (changes(process_start_time_seconds[1h]))", "{{job}} {{pod}} {{container}}"),
         ]),
-        ("Memory", "timeseries", "bytes", [("process_resident_memory_bytes", "{{job}} {{pod}}")]),
+        ("Memory", "timeseries", "bytes", [("process_resident_memory_bytes", "{{job}} {{pod}} {{container}}")]),
         ("Processor time", "timeseries", "percentunit", [
-            (f"sum by (job, pod) (rate(process_cpu_seconds_total[{RANGE}]))", "{{job}} {{pod}}"),
+            (f"sum by (job, pod, container) (rate(process_cpu_seconds_total[{RANGE}]))", "{{job}} {{pod}} {{container}}"),
         ]),
         ("Versions", "table", "none", [("max by (version, mode, component) (slackwater_build_info)", "{{version}}")]),
     ]),
@@ -144,8 +144,9 @@ SUITE = [
             "{{component}} {{verb}} {{resource}} {{subresource}}",
         )]),
         ("Refused a second", "timeseries", "none", [(
-            f'sum by (component, verb, resource, code) (rate(slackwater_kube_requests_total{{code!~"2.."}}[{RANGE}]))',
-            "{{component}} {{verb}} {{resource}} {{code}}",
+            'sum by (component, verb, resource, subresource, code) '
+            f'(rate(slackwater_kube_requests_total{{code!~"2.."}}[{RANGE}]))',
+            "{{component}} {{verb}} {{resource}} {{subresource}} {{code}}",
         )]),
         ("Time of a request", "timeseries", "s", [(
             "histogram_quantile($quantile, sum by (le, verb) "

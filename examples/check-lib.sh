@@ -12,8 +12,10 @@ fail() {
   exit 1
 }
 
-# apply FOLDER: with its kustomization.
+# apply FOLDER: with its kustomization, once the IDs in it are those of this account.
 apply() {
+  ids=$(cd "$1" && pwd)/ids.yaml
+  ! kubectl kustomize "$1" | grep -q 0123456789abcdef0 || fail "set the IDs of your account in $ids first"
   kubectl apply -k "$1"
 }
 
@@ -34,8 +36,10 @@ get() {
 
 # wait_for OBJECT PATH VALUE
 wait_for() {
-  kube wait "$1" --for="jsonpath={.$2}=$3" --timeout="${timeout}s" >/dev/null ||
+  kube wait "$1" --for="jsonpath={.$2}=$3" --timeout="${timeout}s" >/dev/null || {
+    kube events --for "$1" --types=Warning >&2 || true
     fail "$1: $2 is '$(get "$1" "$2")' after $timeout s, not '$3'"
+  }
 }
 
 # absent OBJECT PATH: waits until the field is not there.

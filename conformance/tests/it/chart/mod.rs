@@ -3,6 +3,7 @@
 mod installed;
 mod refused;
 mod rendered;
+mod scraped;
 mod third;
 mod values;
 

@@ -449,13 +449,34 @@ fn ports_are_open(objects: &[Value]) {
         let mut open = open.iter();
         assert!(open.any(|one| one["containerPort"] == *port), "{service}");
     }
-    let monitor = &named(objects, "PodMonitor", CONTROLLER).unwrap()["spec"];
+    for name in [CONTROLLER, "snapshot-controller"] {
+        monitored_ports_are_open(objects, name);
+    }
+}
+
+/// The PodMonitor of a Deployment of that name selects its pods and names ports of theirs.
+fn monitored_ports_are_open(objects: &[Value], name: &str) {
+    let template = &named(objects, "Deployment", name).unwrap()["spec"]["template"];
+    let ports = texts_at(template, "/spec/containers", "ports", "name");
+    let monitor = &named(objects, "PodMonitor", name).unwrap()["spec"];
+    for (label, value) in monitor["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(&template["metadata"]["labels"][label], value, "{name}");
+    }
     let endpoints = monitor["podMetricsEndpoints"].as_array().unwrap();
     assert!(!endpoints.is_empty());
     for endpoint in endpoints {
-        let mut open = open.iter();
-        assert!(open.any(|one| one["name"] == endpoint["port"]), "{endpoint}");
+        let port = endpoint["port"].as_str().unwrap();
+        assert!(ports.contains(&port), "{name}: {endpoint}");
     }
+}
+
+/// A text of each entry of a list in each entry of the list at `path`.
+fn texts_at<'a>(value: &'a Value, path: &str, list: &str, text: &str) -> Vec<&'a str> {
+    let entries = |value: &'a Value| value.as_array().into_iter().flatten();
+    entries(value.pointer(path).unwrap_or(&Value::Null))
+        .flat_map(|one| entries(&one[list]))
+        .filter_map(|one| one[text].as_str())
+        .collect()
 }
 
 /// All alerts but the one that is left out, and dashboards that Grafana can read.

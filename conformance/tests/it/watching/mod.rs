@@ -144,7 +144,7 @@ fn start(stage: &Stage, served_at: &[(String, u16)]) -> Process {
 }
 
 #[tokio::test]
-async fn journeys_case_63_and_87_to_90_and_93_to_95_and_99_to_101_panels_show_the_suite_and_alerts_tell_of_its_faults()
+async fn journeys_case_63_and_87_to_90_and_93_to_95_and_99_to_101_and_113_panels_show_the_suite_and_alerts_tell_of_its_faults()
  {
     let Some(plane) = shared::control_plane(LAYER).await else {
         return;
@@ -160,6 +160,7 @@ async fn journeys_case_63_and_87_to_90_and_93_to_95_and_99_to_101_panels_show_th
     watched.fresh_functions_serve_what_upstreams_do().await;
     watched.capacity_is_counted(&plane).await;
 
+    watched.a_right_is_missing().await;
     watched.all_is_refused().await;
     watched.nothing_ends().await;
     watched.ec2_is_slow_and_goes_away().await;

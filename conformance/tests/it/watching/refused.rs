@@ -1,4 +1,7 @@
-//! EC2 refuses whatever begins something: snapshots, volumes, changes, attachments.
+//! EC2 refuses whatever begins something: snapshots, volumes, changes, attachments. Before it the API server refuses something.
+
+use conformance::Patch;
+use serde_json::{Value, json};
 
 use super::volumes::HANGING;
 use super::{GIB, MANY, Watched};
@@ -22,7 +25,35 @@ const ALERTS: [&str; 12] = [
 /// The volume that hangs keeps it firing.
 pub(super) const ON_ITS_WAY: &str = "AttachmentStuck";
 
+/// A role of a sidecar, and what it loses.
+const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/slackwater-csi-provisioner";
+const LOST: [&str; 2] = ["persistentvolumes", "create"];
+
 impl Watched {
+    /// Somebody takes a verb out of a role that is in use, and gives it back: the alert names it, and nothing is restarted.
+    pub(super) async fn a_right_is_missing(&self) {
+        let role = self.stage.hand.find(ROLE).await.unwrap().unwrap();
+        self.rules(&without(&role["rules"], LOST)).await;
+        self.claim("denied", 10).await;
+        self.prometheus.fires(&["KubernetesDenied"]).await;
+        let [resource, verb] = LOST;
+        let denied = format!(
+            r#"ALERTS{{alertname="KubernetesDenied",component="csi-provisioner",verb="{verb}",resource="{resource}"}}"#
+        );
+        assert!(!self.prometheus.query(&denied).await.unwrap().is_empty());
+        self.rules(&role["rules"]).await;
+        self.is_bound("denied").await;
+        self.unclaim(&["denied"]).await;
+        self.no_volume_is_made().await;
+        self.prometheus.is_silent(&["KubernetesDenied"]).await;
+    }
+
+    async fn rules(&self, rules: &Value) {
+        let role = json!({ "rules": rules });
+        let answer = self.stage.hand.patch(ROLE, Patch::Merge, &role).await.unwrap();
+        answer.ok(ROLE).unwrap();
+    }
+
     /// The role of the driver may not take snapshots; the quota of volumes is reached; volumes cannot be changed for the time
     /// being; the instance has no room.
     pub(super) async fn all_is_refused(&mut self) {
@@ -81,4 +112,15 @@ impl Watched {
             .map(|number| self.claims[*number].clone())
             .collect()
     }
+}
+
+/// Rules that do not grant the verb on the resource.
+fn without(rules: &Value, [resource, verb]: [&str; 2]) -> Value {
+    let mut rules = rules.clone();
+    for rule in rules.as_array_mut().unwrap() {
+        if rule["resources"] == json!([resource]) {
+            rule["verbs"].as_array_mut().unwrap().retain(|one| one != verb);
+        }
+    }
+    rules
 }

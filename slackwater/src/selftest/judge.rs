@@ -80,14 +80,14 @@ fn gone() -> Stage {
     Stage::waits("it is not there")
 }
 
-/// A text, and the conditions with a message.
+/// A text, and what the conditions of an expansion say.
 fn with_conditions(first: &str, object: &Value) -> String {
     let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
     let mut all = vec![first.to_owned()];
     for condition in conditions.into_iter().flatten() {
-        let message = text(condition, "/message");
-        if !message.is_empty() {
-            all.push(format!("{}: {message}", text(condition, "/type")));
+        let (kind, message) = (text(condition, "/type"), text(condition, "/message"));
+        if kind.contains("Resiz") && !message.is_empty() {
+            all.push(format!("{kind}: {message}"));
         }
     }
     all.join("; ")
@@ -356,7 +356,7 @@ mod tests {
 
         let claim = |stage: &str, size: &str| {
             let mut claim = json!({ "status": {
-                "capacity": { "storage": size }, "conditions": [{ "type": "Resizing", "message": "" }, { "type": "E", "message": "why" }],
+                "capacity": { "storage": size }, "conditions": [{ "type": "Resizing", "message": "" }, { "type": "NodeResizeError", "message": "why" }, { "type": "Unused", "message": "no" }],
             } });
             if !stage.is_empty() {
                 claim["status"]["allocatedResourceStatuses"] = json!({ "storage": stage });
@@ -364,17 +364,17 @@ mod tests {
             claim
         };
         for (stage, size, expected) in [
-            ("", "1Gi", Stage::waits("not begun; E: why")),
+            ("", "1Gi", Stage::waits("not begun; NodeResizeError: why")),
             (
                 "NodeResizePending",
                 "2Gi",
-                Stage::waits("NodeResizePending; E: why"),
+                Stage::waits("NodeResizePending; NodeResizeError: why"),
             ),
             ("", "2Gi", Stage::Done),
             (
                 "ControllerResizeInfeasible",
                 "1Gi",
-                Stage::Failed("ControllerResizeInfeasible; E: why".to_owned()),
+                Stage::Failed("ControllerResizeInfeasible; NodeResizeError: why".to_owned()),
             ),
         ] {
             assert_eq!(has_grown(Some(&claim(stage, size)), "2Gi"), expected);

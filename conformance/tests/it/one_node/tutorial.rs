@@ -7,6 +7,7 @@ use std::process::Command;
 use conformance::Kubectl;
 use serde_json::{Value, json};
 
+use super::person::class;
 use super::suite::{self, Shape};
 use super::{Cluster, LAYER, PATIENCE, shapes};
 use crate::shared;
@@ -59,7 +60,10 @@ async fn journeys_case_4_and_86_the_tutorial_with_the_chart() {
         .unwrap();
     example(&cluster, &volume);
     cluster.node().ec2().forget(&volume).unwrap();
+    // A mounted ext4 grows only where the machine lets it (CAP_SYS_RESOURCE).
+    apply(&kubectl, &class("selftest", "xfs"));
     helm.tests();
+    kubectl.ok(&["delete", "storageclass/selftest"]).unwrap();
     let person = cluster.person("of-the-chart");
     shapes::restores(&person);
     person.leaves();
@@ -87,7 +91,7 @@ impl Helm {
 
     /// Step 4, with our chart; what follows `--wait` is of this place: where the images lie, and the Region, which EC2's metadata
     /// would tell.
-    fn install(&self) -> [&'static str; 14] {
+    fn install(&self) -> [&'static str; 15] {
         [
             "upgrade",
             RELEASE,
@@ -103,6 +107,7 @@ impl Helm {
             "--set=slackwater.node.image.repository=localhost/slackwater",
             "--set=slackwater.node.image.tag=slackwater-node",
             "--set=controller.region=us-east-1",
+            "--set=slackwater.selftest.storageClass=selftest",
         ]
     }
 

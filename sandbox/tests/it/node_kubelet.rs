@@ -416,8 +416,8 @@ async fn a_volume_of_one_node_is_refused_to_another_until_it_is_free() {
     cluster.settle().await;
     assert_eq!(cluster.phase("q"), "Pending");
     assert_eq!(cluster.driver.calls(), [""; 0]);
-    let text = "Pod FailedAttachVolume: Multi-Attach error for volume \"v\" Volume is already exclusively attached to \
-                one node and can't be attached to another";
+    let text =
+        "Pod FailedAttachVolume: Multi-Attach error for volume \"v\" Volume is already used by pod(s) p";
     assert!(
         cluster.events().contains(&text.to_owned()),
         "{:?}",

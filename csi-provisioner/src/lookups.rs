@@ -67,10 +67,10 @@ impl<K: Cached> Lookups<K> {
     }
 
     /// The same in the version of the API of this selection.
-    pub(crate) fn as_in(self, selection: &Selection) -> Self {
+    pub(crate) fn in_version_of(self, selection: &Selection) -> Self {
         match self {
             Self::Asked(asked) => Self::Asked(Asked {
-                writer: asked.writer.as_in(selection),
+                writer: asked.writer.in_version_of(selection),
                 ..asked
             }),
             followed @ Self::Followed(_) => followed,

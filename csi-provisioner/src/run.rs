@@ -518,7 +518,7 @@ impl Prepared {
             volumes: Objects::new(term.volumes.clone(), client, NAME),
             classes: term.classes.clone(),
             attributes: Lookups::new(attributes, client, NAME, ATTRIBUTES_GOOD_FOR)
-                .as_in(&term.all_attributes),
+                .in_version_of(&term.all_attributes),
             snapshots: Lookups::new(term.snapshots.clone(), client, NAME, good_for),
             snapshot_editor: term.snapshot_editor.clone(),
             snapshots_are_locked: AtomicBool::new(false),

@@ -69,7 +69,7 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Writer<K> {
 
     /// The same in the version of the API of this selection.
     #[must_use]
-    pub fn as_in(self, selection: &Selection) -> Self {
+    pub fn in_version_of(self, selection: &Selection) -> Self {
         Self {
             version: selection.version,
             ..self

@@ -181,6 +181,16 @@ pub const GROUP: Folder = folder!(
     "volumegroupsnapshotclass.yaml",
     "volumegroupsnapshot.yaml"
 );
+/// A StatefulSet whose volumes grow.
+pub const GROWING_SET: Folder = folder!(
+    "17-statefulset-expand",
+    "README.md",
+    "check.sh",
+    "grow.sh",
+    "kustomization.yaml",
+    "storageclass.yaml",
+    "statefulset.yaml"
+);
 /// What the checks of all folders share, beside them.
 const SHARED: (&str, &str) = ("check-lib.sh", include_str!("../../../examples/check-lib.sh"));
 

@@ -182,6 +182,7 @@ impl Stage {
             (&examples::EPHEMERAL, Ids::new()),
             (&examples::ELSEWHERE, import),
             (&examples::GROUP, self.database()?),
+            (&examples::GROWING_SET, Ids::new()),
         ];
         examples::write(place, &folders).with_context(|| format!("writing {}", place.display()))
     }

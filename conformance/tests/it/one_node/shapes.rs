@@ -23,13 +23,16 @@ async fn the_suite_in_one_container_takes_over_under_a_workload() {
     cluster.nothing_is_left().await;
 }
 
-/// The containers of the controller's pod.
+/// The containers of the controller's pods but for those that are going: the former shape's pod takes its time.
 fn containers(cluster: &Cluster) -> Vec<String> {
-    let path = "jsonpath={.items[*].spec.containers[*].name}";
     let selector = "app=ebs-csi-controller";
-    let pods = ["get", "pods", "-n", "kube-system", "-l", selector, "-o", path];
-    let names = cluster.kubectl().ok(&pods).unwrap();
-    names.split_whitespace().map(str::to_owned).collect()
+    let pods = ["get", "pods", "-n", "kube-system", "-l", selector, "-o", "json"];
+    let pods: Value = serde_json::from_str(&cluster.kubectl().ok(&pods).unwrap()).unwrap();
+    let staying = pods["items"].as_array().unwrap().iter();
+    let staying = staying.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    let containers = staying.flat_map(|pod| pod["spec"]["containers"].as_array().unwrap());
+    let names = containers.map(|container| container["name"].as_str().unwrap().to_owned());
+    names.collect()
 }
 
 /// A claim, a pod, a snapshot, a change, and the restored volume beside the first.

@@ -2,6 +2,7 @@
 
 use controller::testing::resources::{ATTRIBUTES_CLASSES, PODS};
 use sandbox::ec2::{Ec2Error, Ec2Options, Fault, When};
+use sandbox::kube::GroupResource;
 use serde_json::{Value, json};
 
 use super::{at_work, cluster, cluster_in, handle, has_condition, pod, seconds, size_in_ec2, told};
@@ -278,4 +279,71 @@ async fn journeys_case_38_a_refusal_without_a_time_is_told_too() {
         texts.any(|text| text.contains("VolumeModificationRateExceeded"))
     };
     world.until("it is told", says).await;
+}
+
+const SETS: GroupResource<'_> = GroupResource::new("apps", "statefulsets");
+
+/// As the folder `17-statefulset-expand` has it.
+fn set_of_three(size: &str) -> Value {
+    json!({
+        "metadata": { "name": "db", "namespace": "ns" },
+        "spec": {
+            "serviceName": "db", "replicas": 3, "selector": { "matchLabels": { "app": "db" } },
+            "template": {
+                "metadata": { "labels": { "app": "db" } },
+                "spec": { "containers": [{
+                    "name": "db", "image": "db", "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
+                }] },
+            },
+            "volumeClaimTemplates": [{ "metadata": { "name": "data" }, "spec": {
+                "accessModes": ["ReadWriteOnce"], "storageClassName": "late",
+                "resources": { "requests": { "storage": size } },
+            } }],
+        },
+    })
+}
+
+fn uids(world: &World) -> Vec<Value> {
+    let pods = world.store().list(PODS, None);
+    pods.iter()
+        .map(|pod| pod.value()["metadata"]["uid"].clone())
+        .collect()
+}
+
+fn has_all_ready(world: &World) -> bool {
+    let set = world.store().get(SETS, "ns", "db");
+    set.is_some_and(|set| set.value()["status"]["readyReplicas"] == 3)
+}
+
+#[tokio::test(start_paused = true)]
+async fn journeys_case_43_the_volumes_of_a_stateful_set_grow_under_its_pods() {
+    let (world, _process) = cluster().await;
+    let claims = ["data-db-0", "data-db-1", "data-db-2"];
+    world.store().create(SETS, set_of_three("4Gi")).unwrap();
+    world.until("all run", has_all_ready).await;
+    let before = uids(&world);
+    assert_eq!(before.len(), 3);
+
+    for claim in claims {
+        world.expand(claim, "8Gi");
+    }
+    // Deleted without its pods, and applied again with the new size in its template.
+    let orphans = |set: &mut Value| set["metadata"]["finalizers"] = json!(["orphan"]);
+    world.store().update(SETS, "ns", "db", orphans).unwrap();
+    world.store().delete(SETS, "ns", "db", None).unwrap();
+    let is_gone = |world: &World| world.store().get(SETS, "ns", "db").is_none();
+    world.until("the set is gone", is_gone).await;
+    world.store().create(SETS, set_of_three("8Gi")).unwrap();
+    let have_grown = |world: &World| claims.iter().all(|claim| is_done(world, claim, "8Gi"));
+    world.until("all have grown", have_grown).await;
+    world.until("the new set has the pods", has_all_ready).await;
+
+    assert_eq!(uids(&world), before, "no pod was restarted");
+    for claim in claims {
+        assert_eq!(world.ec2.disk(&handle(&world, claim)).unwrap().bytes, 8 << 30);
+        assert_eq!(modifications(&world, &handle(&world, claim)), 1);
+    }
+    let set = world.store().get(SETS, "ns", "db").unwrap();
+    let template = &set.value()["spec"]["volumeClaimTemplates"][0];
+    assert_eq!(template["spec"]["resources"]["requests"]["storage"], "8Gi");
 }

@@ -42,6 +42,17 @@ wait_for() {
   }
 }
 
+# present OBJECT PATH: waits until the field is there, and prints it.
+present() {
+  waited=0
+  while value=$(get "$1" "$2") && [ -z "$value" ]; do
+    [ "$waited" -lt "$timeout" ] || fail "$1: no $2 after $timeout s"
+    sleep 1
+    waited=$((waited + 1))
+  done
+  echo "$value"
+}
+
 # absent OBJECT PATH: waits until the field is not there.
 absent() {
   waited=0

@@ -181,6 +181,16 @@ pub const GROUP: Folder = folder!(
     "volumegroupsnapshotclass.yaml",
     "volumegroupsnapshot.yaml"
 );
+/// Snapshots for a backup program.
+pub const BACKUP: Folder = folder!(
+    "16-backup",
+    "README.md",
+    "check.sh",
+    "kustomization.yaml",
+    "volumesnapshotclass.yaml",
+    "volumesnapshot.yaml",
+    "recovered.yaml"
+);
 /// A StatefulSet whose volumes grow.
 pub const GROWING_SET: Folder = folder!(
     "17-statefulset-expand",
@@ -190,6 +200,16 @@ pub const GROWING_SET: Folder = folder!(
     "kustomization.yaml",
     "storageclass.yaml",
     "statefulset.yaml"
+);
+/// A class of the plugin that was a part of Kubernetes.
+pub const IN_TREE: Folder = folder!(
+    "25-in-tree",
+    "README.md",
+    "check.sh",
+    "kustomization.yaml",
+    "storageclass.yaml",
+    "persistentvolumeclaim.yaml",
+    "pod.yaml"
 );
 /// What the checks of all folders share, beside them.
 const SHARED: (&str, &str) = ("check-lib.sh", include_str!("../../../examples/check-lib.sh"));

@@ -182,7 +182,9 @@ impl Stage {
             (&examples::EPHEMERAL, Ids::new()),
             (&examples::ELSEWHERE, import),
             (&examples::GROUP, self.database()?),
+            (&examples::BACKUP, Ids::new()),
             (&examples::GROWING_SET, Ids::new()),
+            (&examples::IN_TREE, Ids::new()),
         ];
         examples::write(place, &folders).with_context(|| format!("writing {}", place.display()))
     }

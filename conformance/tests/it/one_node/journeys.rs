@@ -51,7 +51,7 @@ async fn a_snapshot_under_a_writer_holds_a_prefix_of_what_was_synced() {
     // A line is synced before it is counted.
     person.sh(
         "writer",
-        "(n=0; while true; do n=$((n+1)); echo $n >>/log/lines; sync /log/lines; echo $n >/tmp/count; done) >/dev/null 2>&1 &",
+        "(n=0; while true; do n=$((n+1)); echo $n >>/log/lines; sync /log/lines; echo $n >/tmp/next; mv /tmp/next /tmp/count; done) >/dev/null 2>&1 &",
     );
     person.sh("writer", "until [ -s /tmp/count ]; do sleep 0.1; done");
     let synced: u32 = person.sh("writer", "cat /tmp/count").parse().unwrap();

@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use base::Random;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Error, Keeper, until};
@@ -259,11 +261,20 @@ impl Usage {
     }
 }
 
+/// Below those that Linux gives to outgoing connections, which would take a port between the look and its use.
+const PORTS: Range<u16> = 10_000..32_000;
+
 /// A port on loopback that was free a moment ago.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_port() -> Result<u16, Error> {
+    let random = Random::from_entropy();
+    let draw = || PORTS.start + u16::try_from(random.below(PORTS.len() as u64)).unwrap_or_default();
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    if let Some(port) = (0..100).map(|_| draw()).find(is_free) {
+        return Ok(port);
+    }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::system("bind to loopback"))?;
     let address = listener.local_addr().map_err(Error::system("bind to loopback"))?;
     Ok(address.port())

@@ -215,7 +215,7 @@ async fn schedule(seed: u64, form: Form) {
     let what = format!("seed {seed}, {form:?}: every claim that can have a volume has one");
     fleet.until(&what, |world| wishes.are_fulfilled(world)).await;
     fleet.rest(Duration::from_secs(400)).await;
-    let orphans = check(seed, &world, has_crashes);
+    let orphans = check(seed, &world, fleet.has_had_deaths());
     wishes.delete_all(&world, &random);
     let what = format!("seed {seed}, {form:?}: nothing is left");
     fleet
@@ -225,7 +225,7 @@ async fn schedule(seed: u64, form: Form) {
 
 /// Volumes that EC2 holds and that have no owner: only of claims that were deleted while a process died in CreateVolume, of
 /// which nobody knows (sidecars Q5).
-fn orphans(seed: u64, world: &World, owned: &[String], had_crashes: bool) -> Vec<String> {
+fn orphans(seed: u64, world: &World, owned: &[String], had_deaths: bool) -> Vec<String> {
     let volumes = world.ec2.state().volumes;
     let claims = world.store().list(CLAIMS, None);
     let mut orphans = made(world);
@@ -239,13 +239,13 @@ fn orphans(seed: u64, world: &World, owned: &[String], had_crashes: bool) -> Vec
             .iter()
             .filter_map(|claim| claim.value()["metadata"]["uid"].as_str());
         let is_claimed = uids.any(|uid| *name == format!("pvc-{uid}"));
-        assert!(had_crashes && !is_claimed, "seed {seed}: {volume}, {name}, leaks");
+        assert!(had_deaths && !is_claimed, "seed {seed}: {volume}, {name}, leaks");
     }
     orphans
 }
 
 /// Answers the orphans.
-fn check(seed: u64, world: &World, had_crashes: bool) -> Vec<String> {
+fn check(seed: u64, world: &World, had_deaths: bool) -> Vec<String> {
     let volumes = world.store().list(VOLUMES, None);
     let mut owned = Vec::new();
     for volume in volumes.iter().map(|volume| volume.value()) {
@@ -295,7 +295,7 @@ fn check(seed: u64, world: &World, had_crashes: bool) -> Vec<String> {
             "seed {seed}: a claim is still protected: {finalizers}"
         );
     }
-    orphans(seed, world, &owned, had_crashes)
+    orphans(seed, world, &owned, had_deaths)
 }
 
 #[test]

@@ -181,6 +181,8 @@ impl World {
 pub struct Fleet<'a> {
     world: &'a World,
     members: Vec<(Vec<Function>, Process)>,
+    /// How many were killed or were gone, and were started again.
+    deaths: usize,
 }
 
 impl<'a> Fleet<'a> {
@@ -193,7 +195,11 @@ impl<'a> Fleet<'a> {
                 .await;
             members.push((functions, process));
         }
-        Self { world, members }
+        Self {
+            world,
+            members,
+            deaths: 0,
+        }
     }
 
     /// Starts those again that are gone; answers how many.
@@ -208,8 +214,14 @@ impl<'a> Fleet<'a> {
         gone
     }
 
+    /// Whether one was killed, or ended because its start-up failed: what it remembered is lost in either case.
+    pub fn has_had_deaths(&self) -> bool {
+        self.deaths > 0
+    }
+
     /// Kills one and starts it again after a moment.
     pub async fn restart(&mut self, number: usize, faults: Faults) {
+        self.deaths += 1;
         let (functions, process) = self.members.remove(number);
         if std::env::var_os("STORM_TRACE").is_some() {
             println!(

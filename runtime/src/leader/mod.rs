@@ -26,6 +26,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ObjectReference;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub use name::clean_name;
 
@@ -201,7 +202,7 @@ impl LeaderElector {
     ///
     /// `lead` should return when its scope is stopping and its work has drained; it is dropped, and its
     /// scope aborted, when the lease is lost or draining takes longer than [`ElectionOptions::drain`].
-    /// When `scope` stops before the lease is taken, `lead` is never called. The leader steps down when `step_down`
+    /// When `scope` stops before the lease is asked for, `lead` is never called. The leader steps down when `step_down`
     /// resolves, for example when its driver has been away for 30 s (decision 3); it is polled only while leading.
     pub async fn run_leading<F: Future>(
         &self,
@@ -209,11 +210,8 @@ impl LeaderElector {
         lead: impl FnOnce(Scope) -> F,
         step_down: impl Future<Output = ()>,
     ) -> Ended<F::Output> {
-        let stopping = scope.stopping_token();
-        let held = tokio::select! {
-            biased;
-            () = stopping.cancelled() => return Ended::Stopped,
-            held = self.acquire() => held,
+        let Some(held) = self.acquire(&scope.stopping_token()).await else {
+            return Ended::Stopped;
         };
         let _leading = self.leading(held.sent);
         self.tell(&held.lease, "became leader");
@@ -229,13 +227,21 @@ impl LeaderElector {
         Leading(self)
     }
 
-    async fn acquire(&self) -> Held {
+    /// None when it is told to stop before. A request that takes the lease is not cut off: it may be done all the same, and
+    /// what is taken must be given back.
+    async fn acquire(&self, stopping: &CancellationToken) -> Option<Held> {
         let mut observed: Option<Observed> = None;
         let mut alarm = lock::Alarm::default();
         let mut failing = false;
         loop {
-            match self.attempt(&mut observed).await {
-                Ok(Attempt::Taken(held)) => return *held,
+            let until = Instant::now() + half_of(self.options.renew_deadline);
+            let seen = tokio::select! {
+                biased;
+                () = stopping.cancelled() => return None,
+                seen = self.lock.get(until) => seen,
+            };
+            match self.attempt(seen, &mut observed).await {
+                Ok(Attempt::Taken(held)) => return Some(*held),
                 Ok(Attempt::Held(version)) => {
                     failing = false;
                     alarm.set(&self.lock, version);
@@ -252,16 +258,20 @@ impl LeaderElector {
             }
             tokio::select! {
                 biased;
+                () = stopping.cancelled() => return None,
                 () = alarm.rings() => {}
                 () = tokio::time::sleep(self.random.jittered(self.options.retry_period, 1.2)) => {}
             }
         }
     }
 
-    /// One look at the lease, and one try to take it when it is free.
-    async fn attempt(&self, observed: &mut Option<Observed>) -> Result<Attempt, LockError> {
-        let until = Instant::now() + half_of(self.options.renew_deadline);
-        let seen = match self.lock.get(until).await {
+    /// One try to take the lease when it is free, as it was seen.
+    async fn attempt(
+        &self,
+        seen: Result<Lease, LockError>,
+        observed: &mut Option<Observed>,
+    ) -> Result<Attempt, LockError> {
+        let seen = match seen {
             Ok(seen) => seen,
             Err(LockError::NotFound) => {
                 let sent = Instant::now();

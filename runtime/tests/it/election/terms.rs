@@ -433,3 +433,24 @@ async fn work_that_does_not_drain_is_aborted_and_the_lease_given_back() {
         "kept and then given back"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_being_taken_at_the_stop_is_given_back() {
+    let store = Store::default();
+    let scope = Scope::new();
+    let elector = elector(&store, "a", 1, 0);
+    store.faults(|sent| Fault {
+        after: Duration::from_secs(u64::from(sent.method == "POST")),
+        ..Fault::default()
+    });
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        scope.stop();
+    };
+    let (ended, ()) = tokio::join!(
+        elector.run_leading(&scope, until_stopped, std::future::pending()),
+        stop
+    );
+    assert_eq!(ended, Ended::Stopped);
+    assert_eq!(store.object(LEASE).unwrap()["spec"]["holderIdentity"], "");
+}

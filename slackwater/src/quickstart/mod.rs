@@ -15,6 +15,8 @@ use anyhow::Context as _;
 use base::process::Signals;
 use sandbox::ec2::Ec2Options;
 
+pub use self::stage::node_service;
+
 use self::person::Person;
 use self::screen::Screen;
 use self::stage::Stage;

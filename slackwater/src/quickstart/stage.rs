@@ -249,8 +249,11 @@ impl Drop for Folder {
     }
 }
 
-/// The node service of the driver on a machine.
-fn node_service(machine: &Machine) -> anyhow::Result<Channel> {
+/// The node service of the driver on a simulated machine.
+///
+/// # Errors
+/// Its metrics cannot be registered.
+pub fn node_service(machine: &Machine) -> anyhow::Result<Channel> {
     let instance = InstanceInfo {
         instance_id: machine.instance_id().to_owned(),
         instance_type: machine.instance_type().to_owned(),

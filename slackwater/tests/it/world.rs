@@ -1,20 +1,18 @@
 //! A cluster and an EC2 account, its user, and what there is in the end.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Random, Scope};
 pub use controller::testing::resources::{ATTACHMENTS, CLAIMS, CLASSES, CONTENTS, SNAPSHOTS, VOLUMES};
 use controller::testing::resources::{ATTRIBUTES_CLASSES, CSI_NODES, DEFINITIONS, STORAGE_CLASSES};
-use ebs_driver::node::InstanceInfo;
-use ebs_driver::{NodeConfig, NodeService};
 use jiff::Timestamp;
 use sandbox::actors::Options;
 use sandbox::ec2::{Ec2, Ec2Options, SnapshotView};
 use sandbox::kube::{ApiServer, GroupResource, Store};
 use sandbox::node::Machine;
 use serde_json::{Value, json};
+use slackwater::quickstart::node_service;
 
 use crate::driver_socket::DriverSocket;
 
@@ -88,7 +86,7 @@ impl World {
             actors = actors.with_node(
                 machine
                     .node()
-                    .with_driver("ebs.csi.aws.com", node_service(machine)),
+                    .with_driver("ebs.csi.aws.com", node_service(machine).unwrap()),
             );
         }
         sandbox::actors::run_with(&api, &scope, clock.clone(), actors);
@@ -493,22 +491,6 @@ impl World {
         text += &format!("\nEC2: it is attached to {:?}", self.instances_of(&self.volume));
         text
     }
-}
-
-/// The node service of a machine.
-fn node_service(machine: &Machine) -> csi::Channel {
-    let instance = InstanceInfo {
-        instance_id: machine.instance_id().to_owned(),
-        instance_type: machine.instance_type().to_owned(),
-        region: machine.region().to_owned(),
-        zone: machine.zone().to_owned(),
-        interfaces: 1,
-        ..InstanceInfo::default()
-    };
-    let registry = prometheus::Registry::new();
-    let (config, instance) = (NodeConfig::default(), Arc::new(instance));
-    let service = NodeService::new(config, machine.host(), instance, &registry);
-    csi::Channel::in_process(service.unwrap().routes())
 }
 
 fn start_node(api: &ApiServer, scope: &Scope) -> Scope {

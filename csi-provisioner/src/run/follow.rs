@@ -1,0 +1,86 @@
+//! What has which object looked at.
+
+use base::Scope;
+use controller::Enqueue;
+
+use crate::plan::source::Kind;
+use crate::{guards, triggers};
+
+use super::Prepared;
+use super::term::Term;
+
+impl Prepared {
+    pub(super) fn follow_claims(&self, term: &Term, enqueue: &mut Enqueue, scope: &Scope) {
+        let queue = &self.queues.claims;
+        let settings = term.settings.clone();
+        let of_claims = enqueue.on(&term.claims, queue, move |change| {
+            triggers::of_claim(change, &settings)
+        });
+        of_claims.resync_every(self.config.resync_period, scope);
+        let (pending, classes) = (self.pending.clone(), term.classes.clone());
+        let settings = term.settings.clone();
+        enqueue.tell(&term.claims, move |change| {
+            pending.count(change, &classes, &settings)
+        });
+        let claims = term.claims.clone();
+        enqueue.on(&term.classes, queue, move |change| {
+            triggers::of_class(change, &claims)
+        });
+        if let Some(attributes) = &term.attributes {
+            let claims = term.claims.clone();
+            enqueue.on(attributes, queue, move |change| {
+                triggers::of_attributes(change, &claims)
+            });
+        }
+        if let Some((_, drivers)) = &term.nodes {
+            let (claims, driver) = (term.claims.clone(), term.settings.driver.name.clone());
+            enqueue.on(drivers, queue, move |change| {
+                triggers::of_driver(change, &claims, &driver)
+            });
+        }
+    }
+
+    /// Claims wait for their sources, and sources for the end of their use.
+    pub(super) fn follow_sources(&self, term: &Term, enqueue: &mut Enqueue, scope: &Scope) {
+        let (queues, ended) = (&self.queues, self.ended());
+        enqueue.tell(&term.claims, move |change| {
+            for source in triggers::ended_sources(change) {
+                ended.tell(source);
+            }
+        });
+        let claims = term.claims.clone();
+        enqueue.on(&term.claims, &queues.claims, move |change| {
+            triggers::of_source(&claims, Kind::Claim, change.key)
+        });
+        enqueue.on(&term.claims, &queues.clones, |change| {
+            let is_due = change.new.is_some_and(guards::is_due);
+            is_due.then(|| change.key.clone()).into_iter().collect()
+        });
+        let Some(snapshots) = &term.snapshots else {
+            return;
+        };
+        let claims = term.claims.clone();
+        enqueue.on(snapshots, &queues.claims, move |change| {
+            triggers::of_source(&claims, Kind::Snapshot, change.key)
+        });
+        if !self.config.sweep_interval.is_zero() {
+            let swept = enqueue.on(snapshots, &queues.snapshots, |change| {
+                let is_due = change.new.is_some_and(guards::is_due);
+                is_due.then(|| change.key.clone()).into_iter().collect()
+            });
+            swept.resync_every(self.config.sweep_interval, scope);
+        }
+    }
+
+    pub(super) fn follow_volumes(&self, term: &Term, enqueue: &mut Enqueue, scope: &Scope) {
+        let queue = &self.queues.volumes;
+        let of_volumes = enqueue.on(&term.volumes, queue, |change| {
+            let concerns = triggers::concerns_volume(change);
+            concerns.then(|| change.key.clone()).into_iter().collect()
+        });
+        of_volumes.resync_every(self.config.resync_period, scope);
+        if let Some(attachments) = &term.attachments {
+            enqueue.on(attachments, queue, triggers::of_attachment);
+        }
+    }
+}

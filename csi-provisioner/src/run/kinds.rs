@@ -1,0 +1,79 @@
+//! Which kinds a term can follow: what the API server serves and our role shows.
+
+use runtime::access::{is_served, may_follow, served_version};
+use runtime::objects::AttributesClass;
+use runtime::{ApiError, Selection};
+
+use super::Prepared;
+
+const STORAGE: &str = "storage.k8s.io";
+const ATTRIBUTES: &str = "volumeattributesclasses";
+const SNAPSHOT_V1: &str = "snapshot.storage.k8s.io/v1";
+pub(super) const SNAPSHOTS: &str = "volumesnapshots";
+const CONTENTS: &str = "volumesnapshotcontents";
+
+/// Which kinds there are in this term.
+pub(super) struct Kinds {
+    /// All attributes classes, where the API server serves them.
+    pub(super) attributes: Option<Selection>,
+    /// Our role and the driver let us follow them.
+    pub(super) follows_attributes: bool,
+    /// The same for snapshots.
+    pub(super) follows_snapshots: bool,
+    /// The same for their contents.
+    pub(super) follows_contents: bool,
+}
+
+impl Prepared {
+    pub(super) async fn kinds(&self) -> Kinds {
+        let driver = self.sidecar.driver();
+        let attributes = self.served_attributes().await;
+        let has_snapshots = driver.snapshots && self.serves(SNAPSHOT_V1, SNAPSHOTS).await;
+        Kinds {
+            follows_attributes: attributes.is_some()
+                && driver.modifies
+                && self.may_follow(STORAGE, ATTRIBUTES).await,
+            attributes,
+            follows_snapshots: has_snapshots && self.may_follow(crds::names::GROUP, SNAPSHOTS).await,
+            follows_contents: has_snapshots && self.may_follow(crds::names::GROUP, CONTENTS).await,
+        }
+    }
+
+    /// Whether our role lets us follow a kind.
+    async fn may_follow(&self, group: &'static str, resource: &'static str) -> bool {
+        let context = self.sidecar.function().context();
+        let may = may_follow(&context.client, &context.random.fork(), group, resource).await;
+        if !may {
+            tracing::info!(
+                resource,
+                "our role does not let us list and watch these: each is asked for when it is named"
+            );
+        }
+        may
+    }
+
+    /// All attributes classes as the API server has them; none where it has none, or they are off.
+    async fn served_attributes(&self) -> Option<Selection> {
+        if !self.config.attributes_classes {
+            return None;
+        }
+        let versions = AttributesClass::versions(self.config.attributes_fallback);
+        let context = self.sidecar.function().context();
+        let random = context.random.fork();
+        let served = served_version(&context.client, &random, STORAGE, versions, ATTRIBUTES).await;
+        let version = served.unwrap_or_else(|error| unsaid(&error, ATTRIBUTES))?;
+        Some(Selection::default().in_version::<AttributesClass>(version))
+    }
+
+    async fn serves(&self, group_version: &str, resource: &'static str) -> bool {
+        let context = self.sidecar.function().context();
+        let served = is_served(&context.client, &context.random.fork(), group_version, resource).await;
+        served.unwrap_or_else(|error| unsaid(&error, resource))
+    }
+}
+
+/// What is taken as served where the API server does not say: nothing.
+fn unsaid<T: Default>(error: &ApiError, resource: &str) -> T {
+    tracing::warn!(%error, resource, "the API server does not say whether it serves these; taken as no");
+    T::default()
+}

@@ -1,0 +1,116 @@
+//! The rules of each queue, with what they work on.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use controller::{Editor, Objects};
+use runtime::Cache;
+
+use crate::calls::Calls;
+use crate::capacity::{self, Refresh};
+use crate::claims::{Claims, Ended, Nodes};
+use crate::grants::Grants;
+use crate::guards::{Guarded, Guards};
+use crate::lookups::Lookups;
+use crate::volumes::Volumes;
+
+use super::term::Term;
+use super::{NAME, Prepared};
+
+/// An attributes class does not change; it may be replaced.
+const ATTRIBUTES_GOOD_FOR: Duration = Duration::from_secs(30);
+/// Long enough for one attempt.
+const SNAPSHOT_GOOD_FOR: Duration = Duration::from_secs(2);
+
+impl Prepared {
+    pub(super) fn ended(&self) -> Ended {
+        Ended {
+            snapshots: self.queues.snapshots.clone(),
+            clones: self.queues.clones.clone(),
+        }
+    }
+
+    pub(super) fn claim_rules(&self, term: &Term) -> Claims {
+        let client = &self.sidecar.function().context().client;
+        let (attributes, good_for) = (term.attributes.clone(), SNAPSHOT_GOOD_FOR);
+        Claims {
+            claims: Objects::new(term.claims.clone(), client, NAME),
+            claim_editor: term.claim_editor.clone(),
+            volumes: Objects::new(term.volumes.clone(), client, NAME),
+            classes: term.classes.clone(),
+            attributes: Lookups::new(attributes, client, NAME, ATTRIBUTES_GOOD_FOR)
+                .in_version_of(&term.all_attributes),
+            snapshots: Lookups::new(term.snapshots.clone(), client, NAME, good_for),
+            snapshot_editor: term.snapshot_editor.clone(),
+            snapshots_are_locked: AtomicBool::new(false),
+            contents: Lookups::new(term.contents.clone(), client, NAME, good_for),
+            grants: term.grants.clone().map(Grants),
+            nodes: self.nodes(term),
+            refresh: refresh_of(term),
+            busy: term.busy.clone(),
+            former: term.former.clone(),
+            ended: self.ended(),
+            calls: self.calls(),
+            metrics: self.metrics.clone(),
+            settings: term.settings.clone(),
+            is_strict: self.config.strict_topology,
+            is_immediate: self.config.immediate_topology,
+        }
+    }
+
+    /// None for a driver without topology.
+    fn nodes(&self, term: &Term) -> Option<Nodes> {
+        match (term.settings.topology, &self.local, &term.nodes) {
+            (false, _, _) | (true, None, None) => None,
+            (true, Some(local), _) => Some(Nodes::Local(local.clone())),
+            (true, None, Some((labels, drivers))) => Some(Nodes::Cluster {
+                labels: labels.clone(),
+                drivers: drivers.clone(),
+            }),
+        }
+    }
+
+    pub(super) fn volume_rules(&self, term: &Term) -> Volumes {
+        let client = &self.sidecar.function().context().client;
+        Volumes {
+            volumes: Objects::new(term.volumes.clone(), client, NAME),
+            classes: term.classes.clone(),
+            attachments: term.attachments.clone(),
+            calls: self.calls(),
+            refresh: refresh_of(term),
+            metrics: self.metrics.clone(),
+            settings: term.settings.clone(),
+        }
+    }
+
+    pub(super) fn guards<K: Guarded>(
+        &self,
+        term: &Term,
+        sources: Option<Cache<K>>,
+        editor: &Arc<Editor<K>>,
+    ) -> Guards<K> {
+        let client = &self.sidecar.function().context().client;
+        Guards {
+            sources: Lookups::new(sources, client, NAME, SNAPSHOT_GOOD_FOR),
+            editor: editor.clone(),
+            claims: term.claims.clone(),
+            classes: term.classes.clone(),
+            busy: term.busy.clone(),
+            settings: term.settings.clone(),
+        }
+    }
+
+    pub(super) fn calls(&self) -> Calls {
+        Calls {
+            channel: self.sidecar.channel().clone(),
+            timeout: self.config.driver.timeout,
+            running: Mutex::new(BTreeMap::new()),
+        }
+    }
+}
+
+fn refresh_of(term: &Term) -> Option<Refresh> {
+    term.capacity.as_ref().map(capacity::Term::refresh)
+}

@@ -11,7 +11,7 @@ use super::{now, seconds};
 use crate::world::World;
 
 /// Claims and volumes together: a scrape takes as long as there are series, not objects.
-const MANY: usize = 1_000;
+const MANY: usize = 5_000;
 /// Seconds of scraping: a multiple of two minutes, after which it is asked again whether groups are served.
 const SCRAPES: u64 = 360;
 

@@ -52,6 +52,7 @@ var kinds = map[string]any{
 	"v1/PersistentVolume":                             corev1.PersistentVolume{},
 	"v1/PersistentVolumeClaim":                        corev1.PersistentVolumeClaim{},
 	"v1/Pod":                                          corev1.Pod{},
+	"v1/ResourceQuota":                                corev1.ResourceQuota{},
 	"v1/Secret":                                       corev1.Secret{},
 	"v1/Service":                                      corev1.Service{},
 	"v1/ServiceAccount":                               corev1.ServiceAccount{},

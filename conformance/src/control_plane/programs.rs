@@ -7,7 +7,7 @@ use super::{Options, SERVICE};
 use crate::{Launch, Programs};
 
 /// What kube-controller-manager is to do: what the journeys need, nothing that needs kubelets or a cloud.
-const CONTROLLERS: [&str; 9] = [
+const CONTROLLERS: [&str; 10] = [
     "clusterrole-aggregation-controller",
     "garbage-collector-controller",
     "namespace-controller",
@@ -16,6 +16,7 @@ const CONTROLLERS: [&str; 9] = [
     "persistentvolume-expander-controller",
     "persistentvolume-protection-controller",
     "persistentvolumeclaim-protection-controller",
+    "resourcequota-controller",
     "serviceaccount-controller",
 ];
 
@@ -117,6 +118,8 @@ pub(super) fn controller_manager(
         "--secure-port=0".to_owned(),
         "--kube-api-qps=1000".to_owned(),
         "--kube-api-burst=1000".to_owned(),
+        // Kinds whose definitions are new are counted then, and not five minutes later.
+        "--resource-quota-sync-period=5s".to_owned(),
     ])
     .args(match options.serves_pods {
         true => of_pods(),

@@ -215,3 +215,72 @@ async fn journeys_case_45_a_namespace_goes_with_its_snapshots_and_by_their_polic
         .unwrap();
     scene.ends().await;
 }
+
+/// The name by which VolumeSnapshots are counted.
+const OF_SNAPSHOTS: &str = "count/volumesnapshots.snapshot.storage.k8s.io";
+
+#[tokio::test]
+async fn journeys_case_44_a_third_snapshot_is_refused_by_the_quota_and_nothing_is_made_of_it() {
+    let Some(scene) = Scene::new("quota").await else {
+        return;
+    };
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "limited" } });
+    scene.make("/api/v1/namespaces", &namespace).await;
+    let quotas = "/api/v1/namespaces/limited/resourcequotas";
+    let limits = json!({ "metadata": { "name": "limits" }, "spec": { "hard": { OF_SNAPSHOTS: "2" } } });
+    scene.make(quotas, &limits).await;
+    let used = async |number: &str| {
+        until(&format!("{number} are counted"), PATIENCE, async || {
+            let quota = scene.stage.hand.find(&format!("{quotas}/limits")).await.ok()??;
+            (quota["status"]["used"][OF_SNAPSHOTS] == number).then_some(())
+        })
+        .await
+        .unwrap();
+    };
+    used("0").await;
+    scene.claim("limited", "data").await;
+    let snapshots = SNAPSHOTS.replace("default", "limited");
+    for name in ["one", "two"] {
+        scene
+            .make(&snapshots, &snapshot(name, "data", "csi-aws-vsc"))
+            .await;
+        scene.is_ready("limited", name).await;
+    }
+    let third = snapshot("three", "data", "csi-aws-vsc");
+    let refused = scene.stage.hand.create(&snapshots, &third).await.unwrap();
+    let says = format!(
+        "volumesnapshots.snapshot.storage.k8s.io \"three\" is forbidden: exceeded quota: limits, requested: \
+         {OF_SNAPSHOTS}=1, used: {OF_SNAPSHOTS}=2, limited: {OF_SNAPSHOTS}=2"
+    );
+    assert_eq!((refused.status, refused.message()), (403, says));
+    let made = scene
+        .stage
+        .hand
+        .find(&format!("{snapshots}/three"))
+        .await
+        .unwrap();
+    assert_eq!(made, None);
+    let contents = scene.stage.list(CONTENTS).await.unwrap();
+    assert_eq!((contents.len(), scene.stage.snapshots_in_ec2().len()), (2, 2));
+    // The place of one that goes is free.
+    let delete = [
+        "delete",
+        "volumesnapshot",
+        "one",
+        "-n",
+        "limited",
+        "--timeout=120s",
+    ];
+    scene.plane.kubectl().ok(&delete).unwrap();
+    used("1").await;
+    until("there is room", PATIENCE, async || {
+        let made = scene.stage.hand.create(&snapshots, &third).await.ok()?;
+        (made.status == 201).then_some(())
+    })
+    .await
+    .unwrap();
+    scene.is_ready("limited", "three").await;
+    let delete = ["delete", "namespace", "limited", "--timeout=120s"];
+    scene.plane.kubectl().ok(&delete).unwrap();
+    scene.ends().await;
+}

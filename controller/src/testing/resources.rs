@@ -36,6 +36,8 @@ pub const DRIVERS: GroupResource<'_> = GroupResource::new("storage.k8s.io", "csi
 pub const PODS: GroupResource<'_> = GroupResource::new("", "pods");
 /// Secret.
 pub const SECRETS: GroupResource<'_> = GroupResource::new("", "secrets");
+/// ResourceQuota.
+pub const QUOTAS: GroupResource<'_> = GroupResource::new("", "resourcequotas");
 /// Event.
 pub const EVENTS: GroupResource<'_> = GroupResource::new("", "events");
 /// CustomResourceDefinition.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::workloads::owner;
 use super::{Actor, CLAIMS, PODS, attempt, is_deleting, is_gone, items, text};
-use crate::kube::{Change, GroupResource, Store};
+use crate::kube::{Change, GroupResource, QUOTAS, Store};
 
 /// The ephemeral volume controller.
 pub(super) struct Ephemeral {
@@ -79,7 +79,7 @@ fn claim_of(pod: &Value, volume: &Value, name: &str) -> Value {
 
 impl Actor for Ephemeral {
     fn interests(&self) -> Vec<GroupResource<'static>> {
-        vec![PODS, CLAIMS]
+        vec![PODS, CLAIMS, QUOTAS]
     }
 
     fn store(&self) -> &Store {
@@ -98,6 +98,12 @@ impl Actor for Ephemeral {
                     if names.any(|name| name == change.object.name()) {
                         self.pod(namespace, pod.name());
                     }
+                }
+            }
+            // There may be room for what it refused.
+            "ResourceQuota" => {
+                for pod in self.store.list(PODS, Some(namespace)) {
+                    self.pod(namespace, pod.name());
                 }
             }
             _ => {}

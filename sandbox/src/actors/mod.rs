@@ -7,6 +7,7 @@
 //! | [`protection`] | PVC and PV protection, and that of attributes classes |
 //! | [`collector`] | the garbage collector |
 //! | [`accounts`] | the `default` ServiceAccount of each namespace |
+//! | [`quotas`] | the quota controller |
 //! | [`workloads`] | Deployment, ReplicaSet, and kubelet for nodes that have none |
 //! | [`stateful`] | StatefulSet |
 //! | [`ephemeral`] | claims of ephemeral volumes |
@@ -33,6 +34,7 @@ mod expansion;
 pub(crate) mod nodes;
 mod options;
 mod protection;
+mod quotas;
 mod scheduler;
 mod spread;
 mod stateful;
@@ -48,7 +50,7 @@ use base::{Clock, Random, Scope};
 use serde_json::Value;
 
 pub use self::options::Options;
-use crate::kube::{ApiError, ApiServer, Change, GroupResource, Object, Store};
+use crate::kube::{ApiError, ApiServer, Change, GroupResource, Object, Store, Subscription};
 use crate::node::Kubelet;
 
 pub(crate) const CLAIMS: GroupResource<'static> = GroupResource::new("", "persistentvolumeclaims");
@@ -56,6 +58,7 @@ pub(crate) const VOLUMES: GroupResource<'static> = GroupResource::new("", "persi
 pub(crate) const PODS: GroupResource<'static> = GroupResource::new("", "pods");
 pub(crate) const NODES: GroupResource<'static> = GroupResource::new("", "nodes");
 const NAMESPACES: GroupResource<'static> = GroupResource::new("", "namespaces");
+const SERVICES: GroupResource<'static> = GroupResource::new("", "services");
 const SERVICE_ACCOUNTS: GroupResource<'static> = GroupResource::new("", "serviceaccounts");
 const ATTRIBUTES_CLASSES: GroupResource<'static> =
     GroupResource::new("storage.k8s.io", "volumeattributesclasses");
@@ -66,6 +69,8 @@ pub(crate) const DRIVERS: GroupResource<'static> = GroupResource::new("storage.k
 pub(crate) const DRIVER_NODES: GroupResource<'static> = GroupResource::new("storage.k8s.io", "csinodes");
 pub(crate) const ATTACHMENTS: GroupResource<'static> =
     GroupResource::new("storage.k8s.io", "volumeattachments");
+const DEFINITIONS: GroupResource<'static> =
+    GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions");
 const DEPLOYMENTS: GroupResource<'static> = GroupResource::new("apps", "deployments");
 const REPLICA_SETS: GroupResource<'static> = GroupResource::new("apps", "replicasets");
 const STATEFUL_SETS: GroupResource<'static> = GroupResource::new("apps", "statefulsets");
@@ -135,6 +140,7 @@ fn controllers(account: impl Fn(&str) -> Store, scope: &Scope, clock: &Clock, op
         accounts::Accounts::new(account("service-account-controller")),
         scope,
     );
+    quotas::start(account("resourcequota-controller"), scope);
     start(
         workloads::Workloads::new(account("deployment-controller"), clock.clone(), &options.nodes),
         scope,
@@ -175,10 +181,14 @@ fn follow(
     store: &Store,
     interests: &[GroupResource<'static>],
     scope: &Scope,
-    mut changed: impl FnMut(&Change) + Send + 'static,
+    changed: impl FnMut(&Change) + Send + 'static,
 ) {
+    follow_all(store.subscribe(interests), scope, changed);
+}
+
+/// Shows every change of a subscription until the scope stops.
+fn follow_all(mut changes: Subscription, scope: &Scope, mut changed: impl FnMut(&Change) + Send + 'static) {
     let stopping = scope.stopping_token();
-    let mut changes = store.subscribe(interests);
     scope.spawn(async move {
         loop {
             let change = tokio::select! {

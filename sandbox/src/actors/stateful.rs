@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::affinity::selects;
 use super::workloads::owner;
 use super::{Actor, CLAIMS, PODS, STATEFUL_SETS, attempt, has_ended, is_deleting, is_gone, items, set, text};
-use crate::kube::{Change, GroupResource, Object, Store};
+use crate::kube::{Change, GroupResource, Object, QUOTAS, Store};
 
 const REVISION: &str = "controller-revision-hash";
 
@@ -297,7 +297,7 @@ fn pod(of: &Value, number: u64, revision: &str) -> Value {
 
 impl Actor for StatefulSets {
     fn interests(&self) -> Vec<GroupResource<'static>> {
-        vec![STATEFUL_SETS, PODS]
+        vec![STATEFUL_SETS, PODS, QUOTAS]
     }
 
     fn store(&self) -> &Store {
@@ -313,6 +313,12 @@ impl Actor for StatefulSets {
                     if text(owner, "/kind") == "StatefulSet" {
                         self.look(namespace, text(owner, "/name"));
                     }
+                }
+            }
+            // There may be room for what it refused.
+            "ResourceQuota" => {
+                for set in self.store.list(STATEFUL_SETS, Some(namespace)) {
+                    self.look(namespace, set.name());
                 }
             }
             _ => {}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{Actor, DEPLOYMENTS, PODS, REPLICA_SETS, attempt, is_deleting, is_gone, items, set, text};
-use crate::kube::{Change, GroupResource, Object, Store};
+use crate::kube::{Change, GroupResource, Object, QUOTAS, Store};
 use crate::node::Node;
 
 /// Deployment and ReplicaSet controllers, and kubelet for nodes that have none.
@@ -183,6 +183,16 @@ impl Workloads {
         );
     }
 
+    /// There may be room for what a quota refused.
+    fn try_again(&self, namespace: &str) {
+        for deployment in self.store.list(DEPLOYMENTS, Some(namespace)) {
+            self.deployment(deployment.value());
+        }
+        for set in self.store.list(REPLICA_SETS, Some(namespace)) {
+            self.replica_set(set.value());
+        }
+    }
+
     fn pod_changed(&self, change: &Change) {
         let pod = change.object.value();
         if !is_gone(change)
@@ -240,7 +250,7 @@ pub(super) fn owner(api_version: &str, kind: &str, object: &Value) -> Value {
 
 impl Actor for Workloads {
     fn interests(&self) -> Vec<GroupResource<'static>> {
-        vec![DEPLOYMENTS, REPLICA_SETS, PODS]
+        vec![DEPLOYMENTS, REPLICA_SETS, PODS, QUOTAS]
     }
 
     fn store(&self) -> &Store {
@@ -262,6 +272,7 @@ impl Actor for Workloads {
                 .iter()
                 .for_each(|object| self.replica_set(object.value())),
             "Pod" => self.pod_changed(change),
+            "ResourceQuota" => self.try_again(namespace),
             _ => {}
         }
     }

@@ -163,6 +163,17 @@ const CORE: &[Row] = &[
         ..BASE
     },
     Row {
+        kind: "ResourceQuota",
+        plural: "resourcequotas",
+        short: &["quota"],
+        status: true,
+        rules: Rules {
+            initial_status: InitialStatus::Set("{}"),
+            ..RETURNED
+        },
+        ..BASE
+    },
+    Row {
         kind: "Secret",
         plural: "secrets",
         fields: &[("type", "", "Opaque")],

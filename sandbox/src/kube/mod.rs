@@ -10,7 +10,7 @@
 //! | Forms | `format`, [`protobuf`], `table`, `discovery`, `openapi` |
 //! | Resource types | `resource`, `builtin`, `custom` |
 //! | Verbs | `verbs`, `intake`, `read`, `watch`, `write`, `delete`, `patch`, `strategic`, `scale`, `reviews` |
-//! | Rules | `metadata`, `checks`, `admit`, `fields`, `decode`, `access`, `selector`; [`schema`], [`validation`], [`apply`] |
+//! | Rules | `metadata`, `checks`, `admit`, `quota`, `fields`, `decode`, `access`, `selector`; [`schema`], [`validation`], [`apply`] |
 //! | Store | `state`, `collection`, `object`, `audit`; `store` for actors |
 
 mod access;
@@ -36,6 +36,7 @@ mod openapi;
 mod patch;
 pub mod protobuf;
 mod query;
+mod quota;
 mod read;
 mod request;
 mod resource;
@@ -63,6 +64,7 @@ pub use certificate::CertificateError;
 pub use collection::{Change, ChangeKind};
 pub use error::{ApiError, Cause};
 pub use object::Object;
+pub(crate) use quota::{Amounts, QUOTAS, amounts, json_of};
 pub use resource::GroupResource;
 pub use server::ApiServer;
 pub use service::ApiService;

@@ -32,11 +32,14 @@ pub(crate) struct State {
     subscribers: Vec<Subscriber>,
 }
 
-/// Receives every change of some types.
+/// Receives some changes.
 struct Subscriber {
-    interests: Vec<(String, String)>,
+    wanted: Wanted,
     sender: mpsc::UnboundedSender<Change>,
 }
+
+/// Which changes, by type and kind.
+type Wanted = Box<dyn Fn(GroupResource<'_>, ChangeKind) -> bool + Send>;
 
 impl State {
     pub fn new(clock: Clock, random: Random) -> Self {
@@ -165,8 +168,7 @@ impl State {
             previous,
         };
         self.subscribers.retain(|subscriber| {
-            let wanted = |(group, plural): &(String, String)| group == id.group && plural == id.plural;
-            if subscriber.interests.iter().any(wanted) {
+            if (subscriber.wanted)(id, kind) {
                 subscriber.sender.send(change.clone()).is_ok()
             } else {
                 !subscriber.sender.is_closed()
@@ -188,29 +190,46 @@ impl State {
 
     /// Sends every present object of these types, then every change.
     pub fn subscribe(&mut self, interests: &[GroupResource<'_>]) -> mpsc::UnboundedReceiver<Change> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        for id in interests {
-            for object in self
-                .collection(*id)
-                .into_iter()
-                .flat_map(|collection| collection.objects.values())
-            {
-                let change = Change {
-                    kind: ChangeKind::Added,
-                    object: object.clone(),
-                    previous: None,
-                };
-                // The receiver is ours: it is there.
-                let _ = sender.send(change);
-            }
-        }
-        self.subscribers.push(Subscriber {
-            interests: interests
+        let owned = interests
+            .iter()
+            .map(|id| (id.group.to_owned(), id.plural.to_owned()));
+        let owned: Vec<(String, String)> = owned.collect();
+        let wanted = move |id: GroupResource<'_>, _| {
+            owned
                 .iter()
-                .map(|id| (id.group.to_owned(), id.plural.to_owned()))
-                .collect(),
-            sender,
-        });
+                .any(|(group, plural)| group == id.group && plural == id.plural)
+        };
+        let present = interests.iter().filter_map(|id| self.collection(*id));
+        let present = present.flat_map(|collection| collection.objects.values());
+        let present: Vec<Arc<Object>> = present.cloned().collect();
+        self.subscribed(present, Box::new(wanted))
+    }
+
+    /// Sends every present object that is wanted as added, then every change that is wanted.
+    pub fn subscribe_where(
+        &mut self,
+        wanted: impl Fn(GroupResource<'_>, ChangeKind) -> bool + Send + 'static,
+    ) -> mpsc::UnboundedReceiver<Change> {
+        let present = self
+            .collections()
+            .filter(|collection| wanted(collection.resource.id(), ChangeKind::Added))
+            .flat_map(|collection| collection.objects.values());
+        let present: Vec<Arc<Object>> = present.cloned().collect();
+        self.subscribed(present, Box::new(wanted))
+    }
+
+    fn subscribed(&mut self, present: Vec<Arc<Object>>, wanted: Wanted) -> mpsc::UnboundedReceiver<Change> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        for object in present {
+            let change = Change {
+                kind: ChangeKind::Added,
+                object,
+                previous: None,
+            };
+            // The receiver is ours: it is there.
+            let _ = sender.send(change);
+        }
+        self.subscribers.push(Subscriber { wanted, sender });
         receiver
     }
 }

@@ -8,10 +8,11 @@ use futures::Stream;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::collection::Change;
+use super::collection::{Change, ChangeKind};
 use super::delete::{self, DeleteOptions};
 use super::error::ApiError;
 use super::object::{Object, metadata_str};
+use super::quota::{self, Amounts};
 use super::resource::GroupResource;
 use super::server::Inner;
 use super::state::State;
@@ -142,6 +143,21 @@ impl Store {
         Subscription {
             receiver: self.inner.lock().subscribe(resources),
         }
+    }
+
+    /// The changes that are wanted, by type and kind: of the present objects as added, type by type, then as they come.
+    pub(crate) fn subscribe_where(
+        &self,
+        wanted: impl Fn(GroupResource<'_>, ChangeKind) -> bool + Send + 'static,
+    ) -> Subscription {
+        Subscription {
+            receiver: self.inner.lock().subscribe_where(wanted),
+        }
+    }
+
+    /// What the objects of a namespace take of the named limits of a quota.
+    pub(crate) fn used<'a>(&self, namespace: &str, names: impl Iterator<Item = &'a str> + Clone) -> Amounts {
+        quota::used(&self.inner.lock(), namespace, names)
     }
 
     fn with_target<T>(

@@ -15,6 +15,7 @@ use super::metadata;
 use super::object::{
     Object, drop_empty_metadata, finalizers, is_deleting, key_of, metadata_mut, metadata_str,
 };
+use super::quota;
 use super::resource::{Generation, GroupResource, InitialStatus, ResourceType};
 use super::state::State;
 
@@ -80,7 +81,7 @@ impl Target<'_> {
 /// Creates an object.
 ///
 /// # Errors
-/// BadRequest, NotFound (namespace), Forbidden (it is terminating), AlreadyExists, Invalid.
+/// BadRequest, NotFound (namespace), Forbidden (it is terminating, a quota), AlreadyExists, Invalid.
 pub(crate) fn create(
     state: &mut State,
     target: &Target<'_>,
@@ -111,6 +112,7 @@ pub(crate) fn create(
     if !causes.is_empty() {
         return Err(target.invalid(&name, causes));
     }
+    let bookings = quota::admit(state, target, &value, None)?;
     if let Some(there) = state.object(target.id(), target.namespace, &name) {
         return Err(ApiError::already_exists(
             resource,
@@ -133,6 +135,7 @@ pub(crate) fn create(
     if let Some(definition) = definition {
         state.register(definition);
     }
+    quota::book(state, target, bookings);
     Ok(state.put(resource.id(), key, value))
 }
 
@@ -213,7 +216,7 @@ fn admit_definition(
 /// Writes `new` over `stored`. Both `old` (the stored object) and `new` are in the client's version.
 ///
 /// # Errors
-/// BadRequest, Conflict (resourceVersion, UID), Invalid.
+/// BadRequest, Conflict (resourceVersion, UID), Invalid, Forbidden.
 pub(crate) fn update(
     state: &mut State,
     target: &Target<'_>,
@@ -243,6 +246,7 @@ pub(crate) fn update(
         return Err(target.invalid(target.name, causes));
     }
     admit::admit(state, target, &mut new, Some(old))?;
+    let bookings = quota::admit(state, target, &new, Some(old))?;
     if generation_moves(target, old, &new) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
         metadata_mut(&mut new).insert("generation".to_owned(), json!(generation));
@@ -264,6 +268,7 @@ pub(crate) fn update(
     if let Some(definition) = definition {
         state.register(definition);
     }
+    quota::book(state, target, bookings);
     Ok(commit(state, target, stored, new))
 }
 

@@ -60,6 +60,7 @@ async fn columns_are_those_that_scripts_cut() {
             "/api/v1/nodes",
             "NAME STATUS ROLES AGE VERSION | INTERNAL-IP EXTERNAL-IP OS-IMAGE KERNEL-VERSION CONTAINER-RUNTIME",
         ),
+        ("/api/v1/resourcequotas", "NAME REQUEST LIMIT AGE | "),
         ("/api/v1/secrets", "NAME TYPE DATA AGE | "),
         ("/api/v1/serviceaccounts", "NAME AGE | "),
         (

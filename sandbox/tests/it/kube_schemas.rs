@@ -167,6 +167,7 @@ fn table() -> Value {
     table.add::<core::v1::PersistentVolume>();
     table.add::<core::v1::PersistentVolumeClaim>();
     table.add::<core::v1::Pod>();
+    table.add::<core::v1::ResourceQuota>();
     table.add::<core::v1::Secret>();
     table.add::<core::v1::Service>();
     table.add::<core::v1::ServiceAccount>();

@@ -19,6 +19,7 @@ mod kube_kubectl;
 mod kube_list;
 mod kube_malformed;
 mod kube_patch;
+mod kube_quota;
 mod kube_rules;
 mod kube_schemas;
 mod kube_sources;

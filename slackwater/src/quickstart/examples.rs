@@ -201,6 +201,21 @@ pub const GROWING_SET: Folder = folder!(
     "storageclass.yaml",
     "statefulset.yaml"
 );
+/// A namespace with a quota.
+pub const QUOTA: Folder = folder!(
+    "18-quota",
+    "README.md",
+    "check.sh",
+    "kustomization.yaml",
+    "namespace.yaml",
+    "resourcequota.yaml",
+    "storageclass.yaml",
+    "volumesnapshotclass.yaml",
+    "persistentvolumeclaim.yaml",
+    "volumesnapshots.yaml",
+    "third.yaml",
+    "too-large.yaml"
+);
 /// A class of the plugin that was a part of Kubernetes.
 pub const IN_TREE: Folder = folder!(
     "25-in-tree",

@@ -184,6 +184,7 @@ impl Stage {
             (&examples::GROUP, self.database()?),
             (&examples::BACKUP, Ids::new()),
             (&examples::GROWING_SET, Ids::new()),
+            (&examples::QUOTA, Ids::new()),
             (&examples::IN_TREE, Ids::new()),
         ];
         examples::write(place, &folders).with_context(|| format!("writing {}", place.display()))

@@ -28,6 +28,7 @@ mod orphans;
 mod pace;
 mod panics;
 mod process;
+mod quotas;
 mod replay;
 mod same_name;
 mod seeds;

@@ -9,12 +9,13 @@ use sandbox::kube::protobuf::{MEDIA_TYPE, decode};
 use serde_json::{Value, json};
 
 /// Where objects of each kind lie once the corpus was played.
-const PLACES: [(&str, &str); 17] = [
+const PLACES: [(&str, &str); 18] = [
     ("v1 ConfigMap", "/api/v1/configmaps"),
     ("v1 Event", "/api/v1/events"),
     ("v1 Namespace", "/api/v1/namespaces"),
     ("v1 PersistentVolume", "/api/v1/persistentvolumes"),
     ("v1 PersistentVolumeClaim", "/api/v1/persistentvolumeclaims"),
+    ("v1 ResourceQuota", "/api/v1/resourcequotas"),
     ("v1 Secret", "/api/v1/secrets"),
     ("v1 Service", "/api/v1/services"),
     ("v1 ServiceAccount", "/api/v1/serviceaccounts"),

@@ -83,6 +83,7 @@ pub fn scenes() -> Vec<Scene> {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/lists.yaml")),
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/types.yaml")),
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/objects.yaml")),
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/quotas.yaml")),
     ];
     let scenes = files.map(|file| serde_saphyr::from_str::<Vec<Scene>>(file).expect("the corpus is YAML"));
     scenes.into_iter().flatten().collect()

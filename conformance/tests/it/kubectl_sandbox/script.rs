@@ -16,6 +16,7 @@ const LIST: &str = "apiVersion: v1\nkind: List\nitems:\n\
 const BOUND: &str =
     r#"{"status":{"phase":"Bound","accessModes":["ReadWriteOnce"],"capacity":{"storage":"4Gi"}}}"#;
 const GROWN: &str = r#"{"spec":{"resources":{"requests":{"storage":"8Gi"}}}}"#;
+const FULL: &str = r#"{"status":{"hard":{"count/serviceaccounts":"0","requests.storage":"1Gi"},"used":{"count/serviceaccounts":"0","requests.storage":"4Gi"}}}"#;
 const READY: &str =
     r#"{"status":{"readyToUse":true,"restoreSize":"4Gi","boundVolumeSnapshotContentName":"content"}}"#;
 const CONTENT_READY: &str =
@@ -51,6 +52,7 @@ pub const COLUMNS: &[(&str, &str)] = &[
     ("csinode", "NAME DRIVERS AGE"),
     ("volumeattachment", "NAME ATTACHER PV NODE ATTACHED AGE"),
     ("lease", "NAME HOLDER AGE"),
+    ("quota", "NAME REQUEST LIMIT AGE"),
     (
         "vs",
         "NAME READYTOUSE SOURCEPVC SOURCESNAPSHOTCONTENT RESTORESIZE SNAPSHOTCLASS SNAPSHOTCONTENT CREATIONTIME AGE",
@@ -222,11 +224,31 @@ fn typed() -> Vec<Step> {
         "get secret made -o jsonpath={.data}",
         "get deployment made -o jsonpath={.spec.replicas}{.spec.template.spec.containers}",
         "get rolebinding made -o jsonpath={.roleRef}{.subjects}",
-        "auth can-i get pods",
-        "auth can-i delete persistentvolumeclaims -n kube-system",
-        "delete deployment/made role/made rolebinding/made configmap/made secret/made serviceaccount/made",
+        "create quota made --hard=count/serviceaccounts=0,requests.storage=1024Mi",
+        "get quota made",
+        "describe quota made",
     ];
     let mut steps: Vec<Step> = lines.into_iter().map(Step::of).collect();
+    let full = [
+        "patch",
+        "quota/made",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        FULL,
+    ];
+    steps.push(Step::new(&full));
+    let lines = [
+        "get quota",
+        "describe quota made",
+        "create quota bad --hard=things=1",
+        "create quota tried --hard=pods=1 --dry-run=server -o yaml",
+        "auth can-i get pods",
+        "auth can-i delete persistentvolumeclaims -n kube-system",
+        "create serviceaccount third",
+        "delete deployment/made role/made rolebinding/made configmap/made secret/made serviceaccount/made quota/made",
+    ];
+    steps.extend(lines.into_iter().map(Step::of));
     steps.push(Step::of("apply -f -").input(LIST));
     steps.push(Step::of("apply -f -").input(LIST));
     steps.push(Step::of("delete -f -").input(LIST));

@@ -88,6 +88,7 @@ const ATTACHMENT: &[Column] = &[
     boolean("Attached"),
     text("Age"),
 ];
+const QUOTA: &[Column] = &[text("Name"), text("Request"), text("Limit"), text("Age")];
 const BINDING: &[Column] = &[
     text("Name"),
     text("Role"),
@@ -126,6 +127,7 @@ pub(super) fn printer(group: &str, kind: &str) -> Printer {
             let data = entries(row, "/data") + entries(row, "/binaryData");
             vec![row.name(), json!(data), row.age()]
         }),
+        ("", "ResourceQuota") => (QUOTA, quota),
         ("", "ServiceAccount") => (const { &[text("Name"), text("Age")] }, |row| {
             vec![row.name(), row.age()]
         }),
@@ -162,6 +164,28 @@ fn entries(row: &Row<'_>, pointer: &str) -> usize {
     row.find(pointer)
         .and_then(Value::as_object)
         .map_or(0, serde_json::Map::len)
+}
+
+/// Limits of what pods may use have a column of their own.
+fn quota(row: &Row<'_>) -> Vec<Value> {
+    let hard = row.find("/status/hard").and_then(Value::as_object);
+    let used = row.find("/status/used");
+    let (mut requests, mut limits) = (Vec::new(), Vec::new());
+    for (name, hard) in hard.into_iter().flatten() {
+        let used = used.and_then(|used| used[name].as_str()).unwrap_or("0");
+        let column = if name.starts_with("limits.") {
+            &mut limits
+        } else {
+            &mut requests
+        };
+        column.push(format!("{name}: {used}/{}", hard.as_str().unwrap_or_default()));
+    }
+    vec![
+        row.name(),
+        json!(requests.join(", ")),
+        json!(limits.join(", ")),
+        row.age(),
+    ]
 }
 
 fn node(row: &Row<'_>) -> Vec<Value> {

@@ -20,6 +20,7 @@ pub fn default(group: &str, kind: &str, object: &mut Value) {
         }
         ("", "Secret") => secret(object),
         ("", "Namespace") => namespace(object),
+        ("", "ResourceQuota") => quota(object),
         ("storage.k8s.io", "CSIDriver") => fill(
             object,
             "/spec",
@@ -162,6 +163,14 @@ fn namespace(object: &mut Value) {
         &json!({"kubernetes.io/metadata.name": name}),
     );
     fill(object, "/status", &json!({"phase": "Active"}));
+}
+
+fn quota(object: &mut Value) {
+    fill(object, "/spec", &json!({}));
+    fill(object, "/status", &json!({}));
+    for map in ["/spec/hard", "/status/hard", "/status/used"] {
+        canonicalise(object.pointer_mut(map));
+    }
 }
 
 fn pod_spec(spec: Option<&mut Value>) {

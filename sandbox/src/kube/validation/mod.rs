@@ -5,7 +5,7 @@
 //! | [`error`] | field errors and their texts |
 //! | [`defaults`] | what the API server fills in at every write |
 //! | [`admission`] | what its admission plugins add or refuse |
-//! | [`claim`], [`sources`], [`volume`], [`classes`], [`event`], [`other`], [`workload`] | rules of the kinds |
+//! | [`claim`], [`sources`], [`volume`], [`classes`], [`event`], [`other`], [`quota`], [`workload`] | rules of the kinds |
 //! | [`warnings`] | what the writer is told of an object that is taken |
 //! | [`quantity`] | sizes like `5Gi` |
 //!
@@ -19,6 +19,7 @@ pub mod error;
 mod event;
 mod other;
 pub mod quantity;
+mod quota;
 mod sources;
 mod volume;
 mod warnings;
@@ -61,6 +62,7 @@ pub fn validate(
         ("", "Secret") => other::secret(new, old, &mut errors),
         ("", "ConfigMap") => other::config_map(new, old, &mut errors),
         ("", "Event") => event::validate(new, old, &mut errors),
+        ("", "ResourceQuota") => quota::validate(new, &mut errors),
         ("coordination.k8s.io", "Lease") => other::lease(new, &mut errors),
         ("", "Pod") => workload::pod(new, &mut errors),
         ("apps", "Deployment" | "ReplicaSet") => workload::template(new, old, &mut errors),

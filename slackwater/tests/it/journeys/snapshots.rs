@@ -8,6 +8,7 @@ use sandbox::faults::Faults;
 use serde_json::{Value, json};
 
 use super::{at_work, claim, cluster, content_of, now, pod, seconds, told};
+use crate::quotas::{self, OF_SNAPSHOTS};
 use crate::world::{CLAIMS, CLASSES, CONTENTS, SNAPSHOTS, World};
 
 /// A VolumeSnapshot of the claim that names no class.
@@ -282,4 +283,40 @@ async fn journeys_case_33_without_groups_the_first_snapshot_waits_for_nothing() 
     let _process = world.start(Faults::none()).await;
     seconds(5).await;
     assert!(world.is_ready("s"), "{:?}", world.snapshot("s"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn journeys_case_44_a_snapshot_beyond_the_quota_is_refused_and_nothing_is_made_of_it() {
+    let world = World::new(13, Ec2Options::instant()).await;
+    // Events were never counted, by the real API server either: what is told of a snapshot is told.
+    let limits = json!({ OF_SNAPSHOTS: "2", "count/events": "0" });
+    quotas::limit(&world, "ns", &limits).await;
+    let _process = world.start(Faults::none()).await;
+    for name in ["one", "two"] {
+        world.create_snapshot(name, "p", "delete");
+        world.until("ready", |world| world.is_ready(name)).await;
+        assert!(!world.events(name).is_empty());
+    }
+    let third = json!({
+        "metadata": { "name": "three", "namespace": "ns" },
+        "spec": { "source": { "persistentVolumeClaimName": "p" }, "volumeSnapshotClassName": "delete" },
+    });
+    let refused = world.store().create(SNAPSHOTS, third.clone()).unwrap_err();
+    assert_eq!((refused.code(), refused.reason()), (403, "Forbidden"));
+    let says = format!(
+        "volumesnapshots.snapshot.storage.k8s.io \"three\" is forbidden: exceeded quota: limits, requested: \
+         {OF_SNAPSHOTS}=1, used: {OF_SNAPSHOTS}=2, limited: {OF_SNAPSHOTS}=2"
+    );
+    assert_eq!(refused.to_string(), says);
+    seconds(60).await;
+    assert_eq!((world.contents().len(), world.ec2_snapshots().len()), (2, 2));
+    // The place of one that goes is free.
+    world.delete_snapshot("one");
+    world
+        .until("it is gone", |world| world.snapshot("one").is_none())
+        .await;
+    seconds(1).await;
+    world.store().create(SNAPSHOTS, third).unwrap();
+    world.until("ready", |world| world.is_ready("three")).await;
+    assert_eq!(world.ec2_snapshots().len(), 2);
 }

@@ -124,6 +124,18 @@ impl Quantity {
         if self.negative { -bytes } else { bytes }
     }
 
+    /// The smallest whole number that is not less.
+    pub(crate) fn rounded_up(self) -> Self {
+        if !self.is_fractional() {
+            return self;
+        }
+        Self {
+            amount: self.amount.rounded_up(0),
+            text: None,
+            ..self
+        }
+    }
+
     /// A whole number.
     pub(crate) fn whole(number: i64) -> Self {
         Self {
@@ -158,7 +170,7 @@ impl Quantity {
         }
     }
 
-    /// The sum, which is written as this one is.
+    /// The sum, which is written as this one is; where this one is zero, as the other.
     pub(crate) fn plus(&self, other: &Self) -> Self {
         let (negative, amount) = if self.negative == other.negative {
             (self.negative, self.amount.plus(&other.amount))
@@ -167,10 +179,15 @@ impl Quantity {
         } else {
             (other.negative, other.amount.minus(&self.amount))
         };
+        let style = if self.amount.is_zero() {
+            other.style
+        } else {
+            self.style
+        };
         Self {
             negative: negative && !amount.is_zero(),
             amount,
-            style: self.style,
+            style,
             text: None,
             is_plain: self.is_plain && other.is_plain,
         }
@@ -435,6 +452,17 @@ mod tests {
             ("1e2000", "1", "1e2000"),
         ] {
             assert_eq!(read(one).plus(&read(other)), read(sum), "{one} {other}");
+        }
+        for (one, other, printed) in [
+            ("0", "4Gi", "4Gi"),
+            ("4Gi", "0", "4Gi"),
+            ("2Gi", "2147483648", "4Gi"),
+            ("2147483648", "2Gi", "4294967296"),
+        ] {
+            assert_eq!(read(one).plus(&read(other)).to_string(), printed, "{one} {other}");
+        }
+        for (size, whole) in [("100m", "1"), ("1500m", "2"), ("5Gi", "5Gi"), ("0", "0")] {
+            assert_eq!(read(size).rounded_up().to_string(), whole, "{size}");
         }
         assert_eq!(Quantity::whole(-1024), read("-1Ki"));
         assert_eq!(

@@ -30,6 +30,9 @@ const SERVICE: &str = "a DNS-1035 label must consist of lower case alphanumeric 
 const QUALIFIED_NAME: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and \
     end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
     '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+const MANY_PARTS: &str = "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and \
+    end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
+    '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
     '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex \
     used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
@@ -280,6 +283,9 @@ fn is_name_part(text: &str) -> bool {
 
 /// What is wrong with the key of a label or annotation.
 pub(crate) fn qualified_name_errors(key: &str) -> Vec<String> {
+    if key.matches('/').count() > 1 {
+        return vec![MANY_PARTS.to_owned()];
+    }
     let mut errors = Vec::new();
     let name = match key.split_once('/') {
         None => key,

@@ -123,6 +123,8 @@ mod tests {
             and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
             validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
         const FOR_QUOTA: &str = "must be a standard resource for quota";
+        let many_parts = NAME_PART.replace("name part", "a valid label key")
+            + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
         for (name, amount, expected) in [
             ("count/volumesnapshots.snapshot.storage.k8s.io", "2", vec![]),
             ("count/nothings.example.com", "0", vec![]),
@@ -154,7 +156,7 @@ mod tests {
             (
                 "count/a/b",
                 "1",
-                vec![format!("Invalid value: \"count/a/b\": {NAME_PART}")],
+                vec![format!("Invalid value: \"count/a/b\": {many_parts}")],
             ),
             (
                 "a b",

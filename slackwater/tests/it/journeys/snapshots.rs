@@ -298,6 +298,7 @@ async fn journeys_case_44_a_snapshot_beyond_the_quota_is_refused_and_nothing_is_
         assert!(!world.events(name).is_empty());
     }
     let third = json!({
+        "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
         "metadata": { "name": "three", "namespace": "ns" },
         "spec": { "source": { "persistentVolumeClaimName": "p" }, "volumeSnapshotClassName": "delete" },
     });

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use runtime::EventType;
 use runtime::objects::SecretName;
 
@@ -26,12 +27,12 @@ pub enum Action<S> {
     Step(S),
     /// GET of a Secret. The answer is in the next round's [`crate::Run`].
     ReadSecret(SecretName),
-    /// An event about the object.
+    /// An event.
     Event(Event),
 }
 
-/// An event about the object that a plan is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An event about the object that a plan is for, or about another one that hears of it nowhere else.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Event {
     /// Normal or Warning.
     pub kind: EventType,
@@ -39,6 +40,8 @@ pub struct Event {
     pub reason: &'static str,
     /// For the user: what happened and what helps.
     pub message: String,
+    /// The object that it is about; none is that of the plan.
+    pub about: Option<ObjectReference>,
 }
 
 /// When to look at the object again.
@@ -73,6 +76,7 @@ impl Event {
             kind: EventType::Normal,
             reason,
             message,
+            about: None,
         }
     }
 
@@ -83,6 +87,16 @@ impl Event {
             kind: EventType::Warning,
             reason,
             message,
+            about: None,
+        }
+    }
+
+    /// The same about another object.
+    #[must_use]
+    pub fn about(self, object: ObjectReference) -> Self {
+        Self {
+            about: Some(object),
+            ..self
         }
     }
 }

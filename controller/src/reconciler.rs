@@ -314,7 +314,8 @@ impl<C: Controller> Reconciler<C> {
     }
 
     fn tell(&self, subject: &Subject<'_, C>, event: &Event) {
-        let about = self.controller.reference(subject.seen);
+        let other = event.about.clone();
+        let about = other.unwrap_or_else(|| self.controller.reference(subject.seen));
         self.recorder
             .event(&about, event.kind, event.reason, event.message.clone());
     }

@@ -52,7 +52,8 @@ impl Kind for VolumeGroupSnapshotContent {
 /// Works on contents.
 pub(crate) struct Contents<K: Kind> {
     pub(crate) contents: Objects<K>,
-    pub(crate) classes: Cache<K::Class>,
+    /// None where the driver takes nothing of the kind, and no class is asked for.
+    pub(crate) classes: Option<Cache<K::Class>>,
     pub(crate) askers: Askers<K::Asker>,
     /// The contents of the members of groups.
     pub(crate) members: Option<Cache<VolumeSnapshotContent>>,
@@ -118,14 +119,15 @@ impl<K: Kind> controller::Controller for Contents<K> {
 
     fn observe(&self, key: &ObjectKey) -> Option<Seen<K>> {
         let content = self.contents.cache().get(key)?;
-        let class = match content.class_name() {
-            None => NamedClass::NotNamed,
-            Some(name) => match self.classes.get(&ObjectKey::cluster(name)) {
+        let class = match (content.class_name(), &self.classes) {
+            (None, _) | (_, None) => NamedClass::NotNamed,
+            (Some(name), Some(classes)) => match classes.get(&ObjectKey::cluster(name)) {
                 Some(class) => NamedClass::Found(class),
                 None => NamedClass::Absent(name.to_owned()),
             },
         };
-        let is_live = self.contents.cache().is_followed() && self.classes.is_followed();
+        let classes_are_followed = self.classes.as_ref().is_none_or(Cache::is_followed);
+        let is_live = self.contents.cache().is_followed() && classes_are_followed;
         Some(Seen {
             members: self.members_of(&content),
             content,

@@ -13,6 +13,8 @@ pub const GROUP_CREATION_FAILED: &str = "GroupSnapshotCreationFailed";
 pub const GROUP_CHECK_FAILED: &str = "GroupSnapshotContentCheckandUpdateFailed";
 /// Deleting the group failed.
 pub const GROUP_DELETE_ERROR: &str = "GroupSnapshotDeleteError";
+/// The driver takes no groups. On what asked for the group too.
+pub const GROUP_NOT_SUPPORTED: &str = "GroupSnapshotNotSupported";
 
 /// The driver asks to be called later, and says when. Normal.
 pub const WAITING: &str = "WaitingForStorage";

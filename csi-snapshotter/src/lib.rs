@@ -31,8 +31,8 @@
 //! | `run` | start-up and work |
 //!
 //! A VolumeSnapshotContent that is a member of a group is only looked at; its group makes and deletes it (snapshot.md 3.3 rows
-//! 2, 5, 7; 4.3). Groups are off where the gate `CSIVolumeGroupSnapshot` is, where the driver has none, and until the API
-//! server serves their kinds.
+//! 2, 5, 7; 4.3). Groups are off where the gate `CSIVolumeGroupSnapshot` is, and until the API server serves their kinds. Where
+//! the driver has none, those who wait for one are told.
 //!
 //! Replaces `kubernetes-csi/external-snapshotter: cmd/csi-snapshotter`; specification `snapshot.md` 3 and 4.2.
 

@@ -45,6 +45,8 @@ pub enum ClassLookup<'a> {
 pub struct Settings {
     /// The driver's name from GetPluginInfo.
     pub driver: String,
+    /// The driver takes what these contents stand for. One without groups takes snapshots alone.
+    pub can_take: bool,
     /// The driver can be asked about what exists. For snapshots that is LIST_SNAPSHOTS.
     pub can_look: bool,
     /// `--snapshot-name-prefix`, `--groupsnapshot-name-prefix`.

@@ -87,15 +87,10 @@ impl Start for Config {
         let function = sidecar.function();
         function.wait_for_crds(&kinds, &self.definitions).await?;
         let queue = function.queue(format!("{NAME}-content"), self.workers)?;
-        let takes_groups = self.groups && sidecar.driver().groups;
-        let group_queue = if takes_groups {
+        let group_queue = if self.groups {
             Some(function.queue(format!("{NAME}-groupsnapshotcontent"), self.workers)?)
         } else {
-            tracing::info!(
-                gate = self.groups,
-                driver = sidecar.driver().groups,
-                "groups of snapshots are off"
-            );
+            tracing::info!("groups of snapshots are off by the gate");
             None
         };
         Ok(Box::new(Prepared {
@@ -112,7 +107,7 @@ struct Prepared {
     config: Config,
     sidecar: Sidecar<Driver>,
     queue: Queue<ObjectKey>,
-    /// None where groups are off: by the gate, or since the driver has none.
+    /// None where groups are off by the gate.
     group_queue: Option<Queue<ObjectKey>>,
 }
 
@@ -138,6 +133,7 @@ impl Prepared {
         let driver = self.sidecar.driver();
         let settings = Settings {
             driver: driver.name().to_owned(),
+            can_take: true,
             can_look: driver.lists,
             name_prefix: self.config.name_prefix.clone(),
             name_uid_length: self.config.name_uid_length,
@@ -148,38 +144,47 @@ impl Prepared {
             .await
     }
 
-    /// The same for groups, once the API server serves their kinds: in a cluster without them that may be never.
+    /// The same for groups, once the API server serves their kinds: in a cluster without them that may be never. Of a driver
+    /// that takes none only the contents are followed, to tell who waits for it.
     async fn groups(&self, scope: &Scope) -> Result<(), Error> {
         let Some(queue) = &self.group_queue else {
             return Ok(());
         };
-        let kinds = [
-            ApiResource::erase::<VolumeGroupSnapshotContent>(&()),
-            ApiResource::erase::<VolumeGroupSnapshotClass>(&()),
-        ];
-        let client = &self.sidecar.function().context().client;
-        let members = self.cache::<VolumeSnapshotContent>();
-        members.index(BY_GROUP, group_of)?;
-        let ready = async {
-            let off = |missing: &CrdsMissing| tracing::info!("groups of snapshots are off: {missing}");
-            until_served(client, &kinds, off).await;
-            members.synced().await;
-        };
+        let driver = self.sidecar.driver();
+        let mut kinds = vec![ApiResource::erase::<VolumeGroupSnapshotContent>(&())];
+        let mut members = None;
+        if driver.groups {
+            kinds.push(ApiResource::erase::<VolumeGroupSnapshotClass>(&()));
+            let contents = self.cache::<VolumeSnapshotContent>();
+            contents.index(BY_GROUP, group_of)?;
+            members = Some(contents);
+        }
         tokio::select! {
             biased;
             () = scope.stopping() => return Ok(()),
-            () = ready => {}
+            () = self.groups_are_known(&kinds, members.as_ref()) => {}
         }
         let settings = Settings {
-            driver: self.sidecar.driver().name().to_owned(),
+            driver: driver.name().to_owned(),
+            can_take: driver.groups,
             can_look: true,
             name_prefix: self.config.group_name_prefix.clone(),
             name_uid_length: self.config.group_name_uid_length,
             extra_create_metadata: self.config.extra_create_metadata,
             retry_interval_max: self.config.common.retry_intervals.1,
         };
-        self.contents::<VolumeGroupSnapshotContent>(queue, settings, Some(members), scope)
+        self.contents::<VolumeGroupSnapshotContent>(queue, settings, members, scope)
             .await
+    }
+
+    /// Waits until these kinds are served, and the contents of members are known where groups have any.
+    async fn groups_are_known(&self, kinds: &[ApiResource], members: Option<&Cache<VolumeSnapshotContent>>) {
+        let client = &self.sidecar.function().context().client;
+        let off = |missing: &CrdsMissing| tracing::info!("groups of snapshots are off: {missing}");
+        until_served(client, kinds, off).await;
+        if let Some(members) = members {
+            members.synced().await;
+        }
     }
 
     /// The contents that this process serves.
@@ -202,12 +207,18 @@ impl Prepared {
         let _term = queue.term();
         let function = self.sidecar.function();
         let contents = self.cache::<K>();
-        let classes: Cache<K::Class> = function.context().watches.cache(Selection::default());
+        let watches = &function.context().watches;
+        let classes: Option<Cache<K::Class>> = settings.can_take.then(|| watches.cache(Selection::default()));
         contents.index(BY_CLASS, class_of::<K>)?;
+        let classes_are_known = async {
+            if let Some(classes) = &classes {
+                classes.caught_up().await;
+            }
+        };
         tokio::select! {
             biased;
             () = scope.stopping() => return Ok(()),
-            _ = async { tokio::join!(contents.caught_up(), classes.caught_up()) } => {}
+            _ = async { tokio::join!(contents.caught_up(), classes_are_known) } => {}
         }
         serve_by_namespace(queue, &contents, |content| content.reference().namespace.clone());
         let mut enqueue = Enqueue::new();
@@ -217,11 +228,13 @@ impl Prepared {
             concerned.then(|| change.key.clone()).into_iter().collect()
         });
         of_contents.resync_every(self.config.resync_period, scope);
-        // A class that comes or changes may be what its contents wait for.
-        let (users, driver) = (contents.clone(), settings.driver.clone());
-        enqueue.on(&classes, queue, move |change| {
-            triggers::of_class(change, &users, &driver)
-        });
+        if let Some(classes) = &classes {
+            // A class that comes or changes may be what its contents wait for.
+            let (users, driver) = (contents.clone(), settings.driver.clone());
+            enqueue.on(classes, queue, move |change| {
+                triggers::of_class(change, &users, &driver)
+            });
+        }
         let client = &function.context().client;
         let rules = Contents {
             contents: Objects::new(contents, client, NAME),

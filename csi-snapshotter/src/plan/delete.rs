@@ -8,7 +8,7 @@ use tonic::Code;
 
 use super::behind::{self, Asker};
 use super::secrets::{self, Need};
-use super::{Plan, StatusChange, Step, begin, status};
+use super::{Plan, StatusChange, Step, begin, incapable, status};
 use crate::content::{Content, is_blank};
 use crate::observe::{Memory, Observed};
 
@@ -80,6 +80,9 @@ fn without_word(observed: &Observed<'_>, handle: Option<&str>, now: Timestamp) -
 fn end(observed: &Observed<'_>, handle: Option<&str>) -> Plan {
     let content = observed.content;
     let plan = begin(observed);
+    if !observed.settings.can_take {
+        return incapable::end(observed);
+    }
     let Some(handle) = handle else {
         return without_finalizer(observed, plan);
     };
@@ -172,7 +175,7 @@ fn finished(observed: &Observed<'_>, plan: Plan) -> Plan {
     without_finalizer(observed, plan)
 }
 
-fn without_finalizer(observed: &Observed<'_>, plan: Plan) -> Plan {
+pub(super) fn without_finalizer(observed: &Observed<'_>, plan: Plan) -> Plan {
     match observed.content.finalizer_position() {
         Some(position) => plan.step(Step::RemoveFinalizer { position }),
         None => plan,
@@ -180,7 +183,7 @@ fn without_finalizer(observed: &Observed<'_>, plan: Plan) -> Plan {
 }
 
 /// An event and the back-off; the status is left as it is (3.5).
-fn failed(observed: &Observed<'_>, mut plan: Plan, text: &str) -> Plan {
+pub(super) fn failed(observed: &Observed<'_>, mut plan: Plan, text: &str) -> Plan {
     let message = status::steady(&mut plan.memory, text);
     plan.event(Event::warning(observed.content.words().delete_error, message))
         .then(Next::backoff(text.to_string()))

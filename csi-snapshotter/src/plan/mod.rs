@@ -8,6 +8,7 @@
 //! | [`create`] | the call that takes it, and the poll for readiness (3.4.1, 4.2) |
 //! | [`check`] | looking at pre-provisioned ones (3.4.2, 4.2) |
 //! | [`delete`] | the call that deletes it, and the finalizer (3.5, 4.2) |
+//! | [`incapable`] | contents of groups whose driver takes none (4.2) |
 //! | [`members`] | the snapshots of a group (4.2) |
 //! | [`status`] | what is written of an answer or an error (3.4.3) |
 //! | [`parameters`] | names and parameters of calls (3.7) |
@@ -17,6 +18,7 @@ pub mod behind;
 pub mod check;
 pub mod create;
 pub mod delete;
+mod incapable;
 mod members;
 pub mod parameters;
 pub mod secrets;
@@ -195,6 +197,9 @@ fn decide(observed: &Observed<'_>, now: Timestamp) -> Plan {
     if content.is_being_created() && finished {
         // Row 4, and a crash between the answer and the end of the mark: the call is over.
         return plan.step(Step::Settle).then(Next::Again);
+    }
+    if !observed.settings.can_take {
+        return incapable::plan(observed, now);
     }
     if delete::is_wanted(content) || delete::is_unbound(content) {
         return delete::plan(observed, now);

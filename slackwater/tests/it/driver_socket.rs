@@ -34,6 +34,11 @@ impl DriverSocket {
         });
     }
 
+    /// No driver listens any more.
+    pub fn close(&self) {
+        *self.listening.lock().unwrap() = None;
+    }
+
     /// How a sidecar reaches whichever driver listens.
     pub fn channel(&self, faults: &Faults) -> csi::Channel {
         let socket = self.clone();

@@ -40,39 +40,15 @@ impl Scene {
     async fn without(off: &[Capability]) -> Self {
         let world = World::new(11, Ec2Options::instant()).await;
         let folder = tempfile::tempdir().unwrap();
-        let config = Config {
-            name: DRIVER.to_owned(),
-            node_id: "node".to_owned(),
-            capacity_bytes: 1 << 40,
-            max_volumes: 0,
-            capabilities: Capabilities::all(),
-            ready_after: Duration::from_secs(20),
-        };
-        let start = |config: &Config| {
-            let host = Arc::new(node::testing::Machine::default());
-            let machine = Machine {
-                host: host.clone(),
-                loops: host,
-            };
-            let (config, clock) = (config.clone(), world.clock.clone());
-            Driver::new(config, folder.path(), machine, clock, &Registry::new()).unwrap()
-        };
         let mut handles = Vec::new();
-        let whole = csi::Channel::in_process(start(&config).routes());
+        let whole = start_driver(&world, &folder, &[]);
         for claim in ["data", "log"] {
             handles.push(make(&whole, claim).await);
         }
         drop(whole);
-        let lacking = Config {
-            capabilities: Capabilities::without(off),
-            ..config
-        };
-        let driver = start(&lacking);
-        world
-            .socket
-            .listen(driver.routes(), &Faults::none(), world.scope.child());
+        world.socket.close();
         let scene = Self {
-            channel: csi::Channel::in_process(driver.routes()),
+            channel: start_driver(&world, &folder, off),
             world,
             folder,
             handles,
@@ -84,6 +60,13 @@ impl Scene {
         };
         scene.world.until("the claims are bound", is_bound).await;
         scene
+    }
+
+    /// Another driver over the same files.
+    fn replace_driver(&mut self, off: &[Capability]) {
+        self.world.socket.close();
+        self.channel = self.world.socket.channel(&Faults::none());
+        self.channel = start_driver(&self.world, &self.folder, off);
     }
 
     fn furnish(&self) {
@@ -180,6 +163,28 @@ impl Scene {
     }
 }
 
+/// Starts a driver over the folder that lacks these. The former one must be gone.
+fn start_driver(world: &World, folder: &tempfile::TempDir, off: &[Capability]) -> csi::Channel {
+    let host = Arc::new(node::testing::Machine::default());
+    let machine = Machine {
+        host: host.clone(),
+        loops: host,
+    };
+    let config = Config {
+        name: DRIVER.to_owned(),
+        node_id: "node".to_owned(),
+        capacity_bytes: 1 << 40,
+        max_volumes: 0,
+        capabilities: Capabilities::without(off),
+        ready_after: Duration::from_secs(20),
+    };
+    let clock = world.clock.clone();
+    let driver = Driver::new(config, folder.path(), machine, clock, &Registry::new()).unwrap();
+    let socket = &world.socket;
+    socket.listen(driver.routes(), &Faults::none(), world.scope.child());
+    csi::Channel::in_process(driver.routes())
+}
+
 fn usage() -> VolumeCapability {
     VolumeCapability {
         access_type: Some(AccessType::Mount(MountVolume::default())),
@@ -208,6 +213,35 @@ fn is_ready(object: &Value) -> bool {
     object["status"]["readyToUse"] == true
 }
 
+/// The group and all snapshots are ready.
+fn is_whole(world: &World) -> bool {
+    let group = world.store().get(GROUPS, "ns", "nightly");
+    let snapshots = world.store().list(SNAPSHOTS, None);
+    group.is_some_and(|group| is_ready(group.value()))
+        && snapshots.iter().all(|snapshot| is_ready(snapshot.value()))
+}
+
+/// `status.error` of the group, as text.
+fn group_error(world: &World) -> Option<String> {
+    let group = world.store().get(GROUPS, "ns", "nightly")?;
+    let message = &group.value()["status"]["error"]["message"];
+    message.as_str().map(str::to_owned)
+}
+
+/// There is neither a snapshot nor a group, nor a content of either.
+fn is_empty(world: &World) -> bool {
+    let none = |resource| world.store().list(resource, None).is_empty();
+    [SNAPSHOTS, CONTENTS, GROUPS, GROUP_CONTENTS]
+        .into_iter()
+        .all(none)
+}
+
+/// What a process has asked the driver about groups.
+fn group_calls(process: &Process) -> Vec<String> {
+    let calls = process.faults.calls().into_iter().map(|(call, _)| call.name);
+    calls.filter(|name| name.contains("GroupController")).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn snapshots_and_groups_of_files_are_taken_and_deleted() {
     let scene = Scene::without(&[]).await;
@@ -224,14 +258,11 @@ async fn snapshots_and_groups_of_files_are_taken_and_deleted() {
     assert_eq!(stored, taken[0].snapshot_id.as_str());
 
     scene.take_group();
-    let is_whole = |world: &World| {
-        let group = world.store().get(GROUPS, "ns", "nightly");
-        let snapshots = world.store().list(SNAPSHOTS, None);
-        group.is_some_and(|group| is_ready(group.value()))
-            && snapshots.len() == 3
-            && snapshots.iter().all(|snapshot| is_ready(snapshot.value()))
-    };
-    world.until("the group is ready", is_whole).await;
+    world
+        .until("the group is ready", |world| {
+            is_whole(world) && world.store().list(SNAPSHOTS, None).len() == 3
+        })
+        .await;
     let members = scene.snapshots().await;
     let members: Vec<&Snapshot> = members
         .iter()
@@ -242,12 +273,6 @@ async fn snapshots_and_groups_of_files_are_taken_and_deleted() {
 
     world.store().delete(GROUPS, "ns", "nightly", None).unwrap();
     world.delete_snapshot("s");
-    let is_empty = |world: &World| {
-        let none = |resource| world.store().list(resource, None).is_empty();
-        [SNAPSHOTS, CONTENTS, GROUPS, GROUP_CONTENTS]
-            .into_iter()
-            .all(none)
-    };
     world.until("all is gone", is_empty).await;
     assert!(scene.snapshots().await.is_empty());
 }
@@ -381,22 +406,71 @@ async fn without_lists_an_imported_snapshot_counts_as_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_groups_single_snapshots_are_taken_all_the_same() {
+async fn journeys_case_31_a_group_that_the_driver_lacks_is_told_and_single_snapshots_are_taken() {
     for off in [
         Capability::GroupControllerService,
         Capability::CreateDeleteGetVolumeGroupSnapshot,
     ] {
         let scene = Scene::without(&[off]).await;
-        let _processes = scene.start(&["snapshot-controller", "csi-snapshotter"]).await;
+        let processes = scene.start(&["snapshot-controller", "csi-snapshotter"]).await;
+        let world = &scene.world;
         scene.take_group();
-        scene.world.create_snapshot("s", "data", "files");
-        scene
-            .world
+        let says = format!(
+            "the CSI driver {DRIVER} takes no group snapshots: it lacks the capability \
+             CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT; take a VolumeSnapshot of each claim instead"
+        );
+        let told = ("GroupSnapshotNotSupported".to_owned(), says.clone());
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(group_error(world), Some(says), "within a minute");
+        assert!(
+            world.events("nightly").contains(&told),
+            "{:?}",
+            world.events("nightly")
+        );
+        world.create_snapshot("s", "data", "files");
+        world
             .until("the snapshot is ready", |world| world.is_ready("s"))
             .await;
         tokio::time::sleep(Duration::from_secs(300)).await;
-        let group = scene.world.store().get(GROUPS, "ns", "nightly").unwrap();
-        assert!(!is_ready(group.value()));
         assert_eq!(scene.snapshots().await.len(), 1, "nothing is taken for the group");
+        assert_eq!(
+            group_calls(&processes[1]).len(),
+            1,
+            "{:?}",
+            group_calls(&processes[1])
+        );
+
+        world.store().delete(GROUPS, "ns", "nightly", None).unwrap();
+        world.delete_snapshot("s");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert!(is_empty(world), "its deletion waits for nobody");
+        assert_eq!(
+            group_calls(&processes[1]).len(),
+            1,
+            "{:?}",
+            group_calls(&processes[1])
+        );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn journeys_case_31_a_group_that_waits_is_taken_once_the_driver_has_groups() {
+    let mut scene = Scene::without(&[Capability::GroupControllerService]).await;
+    let mut processes = scene.start(&["snapshot-controller", "csi-snapshotter"]).await;
+    scene.take_group();
+    let is_told = |world: &World| group_error(world).is_some();
+    scene.world.until("the group is told", is_told).await;
+    drop(processes.pop());
+    scene.replace_driver(&[]);
+    processes.extend(scene.start(&["csi-snapshotter"]).await);
+    let world = &scene.world;
+    world
+        .until("the group is ready", |world| {
+            is_whole(world) && world.store().list(SNAPSHOTS, None).len() == 2
+        })
+        .await;
+    assert_eq!(group_error(world), None);
+    world.store().delete(GROUPS, "ns", "nightly", None).unwrap();
+    world.until("all is gone", is_empty).await;
+    assert!(scene.snapshots().await.is_empty());
 }

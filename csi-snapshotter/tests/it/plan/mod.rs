@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod group_properties;
 mod groups;
+mod incapable;
 mod members;
 mod properties;
 mod settling;
@@ -62,6 +63,7 @@ pub fn given_with<C, K>(content: C, class: K, prefix: &str) -> Given<C, K> {
         memory: Memory::default(),
         settings: Settings {
             driver: DRIVER.into(),
+            can_take: true,
             can_look: true,
             name_prefix: prefix.into(),
             name_uid_length: None,

@@ -6,6 +6,7 @@ mod delete;
 mod faults;
 mod group_faults;
 mod groups;
+mod incapable;
 mod start;
 mod statically;
 

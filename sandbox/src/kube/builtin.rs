@@ -283,6 +283,13 @@ const GROUPS: &[Row] = &[
         ..AUTHORIZATION
     },
     Row {
+        group: "batch",
+        kind: "CronJob",
+        plural: "cronjobs",
+        short: &["cj"],
+        ..APPS
+    },
+    Row {
         group: "coordination.k8s.io",
         kind: "Lease",
         plural: "leases",
@@ -364,7 +371,7 @@ impl Row {
     fn resource_type(&self) -> ResourceType {
         let all = matches!(
             self.plural,
-            "pods" | "services" | "daemonsets" | "deployments" | "replicasets" | "statefulsets"
+            "pods" | "services" | "daemonsets" | "deployments" | "replicasets" | "statefulsets" | "cronjobs"
         );
         ResourceType {
             group: self.group.to_owned(),

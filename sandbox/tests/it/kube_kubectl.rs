@@ -68,6 +68,10 @@ async fn columns_are_those_that_scripts_cut() {
             "NAME READY UP-TO-DATE AVAILABLE AGE | CONTAINERS IMAGES SELECTOR",
         ),
         (
+            "/apis/batch/v1/cronjobs",
+            "NAME SCHEDULE TIMEZONE SUSPEND ACTIVE LAST SCHEDULE AGE | CONTAINERS IMAGES SELECTOR",
+        ),
+        (
             "/apis/storage.k8s.io/v1/storageclasses",
             "NAME PROVISIONER RECLAIMPOLICY VOLUMEBINDINGMODE ALLOWVOLUMEEXPANSION AGE | ",
         ),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use k8s_openapi::api::{apps, authentication, authorization, coordination, core, rbac, storage};
+use k8s_openapi::api::{apps, authentication, authorization, batch, coordination, core, rbac, storage};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::schemars::generate::SchemaSettings;
 use k8s_openapi::schemars::{JsonSchema, SchemaGenerator};
@@ -178,6 +178,7 @@ fn table() -> Value {
     table.add::<authentication::v1::SelfSubjectReview>();
     table.add::<authorization::v1::SelfSubjectAccessReview>();
     table.add::<authorization::v1::SelfSubjectRulesReview>();
+    table.add::<batch::v1::CronJob>();
     table.add::<coordination::v1::Lease>();
     table.add::<rbac::v1::ClusterRole>();
     table.add::<rbac::v1::ClusterRoleBinding>();

@@ -218,11 +218,15 @@ fn typed() -> Vec<Step> {
         "create secret generic tried --from-literal=a=1 --dry-run=server -o yaml",
         "create serviceaccount made",
         "create deployment made --image=registry.example/a:1 --replicas=2 --port=80",
+        "create cronjob made --image=registry.example/a:1 --schedule=@daily",
         "create role made --verb=get,list --resource=pods",
         "create rolebinding made --role=made --serviceaccount=default:made",
         "get configmap made -o jsonpath={.data}",
         "get secret made -o jsonpath={.data}",
         "get deployment made -o jsonpath={.spec.replicas}{.spec.template.spec.containers}",
+        "get cronjob made",
+        "get cronjob made -o wide",
+        "get cj made -o jsonpath={.spec}",
         "get rolebinding made -o jsonpath={.roleRef}{.subjects}",
         "create quota made --hard=count/serviceaccounts=0,requests.storage=1024Mi",
         "get quota made",
@@ -246,7 +250,7 @@ fn typed() -> Vec<Step> {
         "auth can-i get pods",
         "auth can-i delete persistentvolumeclaims -n kube-system",
         "create serviceaccount third",
-        "delete deployment/made role/made rolebinding/made configmap/made secret/made serviceaccount/made quota/made",
+        "delete deployment/made cronjob/made role/made rolebinding/made configmap/made secret/made serviceaccount/made quota/made",
     ];
     steps.extend(lines.into_iter().map(Step::of));
     steps.push(Step::of("apply -f -").input(LIST));

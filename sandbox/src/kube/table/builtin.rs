@@ -136,6 +136,7 @@ pub(super) fn printer(group: &str, kind: &str) -> Printer {
         ("apps", "ReplicaSet") => (workload::REPLICA_SET, workload::replica_set),
         ("apps", "StatefulSet") => (workload::STATEFUL_SET, workload::stateful_set),
         ("apps", "DaemonSet") => (workload::DAEMON_SET, workload::daemon_set),
+        ("batch", "CronJob") => (workload::CRON_JOB, workload::cron_job),
         ("coordination.k8s.io", "Lease") => (const { &[text("Name"), text("Holder"), text("Age")] }, |row| {
             vec![row.name(), json!(row.text("/spec/holderIdentity")), row.age()]
         }),

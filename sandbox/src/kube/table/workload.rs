@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::builtin::joined;
-use super::{Column, Row, integer, text, wide};
+use super::{Column, Row, boolean, integer, text, wide};
+
+/// The containers of most workloads.
+const TEMPLATE: &str = "/spec/template/spec/containers";
 
 pub(super) const DEPLOYMENT: &[Column] = &[
     text("Name"),
@@ -45,6 +48,18 @@ pub(super) const DAEMON_SET: &[Column] = &[
     wide("Images"),
     wide("Selector"),
 ];
+pub(super) const CRON_JOB: &[Column] = &[
+    text("Name"),
+    text("Schedule"),
+    text("Timezone"),
+    boolean("Suspend"),
+    integer("Active"),
+    text("Last Schedule"),
+    text("Age"),
+    wide("Containers"),
+    wide("Images"),
+    wide("Selector"),
+];
 pub(super) const SERVICE: &[Column] = &[
     text("Name"),
     text("Type"),
@@ -63,7 +78,7 @@ pub(super) fn deployment(row: &Row<'_>) -> Vec<Value> {
         json!(row.number("/status/availableReplicas")),
         row.age(),
     ];
-    cells.extend(containers(row));
+    cells.extend(containers(row, TEMPLATE));
     cells.push(json!(selector(row.find("/spec/selector"))));
     cells
 }
@@ -76,14 +91,14 @@ pub(super) fn replica_set(row: &Row<'_>) -> Vec<Value> {
         json!(row.number("/status/readyReplicas")),
         row.age(),
     ];
-    cells.extend(containers(row));
+    cells.extend(containers(row, TEMPLATE));
     cells.push(json!(selector(row.find("/spec/selector"))));
     cells
 }
 
 pub(super) fn stateful_set(row: &Row<'_>) -> Vec<Value> {
     let mut cells = vec![row.name(), json!(ready(row)), row.age()];
-    cells.extend(containers(row));
+    cells.extend(containers(row, TEMPLATE));
     cells
 }
 
@@ -103,8 +118,32 @@ pub(super) fn daemon_set(row: &Row<'_>) -> Vec<Value> {
     );
     let nodes = row.find("/spec/template/spec/nodeSelector");
     cells.extend([json!(joined_pairs(nodes)), row.age()]);
-    cells.extend(containers(row));
+    cells.extend(containers(row, TEMPLATE));
     cells.push(json!(selector(row.find("/spec/selector"))));
+    cells
+}
+
+pub(super) fn cron_job(row: &Row<'_>) -> Vec<Value> {
+    let suspended = match row.find("/spec/suspend").and_then(Value::as_bool) {
+        None => "<unset>",
+        Some(true) => "True",
+        Some(false) => "False",
+    };
+    let last = match row.text("/status/lastScheduleTime") {
+        "" => json!("<none>"),
+        _ => json!(row.since("/status/lastScheduleTime")),
+    };
+    let mut cells = vec![
+        row.name(),
+        json!(row.text("/spec/schedule")),
+        json!(row.text_or("/spec/timeZone", "<none>")),
+        json!(suspended),
+        json!(row.items("/status/active").count()),
+        last,
+        row.age(),
+    ];
+    cells.extend(containers(row, "/spec/jobTemplate/spec/template/spec/containers"));
+    cells.push(json!(selector(row.find("/spec/jobTemplate/spec/selector"))));
     cells
 }
 
@@ -153,10 +192,10 @@ fn ready(row: &Row<'_>) -> String {
     format!("{}/{wanted}", row.number("/status/readyReplicas"))
 }
 
-/// Names and images of the containers of the template.
-fn containers(row: &Row<'_>) -> [Value; 2] {
+/// Names and images of the containers at a pointer.
+fn containers(row: &Row<'_>, pointer: &str) -> [Value; 2] {
     ["name", "image"].map(|field| {
-        let containers = row.items("/spec/template/spec/containers");
+        let containers = row.items(pointer);
         json!(joined(
             containers.filter_map(|container| container[field].as_str()),
             ""

@@ -33,13 +33,15 @@ pub fn default(group: &str, kind: &str, object: &mut Value) {
         ),
         ("", "Pod") => {
             pod_spec(object.pointer_mut("/spec"));
+            fill(object, "/spec", &json!({"enableServiceLinks": true}));
             fill(object, "/status", &json!({"phase": "Pending"}));
         }
         ("apps", "Deployment") => deployment(object),
         ("apps", "ReplicaSet") => {
             fill(object, "/spec", &json!({"replicas": 1}));
-            pod_spec(object.pointer_mut("/spec/template/spec"));
+            template(object.pointer_mut("/spec/template"));
         }
+        ("batch", "CronJob") => cron_job(object),
         _ => {}
     }
 }
@@ -173,6 +175,13 @@ fn quota(object: &mut Value) {
     }
 }
 
+/// What pods are made from.
+fn template(template: Option<&mut Value>) {
+    let Some(template) = template else { return };
+    fill(template, "", &json!({"metadata": {}}));
+    pod_spec(template.get_mut("spec"));
+}
+
 fn pod_spec(spec: Option<&mut Value>) {
     let Some(spec) = spec else { return };
     fill(
@@ -183,7 +192,6 @@ fn pod_spec(spec: Option<&mut Value>) {
             "dnsPolicy": "ClusterFirst",
             "schedulerName": "default-scheduler",
             "terminationGracePeriodSeconds": 30,
-            "enableServiceLinks": true,
             "securityContext": {},
         }),
     );
@@ -234,5 +242,20 @@ fn deployment(object: &mut Value) {
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
         }),
     );
-    pod_spec(object.pointer_mut("/spec/template/spec"));
+    template(object.pointer_mut("/spec/template"));
+}
+
+fn cron_job(object: &mut Value) {
+    fill(
+        object,
+        "/spec",
+        &json!({
+            "concurrencyPolicy": "Allow", "suspend": false, "successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1,
+        }),
+    );
+    let jobs = object.pointer_mut("/spec/jobTemplate");
+    if let Some(jobs) = jobs {
+        fill(jobs, "", &json!({"metadata": {}}));
+        template(jobs.pointer_mut("/spec/template"));
+    }
 }

@@ -454,7 +454,8 @@ proptest! {
         let kinds = [
             ("", "PersistentVolumeClaim"), ("", "PersistentVolume"), ("storage.k8s.io", "StorageClass"),
             ("storage.k8s.io", "VolumeAttributesClass"), ("", "Secret"), ("", "ConfigMap"), ("", "Event"),
-            ("coordination.k8s.io", "Lease"), ("", "Pod"), ("apps", "Deployment"), ("", "Namespace"),
+            ("coordination.k8s.io", "Lease"), ("", "Pod"), ("apps", "Deployment"), ("batch", "CronJob"),
+            ("", "Namespace"),
         ];
         for (group, kind) in kinds {
             let mut object = new.clone();

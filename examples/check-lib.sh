@@ -136,6 +136,20 @@ ec2_volume() {
   echo "${said%%<*}"
 }
 
+# ec2_has_snapshot ID: whether EC2 has the snapshot; asked as above.
+ec2_has_snapshot() {
+  if [ -z "${AWS_ENDPOINT_URL_EC2:-}" ]; then
+    said=$(aws ec2 describe-snapshots --filters "Name=snapshot-id,Values=$1" --query 'Snapshots[].SnapshotId' --output text)
+  else
+    said=$(curl -fsS "$AWS_ENDPOINT_URL_EC2" -d Version=2016-11-15 -d Action=DescribeSnapshots -d Filter.1.Name=snapshot-id \
+      -d "Filter.1.Value.1=$1")
+  fi
+  case $said in
+    *"$1"*) ;;
+    *) return 1 ;;
+  esac
+}
+
 passed() {
   echo "$journey: passed"
 }

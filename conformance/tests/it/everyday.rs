@@ -13,16 +13,21 @@ use crate::shared::{self, Guard, PATIENCE};
 const LAYER: &str = "1 everyday";
 
 /// A cluster with our programs in one process.
-struct Scene {
-    stage: Stage,
+pub struct Scene {
+    pub stage: Stage,
     process: Process,
-    plane: Guard,
+    pub plane: Guard,
 }
 
 impl Scene {
     async fn new(name: &str) -> Option<Self> {
+        Self::with_ec2(name, true).await
+    }
+
+    /// The same; all of EC2 is done at once where `instant`.
+    pub async fn with_ec2(name: &str, instant: bool) -> Option<Self> {
         let plane = shared::control_plane(LAYER).await?;
-        let stage = Stage::with_ec2(&plane, LAYER, name, OURS, true).await?;
+        let stage = Stage::with_ec2(&plane, LAYER, name, OURS, instant).await?;
         let process = stage.one_process();
         stage.class().await;
         for lease in LEASES {
@@ -42,11 +47,17 @@ impl Scene {
 
     /// A claim of 4 GiB in this namespace, bound to a volume of its own.
     async fn claim(&self, namespace: &str, name: &str) {
-        let volume = self.stage.ec2.volume("us-east-1a", 4).unwrap();
+        self.claim_of(namespace, name, 4).await;
+    }
+
+    /// The same of so many GiB.
+    pub async fn claim_of(&self, namespace: &str, name: &str, gib: u32) {
+        let volume = self.stage.ec2.volume("us-east-1a", gib).unwrap();
+        let size = format!("{gib}Gi");
         let persistent_volume = json!({
             "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": format!("{namespace}-{name}") },
             "spec": {
-                "accessModes": ["ReadWriteOnce"], "capacity": { "storage": "4Gi" }, "storageClassName": "",
+                "accessModes": ["ReadWriteOnce"], "capacity": { "storage": size }, "storageClassName": "",
                 "persistentVolumeReclaimPolicy": "Retain",
                 "csi": { "driver": "ebs.csi.aws.com", "fsType": "ext4", "volumeHandle": volume },
             },
@@ -54,7 +65,7 @@ impl Scene {
         let claim = json!({
             "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": name },
             "spec": {
-                "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "4Gi" } },
+                "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": size } },
                 "storageClassName": "", "volumeName": format!("{namespace}-{name}"),
             },
         });
@@ -69,7 +80,7 @@ impl Scene {
         .unwrap();
     }
 
-    async fn is_ready(&self, namespace: &str, name: &str) {
+    pub async fn is_ready(&self, namespace: &str, name: &str) {
         let path = format!("{}/{name}", SNAPSHOTS.replace("default", namespace));
         until(&format!("{name} is ready"), PATIENCE, async || {
             let snapshot = self.stage.hand.find(&path).await.ok()??;
@@ -79,7 +90,7 @@ impl Scene {
         .unwrap();
     }
 
-    async fn ends(self) {
+    pub async fn ends(self) {
         self.stage.clear(&self.plane).await;
         terminate([self.process]).await;
     }

@@ -32,6 +32,7 @@ mod replicas;
 mod requests;
 mod resizing;
 mod sanity;
+mod scheduled;
 mod shared;
 mod volumes;
 mod watching;

@@ -181,6 +181,17 @@ pub const GROUP: Folder = folder!(
     "volumegroupsnapshotclass.yaml",
     "volumegroupsnapshot.yaml"
 );
+/// A snapshot each night.
+pub const SCHEDULED: Folder = folder!(
+    "15-scheduled",
+    "README.md",
+    "check.sh",
+    "kustomization.yaml",
+    "volumesnapshotclass.yaml",
+    "rbac.yaml",
+    "configmap.yaml",
+    "cronjob.yaml"
+);
 /// Snapshots for a backup program.
 pub const BACKUP: Folder = folder!(
     "16-backup",

@@ -182,6 +182,7 @@ impl Stage {
             (&examples::EPHEMERAL, Ids::new()),
             (&examples::ELSEWHERE, import),
             (&examples::GROUP, self.database()?),
+            (&examples::SCHEDULED, Ids::new()),
             (&examples::BACKUP, Ids::new()),
             (&examples::GROWING_SET, Ids::new()),
             (&examples::QUOTA, Ids::new()),

@@ -33,7 +33,7 @@
 {{- end -}}
 {{- end -}}
 {{- if and .Values.volumeSnapshotClasses $slackwater.strict (not (include "slackwater.hasSnapshots" .)) -}}
-{{- fail "volumeSnapshotClasses: the kind VolumeSnapshotClass (snapshot.storage.k8s.io/v1) is not there: install the definitions, or set slackwater.crds.install" -}}
+{{- fail "volumeSnapshotClasses: the kind VolumeSnapshotClass (snapshot.storage.k8s.io/v1) is not there: install the definitions first (slackwater crds | kubectl apply --server-side -f -)" -}}
 {{- end -}}
 {{- $monitors := list -}}
 {{- range list "prometheusRule" "podMonitor" }}{{ if (get $slackwater .).enabled }}{{ $monitors = append $monitors (printf "slackwater.%s" .) }}{{ end }}{{ end -}}
@@ -81,7 +81,8 @@
 {{- $all := list -}}
 {{- $controller := .Values.controller -}}
 {{- if and .Values.volumeSnapshotClasses (not (include "slackwater.hasSnapshots" .)) -}}
-{{- $all = append $all "volumeSnapshotClasses are left out: the snapshot definitions are not there. slackwater.crds.install brings them." -}}
+{{- $then := ternary "They come with this release: the next helm upgrade makes the classes." "slackwater.crds.install brings them." .Values.slackwater.crds.install -}}
+{{- $all = append $all (printf "volumeSnapshotClasses are left out: the snapshot definitions are not there. %s" $then) -}}
 {{- end -}}
 {{- if .Values.node.enableWindows -}}
 {{- $all = append $all "node.enableWindows: there is no node service for Windows here, and no DaemonSet of it." -}}

@@ -162,7 +162,10 @@ imagePullSecrets:
 
 {{/* Whether the definitions of the snapshot kinds can be seen, or are installed by this chart. */}}
 {{- define "slackwater.hasSnapshots" -}}
-{{- if or .Values.slackwater.crds.install .Values.sidecars.snapshotter.forceEnable (.Capabilities.APIVersions.Has "snapshot.storage.k8s.io/v1") -}}
+{{- if or .Values.sidecars.snapshotter.forceEnable (.Capabilities.APIVersions.Has "snapshot.storage.k8s.io/v1") -}}
 yes
+{{- else if .Values.slackwater.crds.install -}}
+{{- /* Helm looks up all kinds before it makes the first object; who renders without a cluster can apply the definitions first. */ -}}
+{{- if not (lookup "v1" "Namespace" "" "kube-system") }}yes{{ end -}}
 {{- end -}}
 {{- end -}}

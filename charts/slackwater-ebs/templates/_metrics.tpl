@@ -1,5 +1,5 @@
 {{/* A Service, and where Prometheus' operator is there a ServiceMonitor: dict "root" "name" "app" "port" "of" (.Values.controller or
-     the values of a set of nodes) "namespace" "local". */}}
+     the values of a set of nodes) "namespace" "local" "byPods": a PodMonitor is there instead. */}}
 {{- define "slackwater.metrics" -}}
 apiVersion: v1
 kind: Service
@@ -29,7 +29,8 @@ spec:
   - name: metrics
     port: {{ .port }}
     targetPort: {{ .port }}
-{{- if or .of.serviceMonitor.forceEnable (.root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor") }}
+{{- $byService := and (not .byPods) (.root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor") }}
+{{- if or .of.serviceMonitor.forceEnable $byService }}
 ---
 apiVersion: monitoring.coreos.com/v1
 kind: ServiceMonitor

@@ -40,7 +40,9 @@ spec:
       serviceAccountName: {{ .node.serviceAccount.name }}
       priorityClassName: {{ .node.priorityClassName | default "system-node-critical" }}
       terminationGracePeriodSeconds: {{ .node.terminationGracePeriodSeconds }}
-      hostNetwork: {{ .node.hostNetwork }}
+      {{- if .node.hostNetwork }}
+      hostNetwork: true
+      {{- end }}
       nodeSelector:
         kubernetes.io/os: linux
         {{- with .node.nodeSelector }}

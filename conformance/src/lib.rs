@@ -36,7 +36,8 @@ pub use kubectl::{Kubectl, Output};
 pub use one_node::OneNode;
 pub use process::{Launch, Process, Usage, free_port};
 pub use programs::{
-    NodePrograms, Peers, Programs, ec2_sandbox, helm, helm_3, images, prometheus, slackwater,
+    NodePrograms, Peers, Programs, ec2_sandbox, foreign_definitions, helm, helm_3, images, prometheus,
+    slackwater,
 };
 pub use suite::Suite;
 

@@ -10,6 +10,8 @@ const CONTROL_PLANE: &str = "SLACKWATER_CONTROL_PLANE";
 const PEERS: &str = "SLACKWATER_PEERS";
 /// Names the folder of Helm.
 const HELM: &str = "SLACKWATER_HELM";
+/// Names the folder of the definitions of other projects.
+const FOREIGN: &str = "SLACKWATER_FOREIGN";
 /// Names the folder of the programs of a node.
 const NODE: &str = "SLACKWATER_NODE";
 /// Names the archive of our images.
@@ -210,6 +212,19 @@ fn helm_named(name: &str) -> Result<PathBuf, Error> {
             name: name.to_owned(),
             command: "conformance/helm/build".to_owned(),
         })
+}
+
+/// What `conformance/foreign/build` lays: a folder of definitions of a project, such as `argo-cd`; in the folder that
+/// `SLACKWATER_FOREIGN` names, else `foreign` in the target folder in which the running program lies.
+///
+/// # Errors
+/// [`Error::Missing`] with the command that lays it.
+pub fn foreign_definitions(project: &str) -> Result<PathBuf, Error> {
+    let path = folder(FOREIGN, "foreign").map(|folder| folder.join(project));
+    path.filter(|path| path.is_dir()).ok_or_else(|| Error::Missing {
+        name: format!("the folder of the definitions of {project}"),
+        command: "conformance/foreign/build".to_owned(),
+    })
 }
 
 /// Prometheus: `SLACKWATER_PROMETHEUS`, else `prometheus` on the search path.

@@ -34,5 +34,6 @@ mod resizing;
 mod sanity;
 mod scheduled;
 mod shared;
+mod stored;
 mod volumes;
 mod watching;

@@ -19,6 +19,25 @@ pub fn containers(object: &Value) -> &[Value] {
     containers.as_array().unwrap()
 }
 
+/// Taints that the node service has to tolerate: its own one, and those of nodes that are going.
+const NEEDED: [&str; 4] = [
+    "ebs.csi.aws.com/agent-not-ready",
+    "ToBeDeletedByClusterAutoscaler",
+    "karpenter.sh/disrupted",
+    "karpenter.sh/disruption",
+];
+
+/// A DaemonSet does not tolerate everything, but these taints and what it needs.
+pub fn tolerates_only(object: &Value, keys: &[&str]) {
+    let tolerations = &object["spec"]["template"]["spec"]["tolerations"];
+    let tolerations = tolerations.as_array().unwrap();
+    let tolerates_all = |one: &Value| one["key"].is_null() && one["effect"].is_null();
+    assert!(!tolerations.iter().any(tolerates_all), "{tolerations:?}");
+    let tolerated = tolerations.iter().filter_map(|one| one["key"].as_str());
+    let expected = keys.iter().chain(&NEEDED).copied();
+    assert_eq!(tolerated.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+}
+
 /// A list of texts.
 pub fn texts(list: &Value) -> Vec<&str> {
     let list = list.as_array().into_iter().flatten();

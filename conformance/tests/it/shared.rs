@@ -60,6 +60,23 @@ pub async fn quiet_control_plane(layer: &str) -> Option<ControlPlane> {
     Some(plane)
 }
 
+/// A control plane for one test, without our definitions, and with the controllers of what is installed. None, and a line that says
+/// so, where it was not built.
+pub async fn empty_control_plane(layer: &str) -> Option<ControlPlane> {
+    let controllers = [
+        "daemonset-controller",
+        "deployment-controller",
+        "disruption-controller",
+        "replicaset-controller",
+        "volumeattributesclass-protection-controller",
+    ];
+    let options = Options {
+        controller_manager_args: vec![format!("--controllers={}", controllers.join(","))],
+        ..Options::default()
+    };
+    start_with(layer, options).await
+}
+
 /// The control plane with our definitions; none, and a line that says so, where it was not built.
 pub async fn control_plane(layer: &'static str) -> Option<Guard> {
     let mut plane = PLANE.lock().await;
@@ -84,7 +101,11 @@ pub async fn control_plane(layer: &'static str) -> Option<Guard> {
 
 /// A new control plane; none, and a line that says so, where it was not built.
 async fn start(layer: &str) -> Option<ControlPlane> {
-    match ControlPlane::start(Options::default()).await {
+    start_with(layer, Options::default()).await
+}
+
+async fn start_with(layer: &str, options: Options) -> Option<ControlPlane> {
+    match ControlPlane::start(options).await {
         Ok(plane) => Some(plane),
         Err(error @ Error::Missing { .. }) => {
             not_run(layer, &error);

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::LAYER;
 use crate::processes::terminate;
 use crate::shared::{self, PATIENCE, repository};
+use crate::stored;
 
 const DEFINITION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/volumegroupsnapshotcontents.groupsnapshot.storage.k8s.io";
 const ANNOTATION: &str = "groupsnapshot.storage.kubernetes.io/volume-snapshot-info-list";
@@ -215,6 +216,9 @@ async fn snapshot_case_143_two_replicas_make_themselves_trusted() {
     let definition = hand.get(DEFINITION).await.unwrap().ok(DEFINITION).unwrap();
     let client = &definition["spec"]["conversion"]["webhook"]["clientConfig"];
     assert_eq!(client["caBundle"], secret["data"]["ca.crt"]);
+    // Who applies the definitions again takes nothing of that away.
+    let definitions = repository().join("crds").display().to_string();
+    stored::folder_would_not_change(&plane.kubectl(), &definitions);
     let asked = plane.audit().since(begun).unwrap();
     let denied: Vec<_> = asked
         .iter()

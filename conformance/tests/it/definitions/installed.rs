@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::LAYER;
 use crate::pods::{containers, documents, flags_are_known, named, of_kind};
 use crate::shared::{self, repository};
+use crate::stored;
 
 const FOLDER: &str = "deploy/snapshot-controller";
 const RESIZER: &str = "deploy/resizer";
@@ -61,20 +62,7 @@ async fn installed(folder: &str) -> Option<Vec<Value>> {
         .await
         .unwrap();
     let folder = repository().join(folder).display().to_string();
-    let dry_run = [
-        "apply",
-        "-k",
-        &folder,
-        "--server-side",
-        "--force-conflicts",
-        "--dry-run=server",
-        "--validate=strict",
-        "-o",
-        "json",
-    ];
-    let said = plane.kubectl().ok(&dry_run).unwrap();
-    let list: Value = serde_json::from_str(&said).unwrap();
-    list["items"].as_array().cloned()
+    Some(stored::would_be(&plane.kubectl(), &folder))
 }
 
 /// These kinds so often, and no others.

@@ -1,5 +1,7 @@
 //! Layer 1, manifests: the programs as the containers of `deploy/ebs` start them, with their arguments, under their service
-//! account and its rights alone.
+//! account and its rights alone; and an overlay over them.
+
+mod overlay;
 
 use conformance::{ControlPlane, Launch, Process, User};
 use serde_json::Value;
@@ -8,6 +10,7 @@ use crate::journey::{ONE_PROCESS, Roles, Stage};
 use crate::pods::{containers, texts};
 use crate::processes::terminate;
 use crate::shared::{self, repository};
+use crate::stored;
 
 const LAYER: &str = "1 manifests";
 const ACCOUNT: &str = "ebs-csi-controller-sa";
@@ -121,6 +124,8 @@ async fn works(shape: &str) {
         );
     }
     stage.nothing_denied();
+    // Nor have the programs at work written into what installed them.
+    stored::folder_would_not_change(&kubectl, &folder);
     kubectl.ok(&["delete", "-k", &folder, "--wait=false"]).unwrap();
 }
 

@@ -1,11 +1,13 @@
 //! Releases in the real API server. No pod ever runs there.
 
 use conformance::until;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{CONTROLLER, Helm, LAYER, NODE, RELEASE, all_values, chart};
-use crate::pods::containers;
-use crate::shared::{Guard, PATIENCE, control_plane};
+use super::site::Site;
+use super::{CONTROLLER, Helm, NODE, RELEASE, all_values, chart};
+use crate::pods::{containers, named};
+use crate::shared::PATIENCE;
+use crate::stored;
 
 /// What an upgrade from upstream's chart meets: objects of its names, with the selectors that cannot be changed.
 const UPSTREAM: &str = r#"
@@ -77,63 +79,11 @@ fn upstream() -> tempfile::TempDir {
     folder
 }
 
-/// Both Helms and a cluster.
-struct Site {
-    helm: Helm,
-    third: Helm,
-    plane: Guard,
-}
-
-impl Site {
-    async fn find() -> Option<Self> {
-        let (helm, third) = (Helm::find()?, Helm::third()?);
-        let plane = control_plane(LAYER).await?;
-        Some(Self { helm, third, plane })
-    }
-
-    /// As an administrator.
-    fn helm(&self, args: &[&str]) -> Result<String, String> {
-        self.by(&self.helm, args)
-    }
-
-    /// The same by one of them.
-    fn by(&self, helm: &Helm, args: &[&str]) -> Result<String, String> {
-        let args = [args, &["--namespace=kube-system"]].concat();
-        helm.with(self.plane.admin(), &args)
-    }
-
-    /// A release of ours beside the one of upstream's name.
-    fn install(&self, more: &[&str]) -> Result<String, String> {
-        self.helm(&[&["install", "mine", &chart()], more].concat())
-    }
-
-    fn install_upstream(&self, helm: &Helm, more: &[&str]) {
-        let other = upstream();
-        let other = other.path().display().to_string();
-        let args = [&["install", RELEASE, &other], more].concat();
-        self.by(helm, &args).unwrap();
-    }
-
-    fn object(&self, kind: &str, name: &str) -> Value {
-        let args = ["get", kind, name, "-n", "kube-system", "-o", "json"];
-        serde_json::from_str(&self.plane.kubectl().ok(&args).unwrap()).unwrap()
-    }
-
-    fn assert_gone(&self, kind: &str, name: &str) {
-        let args = ["get", kind, name, "-n", "kube-system"];
-        let answer = self.plane.kubectl().run(&args).unwrap();
-        assert!(answer.stderr.contains("not found"), "{answer:?}");
-    }
-
-    fn create(&self, object: &Value) {
-        let args = ["create", "-f", "-"];
-        self.plane.kubectl().ok_with(&args, &object.to_string()).unwrap();
-    }
-
-    fn delete(&self, kind: &str, name: &str) {
-        let args = ["delete", kind, name, "-n", "kube-system"];
-        self.plane.kubectl().ok(&args).unwrap();
-    }
+fn install_upstream(site: &Site, helm: &Helm, more: &[&str]) {
+    let other = upstream();
+    let other = other.path().display().to_string();
+    let args = [&["install", RELEASE, &other], more].concat();
+    site.by(helm, &args).unwrap();
 }
 
 #[tokio::test]
@@ -141,17 +91,8 @@ async fn the_api_server_takes_every_object_of_the_chart() {
     let Some(site) = Site::find().await else { return };
     for values in all_values() {
         let text = site.helm.template(RELEASE, &values, &["--kube-version=1.37.0"]);
-        let args = [
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--dry-run=server",
-            "--validate=strict",
-            "-f",
-            "-",
-        ];
-        let said = site.plane.kubectl().ok_with(&args, &text.unwrap()).unwrap();
-        assert!(said.contains("deployment.apps/ebs-csi-controller"), "{said}");
+        let stored = stored::would_be_of(&site.plane.kubectl(), &text.unwrap());
+        assert!(named(&stored, "Deployment", CONTROLLER).is_some());
     }
 }
 
@@ -164,7 +105,7 @@ async fn journeys_case_4_and_60_and_81_and_84_a_release_goes_from_upstream_to_ou
         (&site.helm, &["--server-side=false"]),
         (&site.third, &[]),
     ] {
-        site.install_upstream(helm, applied);
+        install_upstream(&site, helm, applied);
         there_and_back(&site, helm);
         site.by(helm, &["uninstall", RELEASE]).unwrap();
     }
@@ -244,7 +185,7 @@ async fn journeys_case_85_what_belongs_to_the_users_stays() {
 #[tokio::test]
 async fn another_release_of_the_driver_is_told() {
     let Some(site) = Site::find().await else { return };
-    site.install_upstream(&site.helm, &[]);
+    install_upstream(&site, &site.helm, &[]);
     // Helm itself refuses objects of another release.
     let refusal = site.install(&[]).unwrap_err();
     assert!(

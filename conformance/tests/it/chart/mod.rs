@@ -1,9 +1,13 @@
 //! The chart, before Helm, kubectl and the real API server.
 
+mod examples;
+mod gitops;
 mod installed;
+mod moved;
 mod refused;
 mod rendered;
 mod scraped;
+mod site;
 mod third;
 mod values;
 
@@ -99,6 +103,14 @@ impl Helm {
             &values,
         ];
         self.run(Path::new("/nonexistent"), &[&args[..], more].concat())
+    }
+
+    /// The same of files of values in the repository, later ones over earlier ones.
+    fn template_from(&self, files: &[String], more: &[&str]) -> Result<String, String> {
+        let files: Vec<_> = files.iter().map(|file| format!("--values={file}")).collect();
+        let files: Vec<_> = files.iter().map(String::as_str).collect();
+        let args = ["template", RELEASE, &chart(), "--namespace=kube-system"];
+        self.run(Path::new("/nonexistent"), &[&args[..], &files, more].concat())
     }
 
     fn rendered(&self, values: &Value) -> Vec<Value> {

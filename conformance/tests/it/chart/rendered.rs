@@ -455,7 +455,7 @@ fn ports_are_open(objects: &[Value]) {
 }
 
 /// The PodMonitor of a Deployment of that name selects its pods and names ports of theirs.
-fn monitored_ports_are_open(objects: &[Value], name: &str) {
+pub(super) fn monitored_ports_are_open(objects: &[Value], name: &str) {
     let template = &named(objects, "Deployment", name).unwrap()["spec"]["template"];
     let ports = texts_at(template, "/spec/containers", "ports", "name");
     let monitor = &named(objects, "PodMonitor", name).unwrap()["spec"];

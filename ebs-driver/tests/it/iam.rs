@@ -25,13 +25,19 @@ fn read(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn statements() -> Vec<Value> {
-    let policy: Value = serde_json::from_str(&read("iam-policy.json")).unwrap();
+/// The statements of a policy.
+pub fn statements_of(text: &str) -> Vec<Value> {
+    let policy: Value = serde_json::from_str(text).unwrap();
     assert_eq!(policy["Version"], "2012-10-17");
     policy["Statement"].as_array().unwrap().clone()
 }
 
-fn texts(value: &Value) -> Vec<&str> {
+/// Those of all features.
+pub fn statements() -> Vec<Value> {
+    statements_of(&read("iam-policy.json"))
+}
+
+pub fn texts(value: &Value) -> Vec<&str> {
     value
         .as_array()
         .unwrap()

@@ -18,6 +18,7 @@ mod figures;
 mod groups;
 mod hyperpod;
 mod iam;
+mod iam_examples;
 mod identity;
 mod instance;
 mod labeler;

@@ -11,6 +11,9 @@ use crate::processes::terminate;
 use crate::shared::{self, Guard, PATIENCE};
 
 const LAYER: &str = "1 everyday";
+/// The quotas of the namespace that has one, and the name by which they count VolumeSnapshots.
+const QUOTAS: &str = "/api/v1/namespaces/limited/resourcequotas";
+const OF_SNAPSHOTS: &str = "count/volumesnapshots.snapshot.storage.k8s.io";
 
 /// A cluster with our programs in one process.
 pub struct Scene {
@@ -85,6 +88,16 @@ impl Scene {
         until(&format!("{name} is ready"), PATIENCE, async || {
             let snapshot = self.stage.hand.find(&path).await.ok()??;
             (snapshot["status"]["readyToUse"] == true).then_some(())
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Waits until the quota says that so many VolumeSnapshots are used.
+    async fn counts(&self, number: &str) {
+        until(&format!("{number} are counted"), PATIENCE, async || {
+            let quota = self.stage.hand.find(&format!("{QUOTAS}/limits")).await.ok()??;
+            (quota["status"]["used"][OF_SNAPSHOTS] == number).then_some(())
         })
         .await
         .unwrap();
@@ -227,9 +240,6 @@ async fn journeys_case_45_a_namespace_goes_with_its_snapshots_and_by_their_polic
     scene.ends().await;
 }
 
-/// The name by which VolumeSnapshots are counted.
-const OF_SNAPSHOTS: &str = "count/volumesnapshots.snapshot.storage.k8s.io";
-
 #[tokio::test]
 async fn journeys_case_44_a_third_snapshot_is_refused_by_the_quota_and_nothing_is_made_of_it() {
     let Some(scene) = Scene::new("quota").await else {
@@ -237,18 +247,9 @@ async fn journeys_case_44_a_third_snapshot_is_refused_by_the_quota_and_nothing_i
     };
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "limited" } });
     scene.make("/api/v1/namespaces", &namespace).await;
-    let quotas = "/api/v1/namespaces/limited/resourcequotas";
     let limits = json!({ "metadata": { "name": "limits" }, "spec": { "hard": { OF_SNAPSHOTS: "2" } } });
-    scene.make(quotas, &limits).await;
-    let used = async |number: &str| {
-        until(&format!("{number} are counted"), PATIENCE, async || {
-            let quota = scene.stage.hand.find(&format!("{quotas}/limits")).await.ok()??;
-            (quota["status"]["used"][OF_SNAPSHOTS] == number).then_some(())
-        })
-        .await
-        .unwrap();
-    };
-    used("0").await;
+    scene.make(QUOTAS, &limits).await;
+    scene.counts("0").await;
     scene.claim("limited", "data").await;
     let snapshots = SNAPSHOTS.replace("default", "limited");
     for name in ["one", "two"] {
@@ -283,7 +284,7 @@ async fn journeys_case_44_a_third_snapshot_is_refused_by_the_quota_and_nothing_i
         "--timeout=120s",
     ];
     scene.plane.kubectl().ok(&delete).unwrap();
-    used("1").await;
+    scene.counts("1").await;
     until("there is room", PATIENCE, async || {
         let made = scene.stage.hand.create(&snapshots, &third).await.ok()?;
         (made.status == 201).then_some(())

@@ -96,6 +96,7 @@ fn names_are_those_of_one_kind() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one table")]
 fn a_write_is_refused_beyond_the_limit_and_booked_within() {
     let grown = |size: &str| Some(claim(size, ""));
     let storage = |used: &str| {

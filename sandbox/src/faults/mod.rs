@@ -73,6 +73,17 @@ pub enum Fault {
     CutWatch(Duration),
 }
 
+impl Fault {
+    /// What a walk over all calls has befall each of them: the process may die, and the call be lost or doubled.
+    pub const OF_A_WALK: [Self; 5] = [
+        Self::CrashBefore,
+        Self::CrashAfter,
+        Self::LoseRequest,
+        Self::LoseAnswer,
+        Self::Repeat,
+    ];
+}
+
 /// Carries the calls of one process. Clones are the same process.
 #[derive(Clone)]
 pub struct Faults {

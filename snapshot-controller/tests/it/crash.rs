@@ -119,13 +119,7 @@ async fn snapshot_cases_51_66_82_the_crash_walk_ends_as_if_nothing_had_happened(
         let (expected, calls, _) = play(story, Faults::none()).await;
         let mut deaths = 0;
         for number in 1..=calls {
-            for fault in [
-                Fault::CrashBefore,
-                Fault::CrashAfter,
-                Fault::LoseRequest,
-                Fault::LoseAnswer,
-                Fault::Repeat,
-            ] {
+            for fault in Fault::OF_A_WALK {
                 let what = format!("{story:?}: {fault:?} at call {number}");
                 let (end, _, died) = play(story, Faults::new(At { number, fault })).await;
                 assert_eq!(end, expected, "{what}");

@@ -71,12 +71,7 @@ async fn snapshot_case_123_the_crash_walk_of_groups_ends_as_if_nothing_had_happe
         let left = if story == Story::Take { 2 } else { 0 };
         assert_eq!(expected["contents"], left, "{story:?}: {expected}");
         for number in 1..=calls {
-            for fault in [
-                Fault::CrashBefore,
-                Fault::CrashAfter,
-                Fault::LoseAnswer,
-                Fault::Repeat,
-            ] {
+            for fault in Fault::OF_A_WALK {
                 let what = format!("{story:?}: {fault:?} at call {number}");
                 let (end, _, _) = play(story, Faults::new(At { number, fault })).await;
                 assert_eq!(end, expected, "{what}");

@@ -58,13 +58,7 @@ async fn sidecars_case_153_the_crash_walk_loses_no_attachment_and_leaves_none() 
     let calls = walk(u64::MAX, &Fault::None).await;
     // 4 questions to the driver, 3 lists with their watches; 3 writes and a call; a call and a write; a write.
     assert_eq!(calls, 14);
-    for fault in [
-        Fault::CrashBefore,
-        Fault::CrashAfter,
-        Fault::LoseAnswer,
-        Fault::LoseRequest,
-        Fault::Repeat,
-    ] {
+    for fault in Fault::OF_A_WALK {
         for number in 1..=calls {
             walk(number, &fault).await;
         }

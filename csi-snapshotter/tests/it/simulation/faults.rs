@@ -181,13 +181,7 @@ async fn snapshot_case_63_the_crash_walk_never_loses_and_never_doubles() {
     // 4 questions to the driver, 2 for the definitions and one for those of groups, 2 watches; 3 writes and a call; a call and a
     // write.
     assert_eq!(calls, 15);
-    for fault in [
-        Fault::CrashBefore,
-        Fault::CrashAfter,
-        Fault::LoseAnswer,
-        Fault::LoseRequest,
-        Fault::Repeat,
-    ] {
+    for fault in Fault::OF_A_WALK {
         for number in 1..=calls {
             walk(number, &fault).await;
         }

@@ -47,13 +47,7 @@ async fn snapshot_case_130_the_crash_walk_never_loses_and_never_doubles_a_group(
     let calls = walk(u64::MAX, &Fault::None).await;
     // 4 questions to the driver, 4 for the definitions, 4 watches; 3 writes and a call; a call and a write.
     assert_eq!(calls, 18);
-    for fault in [
-        Fault::CrashBefore,
-        Fault::CrashAfter,
-        Fault::LoseAnswer,
-        Fault::LoseRequest,
-        Fault::Repeat,
-    ] {
+    for fault in Fault::OF_A_WALK {
         for number in 1..=calls {
             walk(number, &fault).await;
         }

@@ -179,13 +179,7 @@ async fn snapshot_case_162_and_163_the_crash_walk_tells_once_and_lets_go() {
     let calls = walk(u64::MAX, &Fault::None).await;
     // 4 questions to the driver, 3 for the definitions, 3 watches; a write and two events; a write.
     assert_eq!(calls, 14);
-    for fault in [
-        Fault::CrashBefore,
-        Fault::CrashAfter,
-        Fault::LoseAnswer,
-        Fault::LoseRequest,
-        Fault::Repeat,
-    ] {
+    for fault in Fault::OF_A_WALK {
         for number in 1..=calls {
             walk(number, &fault).await;
         }

@@ -81,7 +81,7 @@ fn end(observed: &Observed<'_>, handle: Option<&str>) -> Plan {
     let content = observed.content;
     let plan = begin(observed);
     if !observed.settings.can_take {
-        return incapable::end(observed);
+        return incapable::end(observed, plan);
     }
     let Some(handle) = handle else {
         return without_finalizer(observed, plan);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 
-use super::{Plan, StatusChange, Step, begin, delete};
+use super::{Plan, StatusChange, Step, delete};
 use crate::content::Content;
 use crate::events;
 use crate::observe::{Memory, Observed};
@@ -72,15 +72,15 @@ fn asker(content: &dyn Content) -> Option<ObjectReference> {
 
 /// Lets go of a content that is to go, unless the driver had groups before and may have taken one for it: that would be left
 /// behind unseen.
-pub(super) fn end(observed: &Observed<'_>) -> Plan {
+pub(super) fn end(observed: &Observed<'_>, plan: Plan) -> Plan {
     let content = observed.content;
     let what = match content.stored_handle() {
         Some(handle) => format!("group {handle} exists"),
         None if content.call_may_run() => "a call that was begun may have taken one".to_owned(),
-        None => return delete::without_finalizer(observed, begin(observed)),
+        None => return delete::without_finalizer(observed, plan),
     };
     if !content.deletes() {
-        return delete::without_finalizer(observed, begin(observed));
+        return delete::without_finalizer(observed, plan);
     }
     let text = format!(
         "Failed to delete group snapshot: the CSI driver {} takes no group snapshots any more, but {what}; use a \
@@ -88,5 +88,5 @@ pub(super) fn end(observed: &Observed<'_>) -> Plan {
          the storage system",
         observed.settings.driver
     );
-    delete::failed(observed, begin(observed), &text)
+    delete::failed(observed, plan, &text)
 }

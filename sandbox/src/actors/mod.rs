@@ -50,6 +50,7 @@ use base::{Clock, Random, Scope};
 use serde_json::Value;
 
 pub use self::options::Options;
+pub(crate) use crate::kube::has_ended;
 use crate::kube::{ApiError, ApiServer, Change, GroupResource, Object, Store, Subscription};
 use crate::node::Kubelet;
 
@@ -272,11 +273,6 @@ pub(crate) fn set(value: &mut Value, pointer: &str, name: &str, member: Value) {
 pub(crate) fn claims_of(pod: &Value) -> impl Iterator<Item = Cow<'_, str>> {
     let volumes = items(pod, "/spec/volumes").iter();
     volumes.filter_map(|volume| ephemeral::claim_name(pod, volume))
-}
-
-/// True once the containers of a pod run no more.
-pub(crate) fn has_ended(pod: &Value) -> bool {
-    matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")
 }
 
 /// Objects to look at, each once, in the order in which they were noted.

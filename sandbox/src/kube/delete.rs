@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::custom;
 use super::error::{ApiError, Cause};
-use super::object::{Object, finalizers, is_deleting, metadata_mut, metadata_str, time_text};
+use super::object::{Object, finalizers, has_ended, is_deleting, metadata_mut, metadata_str, time_text};
 use super::protobuf;
 use super::query::Query;
 use super::resource::{GroupResource, ResourceType};
@@ -172,8 +172,7 @@ fn grace_seconds(resource: &ResourceType, object: &Value, options: &DeleteOption
         return 0;
     }
     let unscheduled = object["spec"]["nodeName"].as_str().unwrap_or_default().is_empty();
-    let ended = matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-    if unscheduled || ended {
+    if unscheduled || has_ended(object) {
         return 0;
     }
     let asked = options

@@ -64,6 +64,7 @@ pub use certificate::CertificateError;
 pub use collection::{Change, ChangeKind};
 pub use error::{ApiError, Cause};
 pub use object::Object;
+pub(crate) use object::has_ended;
 pub(crate) use quota::{Amounts, QUOTAS, amounts, json_of};
 pub use resource::GroupResource;
 pub use server::ApiServer;

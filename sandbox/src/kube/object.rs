@@ -153,3 +153,8 @@ pub(crate) fn drop_empty_metadata(value: &mut Value) {
         _ => true,
     });
 }
+
+/// True once the containers of a pod run no more.
+pub(crate) fn has_ended(pod: &Value) -> bool {
+    matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+}

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::kube::GroupResource;
 use crate::kube::validation::quantity::Quantity;
 use crate::kube::validation::{class_of, items, text};
+use crate::kube::{GroupResource, has_ended};
 
 /// Amounts by name of what is counted, as in `spec.hard`.
 pub(crate) type Amounts = BTreeMap<String, Quantity>;
@@ -45,6 +45,7 @@ pub(crate) fn counts_in(id: GroupResource<'_>, name: &str) -> bool {
 pub(crate) fn usage(id: GroupResource<'_>, object: &Value) -> Amounts {
     let one = || Quantity::whole(1);
     let mut usage = Amounts::from([(count_of(id), one())]);
+    // A pod that has ended is an object still, and no longer a pod that runs.
     if let Some(name) = old_name(id).filter(|_| id != PODS || !has_ended(object)) {
         usage.insert(name.to_owned(), one());
     }
@@ -73,11 +74,6 @@ fn old_name(id: GroupResource<'_>) -> Option<&str> {
 fn is_of_class(name: &str, own: &str) -> bool {
     name.strip_suffix(own)
         .is_some_and(|before| before.ends_with(OF_CLASS))
-}
-
-/// A pod that has ended is an object still, and no longer a pod that runs.
-fn has_ended(pod: &Value) -> bool {
-    matches!(text(&pod["status"], "phase"), "Succeeded" | "Failed")
 }
 
 fn service(service: &Value, usage: &mut Amounts) {

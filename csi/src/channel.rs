@@ -158,6 +158,16 @@ impl Channel {
         }
     }
 
+    /// Why the driver cannot be reached, as a call would fail now: Unavailable with the reason of the last attempt.
+    /// Nothing where it is connected or the first attempt runs, and never in process.
+    #[must_use]
+    pub fn failure(&self) -> Option<Status> {
+        match &self.transport {
+            Transport::Remote(connection) => connection.failure(),
+            Transport::Local(..) => None,
+        }
+    }
+
     /// Resolves once the driver was away for `duration` without a break (decision 3). Never in process.
     pub async fn lost_for(&self, duration: Duration) {
         let mut state = self.state();

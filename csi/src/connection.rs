@@ -84,6 +84,14 @@ impl Connection {
         &self.address
     }
 
+    /// Why the last attempt failed; nothing where there is a connection or none has ended yet.
+    pub(crate) fn failure(&self) -> Option<Status> {
+        match &*self.link.borrow() {
+            Link::Down(reason) => Some(unreachable(&self.address, reason)),
+            Link::Connecting | Link::Up(_) => None,
+        }
+    }
+
     pub(crate) async fn send(mut self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let link = match self.link.wait_for(|link| !matches!(link, Link::Connecting)).await {
             Ok(link) => link.clone(),

@@ -52,10 +52,7 @@ impl DriverHealth {
     /// Whether the driver says that it is ready. The connection and the call have one deadline.
     async fn probe(&self, channel: &Channel, deadline: Instant) -> Result<bool, String> {
         if timeout_at(deadline, channel.connected()).await.is_err() {
-            let asked = csi::channel::request(ProbeRequest {}, Duration::from_millis(1));
-            // The call tells why there is no connection.
-            let why = channel.identity().probe(asked).await;
-            let why = why.err().map(|status| status.message().to_owned());
+            let why = channel.failure().map(|status| status.message().to_owned());
             return Err(why.unwrap_or_else(|| format!("no connection within {:?}", self.timeout)));
         }
         let left = deadline.saturating_duration_since(Instant::now());

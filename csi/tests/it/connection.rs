@@ -58,9 +58,12 @@ async fn snapshot_case_18_the_channel_reconnects_by_itself() {
         text.contains("csi.sock") && text.contains("No such file"),
         "{text}"
     );
+    let failure = channel.failure().unwrap();
+    assert_eq!((failure.code(), failure.message()), (before, text.as_str()));
 
     let server = start(&address, "one").await;
     channel.connected().await;
+    assert!(channel.failure().is_none());
     assert_eq!(code(&channel).await.0, Code::Ok);
     assert_eq!(*channel.state().borrow(), State::Connected { connection: 1 });
 

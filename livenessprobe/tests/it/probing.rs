@@ -90,7 +90,7 @@ async fn sidecars_case_132_nothing_listens_before_the_driver_is_up() {
 
 #[tokio::test]
 async fn sidecars_case_133_a_driver_that_hangs_or_is_not_ready_is_not_well() {
-    let probe = Probe::new(&["--probe-timeout=300ms"]).await;
+    let probe = Probe::new(&["--probe-timeout=2s"]).await;
     let driver = Scripted::named("d");
     let _serving = serve(&probe.socket(), driver.routes()).await;
     let _process = probe.start();
@@ -126,7 +126,7 @@ async fn sidecars_case_133_a_driver_that_hangs_or_is_not_ready_is_not_well() {
 
 #[tokio::test]
 async fn a_driver_that_goes_and_comes_is_seen_to() {
-    let probe = Probe::new(&["--probe-timeout=500ms"]).await;
+    let probe = Probe::new(&["--probe-timeout=5s"]).await;
     let driver = Scripted::named("d");
     let serving = serve(&probe.socket(), driver.routes()).await;
     let process = probe.start();

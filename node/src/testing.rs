@@ -2,7 +2,9 @@
 //! own loop device. Behind the feature `testing`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -14,6 +16,26 @@ use crate::types::{BlockDevice, Check, Contents, Mount, MountRequest, PathKind, 
 
 /// The size of a device that is no file, and of what every path lies on, in bytes.
 const GIB: u64 = 1 << 30;
+
+/// Writes a program, a line of shell, in place of what was there.
+///
+/// Another process writes it: a child that is begun meanwhile copies what this one has open, and a program that anybody has
+/// open for writing cannot be run.
+///
+/// # Panics
+/// It cannot be written.
+pub fn program(path: &Path, line: &str) {
+    let mut writer = Command::new("sh")
+        .args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("sh runs");
+    let text = format!("#!/bin/sh\n{line}\n");
+    let written = writer.stdin.take().map(|mut to| to.write_all(text.as_bytes()));
+    assert!(matches!(written, Some(Ok(()))), "{written:?}");
+    assert!(writer.wait().expect("sh ends").success(), "{}", path.display());
+}
 
 /// The machine. Every device that is asked for is there.
 #[derive(Debug, Default)]

@@ -139,6 +139,14 @@ async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -
         stage.has_leader(lease).await;
     }
     stage.claim(plane).await;
+    // Kubernetes writes this late, and a claim that changes meanwhile costs another request.
+    let unused = [
+        "wait",
+        "--for=condition=Unused",
+        "pvc/ebs-claim",
+        "--timeout=120s",
+    ];
+    kubectl.ok(&unused).unwrap();
 
     let begin = stage.begin();
     let files = stage.example(plane, "05-snapshot", "");

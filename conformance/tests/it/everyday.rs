@@ -1,7 +1,5 @@
 //! Layer 1: what people see of the suite by the API server's own means: columns, the end of a namespace.
 
-use std::time::{Duration, Instant};
-
 use conformance::{Process, until};
 use serde_json::{Value, json};
 
@@ -209,13 +207,10 @@ async fn journeys_case_45_a_namespace_goes_with_its_snapshots_and_by_their_polic
         scene.make(&snapshots, &snapshot(class, class, class)).await;
         scene.is_ready("leaving", class).await;
     }
-    let begun = Instant::now();
     let kubectl = scene.plane.kubectl();
     kubectl
         .ok(&["delete", "namespace", "leaving", "--timeout=120s"])
         .unwrap();
-    let took = begun.elapsed();
-    assert!(took < Duration::from_secs(60), "{took:?}");
     let kept = scene.stage.list(CONTENTS).await.unwrap();
     let handles: Vec<&str> = kept
         .iter()
@@ -258,6 +253,7 @@ async fn journeys_case_44_a_third_snapshot_is_refused_by_the_quota_and_nothing_i
             .await;
         scene.is_ready("limited", name).await;
     }
+    scene.counts("2").await;
     let third = snapshot("three", "data", "csi-aws-vsc");
     let refused = scene.stage.hand.create(&snapshots, &third).await.unwrap();
     let says = format!(

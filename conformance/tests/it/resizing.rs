@@ -86,8 +86,12 @@ async fn takes_back(stage: &Stage, plane: &Guard, claim: &Growable) {
             .contains("failed to expand pvc"),
         "{refused}"
     );
-    let described = kubectl.ok(&["describe", "pvc", &claim.name]).unwrap();
-    assert!(described.contains("VolumeResizeFailed"), "{described}");
+    until("the event is told", PATIENCE, async || {
+        let described = kubectl.ok(&["describe", "pvc", &claim.name]).ok()?;
+        described.contains("VolumeResizeFailed").then_some(())
+    })
+    .await
+    .unwrap();
     // Not all of it can be taken back: what the claim has is the least.
     let refusal = kubectl
         .ok(&patch(&[claim], &sized("10Gi")))
@@ -161,9 +165,9 @@ fn replica(stage: &Stage, plane: &Guard, host: &str) -> Process {
         .args([format!("--csi-address={}", stage.suite.socket().display())])
         .args([
             "--timeout=60s",
-            "--leader-election-lease-duration=6s",
-            "--leader-election-renew-deadline=4s",
-            "--leader-election-retry-period=1s",
+            "--leader-election-lease-duration=15s",
+            "--leader-election-renew-deadline=10s",
+            "--leader-election-retry-period=2s",
         ])
         .args(stage.election());
     suite.start(&Suite::on_host(host, launch)).unwrap()

@@ -53,12 +53,12 @@ impl World {
     }
 }
 
-/// Waits until something is so; ten seconds at most.
+/// Waits until something is so; a minute at most.
 ///
 /// # Panics
 /// It is not so by then.
 pub async fn until(what: &str, so: impl AsyncFn() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if so().await {
             return;
         }

@@ -40,10 +40,14 @@ async fn code(channel: &Channel) -> (Code, String) {
 
 /// A server that can be taken away, with its connections.
 async fn start(address: &Address, name: &'static str) -> Scope {
+    serve(address, Driver::named(name)).await
+}
+
+async fn serve(address: &Address, driver: Driver) -> Scope {
     let scope = Scope::new();
     let listener = Listener::bind(address).await.unwrap();
     let token = scope.stopping_token();
-    scope.spawn(async move { listener.serve(Driver::named(name).routes(), token).await.unwrap() });
+    scope.spawn(async move { listener.serve(driver.routes(), token).await.unwrap() });
     scope
 }
 
@@ -93,11 +97,13 @@ async fn a_channel_lives_as_long_as_its_handles_whatever_becomes_of_the_scope_it
 async fn a_stopping_server_lets_running_calls_end_and_removes_its_socket() {
     let (scope, directory) = (Scope::new(), TempDir::new().unwrap());
     let address = address(&directory);
-    let server = start(&address, "sleeps").await;
+    let driver = Driver::named("sleeps");
+    let entered = driver.entered.clone();
+    let server = serve(&address, driver).await;
     let channel = channel(&address, &scope);
     channel.connected().await;
     let (answer, ()) = tokio::join!(code(&channel), async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        entered.notified().await;
         server.stop();
     });
     assert_eq!(answer.0, Code::Ok, "{}", answer.1);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use csi::v1::identity_server::{Identity, IdentityServer};
 use csi::v1::snapshot_metadata_server::{SnapshotMetadata, SnapshotMetadataServer};
 use csi::v1::*;
+use tokio::sync::Notify;
 use tonic::codegen::BoxStream;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -18,6 +19,8 @@ pub struct Driver {
     /// What Probe answers once ready.
     pub probe_error: Option<Status>,
     pub name: &'static str,
+    /// Told when a call has come that sleeps.
+    pub entered: Arc<Notify>,
 }
 
 #[tonic::async_trait]
@@ -29,7 +32,10 @@ impl Identity for Driver {
         match self.name {
             "panics" => panic!("as the test wants it"),
             "hangs" => std::future::pending::<()>().await,
-            "sleeps" => tokio::time::sleep(Duration::from_millis(300)).await,
+            "sleeps" => {
+                self.entered.notify_one();
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
             "fails" => {
                 return Err(csi::retry::status_with_delay(
                     tonic::Code::Internal,

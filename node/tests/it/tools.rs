@@ -1,9 +1,9 @@
 //! Programs that are missing or fail. A file stands for the device: none of them gets as far as to touch it.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use node::linux::LinuxHost;
+use node::testing::program;
 use node::{Check, Host, HostError};
 use tempfile::TempDir;
 
@@ -13,9 +13,7 @@ fn machine(programs: &[(&str, &str)]) -> (LinuxHost, PathBuf, TempDir) {
     let tools = folder.path().join("tools");
     std::fs::create_dir(&tools).unwrap();
     for (name, line) in programs {
-        let path = tools.join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{line}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        program(&tools.join(name), line);
     }
     let device = folder.path().join("device");
     std::fs::write(&device, [0; 8192]).unwrap();

@@ -1,14 +1,12 @@
 //! From a release to the manifests and back, as `docs/install.md` tells it.
 
-use std::time::Duration;
-
 use conformance::until;
 use serde_json::{Value, json};
 
 use super::site::Site;
 use super::{CONTROLLER, Helm, NODE, RELEASE, chart};
 use crate::pods::{containers, documents};
-use crate::shared::repository;
+use crate::shared::{PATIENCE, repository};
 use crate::stored;
 
 /// The objects of a folder of `deploy/ebs`.
@@ -21,7 +19,7 @@ fn manifests(site: &Site, shape: &str) -> (String, Vec<Value>) {
 /// None of them is left, once the garbage is collected.
 async fn are_gone(site: &Site, objects: &[Value]) {
     let kubectl = site.plane.kubectl();
-    let left = until("nothing is left", Duration::from_secs(30), async || {
+    let left = until("nothing is left", PATIENCE, async || {
         stored::still_there(&kubectl, objects).is_empty().then_some(())
     });
     left.await

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::script::{Scene, Step};
 
 /// How long the events of a watch are waited for.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server, as both are reached.
 pub struct Side {

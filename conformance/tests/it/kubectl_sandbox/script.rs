@@ -147,7 +147,7 @@ fn reads() -> Vec<Step> {
         "api-resources --api-group=coordination.k8s.io --no-headers",
         "api-resources --api-group=snapshot.storage.k8s.io --no-headers",
         "wait --for=jsonpath={.spec.volumeName}=volume pvc/claim --timeout=10s",
-        "get pvc -w --request-timeout=1s",
+        "get pvc -w --request-timeout=5s",
     ];
     lines.into_iter().map(Step::of).collect()
 }

@@ -143,9 +143,12 @@ impl Mixed {
         ] {
             tell(title, what, cost);
         }
-        assert_eq!(snapshots.events.len(), 3 * COUNT, "{snapshots:#?}");
-        assert_eq!(expansions.events.len(), 2 * COUNT, "{expansions:#?}");
-        assert_eq!(changes.events.len(), 2 * COUNT, "{changes:#?}");
+        let told = [&snapshots, &expansions, &changes].map(|cost| cost.events.len());
+        match cast {
+            [Ours, Ours, Ours] => assert_eq!(told, [3 * COUNT, 2 * COUNT, 2 * COUNT]),
+            // Upstream's programs tell some of it late, so that it counts for what comes then, and second tries too.
+            _ => assert!((7 * COUNT..9 * COUNT).contains(&told.iter().sum()), "{told:?}"),
+        }
     }
 
     /// The programs of one side are ended at work, and the other side's go on.

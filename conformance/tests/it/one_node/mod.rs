@@ -30,7 +30,7 @@ const LAYER: &str = "11 one node";
 /// How long a pod, a claim or a snapshot may take; builds may use the same processors.
 const PATIENCE: &str = "--timeout=180s";
 /// What EC2 may take to be rid of what Kubernetes has deleted.
-const GONE_WITHIN: Duration = Duration::from_secs(60);
+const GONE_WITHIN: Duration = Duration::from_secs(180);
 
 static SITE: RwLock<Option<Site>> = RwLock::const_new(None);
 /// A test has failed: what it left behind must not fail the next one.

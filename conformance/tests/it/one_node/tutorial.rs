@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use conformance::Kubectl;
+use conformance::{Kubectl, until};
 use serde_json::{Value, json};
 
 use super::person::class;
@@ -48,7 +48,7 @@ async fn journeys_case_4_and_86_the_tutorial_with_the_chart() {
         !kubectl.run(&lacks).unwrap().success,
         "a service account that was not asked for"
     );
-    file_outlives_the_deployment(&kubectl);
+    file_outlives_the_deployment(&kubectl).await;
     kubectl
         .ok(&[
             "delete",
@@ -254,7 +254,7 @@ fn described(kubectl: &Kubectl, object: &str, expected: &[(&str, &str)]) {
 }
 
 /// Steps 8 to 11.
-fn file_outlives_the_deployment(kubectl: &Kubectl) {
+async fn file_outlives_the_deployment(kubectl: &Kubectl) {
     let rolled_out = || {
         kubectl
             .ok(&["rollout", "status", "deployment/app", PATIENCE])
@@ -267,7 +267,7 @@ fn file_outlives_the_deployment(kubectl: &Kubectl) {
     };
     apply(kubectl, &deployment());
     rolled_out();
-    events_in_order(kubectl);
+    events_in_order(kubectl).await;
     kubectl
         .ok(&[
             "exec",
@@ -305,8 +305,8 @@ fn deployment() -> Value {
     })
 }
 
-/// Pulling is not among them: the image is on the node.
-fn events_in_order(kubectl: &Kubectl) {
+/// Pulling is not among them: the image is on the node. Kubelet writes them beside its work, the last one perhaps later.
+async fn events_in_order(kubectl: &Kubectl) {
     let pod = kubectl
         .ok(&[
             "get",
@@ -318,8 +318,13 @@ fn events_in_order(kubectl: &Kubectl) {
         ])
         .unwrap();
     let selector = format!("--field-selector=involvedObject.name={pod}");
-    let events = kubectl.ok(&["get", "events", &selector, "-o", "json"]).unwrap();
-    let events: Value = serde_json::from_str(&events).unwrap();
+    let events = until("the container's start is told", shared::PATIENCE, async || {
+        let events = kubectl.ok(&["get", "events", &selector, "-o", "json"]).ok()?;
+        events
+            .contains("\"Started\"")
+            .then(|| serde_json::from_str::<Value>(&events).unwrap())
+    });
+    let events = events.await.unwrap();
     let mut seen: Vec<(u64, &str)> = events["items"]
         .as_array()
         .unwrap()

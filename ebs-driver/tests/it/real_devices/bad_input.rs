@@ -1,6 +1,6 @@
 //! Devices that are missing, busy, another volume's, or full of other data.
 
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::path::PathBuf;
 
 use node::Host;
@@ -166,9 +166,7 @@ async fn tools_that_are_missing_or_fail_leave_the_device_blank() {
     ];
     for (program, expected) in steps {
         if let Some((name, line)) = program {
-            let path = tools.join(name);
-            std::fs::write(&path, format!("#!/bin/sh\n{line}\n")).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            node::testing::program(&tools.join(name), line);
         }
         let status = bench.stage_at(&node, &used).await.unwrap_err();
         assert_eq!((status.code(), status.message()), (Code::Internal, expected));

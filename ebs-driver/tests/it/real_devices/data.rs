@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use csi::v1::volume_capability::access_mode::Mode;
 use futures::FutureExt as _;
 
-use super::{bench, left_of, read_at, write};
+use super::{bench, left_of, nothing_left, read_at, write};
 use crate::world::{block, mount};
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn a_snapshot_holds_what_was_written_before_it() {
         // What is given back and used again still has its data, whatever its device is then.
         bench.give_back(&used).await;
         bench.give_back(&restored).await;
-        assert!(left_of(&bench.path("ebs")).is_empty());
+        nothing_left(&bench.path("ebs")).await;
         let again = bench.use_it(&restored.id, mount(fs_type)).await;
         assert_eq!(std::fs::read(again.target.join("note")).unwrap(), b"before");
     }
@@ -59,7 +59,7 @@ async fn raw_block_volumes_have_their_data_and_grow_by_themselves() {
     bench.give_back(&used).await;
     bench.give_back(&restored).await;
     assert!(!used.target.exists());
-    assert!(left_of(bench.folder.path()).is_empty());
+    nothing_left(bench.folder.path()).await;
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn a_volume_that_is_pulled_out_fails_under_its_mount_and_keeps_its_data() 
         assert_eq!(std::fs::read(again.target.join("note")).unwrap(), b"before");
         assert!(!again.target.join("lost").exists(), "{fs_type}");
         bench.give_back(&again).await;
-        assert!(left_of(&bench.path("ebs")).is_empty(), "{fs_type}");
+        nothing_left(&bench.path("ebs")).await;
     }
 }
 
@@ -100,6 +100,6 @@ async fn nothing_is_left_after_a_panic() {
     let panicked = AssertUnwindSafe(panicking).catch_unwind().await;
     let text = *panicked.unwrap_err().downcast::<String>().unwrap_or_default();
     assert!(text.contains("left: 5\n"), "{text}");
-    assert_eq!(left_of(&folder), [""; 0]);
+    nothing_left(&folder).await;
     assert!(!folder.exists());
 }

@@ -9,6 +9,8 @@ import sys
 HERE = pathlib.Path(__file__).parent
 RANGE = "$__rate_interval"
 DRIVER = 'driver_name=~"$driver"'
+# As the alert ComponentDown has it.
+JOBS = 'job=~"(.+/)?(ebs-csi-controller|ebs-csi-node|slackwater|snapshot-controller).*"'
 QUEUES = 'name=~"snapshot-controller-.*|csi-snapshotter-.*|.*-pvc|.*-modify|csi-attacher-.*|claims|volumes"'
 
 
@@ -42,11 +44,15 @@ SUITE = [
             (f"csi:sidecar_errors:ratio15m{{{DRIVER}}}", "{{method_name}}"),
         ]),
         ("Restarts in an hour", "timeseries", "none", [
-            ("sum by (job, pod, container) (changes(process_start_time_seconds[1h]))", "{{job}} {{pod}} {{container}}"),
+            (f"sum by (job, pod, container) (changes(process_start_time_seconds{{{JOBS}}}[1h]))", "{{job}} {{pod}} {{container}}"),
         ]),
-        ("Memory", "timeseries", "bytes", [("process_resident_memory_bytes", "{{job}} {{pod}} {{container}}")]),
+        ("Memory", "timeseries", "bytes", [
+            (f"process_resident_memory_bytes{{{JOBS}}}", "{{job}} {{pod}} {{container}}"),
+        ]),
         ("Processor time", "timeseries", "percentunit", [
-            (f"sum by (job, pod, container) (rate(process_cpu_seconds_total[{RANGE}]))", "{{job}} {{pod}} {{container}}"),
+            (
+            f"sum by (job, pod, container) (rate(process_cpu_seconds_total{{{JOBS}}}[{RANGE}]))", "{{job}} {{pod}} {{container}}",
+        ),
         ]),
         ("Versions", "table", "none", [("max by (version, mode, component) (slackwater_build_info)", "{{version}}")]),
     ]),

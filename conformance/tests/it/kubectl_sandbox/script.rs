@@ -134,8 +134,9 @@ fn reads() -> Vec<Step> {
         "get pvc none",
         "get paintings",
         "get vs snapshot none",
-        "get events",
-        "events",
+        // Kubernetes tells of itself in this namespace too, when it likes.
+        "get events --field-selector=involvedObject.kind=PersistentVolumeClaim",
+        "events --for=pvc/claim",
         "describe pvc claim",
         "describe sc ebs",
         "describe vs snapshot",

@@ -223,9 +223,11 @@ impl Watched {
     /// The process is killed, and started again.
     pub(super) async fn the_process_dies(&mut self) {
         self.process.kill();
-        self.prometheus.fires(&["ComponentDown"]).await;
+        self.prometheus.fires(&["ComponentDown", "ControllerGone"]).await;
         self.nobody_says_who_leads().await;
         self.process = start(&self.stage, &self.served_at);
-        self.prometheus.is_silent(&["ComponentDown"]).await;
+        self.prometheus
+            .is_silent(&["ComponentDown", "ControllerGone"])
+            .await;
     }
 }

@@ -23,12 +23,15 @@ const OF_DEFECTS: [(&str, &str); 2] = [
 /// The rules with minutes as seconds: windows, and how long something must hold.
 pub fn fast() -> String {
     let text = std::fs::read_to_string(repository().join("dashboards/alerts.yaml")).unwrap();
-    let line = |line: &str| match line.trim_start().strip_prefix("for: ") {
-        Some(time) => {
-            let seconds = in_minutes(time).min(LONGEST);
-            format!("    for: {seconds}s\n")
+    let line = |line: &str| {
+        let held = ["for: ", "keep_firing_for: "].map(|key| (key, line.trim_start().strip_prefix(key)));
+        match held {
+            [(key, Some(time)), _] | [_, (key, Some(time))] => {
+                let seconds = in_minutes(time).min(LONGEST);
+                format!("    {key}{seconds}s\n")
+            }
+            _ => format!("{}\n", with_fast_windows(line)),
         }
-        None => format!("{}\n", with_fast_windows(line)),
     };
     let mut fast: String = text.lines().map(line).collect();
     for age in AGES {
@@ -91,7 +94,7 @@ fn minutes_are_seconds() {
         "rate(a[15s]) / rate(b[360s])"
     );
     let fast = fast();
-    for slow in ["[15m]", "for: 10m", "> 3600", "> 200\n"] {
+    for slow in ["[15m]", "for: 10m", "for: 25m", "> 3600", "> 200\n"] {
         assert!(!fast.contains(slow), "{slow}");
     }
 }

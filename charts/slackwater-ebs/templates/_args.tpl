@@ -56,6 +56,15 @@
 {{- include "slackwater.port" (dict "address" $address "default" .default) -}}
 {{- end -}}
 
+{{/* Whether a sidecar takes a lease, by its arguments (YAML). */}}
+{{- define "slackwater.elected" -}}
+{{- $elected := "" -}}
+{{- range fromYamlArray . -}}
+{{- if regexMatch "^--?leader-election(=.*)?$" . }}{{ $elected = regexMatch "^[^=]+(=(1|[tT]|true|TRUE|True))?$" . | ternary "yes" "" }}{{ end -}}
+{{- end -}}
+{{- $elected -}}
+{{- end -}}
+
 {{- define "slackwater.election" -}}
 - --leader-election={{ .enabled }}
 {{- if .enabled }}

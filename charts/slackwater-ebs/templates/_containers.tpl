@@ -86,11 +86,12 @@ terminationMessagePolicy: FallbackToLogsOnError
 {{- with .root.Values.controller.otelTracing }}{{ if not ($values.image).repository }}
 {{- $defaults = append $defaults "- --enable-otel-tracing=true" }}
 {{- $traces = list (dict "name" "OTEL_EXPORTER_OTLP_ENDPOINT" "value" .otelExporterEndpoint) }}
-{{- end }}{{ end -}}
+{{- end }}{{ end }}
+{{- $args := include "slackwater.merged" (dict "defaults" (join "\n" $defaults) "extra" $values.additionalArgs) -}}
 - name: {{ .name }}
   {{- include "slackwater.program" (dict "root" .root "mode" .name "image" $values.image) | nindent 2 }}
   args:
-  {{- include "slackwater.merged" (dict "defaults" (join "\n" $defaults) "extra" $values.additionalArgs) | nindent 2 }}
+  {{- $args | nindent 2 }}
   env:
   {{- $env := list (dict "name" "ADDRESS" "value" "/var/lib/csi/sockets/pluginproxy/csi.sock") }}
   {{- if has .name (list "csi-provisioner" "csi-resizer") }}{{ $env = append $env (dict "name" "ENABLE_VAC_FALLBACK" "value" "true") }}{{ end }}
@@ -104,6 +105,8 @@ terminationMessagePolicy: FallbackToLogsOnError
   ports:
   - name: {{ .portName }}
     containerPort: {{ include "slackwater.portOf" (dict "args" $values.additionalArgs "default" .port) }}
+  {{- /* Without an election nothing answers there. */}}
+  {{- if include "slackwater.elected" $args }}
   # It restarts when it can no longer renew its lease.
   livenessProbe:
     httpGet:
@@ -113,6 +116,7 @@ terminationMessagePolicy: FallbackToLogsOnError
     periodSeconds: 20
     timeoutSeconds: 10
     failureThreshold: 3
+  {{- end }}
   {{- end }}
   {{- include "slackwater.containerRest" (dict "resources" (default .root.Values.controller.resources $values.resources) "security" $values.securityContext) | nindent 2 }}
 {{- end -}}

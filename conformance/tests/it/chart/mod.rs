@@ -1,5 +1,6 @@
 //! The chart, before Helm, kubectl and the real API server.
 
+mod elected;
 mod examples;
 mod gitops;
 mod installed;

@@ -21,6 +21,7 @@ mod faults;
 mod group_by_hand;
 mod journey;
 mod kubectl_sandbox;
+mod kustomized;
 mod manifests;
 mod mixed;
 mod moto;

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use conformance::Programs;
 use serde_json::{Value, json};
 
 use super::values::{everything, merged};
 use super::{CONTROLLER, Helm, LAYER, NODE, all_values, args, chart};
+use crate::kustomized::Kustomize;
 use crate::pods::{containers, documents, flags_are_known, named, of_kind};
-use crate::shared::{not_run, repository};
 
 #[test]
 fn helm_finds_nothing_to_complain_of() {
@@ -56,9 +55,8 @@ const COMPONENTS: [&str; 4] = [
 #[test]
 fn the_chart_and_the_manifests_of_kustomize_are_the_same() {
     let Some(helm) = Helm::find() else { return };
-    let kubectl = match Programs::find() {
-        Ok(programs) => programs.path("kubectl"),
-        Err(error) => return not_run(LAYER, &error),
+    let Some(kustomize) = Kustomize::find(LAYER) else {
+        return;
     };
     let common = json!({
         "image": { "repository": "slackwater", "tag": "latest" }, "controller": { "userAgentExtra": "kustomize" },
@@ -76,25 +74,18 @@ fn the_chart_and_the_manifests_of_kustomize_are_the_same() {
         ("allInOne", "all-in-one", "components/metrics"),
     ] {
         for has_more in [false, true] {
-            let folder = tempfile::tempdir_in(repository().join("target")).unwrap();
-            let mut text = format!("kind: Kustomization\nresources: [../../deploy/ebs/{shape}]\n");
+            let mut text = format!("resources: [../../../deploy/ebs/{shape}]\n");
             let mut values = vec![common.clone(), json!({ "slackwater": { "mode": mode } })];
             if has_more {
                 let taken = [&[metrics][..], &COMPONENTS].concat();
                 let taken: Vec<_> = taken
                     .iter()
-                    .map(|one| format!("../../deploy/ebs/{one}"))
+                    .map(|one| format!("../../../deploy/ebs/{one}"))
                     .collect();
                 text += &format!("components: [{}]\n", taken.join(", "));
                 values.push(with_more.clone());
             }
-            std::fs::write(folder.path().join("kustomization.yaml"), text).unwrap();
-            let built = std::process::Command::new(&kubectl)
-                .arg("kustomize")
-                .arg(folder.path())
-                .output();
-            let built = String::from_utf8(built.unwrap().stdout).unwrap();
-            let manifests = by_name(documents(&built));
+            let manifests = by_name(kustomize.built(&kustomize.folder(shape, &text)));
             let rendered = helm
                 .template(
                     "kustomize",

@@ -1,6 +1,7 @@
 //! Layer 1, manifests: the programs as the containers of `deploy/ebs` start them, with their arguments, under their service
 //! account and its rights alone; and an overlay over them.
 
+mod components;
 mod overlay;
 
 use conformance::{ControlPlane, Launch, Process, User};

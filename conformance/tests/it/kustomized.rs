@@ -1,0 +1,53 @@
+//! What kubectl makes of a kustomization, without a cluster.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use conformance::Programs;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::pods::documents;
+use crate::shared::{not_run, repository};
+
+/// kubectl, and a place for overlays in the repository.
+pub struct Kustomize {
+    kubectl: PathBuf,
+    place: TempDir,
+}
+
+impl Kustomize {
+    /// None, and a line that says so, where kubectl was not built.
+    pub fn find(layer: &str) -> Option<Self> {
+        let programs = match Programs::find() {
+            Ok(programs) => programs,
+            Err(error) => {
+                not_run(layer, &error);
+                return None;
+            }
+        };
+        Some(Self {
+            kubectl: programs.path("kubectl"),
+            place: tempfile::tempdir_in(repository().join("target")).unwrap(),
+        })
+    }
+
+    /// A folder with a kustomization, beside others of this place; `deploy` is `../../../deploy`.
+    pub fn folder(&self, name: &str, text: &str) -> PathBuf {
+        let folder = self.place.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("kustomization.yaml"), text).unwrap();
+        folder
+    }
+
+    /// The objects of a folder.
+    pub fn built(&self, folder: &Path) -> Vec<Value> {
+        let built = Command::new(&self.kubectl)
+            .arg("kustomize")
+            .arg(folder)
+            .output()
+            .unwrap();
+        assert!(built.status.success(), "{built:?}");
+        documents(&String::from_utf8(built.stdout).unwrap())
+    }
+}

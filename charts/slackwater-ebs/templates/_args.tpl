@@ -92,7 +92,7 @@
 {{- if or .Values.controller.sdkDebugLog .Values.debugLogs }}
 - --aws-sdk-debug-log=true
 {{- end }}
-- --batching={{ .Values.controller.batching }}
+- --batching={{ .Values.controller.batching | default false }}
 {{- if .Values.controller.enableNodeLocalVolumes }}
 - --enable-node-local-volumes=true
 {{- end }}

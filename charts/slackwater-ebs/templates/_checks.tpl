@@ -17,7 +17,7 @@
 {{- if not (or (kindIs "invalid" $budget.maxUnavailable) (kindIs "invalid" $budget.minAvailable)) -}}
 {{- fail "controller.podDisruptionBudget: maxUnavailable and minAvailable exclude each other: set one of them" -}}
 {{- end -}}
-{{- if and $controller.volumeModificationFeature.enabled (not .Values.sidecars.volumemodifier.image.repository) -}}
+{{- if and ($controller.volumeModificationFeature).enabled (not (.Values.sidecars.volumemodifier.image).repository) -}}
 {{- fail "controller.volumeModificationFeature.enabled: changes by annotation are made by upstream's volume-modifier-for-k8s: name its image in sidecars.volumemodifier.image, or change volumes by VolumeAttributesClass" -}}
 {{- end -}}
 {{- if eq $slackwater.mode "dropin" -}}
@@ -81,7 +81,7 @@
 {{- $all := list -}}
 {{- $controller := .Values.controller -}}
 {{- if and .Values.volumeSnapshotClasses (not (include "slackwater.hasSnapshots" .)) -}}
-{{- $then := ternary "They come with this release: the next helm upgrade makes the classes." "slackwater.crds.install brings them." .Values.slackwater.crds.install -}}
+{{- $then := ternary "They come with this release: the next helm upgrade makes the classes." "slackwater.crds.install brings them." (.Values.slackwater.crds.install | default false) -}}
 {{- $all = append $all (printf "volumeSnapshotClasses are left out: the snapshot definitions are not there. %s" $then) -}}
 {{- end -}}
 {{- if .Values.node.enableWindows -}}

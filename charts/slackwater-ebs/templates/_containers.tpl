@@ -12,7 +12,7 @@
   {{- if $httpPort }}{{ $defaults = append $defaults (printf "- --http-endpoint=%s" (.Values.controller.httpEndpoint | default "0.0.0.0:3301")) }}{{ end }}
   {{- include "slackwater.merged" (dict "defaults" (join "\n" $defaults) "extra" .Values.controller.additionalArgs) | nindent 2 }}
   env:
-  {{- include "slackwater.env" (concat (include "slackwater.controllerEnv" . | fromYamlArray) .Values.controller.env) | nindent 2 }}
+  {{- include "slackwater.env" (concat (include "slackwater.controllerEnv" . | fromYamlArray) (.Values.controller.env | default list)) | nindent 2 }}
   {{- with .Values.controller.envFrom }}
   envFrom:
   {{- toYaml . | nindent 2 }}
@@ -44,7 +44,7 @@
 {{- range fromYamlArray (include "slackwater.running" .) }}
 {{ include "slackwater.sidecar" (merge (dict "root" $) .) }}
 {{- end }}
-{{- if .Values.controller.volumeModificationFeature.enabled }}
+{{- if (.Values.controller.volumeModificationFeature).enabled }}
 {{ include "slackwater.volumemodifier" . }}
 {{- end }}
 {{ include "slackwater.livenessProbe" (dict "root" . "args" (list "--csi-address=/csi/csi.sock" "--probe-timeout=60s") "volume" "socket-dir" "envFrom" .Values.controller.envFrom "metrics" .Values.controller.enableMetrics) }}
@@ -95,7 +95,7 @@ terminationMessagePolicy: FallbackToLogsOnError
   env:
   {{- $env := list (dict "name" "ADDRESS" "value" "/var/lib/csi/sockets/pluginproxy/csi.sock") }}
   {{- if has .name (list "csi-provisioner" "csi-resizer") }}{{ $env = append $env (dict "name" "ENABLE_VAC_FALLBACK" "value" "true") }}{{ end }}
-  {{- $env = concat $env (include "slackwater.proxy" .root | fromYamlArray) $traces $values.env }}
+  {{- $env = concat $env (include "slackwater.proxy" .root | fromYamlArray) $traces ($values.env | default list) }}
   {{- include "slackwater.env" $env | nindent 2 }}
   {{- with .root.Values.controller.envFrom }}
   envFrom:
@@ -130,7 +130,7 @@ terminationMessagePolicy: FallbackToLogsOnError
   - metadataLabeler
   {{- include "slackwater.merged" (dict "defaults" (include "slackwater.args.labeler" . | trim) "extra" $values.additionalArgs) | nindent 2 }}
   env:
-  {{- include "slackwater.env" (concat (include "slackwater.cloudEnv" . | fromYamlArray) $values.env) | nindent 2 }}
+  {{- include "slackwater.env" (concat (include "slackwater.cloudEnv" . | fromYamlArray) ($values.env | default list)) | nindent 2 }}
   {{- with .Values.controller.envFrom }}
   envFrom:
   {{- toYaml . | nindent 2 }}
@@ -167,7 +167,7 @@ terminationMessagePolicy: FallbackToLogsOnError
     valueFrom:
       fieldRef:
         fieldPath: metadata.namespace
-  {{- with concat (include "slackwater.proxy" . | fromYamlArray) $values.env }}
+  {{- with concat (include "slackwater.proxy" . | fromYamlArray) ($values.env | default list) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
   {{- with .Values.controller.envFrom }}
@@ -246,8 +246,8 @@ terminationMessagePolicy: FallbackToLogsOnError
   {{- end }}
   env:
   {{- $fallback := list (dict "name" "ENABLE_VAC_FALLBACK" "value" "true") }}
-  {{- $env := concat (include "slackwater.controllerEnv" . | fromYamlArray) $fallback .Values.controller.env }}
-  {{- range $running }}{{ $env = concat $env (get $.Values.sidecars .values).env }}{{ end }}
+  {{- $env := concat (include "slackwater.controllerEnv" . | fromYamlArray) $fallback (.Values.controller.env | default list) }}
+  {{- range $running }}{{ $env = concat $env ((get $.Values.sidecars .values).env | default list) }}{{ end }}
   {{- include "slackwater.env" $env | nindent 2 }}
   {{- with .Values.controller.envFrom }}
   envFrom:

@@ -88,7 +88,7 @@ command: [slackwater, {{ .mode }}]
 {{- end -}}
 
 {{- define "slackwater.verbosity" -}}
-{{- ternary 7 .level .root.Values.debugLogs -}}
+{{- if .root.Values.debugLogs }}7{{ else }}{{ .level }}{{ end -}}
 {{- end -}}
 
 {{/* What the driver's process is told by its environment: dict "root" "of" (.Values.controller or .Values.node). */}}

@@ -91,7 +91,7 @@ spec:
         {{- $env = append $env (dict "name" "CSI_NODE_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "spec.nodeName"))) }}
         {{- $env = concat $env (include "slackwater.driverEnv" (dict "root" .root "of" .node) | fromYamlArray) }}
         {{- if .node.serviceAccount.disableMutation }}{{ $env = append $env (dict "name" "DISABLE_TAINT_WATCHER" "value" "true") }}{{ end }}
-        {{- include "slackwater.env" (concat $env .node.env) | nindent 8 }}
+        {{- include "slackwater.env" (concat $env (.node.env | default list)) | nindent 8 }}
         {{- include "slackwater.nodeEnvFrom" . | nindent 8 }}
         ports:
         - name: healthz
@@ -155,7 +155,7 @@ spec:
         {{- include "slackwater.merged" (dict "defaults" (toYaml $defaults) "extra" $registrar.additionalArgs) | nindent 8 }}
         env:
         {{- $env := list (dict "name" "ADDRESS" "value" "/csi/csi.sock") (dict "name" "DRIVER_REG_SOCK_PATH" "value" (printf "%scsi.sock" $plugin)) }}
-        {{- include "slackwater.env" (concat $env (include "slackwater.proxy" .root | fromYamlArray) $registrar.env) | nindent 8 }}
+        {{- include "slackwater.env" (concat $env (include "slackwater.proxy" .root | fromYamlArray) ($registrar.env | default list)) | nindent 8 }}
         {{- include "slackwater.nodeEnvFrom" . | nindent 8 }}
         ports:
         - name: healthz-ndr
@@ -215,7 +215,7 @@ spec:
           type: File
       {{- end }}
       - name: probe-dir
-        {{- toYaml .node.probeDirVolume | nindent 8 }}
+        {{- .node.probeDirVolume | default (dict "emptyDir" dict) | toYaml | nindent 8 }}
       {{- with .node.volumes }}
       {{- toYaml . | nindent 6 }}
       {{- end }}

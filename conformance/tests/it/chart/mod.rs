@@ -1,6 +1,7 @@
 //! The chart, before Helm, kubectl and the real API server.
 
 mod elected;
+mod emptied;
 mod examples;
 mod gitops;
 mod installed;

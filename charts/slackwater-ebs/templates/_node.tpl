@@ -34,7 +34,7 @@ spec:
         {{- end }}
       {{- with .node.podAnnotations }}
       annotations:
-        {{- tpl (toYaml .) $.root | nindent 8 }}
+        {{- toYaml . | nindent 8 }}
       {{- end }}
     spec:
       serviceAccountName: {{ .node.serviceAccount.name }}

@@ -35,7 +35,7 @@ subjects:
   namespace: {{ .accountNamespace }}
 {{- end -}}
 
-{{/* dict "root" "name" "namespace" "account" (values) */}}
+{{/* dict "root" "namespace" "account" (values) */}}
 {{- define "slackwater.serviceAccount" -}}
 apiVersion: v1
 kind: ServiceAccount
@@ -46,7 +46,7 @@ metadata:
     {{- include "slackwater.labels" .root | nindent 4 }}
   {{- with .account.annotations }}
   annotations:
-    {{- tpl (toYaml .) $.root | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- if eq (toString .account.automountServiceAccountToken) "false" }}
 automountServiceAccountToken: false

@@ -103,6 +103,24 @@ fn the_chart_and_the_manifests_of_kustomize_are_the_same() {
     }
 }
 
+/// Upstream's chart evaluates what is of the controller, and what is of the nodes is theirs: a template of Vault's is none of Helm's.
+#[test]
+fn journeys_case_118_annotations_of_the_nodes_are_no_templates() {
+    let Some(helm) = Helm::find() else { return };
+    let template = "{{- with secret \"a/b\" -}}{{ .Data.c }}{{- end }}";
+    let given = json!({ "vault.hashicorp.com/agent-inject-template-a": template });
+    let objects = helm.rendered(&json!({
+        "controller": { "podAnnotations": { "a": "{{ .Release.Name }}" } },
+        "node": { "podAnnotations": given, "serviceAccount": { "annotations": given } },
+    }));
+    let pods = &named(&objects, "DaemonSet", NODE).unwrap()["spec"]["template"];
+    assert_eq!(pods["metadata"]["annotations"], given);
+    let account = named(&objects, "ServiceAccount", "ebs-csi-node-sa").unwrap();
+    assert_eq!(account["metadata"]["annotations"], given);
+    let pods = &named(&objects, "Deployment", CONTROLLER).unwrap()["spec"]["template"];
+    assert_eq!(pods["metadata"]["annotations"]["a"], super::RELEASE);
+}
+
 #[test]
 fn journeys_case_62_no_container_depends_on_what_the_cluster_serves() {
     let Some(helm) = Helm::find() else { return };

@@ -118,6 +118,9 @@
 {{- if .Values.fips -}}
 {{- $all = append $all "fips: AWS's FIPS endpoints are used; the program's own cryptography is not validated (docs/deviations.md)." -}}
 {{- end -}}
+{{- if and .Values.slackwater.podMonitor.enabled (not .Values.nodeComponentOnly) (not (include "slackwater.metricsPorts" . | fromYamlArray)) -}}
+{{- $all = append $all "slackwater.podMonitor: the controller has none, since no port of it is open: set controller.enableMetrics." -}}
+{{- end -}}
 {{- if ne .Release.Namespace "kube-system" -}}
 {{- $all = append $all (printf "The leases are in %s: an EBS driver in another namespace would work beside this one." .Release.Namespace) -}}
 {{- end -}}

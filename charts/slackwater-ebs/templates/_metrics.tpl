@@ -60,3 +60,12 @@ spec:
     {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* The names of all open ports of the controller's metrics, as YAML. */}}
+{{- define "slackwater.metricsPorts" -}}
+{{- $ports := list -}}
+{{- range include (printf "slackwater.%s" .Values.slackwater.mode) . | fromYamlArray }}
+{{- range .ports }}{{ if hasPrefix "metrics" .name }}{{ $ports = append $ports .name }}{{ end }}{{ end }}
+{{- end -}}
+{{- toYaml $ports -}}
+{{- end -}}

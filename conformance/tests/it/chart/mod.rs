@@ -6,6 +6,7 @@ mod examples;
 mod gitops;
 mod installed;
 mod moved;
+mod operator;
 mod refused;
 mod rendered;
 mod scraped;

@@ -17,8 +17,13 @@
 {{- if not (or (kindIs "invalid" $budget.maxUnavailable) (kindIs "invalid" $budget.minAvailable)) -}}
 {{- fail "controller.podDisruptionBudget: maxUnavailable and minAvailable exclude each other: set one of them" -}}
 {{- end -}}
-{{- if and ($controller.volumeModificationFeature).enabled (not (.Values.sidecars.volumemodifier.image).repository) -}}
+{{- if ($controller.volumeModificationFeature).enabled -}}
+{{- if ne $slackwater.mode "dropin" -}}
+{{- fail "controller.volumeModificationFeature.enabled: there is no such container in slackwater.mode allInOne: take mode dropin, or change volumes by VolumeAttributesClass" -}}
+{{- end -}}
+{{- if not (.Values.sidecars.volumemodifier.image).repository -}}
 {{- fail "controller.volumeModificationFeature.enabled: changes by annotation are made by upstream's volume-modifier-for-k8s: name its image in sidecars.volumemodifier.image, or change volumes by VolumeAttributesClass" -}}
+{{- end -}}
 {{- end -}}
 {{- if eq $slackwater.mode "dropin" -}}
 {{- if $slackwater.functions -}}

@@ -149,7 +149,7 @@ terminationMessagePolicy: FallbackToLogsOnError
 {{/* The sidecar of upstream's older way to change volumes, by annotations: upstream's program, which we have none of. */}}
 {{- define "slackwater.volumemodifier" -}}
 {{- $values := .Values.sidecars.volumemodifier -}}
-{{- $defaults := list "- --csi-address=$(ADDRESS)" (printf "- --v=%v" (include "slackwater.verbosity" (dict "root" . "level" $values.logLevel))) }}
+{{- $defaults := list "- --timeout=60s" "- --csi-address=$(ADDRESS)" (printf "- --v=%v" (include "slackwater.verbosity" (dict "root" . "level" $values.logLevel))) }}
 {{- $defaults = append $defaults (include "slackwater.election" $values.leaderElection) }}
 {{- if .Values.controller.enableMetrics }}{{ $defaults = append $defaults "- --http-endpoint=0.0.0.0:3307" }}{{ end -}}
 - name: volumemodifier
@@ -177,7 +177,7 @@ terminationMessagePolicy: FallbackToLogsOnError
   {{- if .Values.controller.enableMetrics }}
   ports:
   - name: metrics-volmod
-    containerPort: 3307
+    containerPort: {{ include "slackwater.portOf" (dict "args" $values.additionalArgs "default" 3307) }}
   {{- end }}
   {{- include "slackwater.containerRest" (dict "resources" (default .Values.controller.resources $values.resources) "security" $values.securityContext "mounts" $values.volumeMounts) | nindent 2 }}
 {{- end -}}

@@ -5,6 +5,7 @@ mod emptied;
 mod examples;
 mod gitops;
 mod installed;
+mod modifier;
 mod moved;
 mod operator;
 mod refused;

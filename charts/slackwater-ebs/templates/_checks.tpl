@@ -40,10 +40,9 @@
 {{- if and .Values.volumeSnapshotClasses $slackwater.strict (not (include "slackwater.hasSnapshots" .)) -}}
 {{- fail "volumeSnapshotClasses: the kind VolumeSnapshotClass (snapshot.storage.k8s.io/v1) is not there: install the definitions first (slackwater crds | kubectl apply --server-side -f -)" -}}
 {{- end -}}
-{{- $monitors := list -}}
-{{- range list "prometheusRule" "podMonitor" }}{{ if (get $slackwater .).enabled }}{{ $monitors = append $monitors (printf "slackwater.%s" .) }}{{ end }}{{ end -}}
-{{- if and $monitors $slackwater.strict (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) -}}
-{{- fail (printf "%s: the kinds of the Prometheus operator (monitoring.coreos.com/v1) are not there: install it, or leave them off" (join ", " $monitors)) -}}
+{{- $unmonitored := include "slackwater.unmonitored" . | fromYamlArray -}}
+{{- if and $unmonitored $slackwater.strict -}}
+{{- fail (printf "%s: the kinds of the Prometheus operator (monitoring.coreos.com/v1) are not there: install it, leave them off, or set forceEnable of each" (join ", " $unmonitored)) -}}
 {{- end -}}
 {{- include "slackwater.checkCluster" . -}}
 {{- end -}}
@@ -122,6 +121,9 @@
 {{- end -}}
 {{- if .Values.fips -}}
 {{- $all = append $all "fips: AWS's FIPS endpoints are used; the program's own cryptography is not validated (docs/deviations.md)." -}}
+{{- end -}}
+{{- with include "slackwater.unmonitored" . | fromYamlArray -}}
+{{- $all = append $all (printf "%s: left out, since the kinds of the Prometheus operator are not there. The next helm upgrade makes them once they are; forceEnable of each makes them anyway." (join ", " .)) -}}
 {{- end -}}
 {{- if and .Values.slackwater.podMonitor.enabled (not .Values.nodeComponentOnly) (not (include "slackwater.metricsPorts" . | fromYamlArray)) -}}
 {{- $all = append $all "slackwater.podMonitor: the controller has none, since no port of it is open: set controller.enableMetrics." -}}

@@ -61,6 +61,24 @@ spec:
 {{- end }}
 {{- end -}}
 
+{{/* Whether an object for the operator is wanted and can be made: dict "root" "kind" "of" (its values). */}}
+{{- define "slackwater.monitors" -}}
+{{- $served := .root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" .kind) -}}
+{{- if and .of.enabled (or .of.forceEnable $served) }}yes{{ end -}}
+{{- end -}}
+
+{{/* What is wanted for the operator and cannot be made, for want of the kind: a list of values, as YAML. */}}
+{{- define "slackwater.unmonitored" -}}
+{{- $names := list -}}
+{{- range $name, $kind := dict "prometheusRule" "PrometheusRule" "podMonitor" "PodMonitor" -}}
+{{- $values := get $.Values.slackwater $name -}}
+{{- if and $values.enabled (not (include "slackwater.monitors" (dict "root" $ "kind" $kind "of" $values))) -}}
+{{- $names = append $names (printf "slackwater.%s" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $names -}}
+{{- end -}}
+
 {{/* The names of all open ports of the controller's metrics, as YAML. */}}
 {{- define "slackwater.metricsPorts" -}}
 {{- $ports := list -}}

@@ -16,10 +16,11 @@ const FOLDER: &str = "examples/19-helm";
 const SHAPES: [&str; 2] = ["drop-in", "all-in-one"];
 
 /// What a cluster with the operator of Prometheus and the snapshot kinds tells Helm.
-pub(super) const CLUSTER: [&str; 4] = [
+pub(super) const CLUSTER: [&str; 5] = [
     "--kube-version=1.37.0",
     "--api-versions=snapshot.storage.k8s.io/v1",
-    "--api-versions=monitoring.coreos.com/v1",
+    "--api-versions=monitoring.coreos.com/v1/PodMonitor",
+    "--api-versions=monitoring.coreos.com/v1/PrometheusRule",
     "--api-versions=monitoring.coreos.com/v1/ServiceMonitor",
 ];
 

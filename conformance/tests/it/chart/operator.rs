@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::values::{everything, merged};
-use super::{CONTROLLER, Helm};
-use crate::pods::{containers, named};
+use super::{CONTROLLER, Helm, RELEASE};
+use crate::pods::{containers, named, of_kind};
 
 const KINDS: [&str; 2] = ["PodMonitor", "PrometheusRule"];
 
@@ -14,7 +14,6 @@ fn served() -> Vec<String> {
     KINDS
         .iter()
         .map(|kind| format!("--api-versions=monitoring.coreos.com/v1/{kind}"))
-        .chain(["--api-versions=monitoring.coreos.com/v1".to_owned()])
         .collect()
 }
 
@@ -72,4 +71,33 @@ fn journeys_case_119_the_pod_monitor_names_every_port_of_metrics() {
         )
         .is_none()
     );
+}
+
+#[test]
+fn journeys_case_120_what_is_for_the_operator_is_left_out_without_it() {
+    let Some(helm) = Helm::find() else { return };
+    let values = |field: &str| {
+        json!({ "controller": { "enableMetrics": true }, "slackwater": {
+            "snapshotController": { "enabled": true },
+            "podMonitor": { field: true, "enabled": true }, "prometheusRule": { field: true, "enabled": true },
+        } })
+    };
+    let asked = values("enabled");
+    let of = |objects: &[Value]| KINDS.map(|kind| of_kind(objects, kind).len());
+    assert_eq!(of(&helm.rendered(&asked)), [0, 0]);
+    assert_eq!(of(&rendered(&helm, &asked)), [2, 1]);
+    // A cluster may serve a part of the kinds.
+    let one = [served().remove(0)];
+    assert_eq!(of(&helm.rendered_for(&asked, &[one[0].as_str()])), [2, 0]);
+    assert_eq!(of(&helm.rendered(&values("forceEnable"))), [2, 1]);
+    let strict = json!({ "slackwater": { "strict": true } });
+    let refusal = helm
+        .template(RELEASE, &merged(&[asked, strict.clone()]), &[])
+        .unwrap_err();
+    assert!(
+        refusal.contains("slackwater.podMonitor") && refusal.contains("slackwater.prometheusRule"),
+        "{refusal}"
+    );
+    let forced = merged(&[values("forceEnable"), strict]);
+    assert_eq!(of(&helm.rendered(&forced)), [2, 1]);
 }

@@ -424,13 +424,13 @@ fn journeys_case_79_all_values_are_followed_in_both_modes() {
     let Some(helm) = Helm::find() else { return };
     let monitors = json!({
         "slackwater": {
-            "prometheusRule": { "enabled": true, "labels": { "release": "prometheus" }, "disable": ["EC2Slow"] },
-            "podMonitor": { "enabled": true },
+            "prometheusRule": { "enabled": true, "forceEnable": true, "labels": { "release": "prometheus" }, "disable": ["EC2Slow"] },
+            "podMonitor": { "enabled": true, "forceEnable": true },
         },
     });
     for (mode, services) in [("dropin", 8), ("allInOne", 7)] {
         let values = merged(&[everything(mode), monitors.clone()]);
-        let objects = helm.rendered_for(&values, &["--api-versions=monitoring.coreos.com/v1"]);
+        let objects = helm.rendered(&values);
         for pod in [of_kind(&objects, "Deployment"), of_kind(&objects, "DaemonSet")].concat() {
             flags_are_known(pod);
         }

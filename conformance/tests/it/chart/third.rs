@@ -3,7 +3,7 @@
 use super::{Helm, RELEASE, all_values, refused};
 
 /// What both are told of the cluster: each has a version of its own by default.
-const CLUSTER: [&str; 2] = ["--kube-version=1.37.0", "--api-versions=monitoring.coreos.com/v1"];
+const CLUSTER: [&str; 1] = ["--kube-version=1.37.0"];
 
 #[test]
 fn journeys_case_106_helm_3_makes_the_objects_that_helm_4_makes() {

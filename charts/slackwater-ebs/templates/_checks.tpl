@@ -44,7 +44,7 @@
 {{- if and $unmonitored $slackwater.strict -}}
 {{- fail (printf "%s: the kinds of the Prometheus operator (monitoring.coreos.com/v1) are not there: install it, leave them off, or set forceEnable of each" (join ", " $unmonitored)) -}}
 {{- end -}}
-{{- include "slackwater.checkCluster" . -}}
+{{- if $slackwater.checkCluster }}{{ include "slackwater.checkCluster" . }}{{ end -}}
 {{- end -}}
 
 {{/* What the cluster has already. Nothing is looked up by `helm template`. */}}

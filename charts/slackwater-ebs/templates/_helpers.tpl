@@ -166,6 +166,6 @@ imagePullSecrets:
 yes
 {{- else if .Values.slackwater.crds.install -}}
 {{- /* Helm looks up all kinds before it makes the first object; who renders without a cluster can apply the definitions first. */ -}}
-{{- if not (lookup "v1" "Namespace" "" "kube-system") }}yes{{ end -}}
+{{- if .Values.slackwater.checkCluster }}{{ if not (lookup "v1" "Namespace" "" "kube-system") }}yes{{ end }}{{ end -}}
 {{- end -}}
 {{- end -}}

@@ -293,3 +293,51 @@ async fn missing_rights_are_told_before_anything_is_made() {
     assert!(refusal.contains("forbidden"), "{refusal}");
     site.assert_gone("csidriver", "ebs.csi.aws.com");
 }
+
+/// Every right over what the chart makes, and none to read definitions and nodes: who installs is told by them what does not go
+/// together, and upstream's chart reads neither.
+fn installer() -> serde_json::Value {
+    let all = json!(["*"]);
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "installer" },
+        "rules": [
+            { "apiGroups": [""], "resources": ["secrets", "serviceaccounts", "services"], "verbs": all },
+            { "apiGroups": ["apps", "policy", "storage.k8s.io"], "resources": all, "verbs": all },
+            { "apiGroups": ["rbac.authorization.k8s.io"], "resources": all, "verbs": all },
+        ],
+    })
+}
+
+#[tokio::test]
+async fn journeys_case_122_who_may_not_read_definitions_and_nodes_can_install() {
+    let Some(site) = Site::find().await else { return };
+    let user = site
+        .plane
+        .service_account("kube-system", "installer")
+        .await
+        .unwrap();
+    site.create(&installer());
+    let kubectl = site.plane.kubectl();
+    let binding = [
+        "create",
+        "clusterrolebinding",
+        "installer",
+        "--clusterrole=installer",
+    ];
+    kubectl
+        .ok(&[&binding[..], &["--serviceaccount=kube-system:installer"]].concat())
+        .unwrap();
+    let chart = chart();
+    for helm in [&site.helm, &site.third] {
+        let args = ["install", "mine", &chart, "--namespace=kube-system"];
+        let refusal = helm.with(&user, &args).unwrap_err();
+        assert!(refusal.contains("forbidden"), "{refusal}");
+        let off = [&args[..], &["--set=slackwater.checkCluster=false"]].concat();
+        helm.with(&user, &off).unwrap();
+        assert_eq!(site.object("daemonset", NODE)["metadata"]["name"], NODE);
+        helm.with(&user, &["uninstall", "mine", "--namespace=kube-system"])
+            .unwrap();
+    }
+    site.delete("clusterrolebinding", "installer");
+    site.delete("clusterrole", "installer");
+}

@@ -8,6 +8,7 @@ mod installed;
 mod modifier;
 mod moved;
 mod operator;
+mod placed;
 mod refused;
 mod rendered;
 mod scraped;

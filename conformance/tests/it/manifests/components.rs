@@ -1,10 +1,12 @@
 //! Components of `deploy/ebs`, as kubectl puts them over a shape.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::LAYER;
 use crate::kustomized::Kustomize;
-use crate::pods::named;
+use crate::pods::{containers, named};
 
 const SHAPES: [&str; 2] = ["drop-in", "all-in-one"];
 
@@ -36,6 +38,33 @@ fn journeys_case_116_before_1_33_the_csi_driver_has_no_field_that_is_unknown_the
             let spec = &named(&objects, "CSIDriver", "ebs.csi.aws.com").unwrap()["spec"];
             assert_eq!(spec.get(field).is_some(), has, "{shape} {components:?}: {spec}");
             assert_eq!(spec["attachRequired"], true);
+        }
+    }
+}
+
+/// Wherever the images are named: in the shape, as docs/install.md says, or in the overlay over it.
+#[test]
+fn the_metadata_labeler_has_the_image_of_the_driver() {
+    let Some(kustomize) = Kustomize::find(LAYER) else {
+        return;
+    };
+    let images = "images: [{ name: slackwater, newName: registry/slackwater, newTag: v7 }]\n";
+    let component = "components: [../../../deploy/ebs/components/metadata-labeler]\n";
+    for shape in SHAPES {
+        let over = format!("resources: [../../../deploy/ebs/{shape}]\n");
+        kustomize.folder("named", &format!("{over}{images}"));
+        for text in [
+            format!("resources: [../named]\n{component}"),
+            format!("{over}{component}{images}"),
+        ] {
+            let objects = kustomize.built(&kustomize.folder("labeled", &text));
+            let found = containers(named(&objects, "Deployment", "ebs-csi-controller").unwrap()).iter();
+            let images: BTreeSet<_> = found.map(|one| one["image"].as_str().unwrap()).collect();
+            assert_eq!(
+                images,
+                BTreeSet::from(["registry/slackwater:v7"]),
+                "{shape}: {text}"
+            );
         }
     }
 }

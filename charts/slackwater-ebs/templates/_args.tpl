@@ -83,11 +83,11 @@
 {{- define "slackwater.args.driver" -}}
 {{- with .Values.controller.extraVolumeTags }}
 {{- $tags := list }}
-{{- range $key, $value := . }}{{ $tags = append $tags (printf "%s=%v" $key $value) }}{{ end }}
+{{- range $key, $value := include "slackwater.strings" . | fromYaml }}{{ $tags = append $tags (printf "%s=%s" $key $value) }}{{ end }}
 - {{ printf "--extra-tags=%s" (join "," $tags) | quote }}
 {{- end }}
 {{- with tpl (.Values.controller.k8sTagClusterId | default "") . }}
-- --k8s-tag-cluster-id={{ . }}
+- {{ printf "--k8s-tag-cluster-id=%s" . | quote }}
 {{- end }}
 {{- if or .Values.controller.sdkDebugLog .Values.debugLogs }}
 - --aws-sdk-debug-log=true
@@ -97,7 +97,7 @@
 - --enable-node-local-volumes=true
 {{- end }}
 {{- with .Values.controller.userAgentExtra }}
-- --user-agent-extra={{ . }}
+- {{ printf "--user-agent-extra=%s" . | quote }}
 {{- end }}
 {{- if .Values.controller.otelTracing }}
 - --enable-otel-tracing=true
@@ -110,7 +110,7 @@
 - --aws-sdk-debug-log=true
 {{- end }}
 {{- with .Values.controller.userAgentExtra }}
-- --user-agent-extra={{ . }}
+- {{ printf "--user-agent-extra=%s" . | quote }}
 {{- end }}
 {{- if .Values.controller.otelTracing }}
 - --enable-otel-tracing=true
@@ -129,7 +129,7 @@
 {{- end }}
 {{ include "slackwater.election" .Values.sidecars.provisioner.leaderElection }}
 {{- with .Values.controller.defaultFsType }}
-- --default-fstype={{ . }}
+- {{ printf "--default-fstype=%s" . | quote }}
 {{- end }}
 - --kube-api-qps=20
 - --kube-api-burst=100

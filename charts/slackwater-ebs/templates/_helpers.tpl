@@ -3,6 +3,15 @@
 {{- default "aws-ebs-csi-driver" .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* A map whose values Kubernetes wants to be texts, as YAML. A number is written as it was given, not as 1e+06. */}}
+{{- define "slackwater.strings" -}}
+{{- $all := dict -}}
+{{- range $name, $value := . }}
+{{- if not (kindIs "invalid" $value) }}{{ $_ := set $all $name (kindIs "string" $value | ternary $value (toJson $value)) }}{{ end -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
 {{- define "slackwater.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "slackwater.name" . }}
 {{- if ne .Release.Name "kustomize" }}
@@ -25,7 +34,7 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- with .Values.customLabels }}
-{{ toYaml . }}
+{{ include "slackwater.strings" . }}
 {{- end }}
 {{- end -}}
 
@@ -122,14 +131,14 @@ command: [slackwater, {{ .mode }}]
 - name: AWS_ACCESS_KEY_ID
   valueFrom:
     secretKeyRef:
-      name: {{ .name }}
-      key: {{ .keyId }}
+      name: {{ .name | quote }}
+      key: {{ .keyId | quote }}
       optional: true
 - name: AWS_SECRET_ACCESS_KEY
   valueFrom:
     secretKeyRef:
-      name: {{ .name }}
-      key: {{ .accessKey }}
+      name: {{ .name | quote }}
+      key: {{ .accessKey | quote }}
       optional: true
 {{- end }}
 - name: AWS_EC2_ENDPOINT
@@ -146,7 +155,7 @@ command: [slackwater, {{ .mode }}]
       optional: true
 {{- with .Values.controller.region }}
 - name: AWS_REGION
-  value: {{ . }}
+  value: {{ . | quote }}
 {{- end }}
 {{- include "slackwater.driverEnv" (dict "root" . "of" .Values.controller) }}
 {{- end -}}
@@ -168,4 +177,22 @@ yes
 {{- /* Helm looks up all kinds before it makes the first object; who renders without a cluster can apply the definitions first. */ -}}
 {{- if .Values.slackwater.checkCluster }}{{ if not (lookup "v1" "Namespace" "" "kube-system") }}yes{{ end }}{{ end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Name, annotations and labels of a class. */}}
+{{- define "slackwater.classMetadata" -}}
+name: {{ .name }}
+{{- range $field := list "annotations" "labels" }}
+{{- with get $ $field }}
+{{ $field }}:
+  {{- include "slackwater.strings" . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "slackwater.classParameters" -}}
+{{- with .parameters }}
+parameters:
+  {{- include "slackwater.strings" . | nindent 2 }}
+{{- end }}
 {{- end -}}

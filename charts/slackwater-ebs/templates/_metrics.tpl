@@ -41,7 +41,7 @@ metadata:
     app: {{ .name }}
     app.kubernetes.io/part-of: slackwater
     {{- with .of.serviceMonitor.labels }}
-    {{- toYaml . | nindent 4 }}
+    {{- include "slackwater.strings" . | nindent 4 }}
     {{- end }}
 spec:
   selector:

@@ -12,7 +12,7 @@ metadata:
     {{- include "slackwater.labels" .root | nindent 4 }}
   {{- with .node.daemonSetAnnotations }}
   annotations:
-    {{- toYaml . | nindent 4 }}
+    {{- include "slackwater.strings" . | nindent 4 }}
   {{- end }}
 spec:
   revisionHistoryLimit: {{ .node.revisionHistoryLimit }}
@@ -30,11 +30,11 @@ spec:
         app: {{ .name }}
         {{- include "slackwater.labels" .root | nindent 8 }}
         {{- with .node.podLabels }}
-        {{- toYaml . | nindent 8 }}
+        {{- include "slackwater.strings" . | nindent 8 }}
         {{- end }}
       {{- with .node.podAnnotations }}
       annotations:
-        {{- toYaml . | nindent 8 }}
+        {{- include "slackwater.strings" . | nindent 8 }}
       {{- end }}
     spec:
       serviceAccountName: {{ .node.serviceAccount.name }}
@@ -46,7 +46,7 @@ spec:
       nodeSelector:
         kubernetes.io/os: linux
         {{- with .node.nodeSelector }}
-        {{- toYaml . | nindent 8 }}
+        {{- include "slackwater.strings" . | nindent 8 }}
         {{- end }}
       tolerations:
       {{- if .node.tolerateAllTaints }}
@@ -237,9 +237,9 @@ envFrom:
 {{- if not (kindIs "invalid" .node.volumeAttachLimit) }}
 - --volume-attach-limit={{ int .node.volumeAttachLimit }}
 {{- end }}
-- --csi-mount-point-prefix={{ trimSuffix "/" .node.kubeletPath }}/plugins/kubernetes.io/csi/
+- {{ printf "--csi-mount-point-prefix=%s/plugins/kubernetes.io/csi/" (trimSuffix "/" .node.kubeletPath) | quote }}
 {{- with .node.metadataSources }}
-- --metadata-sources={{ . }}
+- {{ printf "--metadata-sources=%s" . | quote }}
 {{- end }}
 {{- if .node.legacyXFS }}
 - --legacy-xfs=true

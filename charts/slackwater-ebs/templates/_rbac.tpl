@@ -46,7 +46,7 @@ metadata:
     {{- include "slackwater.labels" .root | nindent 4 }}
   {{- with .account.annotations }}
   annotations:
-    {{- toYaml . | nindent 4 }}
+    {{- include "slackwater.strings" . | nindent 4 }}
   {{- end }}
 {{- if eq (toString .account.automountServiceAccountToken) "false" }}
 automountServiceAccountToken: false

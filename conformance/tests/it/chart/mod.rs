@@ -13,6 +13,7 @@ mod refused;
 mod rendered;
 mod scraped;
 mod site;
+mod text;
 mod third;
 mod values;
 

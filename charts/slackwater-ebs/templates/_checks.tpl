@@ -91,9 +91,17 @@
 {{- if .Values.node.enableWindows -}}
 {{- $all = append $all "node.enableWindows: there is no node service for Windows here, and no DaemonSet of it." -}}
 {{- end -}}
-{{- $budget := $controller.podDisruptionBudget -}}
-{{- if and (not (kindIs "invalid" $budget.maxUnavailable)) (eq (toString $budget.maxUnavailable) "0") -}}
-{{- $all = append $all "controller.podDisruptionBudget.maxUnavailable is 0: no node with a pod of the controller can be drained." -}}
+{{- with include "slackwater.tightBudget" . -}}
+{{- $all = append $all (printf "controller.podDisruptionBudget.%s: no node with a pod of the controller can be drained." .) -}}
+{{- end -}}
+{{- if ne .Values.slackwater.mode "dropin" -}}
+{{- range $name, $values := .Values.sidecars -}}
+{{- $dropped := list -}}
+{{- range fromYamlArray (include "slackwater.flags" $values.additionalArgs) }}{{ if has . (list "kube-api-qps" "kube-api-burst") }}{{ $dropped = append $dropped (printf "--%s" .) }}{{ end }}{{ end -}}
+{{- if and $dropped (ne $name "metadataLabeler") -}}
+{{- $all = append $all (printf "sidecars.%s.additionalArgs: %s are left out: the one process of slackwater.mode allInOne has no limit of requests." $name (join ", " $dropped)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if gt (int $controller.replicaCount) 1 -}}
 {{- range fromYamlArray (include "slackwater.running" .) -}}
@@ -135,4 +143,18 @@
 {{- $all = append $all "The rights are those of our programs. While pods of upstream's are in the same Deployment, set slackwater.upstreamRights." -}}
 {{- end -}}
 {{- toYaml $all -}}
+{{- end -}}
+
+{{/* What of the disruption budget lets no pod go, or nothing. */}}
+{{- define "slackwater.tightBudget" -}}
+{{- $budget := .Values.controller.podDisruptionBudget -}}
+{{- $least := toString $budget.minAvailable -}}
+{{- if $budget.enabled -}}
+{{- if has (toString $budget.maxUnavailable) (list "0" "0%") -}}
+maxUnavailable is {{ $budget.maxUnavailable }}
+{{- else if kindIs "invalid" $budget.minAvailable -}}
+{{- else if or (eq $least "100%") (and (not (hasSuffix "%" $least)) (ge (int $least) (int .Values.controller.replicaCount))) -}}
+minAvailable is {{ $least }} of {{ int .Values.controller.replicaCount }} replicas
+{{- end -}}
+{{- end -}}
 {{- end -}}

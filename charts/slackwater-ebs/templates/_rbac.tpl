@@ -48,9 +48,6 @@ metadata:
   annotations:
     {{- include "slackwater.strings" . | nindent 4 }}
   {{- end }}
-{{- if eq (toString .account.automountServiceAccountToken) "false" }}
-automountServiceAccountToken: false
-{{- end }}
 {{- end -}}
 
 {{/* Annotations of an object that is there while `helm test` runs: its weight. */}}

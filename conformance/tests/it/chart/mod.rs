@@ -15,6 +15,7 @@ mod scraped;
 mod site;
 mod text;
 mod third;
+mod told;
 mod values;
 
 use std::path::{Path, PathBuf};

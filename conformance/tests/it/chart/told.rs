@@ -1,0 +1,83 @@
+//! What is followed but may surprise: the notes of an installation.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Helm, RELEASE, chart};
+use crate::pods::named;
+
+/// What Helm tells of these values, without a cluster.
+fn notes(helm: &Helm, values: &Value) -> String {
+    let values = helm.values(values);
+    let args = [
+        "install",
+        RELEASE,
+        &chart(),
+        "--dry-run=client",
+        "--namespace=kube-system",
+    ];
+    let said = helm.run(
+        Path::new("/nonexistent"),
+        &[&args[..], &["--values", &values]].concat(),
+    );
+    let said = said.unwrap();
+    said.split_once("\nNOTES:").unwrap().1.to_owned()
+}
+
+#[test]
+fn a_budget_that_lets_no_pod_go_is_told() {
+    let Some(helm) = Helm::find() else { return };
+    for (budget, told) in [
+        (json!({ "maxUnavailable": 0 }), true),
+        (json!({ "minAvailable": 2 }), true),
+        (json!({ "minAvailable": "100%" }), true),
+        (json!({ "minAvailable": 1 }), false),
+        (json!({ "minAvailable": "50%" }), false),
+        (json!({ "minAvailable": 2, "enabled": false }), false),
+        (json!({}), false),
+    ] {
+        let said = notes(&helm, &json!({ "controller": { "podDisruptionBudget": budget } }));
+        assert_eq!(said.contains("can be drained"), told, "{budget}: {said}");
+    }
+}
+
+/// One process has one limit of requests.
+#[test]
+fn flags_that_the_one_container_has_no_place_for_are_told() {
+    let Some(helm) = Helm::find() else { return };
+    let flags =
+        json!({ "resizer": { "additionalArgs": ["--kube-api-qps=5", "-kube-api-burst=9", "--workers=5"] } });
+    for (mode, told) in [("allInOne", true), ("dropin", false)] {
+        let said = notes(
+            &helm,
+            &json!({ "slackwater": { "mode": mode }, "sidecars": flags }),
+        );
+        let expected = "sidecars.resizer.additionalArgs: --kube-api-qps, --kube-api-burst are left out";
+        assert_eq!(said.contains(expected), told, "{mode}: {said}");
+    }
+}
+
+#[test]
+fn a_monitor_that_is_left_out_is_told() {
+    let Some(helm) = Helm::find() else { return };
+    let said = notes(
+        &helm,
+        &json!({ "slackwater": { "podMonitor": { "enabled": true } } }),
+    );
+    for expected in ["slackwater.podMonitor: left out", "set controller.enableMetrics"] {
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+/// Upstream's chart leaves the field out, and its pods have their token.
+#[test]
+fn pods_keep_the_token_of_their_account() {
+    let Some(helm) = Helm::find() else { return };
+    let off = json!({ "serviceAccount": { "automountServiceAccountToken": false } });
+    let objects = helm.rendered(&json!({ "controller": off, "node": off }));
+    for account in ["ebs-csi-controller-sa", "ebs-csi-node-sa"] {
+        let account = named(&objects, "ServiceAccount", account).unwrap();
+        assert!(account.get("automountServiceAccountToken").is_none(), "{account}");
+    }
+}

@@ -6,6 +6,9 @@ use std::time::Duration;
 use csi::{Class, Operation, classify_status};
 use tonic::{Code, Status};
 
+/// A driver that asks for no time would be called without end.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
 /// A call that failed, or could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallFailure {
@@ -31,6 +34,13 @@ impl CallFailure {
         }
     }
 
+    /// How long the driver asks to wait: a second at least, and at most so long.
+    #[must_use]
+    pub fn wait(&self, longest: Duration) -> Option<Duration> {
+        self.retry_after
+            .map(|asked| asked.min(longest).max(SHORTEST_WAIT))
+    }
+
     /// An answer that is none: OK, but with something that cannot be.
     #[must_use]
     pub fn nonsense(class: Class, what: &str) -> Self {
@@ -40,5 +50,30 @@ impl CallFailure {
             text: format!("rpc error: code = Internal desc = the CSI driver answered {what}"),
             retry_after: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_has_bounds() {
+        let waits = |asked, longest| {
+            let failure = CallFailure {
+                retry_after: Some(asked),
+                ..CallFailure::nonsense(Class::Final, "")
+            };
+            failure.wait(longest)
+        };
+        let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+        assert_eq!(waits(Duration::ZERO, minute), Some(second));
+        assert_eq!(
+            waits(Duration::from_secs(9), minute),
+            Some(Duration::from_secs(9))
+        );
+        assert_eq!(waits(Duration::MAX, minute), Some(minute));
+        assert_eq!(waits(Duration::MAX, Duration::ZERO), Some(second));
+        assert_eq!(CallFailure::nonsense(Class::Final, "").wait(minute), None);
     }
 }

@@ -28,7 +28,8 @@ pub(super) struct Problem {
     code: Option<i32>,
     /// It may come any moment.
     is_missing: bool,
-    retry_after: Option<Duration>,
+    /// The driver asked to wait this long.
+    asked: Option<Duration>,
 }
 
 impl Problem {
@@ -40,7 +41,7 @@ impl Problem {
             message,
             code: None,
             is_missing: false,
-            retry_after: None,
+            asked: None,
         }
     }
 
@@ -59,7 +60,7 @@ impl Problem {
             of,
             code: failure.code.map(i32::from),
             is_missing: false,
-            retry_after: failure.retry_after,
+            asked: failure.wait(LONGEST_WAIT),
         }
     }
 }
@@ -97,8 +98,7 @@ pub(super) fn told(observed: &Observed<'_>, of: Of, problem: &Problem, now: Time
             Of::Detachment => Status::DetachError(error),
         }));
     }
-    if let Some(asked) = problem.retry_after {
-        let wait = asked.clamp(Duration::from_secs(1), LONGEST_WAIT);
+    if let Some(wait) = problem.asked {
         let until = now.checked_add(wait).unwrap_or(now);
         plan.memory.not_before = Some((problem.of.clone(), until));
         return plan.then(Next::After(wait));

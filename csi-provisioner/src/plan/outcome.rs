@@ -154,25 +154,16 @@ pub(super) fn failed(
         stage,
         ..Memory::default()
     };
-    if let Some(wait) = failure.retry_after {
-        // A wait that the driver asks for is no failure (decision 125).
-        let until = later(now, wait);
-        return Plan::resting(Memory {
-            wait_until: Some(until),
-            ..memory
-        })
-        .event(Event::normal(events::PROVISIONING, failure.text.clone()))
-        .then(Next::Held(until));
-    }
-    match (failure.code, failure.class) {
-        (Some(Code::ResourceExhausted), _)
+    let longest = observed.settings.retry_interval_max;
+    match (failure.code, failure.class, failure.wait(longest)) {
+        (Some(Code::ResourceExhausted), ..)
             if observed.settings.topology && is_still_there(observed, begun) =>
         {
             let node = begun.node.clone().unwrap_or_default();
             unselect(node, &failure.text)
         }
-        (_, Class::Infeasible) => {
-            let until = later(now, observed.settings.retry_interval_max);
+        (_, Class::Infeasible, _) => {
+            let until = later(now, longest);
             let text = format!(
                 "Volume provisioning failed with infeasible error. Retries will be delayed. {}",
                 failure.text
@@ -186,6 +177,16 @@ pub(super) fn failed(
                 ..memory
             })
             .event(told(text))
+            .then(Next::Held(until))
+        }
+        // A wait that the driver asks for is no failure (decision 125).
+        (.., Some(wait)) => {
+            let until = later(now, wait);
+            Plan::resting(Memory {
+                wait_until: Some(until),
+                ..memory
+            })
+            .event(Event::normal(events::PROVISIONING, failure.text.clone()))
             .then(Next::Held(until))
         }
         _ => Plan::resting(memory)

@@ -1,7 +1,5 @@
 //! What is written of an answer or an error.
 
-use std::time::Duration;
-
 use controller::{CallFailure, Event, Next};
 use crds::group::v1::VolumeSnapshotInfo;
 use csi::{Class, mask};
@@ -177,11 +175,8 @@ pub(super) fn waits_to(observed: &Observed<'_>, mut plan: Plan, what: &str, fail
 
 /// Waits as long as the driver asked for, where it did, instead of the back-off.
 pub(super) fn wait_as_asked(observed: &Observed<'_>, plan: Plan, failure: &CallFailure) -> Plan {
-    match failure.retry_after {
+    match failure.wait(observed.settings.retry_interval_max) {
         None => plan,
-        Some(delay) => {
-            let longest = observed.settings.retry_interval_max;
-            plan.then(Next::After(delay.min(longest).max(Duration::from_secs(1))))
-        }
+        Some(wait) => plan.then(Next::After(wait)),
     }
 }

@@ -196,8 +196,8 @@ fn wait(
     failure: &CallFailure,
     now: Timestamp,
 ) -> Plan {
-    if let Some(asked) = failure.retry_after {
-        let until = later(now, asked.clamp(Duration::from_secs(1), LONGEST_WAIT));
+    if let Some(asked) = failure.wait(LONGEST_WAIT) {
+        let until = later(now, asked);
         // It refuses every size until then.
         plan.memory.hold = Some(Hold { until, target: None });
         return wait_until(plan, until, now);

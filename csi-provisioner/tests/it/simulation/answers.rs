@@ -1,5 +1,7 @@
 //! What each answer of the driver leads to (sidecars.md 2.9).
 
+use std::time::Duration;
+
 use controller::testing::resources::{ATTRIBUTES_CLASSES, CLAIMS, STORAGE_CLASSES};
 use controller::testing::{VolumeAnswer, seconds};
 use csi::v1::controller_service_capability::rpc;
@@ -208,4 +210,79 @@ async fn sidecars_case_38_67_68_a_wrong_volume_is_deleted_and_asked_for_again() 
             "{number}"
         );
     }
+}
+
+/// A refusal of this code that asks for so much time.
+fn come_back(code: Code, delay_seconds: u64) -> Status {
+    csi::retry::status_with_delay(code, "come back", Duration::from_secs(delay_seconds))
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_190_the_time_that_a_driver_asks_for_has_bounds() {
+    let world = World::new();
+    let at_once = come_back(Code::Unavailable, 0);
+    world.driver.refuse_volumes(&at_once, 100);
+    let _process = world.start();
+    world.claim(|_| {});
+    seconds(10).await;
+    let calls = world.calls()[0];
+    assert!((8..=11).contains(&calls), "once a second: {calls}");
+
+    for code in [Code::Unavailable, Code::Internal] {
+        let world = World::new();
+        world.driver.refuse_volumes(&come_back(code, 86_400), 1);
+        let process = world.start();
+        world.claim(|_| {});
+        seconds(295).await;
+        assert_eq!(world.calls(), [1, 0], "{code:?}");
+        seconds(10).await;
+        assert_eq!(
+            (world.calls(), world.phase("c").as_str()),
+            ([2, 0], "Bound"),
+            "{code:?}"
+        );
+        assert_eq!(
+            world.reasons(),
+            ["Provisioning", "ProvisioningSucceeded"],
+            "{code:?}"
+        );
+        let failed = process.metric("controller_persistentvolumeclaim_provision_failed_total", &[]);
+        assert_eq!(failed, 0.0, "a wait is no failure");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_191_what_is_infeasible_stays_so_whenever_the_driver_asks_to_come_back() {
+    let world = World::new();
+    let refusal = come_back(Code::InvalidArgument, 5);
+    world.driver.refuse_volumes(&refusal, 1);
+    let _process = world.start();
+    world.claim(|_| {});
+    seconds(290).await;
+    assert_eq!(
+        (world.calls(), world.reasons()),
+        ([1, 0], vec!["ProvisioningFailed".to_owned()])
+    );
+    let told = world.events()[0].message.clone();
+    assert!(
+        told.starts_with("Volume provisioning failed with infeasible error"),
+        "{told}"
+    );
+    seconds(20).await;
+    assert_eq!((world.calls(), world.phase("c")), ([2, 0], "Bound".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_192_without_room_another_node_is_asked_for_whenever_the_driver_asks_to_come_back() {
+    let world = World::with_nodes();
+    let full = come_back(Code::ResourceExhausted, 5);
+    world.driver.refuse_volumes(&full, 1);
+    let _process = world.start();
+    world.claim(|_| {});
+    world.select("n1");
+    seconds(20).await;
+    assert_eq!((world.calls(), world.selected()), ([1, 0], None));
+    world.select("n2");
+    seconds(5).await;
+    assert_eq!((world.calls(), world.phase("c")), ([2, 0], "Bound".to_owned()));
 }

@@ -101,8 +101,8 @@ fn is_wait(failure: &CallFailure) -> bool {
 
 /// As long as the driver asked for; for ever the same infeasible class slowly; else the back-off.
 fn wait(mut plan: Plan, class: &str, failure: &CallFailure, now: Timestamp) -> Plan {
-    if let Some(asked) = failure.retry_after {
-        let until = later(now, asked.clamp(Duration::from_secs(1), LONGEST_WAIT));
+    if let Some(asked) = failure.wait(LONGEST_WAIT) {
+        let until = later(now, asked);
         plan.memory.hold = Some(until);
         return wait_until(plan, until, now);
     }

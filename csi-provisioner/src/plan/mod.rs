@@ -231,9 +231,12 @@ fn anew(observed: &Observed<'_>, now: Timestamp) -> Plan {
         // Refused before.
         return match observed.retries.held("", now) {
             Some(until) => held(observed, until),
-            None => Plan::resting(Memory::default())
-                .remembering_at_once(observed.memory.clone())
-                .step(Step::Unselect(node.clone())),
+            None => Plan::resting(Memory {
+                race: observed.memory.race,
+                ..Memory::default()
+            })
+            .remembering_at_once(observed.memory.clone())
+            .step(Step::Unselect(node.clone())),
         };
     }
     let waits = is_for_first_consumer(object) && wish.selected_node().is_none();
@@ -398,7 +401,7 @@ fn node_gone(observed: &Observed<'_>, text: String, is_driver_gone: bool, now: T
             return plan;
         }
         let why = format!("{text}; another node is asked for");
-        return outcome::unselect(node.unwrap_or_default().to_owned(), &why);
+        return outcome::unselect(node.unwrap_or_default().to_owned(), &why, Memory::default());
     }
     let plan = Plan::resting(Memory {
         node_gone_since: Some(since),

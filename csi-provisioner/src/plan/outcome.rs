@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::migration;
 use tonic::Code;
 
-use super::{Plan, Step, backoff, request};
+use super::{Plan, Step, backoff, race, request};
 use crate::events;
 use crate::observe::{Begun, Made, Memory, Observed, Slow, Stage, Unwanted};
 
@@ -160,7 +160,7 @@ pub(super) fn failed(
             if observed.settings.topology && is_still_there(observed, begun) =>
         {
             let node = begun.node.clone().unwrap_or_default();
-            unselect(node, &failure.text)
+            unselect(node, &failure.text, without_room(observed, now))
         }
         (_, Class::Infeasible, _) => {
             let until = later(now, longest);
@@ -201,12 +201,21 @@ fn is_still_there(observed: &Observed<'_>, begun: &Begun) -> bool {
     observed.is_present && selected.is_some() && selected == begun.node.as_deref()
 }
 
-/// The scheduler is to choose another node.
-pub(super) fn unselect(node: String, why: &str) -> Plan {
-    Plan::resting(Memory::default())
+/// What a node remembers of a claim that it gives back.
+fn without_room(observed: &Observed<'_>, now: Timestamp) -> Memory {
+    let local = observed.settings.local.as_ref();
+    Memory {
+        race: local.map(|local| race::leave(local, 0, now)),
+        ..Memory::default()
+    }
+}
+
+/// The scheduler is to choose another node. The memory is what is left of the attempt.
+pub(super) fn unselect(node: String, why: &str, left: Memory) -> Plan {
+    Plan::resting(left.clone())
         .remembering_at_once(Memory {
             to_unselect: Some(node.clone()),
-            ..Memory::default()
+            ..left
         })
         .event(Event::warning(events::FAILED, why.to_owned()))
         .step(Step::Unselect(node))

@@ -56,10 +56,7 @@ pub(super) fn plan(
     }
     match observed.answer {
         Some(Answer::Room(false)) => {
-            let race = Race {
-                until: later(now, local.delays.1),
-                ..race
-            };
+            let race = leave(local, race.lost, now);
             return Plan::resting(Memory {
                 race: Some(race),
                 ..Memory::default()
@@ -99,11 +96,21 @@ fn select(observed: &Observed<'_>, local: &LocalNode, race: Race, now: Timestamp
         .then(Next::Again)
 }
 
-/// All nodes wait differently long, so that they do not write at once: up to the base delay less, by claim, node and attempt.
+/// There is no room here: others have the longest time to take the claim.
+pub(super) fn leave(local: &LocalNode, lost: u32, now: Timestamp) -> Race {
+    Race {
+        until: later(now, local.delays.1),
+        lost,
+    }
+}
+
+/// All nodes wait differently long, so that they do not write at once: up to the base delay less, by claim, node and attempt. The
+/// version makes the order another one each time that the claim is given back.
 fn begin(observed: &Observed<'_>, local: &LocalNode, lost: u32, now: Timestamp) -> Race {
     let (base, most) = local.delays;
     let mut hasher = DefaultHasher::new();
-    (&observed.claim.metadata.uid, &local.name, lost).hash(&mut hasher);
+    let claim = &observed.claim.metadata;
+    (&claim.uid, &claim.resource_version, &local.name, lost).hash(&mut hasher);
     let share = f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or_default()) / f64::from(u32::MAX);
     let delay = base
         .saturating_mul(1_u32.checked_shl(lost.min(31)).unwrap_or(u32::MAX))

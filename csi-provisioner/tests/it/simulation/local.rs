@@ -179,13 +179,41 @@ async fn sidecars_case_174_a_node_that_runs_out_of_room_gives_the_claim_back() {
         (nodes.world.selected(), nodes.calls("CreateVolume")),
         (None, vec![1, 0])
     );
-    nodes.drivers[0].state().volumes.room = 0;
     seconds(25).await;
     assert_eq!(
         (nodes.made(), nodes.world.selected().as_deref()),
         (vec![0, 1], Some("n2"))
     );
+    assert_eq!(nodes.calls("CreateVolume"), [1, 1]);
     assert_eq!(nodes.world.phase("c"), "Bound");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_193_nodes_that_are_full_and_do_not_say_so_leave_the_claim_to_others() {
+    let nodes = Nodes::new(&["n1", "n2", "n3"], "");
+    let full = Status::resource_exhausted("full");
+    for driver in &nodes.drivers {
+        driver.state().capabilities.pop();
+    }
+    for driver in &nodes.drivers[..2] {
+        driver.refuse_volumes(&full, 10_000);
+    }
+    for number in 0..10 {
+        nodes.world.claim_named(&format!("c{number}"), |_| {});
+    }
+    seconds(600).await;
+    assert_eq!(nodes.made(), [0, 0, 10], "{:?}", nodes.calls("CreateVolume"));
+
+    // Nobody else is there: it is not asked without a pause.
+    let nodes = Nodes::new(&["n1"], "");
+    nodes.drivers[0].refuse_volumes(&full, 10_000);
+    nodes.world.claim(|_| {});
+    seconds(600).await;
+    let calls = nodes.calls("CreateVolume")[0];
+    assert!(
+        (9..=11).contains(&calls),
+        "once in --node-deployment-max-delay: {calls}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

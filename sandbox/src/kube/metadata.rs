@@ -165,12 +165,26 @@ pub(crate) fn finalizer_warnings(new: &Value, old: Option<&Value>) -> Vec<String
 
 fn owner_errors(metadata: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
-    let owners = metadata["ownerReferences"].as_array();
-    for (index, owner) in owners.into_iter().flatten().enumerate() {
+    let owners = &metadata["ownerReferences"];
+    let mut controller = None;
+    for (index, owner) in owners.as_array().into_iter().flatten().enumerate() {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if owner[field].as_str().unwrap_or_default().is_empty() {
                 let path = format!("metadata.ownerReferences[{index}].{field}");
                 causes.push(Cause::required(path, "must not be empty"));
+            }
+        }
+        if owner["controller"] == true {
+            let text = |field: &str| owner[field].as_str().unwrap_or_default();
+            let name = format!("{}/{}", text("kind"), text("name"));
+            match &controller {
+                None => controller = Some(name),
+                Some(first) => {
+                    let detail = format!(
+                        "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
+                    );
+                    causes.push(Cause::invalid("metadata.ownerReferences", owners, &detail));
+                }
             }
         }
     }

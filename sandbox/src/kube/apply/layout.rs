@@ -44,7 +44,7 @@ pub(super) enum Layout {
 }
 
 /// Maps that are one value although they look like objects.
-const ATOMIC: [&str; 13] = [
+const ATOMIC: [&str; 14] = [
     "configMapKeyRef",
     "dataSource",
     "fieldRef",
@@ -52,6 +52,7 @@ const ATOMIC: [&str; 13] = [
     "local",
     "localObjectReference",
     "nodePublishSecretRef",
+    "ownerReferences",
     "required",
     "resourceFieldRef",
     "secretKeyRef",

@@ -221,8 +221,10 @@ impl Capacities {
             None => {}
         }
         if let Some(owner) = self.owner.as_ref().filter(|owner| !plan::is_owned(object, owner)) {
-            let others = object.metadata.owner_references.clone().unwrap_or_default();
-            let owners: Vec<&OwnerReference> = others.iter().chain([owner]).collect();
+            // One owner controls; a former one, such as the ReplicaSet before a rollout, gives way (Q40).
+            let present = object.metadata.owner_references.iter().flatten();
+            let others = present.filter(|one| one.controller != Some(true) && one.uid != owner.uid);
+            let owners: Vec<&OwnerReference> = others.chain([owner]).collect();
             operations.push(patch::add(&["metadata", "ownerReferences"], json!(owners)));
         }
         Change::json(operations)

@@ -242,8 +242,8 @@ async fn sidecars_case_169_a_driver_that_does_not_answer_is_asked_with_back_off(
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn sidecars_case_170_objects_have_the_owner_of_the_level_that_is_asked_for() {
+/// The same with a pod of a DaemonSet of a ConfigMap.
+fn owned() -> World {
     let owner = |kind: &str, object: &Value| {
         let version = object["apiVersion"].clone();
         let (name, uid) = (
@@ -252,24 +252,69 @@ async fn sidecars_case_170_objects_have_the_owner_of_the_level_that_is_asked_for
         );
         json!({"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": true})
     };
+    let mut world = world();
+    let top =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "top", "namespace": NAMESPACE}});
+    let top = world.create(CONFIG_MAPS, top);
+    let template =
+        json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": {"name": "set", "namespace": NAMESPACE, "ownerReferences": [owner("ConfigMap", &top)]},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template},
+    });
+    let set = world.create(DAEMON_SETS, set);
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "pod", "namespace": NAMESPACE, "ownerReferences": [owner("DaemonSet", &set)]},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    });
+    world.create(PODS, pod);
+    world.environment.pod_name = Some("pod".to_owned());
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_194_another_owner_takes_the_place_of_the_former_one() {
+    let mut world = owned();
+    world.flags = "--enable-capacity --capacity-ownerref-level=1".to_owned();
+    let process = world.start();
+    seconds(2).await;
+    process.stop().await.unwrap().unwrap();
+    let metadata = json!({"name": "other", "namespace": NAMESPACE});
+    let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
+    let uid = world.create(CONFIG_MAPS, other)["metadata"]["uid"].clone();
+    let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": uid});
+    for name in world.names() {
+        world.change(CAPACITIES, NAMESPACE, &name, |object| {
+            let owners = object["metadata"]["ownerReferences"].as_array_mut().unwrap();
+            owners.push(other.clone());
+        });
+    }
+    let names = world.names();
+    world.driver.state().volumes.room = 4 << 30;
+    world.flags = "--enable-capacity --capacity-ownerref-level=2".to_owned();
+    let _process = world.start();
+    seconds(2).await;
+    assert_eq!(
+        (world.published(), world.names()),
+        (vec!["s a 4Gi".to_owned(), "s b 4Gi".to_owned()], names)
+    );
+    for object in world.list(CAPACITIES) {
+        let owners = object["metadata"]["ownerReferences"].as_array().unwrap();
+        let owners: Vec<(&Value, bool)> = owners
+            .iter()
+            .map(|one| (&one["name"], one["controller"] == true))
+            .collect();
+        assert_eq!(owners, [(&json!("other"), false), (&json!("top"), true)]);
+    }
+    assert_eq!(world.reasons(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_170_objects_have_the_owner_of_the_level_that_is_asked_for() {
     for (level, expected) in [("0", "Pod"), ("1", "DaemonSet"), ("2", "ConfigMap")] {
-        let mut world = world();
-        let top = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "top", "namespace": NAMESPACE}});
-        let top = world.create(CONFIG_MAPS, top);
-        let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
-        let set = json!({
-            "apiVersion": "apps/v1", "kind": "DaemonSet",
-            "metadata": {"name": "set", "namespace": NAMESPACE, "ownerReferences": [owner("ConfigMap", &top)]},
-            "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template},
-        });
-        let set = world.create(DAEMON_SETS, set);
-        let pod = json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": "pod", "namespace": NAMESPACE, "ownerReferences": [owner("DaemonSet", &set)]},
-            "spec": {"containers": [{"name": "c", "image": "i"}]},
-        });
-        world.create(PODS, pod);
-        world.environment.pod_name = Some("pod".to_owned());
+        let mut world = owned();
         world.flags = format!("--enable-capacity --capacity-ownerref-level={level}");
         let process = world.start();
         seconds(2).await;

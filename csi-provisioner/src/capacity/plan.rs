@@ -44,7 +44,7 @@ pub type Answer = Result<Room, CallFailure>;
 /// What is remembered between runs: what the driver has said, and when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// None before it was asked.
+    /// None before it was asked, and after a call that failed.
     pub told: Option<(Room, Timestamp)>,
 }
 
@@ -77,7 +77,7 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     }
     let (room, at) = match (observed.answer, observed.memory.told) {
         (Some(Ok(room)), _) => (*room, now),
-        (Some(Err(failure)), _) => return failed(observed, failure),
+        (Some(Err(failure)), _) => return failed(failure),
         (None, Some((room, at)))
             if !observed.is_stale && due(at, observed.poll).is_none_or(|due| now < due) =>
         {
@@ -110,9 +110,10 @@ fn ask(observed: &Observed<'_>, now: Timestamp) -> Plan {
     }
 }
 
-/// What was published stays: the room was so much when the driver was last heard of.
-fn failed(observed: &Observed<'_>, failure: &CallFailure) -> Plan {
-    Plan::resting(observed.memory.clone()).then(Next::Backoff(Trouble {
+/// What was published stays: the room was so much when the driver was last heard of. It is forgotten here, so that the driver is
+/// asked again after the back-off, and not at the next poll.
+fn failed(failure: &CallFailure) -> Plan {
+    Plan::resting(Memory::default()).then(Next::Backoff(Trouble {
         why: failure.text.clone(),
         of: ASK.to_owned(),
     }))

@@ -242,6 +242,25 @@ async fn sidecars_case_169_a_driver_that_does_not_answer_is_asked_with_back_off(
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_195_a_call_for_a_volume_that_fails_is_made_again() {
+    for interval in ["0", "1h"] {
+        let mut world = world();
+        world.flags += &format!(" --capacity-poll-interval={interval}");
+        let _process = world.start();
+        seconds(2).await;
+        let before = world.measures();
+        world.driver.state().volumes.rooms.insert(zone("a"), 4 << 30);
+        let later = Some(Status::unavailable("later"));
+        world.driver.state().volumes.measure.push_back(later);
+        world.claim(|_| {});
+        world.select("n1");
+        seconds(10).await;
+        assert_eq!(world.published(), ["s a 4Gi", "s b 5Gi"], "{interval}");
+        assert_eq!(world.measured_since(before), ["a", "a"], "{interval}");
+    }
+}
+
 /// The same with a pod of a DaemonSet of a ConfigMap.
 fn owned() -> World {
     let owner = |kind: &str, object: &Value| {

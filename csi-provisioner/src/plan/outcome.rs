@@ -24,7 +24,7 @@ pub(super) fn created(
     if let Err(why) = check(begun, volume) {
         return unwanted(begun, volume, why);
     }
-    let mut object = request::volume(begun, volume);
+    let mut object = request::volume(observed.settings, begun, volume);
     if begun.is_migrated {
         object = match migration::to_in_tree(&object) {
             Ok(object) => object,

@@ -297,7 +297,7 @@ fn referred(secret: Option<&SecretName>) -> Option<SecretReference> {
 
 /// The volume that the driver made, as the API server is to have it.
 #[must_use]
-pub fn volume(begun: &Begun, made: &csi::v1::Volume) -> PersistentVolume {
+pub fn volume(settings: &Settings, begun: &Begun, made: &csi::v1::Volume) -> PersistentVolume {
     let mut volume = begun.volume.clone();
     let required = begun
         .request
@@ -316,7 +316,9 @@ pub fn volume(begun: &Begun, made: &csi::v1::Volume) -> PersistentVolume {
             "storage".to_owned(),
             k8s_openapi::apimachinery::pkg::api::resource::Quantity(size),
         )]));
-        spec.node_affinity = crate::topology::affinity(&made.accessible_topology);
+        if settings.topology {
+            spec.node_affinity = crate::topology::affinity(&made.accessible_topology);
+        }
         if let Some(csi) = &mut spec.csi {
             csi.volume_handle.clone_from(&made.volume_id);
             // What the driver says wins.

@@ -36,6 +36,37 @@ async fn sidecars_case_17_a_claim_waits_for_its_node() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sidecars_case_196_a_volume_is_for_all_nodes_where_places_are_not_looked_at() {
+    for (flags, tells, is_placed) in [
+        ("", true, true),
+        ("--feature-gates=Topology=false", true, false),
+        ("", false, false),
+    ] {
+        let mut world = World::with_nodes();
+        world.flags = flags.to_owned();
+        world.driver.state().volumes.have_topology = tells;
+        let segments = [(ZONE.to_owned(), "b".to_owned())].into();
+        world.driver.state().volumes.places = Some(vec![csi::v1::Topology { segments }]);
+        let _process = world.start();
+        let name = world.claim(|_| {});
+        world.select("n2");
+        seconds(5).await;
+        let volume = world.volume(&name).unwrap();
+        assert_eq!(
+            volume["spec"]["nodeAffinity"].is_object(),
+            is_placed,
+            "{flags} {tells}"
+        );
+        let asked = world.driver.state().volumes.created[0].clone();
+        assert_eq!(
+            asked.accessibility_requirements.is_some(),
+            is_placed,
+            "{flags} {tells}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn sidecars_case_51_54_a_node_whose_driver_is_gone_is_given_up_after_a_while() {
     let world = World::with_nodes();
     world.remove_by_force(CSI_NODES, "", "n1");

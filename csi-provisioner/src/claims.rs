@@ -43,7 +43,7 @@ pub(crate) struct Claims {
     pub(crate) snapshot_editor: Arc<Editor<VolumeSnapshot>>,
     /// The API server has refused to let us protect snapshots.
     pub(crate) snapshots_are_locked: AtomicBool,
-    pub(crate) contents: Lookups<VolumeSnapshotContent>,
+    pub(crate) contents: Arc<Lookups<VolumeSnapshotContent>>,
     /// None with the gate off.
     pub(crate) grants: Option<Grants>,
     /// None for a driver without topology.

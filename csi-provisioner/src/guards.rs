@@ -1,18 +1,20 @@
-//! Takes the protection away from what volumes were made from, once nobody uses it: from a snapshot at once, from a claim when it
-//! is being deleted (sidecars.md 2.7, 2.8, Q11, Q19).
+//! Takes the protection away from what volumes of our driver were made from, once nobody uses it: from a snapshot at once, from a
+//! claim when it is being deleted (sidecars.md 2.7, 2.8, Q11, Q19). All provisioners share the names of the finalizers, and which
+//! calls of another one still run only that one knows.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use controller::{Edit, Editor, Failure, Known, Next, Past, Plan, Run};
-use crds::v1::VolumeSnapshot;
+use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::storage::v1::StorageClass;
-use runtime::objects::Claim;
-use runtime::{Cache, Cached, ObjectKey};
+use runtime::objects::{Claim, ClaimPhase, Volume};
+use runtime::{Cache, Cached, ObjectKey, migration};
 
 use crate::busy::Busy;
+use crate::driver::Driver;
 use crate::events;
 use crate::lookups::{Found, Lookups};
 use crate::observe::Settings;
@@ -26,18 +28,76 @@ pub(crate) trait Guarded: Cached {
     const FINALIZER: &'static str;
     /// It keeps the finalizer for the rest of its life `[K]`.
     const FOR_LIFE: bool;
+
+    /// Whether this driver makes volumes from it.
+    fn is_taken_by(driver: &Driver) -> bool;
+
+    /// Whose it is: only volumes of the same driver can be made from it.
+    fn owner(&self, driver: &Driver, origins: &Origins) -> Owner;
+}
+
+/// What tells whose a source is.
+#[derive(Clone)]
+pub(crate) struct Origins {
+    pub(crate) volumes: Cache<Volume>,
+    pub(crate) contents: Arc<Lookups<VolumeSnapshotContent>>,
+}
+
+/// Whose a source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Us,
+    /// Nothing is behind it from which anybody could make a volume.
+    Nobody,
+    Other,
+    /// This content tells it, which must be asked for.
+    Unread(ObjectKey),
 }
 
 impl Guarded for VolumeSnapshot {
     const KIND: Kind = Kind::Snapshot;
     const FINALIZER: &'static str = SNAPSHOT_FINALIZER;
     const FOR_LIFE: bool = false;
+
+    fn is_taken_by(driver: &Driver) -> bool {
+        driver.snapshots
+    }
+
+    fn owner(&self, driver: &Driver, origins: &Origins) -> Owner {
+        let status = self.status.as_ref();
+        let name = status.and_then(|status| status.bound_volume_snapshot_content_name.as_ref());
+        let Some(key) = name.map(ObjectKey::cluster) else {
+            return Owner::Nobody;
+        };
+        match origins.contents.recall(&key) {
+            Found::Unread => Owner::Unread(key),
+            Found::Absent => Owner::Nobody,
+            Found::Here(content) if content.spec.driver == driver.name => Owner::Us,
+            Found::Here(_) => Owner::Other,
+        }
+    }
 }
 
 impl Guarded for Claim {
     const KIND: Kind = Kind::Claim;
     const FINALIZER: &'static str = CLONE_FINALIZER;
     const FOR_LIFE: bool = true;
+
+    fn is_taken_by(driver: &Driver) -> bool {
+        driver.clones
+    }
+
+    fn owner(&self, driver: &Driver, origins: &Origins) -> Owner {
+        if self.phase != ClaimPhase::Bound {
+            return Owner::Nobody;
+        }
+        let name = self.volume_name.as_ref().map(ObjectKey::cluster);
+        let volume = name.and_then(|name| origins.volumes.get(&name));
+        match volume.as_deref().and_then(migration::driver_of) == Some(&*driver.name) {
+            true => Owner::Us,
+            false => Owner::Other,
+        }
+    }
 }
 
 /// Whether there may be something to take away from an object.
@@ -54,6 +114,7 @@ pub(crate) fn is_due<K: Guarded>(object: &K) -> bool {
 /// Works on sources of one kind.
 pub(crate) struct Guards<K: Cached> {
     pub(crate) sources: Lookups<K>,
+    pub(crate) origins: Origins,
     pub(crate) editor: Arc<Editor<K>>,
     pub(crate) claims: Cache<Claim>,
     pub(crate) classes: Cache<StorageClass>,
@@ -61,19 +122,27 @@ pub(crate) struct Guards<K: Cached> {
     pub(crate) settings: Settings,
 }
 
-/// A source, and whether anybody uses it.
+/// A source, whose it is, and whether anybody uses it.
 pub(crate) struct Seen<K> {
     key: ObjectKey,
     /// None until it was asked for.
-    source: Option<Arc<K>>,
+    source: Option<(Arc<K>, Owner)>,
     is_used: bool,
 }
 
+impl<K> Seen<K> {
+    fn object(&self) -> Option<&Arc<K>> {
+        self.source.as_ref().map(|(object, _)| object)
+    }
+}
+
 /// One request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// GET, where the kind is not followed.
     Read,
+    /// The same of a snapshot's content.
+    ReadContent(ObjectKey),
     /// The protection goes.
     Release,
 }
@@ -86,8 +155,15 @@ impl<K: Guarded> controller::Controller for Guards<K> {
     type Answer = ();
 
     fn observe(&self, key: &ObjectKey) -> Option<Seen<K>> {
+        let driver = &self.settings.driver;
+        if !K::is_taken_by(driver) {
+            return None;
+        }
         let source = match self.sources.find(key) {
-            Found::Here(source) => Some(source),
+            Found::Here(source) => {
+                let owner = source.owner(driver, &self.origins);
+                Some((source, owner))
+            }
             Found::Absent => return None,
             Found::Unread => None,
         };
@@ -104,15 +180,12 @@ impl<K: Guarded> controller::Controller for Guards<K> {
     }
 
     fn uid<'a>(&self, seen: &'a Seen<K>) -> &'a str {
-        let uid = seen
-            .source
-            .as_ref()
-            .and_then(|source| source.meta().uid.as_deref());
+        let uid = seen.object().and_then(|source| source.meta().uid.as_deref());
         uid.unwrap_or_default()
     }
 
     fn reference(&self, seen: &Seen<K>) -> ObjectReference {
-        let metadata = seen.source.as_ref().map(|source| source.meta());
+        let metadata = seen.object().map(|source| source.meta());
         ObjectReference {
             api_version: Some(K::api_version(&()).into_owned()),
             kind: Some(K::kind(&()).into_owned()),
@@ -129,14 +202,22 @@ impl<K: Guarded> controller::Controller for Guards<K> {
         match &seen.source {
             _ if seen.is_used => plan,
             None => plan.step(Step::Read).then(Next::Again),
-            Some(source) if is_due(&**source) => plan.step(Step::Release),
-            Some(_) => plan,
+            Some((source, _)) if !is_due(&**source) => plan,
+            Some((_, Owner::Unread(content))) => {
+                plan.step(Step::ReadContent(content.clone())).then(Next::Again)
+            }
+            Some((_, Owner::Us | Owner::Nobody)) => plan.step(Step::Release),
+            Some((_, Owner::Other)) => plan,
         }
     }
 
     async fn take(&self, seen: &Seen<K>, step: &Step, _: &Run<()>) -> Result<Option<()>, Failure> {
-        let source = match (step, &seen.source) {
+        let source = match (step, seen.object()) {
             (Step::Release, Some(source)) => source,
+            (Step::ReadContent(key), _) => {
+                self.origins.contents.read(key).await?;
+                return Ok(None);
+            }
             _ => {
                 self.sources.read(&seen.key).await?;
                 return Ok(None);
@@ -160,7 +241,7 @@ impl<K: Guarded> controller::Controller for Guards<K> {
 }
 
 impl<K: Guarded> Guards<K> {
-    /// A claim without a volume names it. For clones only those of our classes count: another provisioner has its own protection.
+    /// A claim without a volume names it. For clones only those of our classes count: no other driver clones a volume of ours.
     fn is_wanted(&self, source: &SourceKey) -> bool {
         let users = self.claims.indexed(BY_SOURCE, &source.to_string());
         users.iter().any(|claim| {

@@ -1,7 +1,7 @@
 //! Which claims and volumes the process keeps in memory: there is one of each for every volume of the cluster, whoever's it is
 //! (sidecars.md Q23).
 
-use runtime::objects::{Claim, Volume};
+use runtime::objects::{Claim, ClaimPhase, Volume};
 use runtime::{Cache, ObjectKey, migration};
 
 use crate::plan::source::CLONE_FINALIZER;
@@ -13,7 +13,7 @@ pub(crate) fn volumes(driver: &str) -> impl Fn(&Volume) -> bool + Send + Sync + 
 }
 
 /// Claims without a volume, whoever is to make it: they count as users of their source. Claims of the volumes above, which may be
-/// cloned; these volumes must be synced. Claims that we have protected.
+/// cloned; these volumes must be synced. Protected claims whose volume is gone: nothing tells any more who has protected them.
 pub(crate) fn claims(
     driver: &str,
     volumes: Cache<Volume>,
@@ -25,7 +25,8 @@ pub(crate) fn claims(
         };
         let volume = || volumes.get(&ObjectKey::cluster(name));
         let finalizers = claim.metadata.finalizers.iter().flatten();
-        finalizers.into_iter().any(|name| name == CLONE_FINALIZER)
+        let is_protected = || finalizers.into_iter().any(|name| name == CLONE_FINALIZER);
+        (claim.phase != ClaimPhase::Bound && is_protected())
             || volume().is_some_and(|volume| is_ours(&volume))
     }
 }

@@ -89,6 +89,16 @@ impl<K: Cached> Lookups<K> {
         found.map_or(Found::Absent, Found::Here)
     }
 
+    /// The same for what never changes of an object: where it was asked for, the latest answer counts, however old it is.
+    pub(crate) fn recall(&self, key: &ObjectKey) -> Found<K> {
+        if let Self::Asked(asked) = self
+            && let Some((_, Some(object))) = asked.lock().get(key)
+        {
+            return Found::Here(object.clone());
+        }
+        self.find(key)
+    }
+
     /// GET, where it is not followed.
     pub(crate) async fn read(&self, key: &ObjectKey) -> Result<(), Failure> {
         match self {

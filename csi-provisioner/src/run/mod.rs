@@ -187,11 +187,12 @@ impl Prepared {
         self.follow_sources(&term, &mut enqueue, &scope);
         self.follow_volumes(&term, &mut enqueue, &scope);
         let function = self.sidecar.function();
-        let snapshots = self.guards(&term, term.snapshots.clone(), &term.snapshot_editor);
-        let clones = self.guards(&term, Some(term.claims.clone()), &term.claim_editor);
+        let origins = self.origins(&term);
+        let snapshots = self.guards(&term, &origins, term.snapshots.clone(), &term.snapshot_editor);
+        let clones = self.guards(&term, &origins, Some(term.claims.clone()), &term.claim_editor);
         tokio::join!(
             biased;
-            queues.claims.run(&scope, Arc::new(function.reconciler(self.claim_rules(&term)))),
+            queues.claims.run(&scope, Arc::new(function.reconciler(self.claim_rules(&term, &origins)))),
             queues.volumes.run(&scope, Arc::new(function.reconciler(self.volume_rules(&term)))),
             queues.clones.run(&scope, Arc::new(function.reconciler(clones))),
             queues.snapshots.run(&scope, Arc::new(function.reconciler(snapshots))),

@@ -12,7 +12,7 @@ use crate::calls::Calls;
 use crate::capacity::{self, Refresh};
 use crate::claims::{Claims, Ended, Nodes};
 use crate::grants::Grants;
-use crate::guards::{Guarded, Guards};
+use crate::guards::{Guarded, Guards, Origins};
 use crate::lookups::Lookups;
 use crate::volumes::Volumes;
 
@@ -32,7 +32,17 @@ impl Prepared {
         }
     }
 
-    pub(super) fn claim_rules(&self, term: &Term) -> Claims {
+    /// What tells whose a source is.
+    pub(super) fn origins(&self, term: &Term) -> Origins {
+        let client = &self.sidecar.function().context().client;
+        let contents = Lookups::new(term.contents.clone(), client, NAME, SNAPSHOT_GOOD_FOR);
+        Origins {
+            volumes: term.volumes.clone(),
+            contents: Arc::new(contents),
+        }
+    }
+
+    pub(super) fn claim_rules(&self, term: &Term, origins: &Origins) -> Claims {
         let client = &self.sidecar.function().context().client;
         let (attributes, good_for) = (term.attributes.clone(), SNAPSHOT_GOOD_FOR);
         Claims {
@@ -45,7 +55,7 @@ impl Prepared {
             snapshots: Lookups::new(term.snapshots.clone(), client, NAME, good_for),
             snapshot_editor: term.snapshot_editor.clone(),
             snapshots_are_locked: AtomicBool::new(false),
-            contents: Lookups::new(term.contents.clone(), client, NAME, good_for),
+            contents: origins.contents.clone(),
             grants: term.grants.clone().map(Grants),
             nodes: self.nodes(term),
             refresh: refresh_of(term),
@@ -88,12 +98,14 @@ impl Prepared {
     pub(super) fn guards<K: Guarded>(
         &self,
         term: &Term,
+        origins: &Origins,
         sources: Option<Cache<K>>,
         editor: &Arc<Editor<K>>,
     ) -> Guards<K> {
         let client = &self.sidecar.function().context().client;
         Guards {
             sources: Lookups::new(sources, client, NAME, SNAPSHOT_GOOD_FOR),
+            origins: origins.clone(),
             editor: editor.clone(),
             claims: term.claims.clone(),
             classes: term.classes.clone(),

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use controller::testing::resources::{CLAIMS, CONTENTS, SNAPSHOTS};
+use controller::testing::resources::{CLAIMS, CONTENTS, SNAPSHOTS, VOLUMES};
 use controller::testing::seconds;
 use csi::v1::controller_service_capability::rpc;
 use csi::v1::volume_content_source::Type;
+use sandbox::kube::GroupResource;
 use serde_json::json;
 use tonic::Status;
 
-use crate::world::{CLONE_FINALIZER, SAVE, SNAPSHOT_FINALIZER, World, from_claim, from_snapshot};
+use crate::world::{CLONE_FINALIZER, DRIVER, SAVE, SNAPSHOT_FINALIZER, World, from_claim, from_snapshot};
 
 fn restoring() -> World {
     let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
@@ -310,6 +311,112 @@ async fn sidecars_case_148_what_was_being_deleted_before_any_clone_is_not_cloned
     let told = world.events().pop().unwrap();
     assert!(told.message.contains("is being deleted"), "{told:?}");
     assert_eq!(world.calls(), [1, 0]);
+}
+
+const OTHER: &str = "other.csi";
+
+/// Puts a claim with a bound volume of that driver there.
+fn bound_of(world: &World, name: &str, driver: &str) {
+    world.create(
+        VOLUMES,
+        json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+            "spec": {
+                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "t",
+                "persistentVolumeReclaimPolicy": "Retain", "csi": {"driver": driver, "volumeHandle": name},
+                "claimRef": {"kind": "PersistentVolumeClaim", "namespace": "default", "name": name},
+            },
+        }),
+    );
+    world.claim_named(name, |claim| {
+        claim["metadata"]["annotations"] = json!({});
+        claim["spec"]["storageClassName"] = json!("t");
+        claim["spec"]["volumeName"] = json!(name);
+    });
+}
+
+/// Asks that driver for a volume.
+fn of_other(claim: &mut serde_json::Value) {
+    claim["metadata"]["annotations"]["volume.kubernetes.io/storage-provisioner"] = json!(OTHER);
+    claim["spec"]["storageClassName"] = json!("t");
+}
+
+fn protect_and_delete(world: &World, resource: GroupResource<'_>, name: &str, finalizer: &str) {
+    world.change(resource, "default", name, |object| {
+        object["metadata"]["finalizers"] = json!([finalizer]);
+    });
+    world.delete(resource, "default", name);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_179_what_another_driver_protects_is_left_to_it() {
+    let world = World::of(&[rpc::Type::CloneVolume, rpc::Type::CreateDeleteSnapshot]);
+    world.class("t", &json!({"provisioner": OTHER}));
+    world.snapshot_of(OTHER);
+    bound_of(&world, "source", OTHER);
+    let _process = world.start();
+    seconds(2).await;
+    assert_eq!(world.phase("source"), "Bound");
+    let mark = world.mark();
+    for (name, from) in [("clone", from_claim as fn(&mut _)), ("restore", from_snapshot)] {
+        world.claim_named(name, |claim| {
+            of_other(claim);
+            from(claim);
+        });
+    }
+    protect_and_delete(&world, CLAIMS, "source", CLONE_FINALIZER);
+    protect_and_delete(&world, SNAPSHOTS, "snap", SNAPSHOT_FINALIZER);
+    seconds(30).await;
+    // Its calls may go on without their claims, which nobody else knows.
+    world.remove_by_force(CLAIMS, "default", "clone");
+    world.remove_by_force(CLAIMS, "default", "restore");
+    seconds(400).await;
+    assert_eq!(world.requests_since(mark), Vec::<String>::new());
+    assert_eq!(world.finalizers(CLAIMS, "default", "source"), [CLONE_FINALIZER]);
+    assert!(is_protected(&world));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_179_what_no_volume_is_behind_anybody_lets_go() {
+    let world = World::of(&[rpc::Type::CloneVolume, rpc::Type::CreateDeleteSnapshot]);
+    world.class("t", &json!({"provisioner": OTHER}));
+    world.snapshot_of(OTHER);
+    bound_of(&world, "source", OTHER);
+    let _process = world.start();
+    seconds(2).await;
+    world.remove_by_force(CONTENTS, "", "content");
+    world.remove_by_force(VOLUMES, "", "source");
+    seconds(5).await;
+    assert_eq!(world.phase("source"), "Lost");
+    protect_and_delete(&world, CLAIMS, "source", CLONE_FINALIZER);
+    protect_and_delete(&world, SNAPSHOTS, "snap", SNAPSHOT_FINALIZER);
+    seconds(5).await;
+    assert!(world.get(CLAIMS, "default", "source").is_none());
+    assert!(world.get(SNAPSHOTS, "default", "snap").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_180_a_driver_that_clones_nothing_lets_nothing_go() {
+    let world = World::new();
+    world.snapshot();
+    bound_of(&world, "source", DRIVER);
+    let _process = world.start();
+    seconds(2).await;
+    let mark = world.mark();
+    protect_and_delete(&world, CLAIMS, "source", CLONE_FINALIZER);
+    protect_and_delete(&world, SNAPSHOTS, "snap", SNAPSHOT_FINALIZER);
+    // A restore that the driver cannot make comes to its end.
+    world.claim(from_snapshot);
+    seconds(2).await;
+    world.remove_by_force(CLAIMS, "default", "c");
+    seconds(400).await;
+    let requests = world.requests_since(mark);
+    assert!(
+        requests.iter().all(|request| request.contains("events")),
+        "{requests:?}"
+    );
+    assert_eq!(world.finalizers(CLAIMS, "default", "source"), [CLONE_FINALIZER]);
+    assert!(is_protected(&world));
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,8 +80,8 @@ pub struct Wish {
     pub mode: Option<VolumeMode>,
     /// There is a `spec.selector`.
     pub has_selector: bool,
-    /// The data source with which the claim was applied by kubectl, where the API server kept none: it drops one of another
-    /// namespace silently unless its feature gate CrossNamespaceVolumeDataSource is on.
+    /// The data source with which the claim was applied by kubectl, where the API server has dropped it without a word. Any other
+    /// that was applied once and is not there was taken away on purpose, as backup tools do.
     pub dropped_source: Option<DataSource>,
 }
 
@@ -402,7 +402,23 @@ fn wish(spec: &mut WireSpec, annotations: &mut Annotations) -> Wish {
         access_modes: std::mem::take(&mut spec.access_modes),
         mode: spec.volume_mode,
         has_selector: spec.selector.is_some(),
-        dropped_source: applied.and_then(|spec| spec.data_source_ref.or(spec.data_source)),
+        dropped_source: applied.and_then(dropped),
+    }
+}
+
+/// What the API server drops of the sources of a claim: a reference to another namespace, unless its feature gate
+/// CrossNamespaceVolumeDataSource is on, and a `dataSource` of any kind but two. Source: `kubernetes:
+/// pkg/api/persistentvolumeclaim/util.go`, `DropDisabledFields` and `EnforceDataSourceBackwardsCompatibility`.
+fn dropped(applied: AppliedSpec) -> Option<DataSource> {
+    let is_told = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let is_kept = |source: &DataSource| {
+        let group = source.api_group.as_deref().unwrap_or_default();
+        let kind = (group, source.kind.as_str());
+        kind == ("", "PersistentVolumeClaim") || kind == ("snapshot.storage.k8s.io", "VolumeSnapshot")
+    };
+    match (applied.data_source_ref, applied.data_source) {
+        (Some(reference), _) => Some(reference).filter(|reference| is_told(&reference.namespace)),
+        (None, source) => source.filter(|source| !is_kept(source)),
     }
 }
 

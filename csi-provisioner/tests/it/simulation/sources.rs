@@ -478,3 +478,33 @@ async fn sidecars_case_145_a_source_that_the_api_server_dropped_makes_no_empty_v
         assert!(told.iter().any(|event| event.message.contains(says)), "{told:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_181_a_source_that_was_removed_on_purpose_is_not_missed() {
+    // Backup tools restore claims with what kubectl applied once, and without their source: the data come by another way.
+    let world = restoring();
+    let _process = world.start();
+    let snapshot = json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "gone"});
+    for (name, applied) in [
+        ("snapshot", json!({"dataSource": snapshot})),
+        (
+            "claim",
+            json!({"dataSource": {"kind": "PersistentVolumeClaim", "name": "gone"}}),
+        ),
+        (
+            "reference",
+            json!({"dataSourceRef": {"apiGroup": "example.com", "kind": "Foo", "name": "gone"}}),
+        ),
+        (
+            "both",
+            json!({"dataSource": snapshot, "dataSourceRef": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "gone", "namespace": ""}}),
+        ),
+    ] {
+        world.claim_named(name, |claim| {
+            claim["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] =
+                json!(json!({"spec": applied}).to_string());
+        });
+        seconds(10).await;
+        assert_eq!(world.phase(name), "Bound", "{name}: {:?}", world.events());
+    }
+}

@@ -18,6 +18,8 @@ use crate::plan::secrets::{self, About};
 const TOLD_AFTER: SignedDuration = SignedDuration::from_secs(30);
 /// After this the user is warned of it.
 const WARNED_AFTER: SignedDuration = SignedDuration::from_mins(6);
+/// An attacher, where there is one, has let a volume go by then.
+const ATTACHER_TIME: SignedDuration = SignedDuration::from_secs(15);
 /// What is tried, for the back-off.
 const DELETE: &str = "delete";
 
@@ -111,6 +113,7 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
         (Some(Err(failure)), _) => failed(memory, failure),
         (None, true) if memory.is_deleted => end(volume),
         (None, true) => wanted(observed, now),
+        (None, false) if is_going && !has_finalizer => let_go(observed, now),
         (None, false) => keep(volume, has_finalizer, is_going),
     }
 }
@@ -125,6 +128,29 @@ fn keep(volume: &Volume, has_finalizer: bool, is_going: bool) -> Plan {
         (ReclaimPolicy::Retain, true) => plan.step(Step::Release(vec![PROVISIONER_FINALIZER.to_owned()])),
         _ => plan,
     }
+}
+
+/// What the attacher's finalizer waits for is over. Where the driver attaches without an attacher (`attachRequired: false`) nobody
+/// else takes away what the volume was born with.
+fn let_go(observed: &Observed<'_>, now: Timestamp) -> Plan {
+    let (volume, plan) = (observed.volume, Plan::resting(Memory::default()));
+    let finalizer = migration::driver_of(volume).map(attacher_finalizer);
+    let finalizer = finalizer.filter(|name| has(volume, name));
+    let is_watched = observed.settings.driver.attaches;
+    let (Some(finalizer), Some(since), true, None) = (
+        finalizer,
+        &volume.metadata.deletion_timestamp,
+        is_watched,
+        observed.attached_to,
+    ) else {
+        return plan;
+    };
+    let passed = now.duration_since(since.0);
+    if passed < ATTACHER_TIME {
+        let rest = (ATTACHER_TIME - passed).min(ATTACHER_TIME);
+        return plan.then(Next::After(rest.try_into().unwrap_or_default()));
+    }
+    plan.step(Step::Release(vec![finalizer]))
 }
 
 /// Nothing is behind the object any more: it goes, with what the attacher would take away by a request of its own.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 pub const DRIVER: &str = "d.csi";
 pub const ZONE: &str = "topology.d.csi/zone";
 pub const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
+pub const ATTACHER_FINALIZER: &str = "external-attacher/d-csi";
 pub const SNAPSHOT_FINALIZER: &str = "provisioner.storage.kubernetes.io/volumesnapshot-as-source-protection";
 pub const CLONE_FINALIZER: &str = "provisioner.storage.kubernetes.io/cloning-protection";
 pub const NODES: GroupResource<'_> = GroupResource::new("", "nodes");

@@ -6,7 +6,7 @@ use csi::v1::controller_service_capability::rpc;
 use serde_json::json;
 use tonic::Status;
 
-use crate::world::{DRIVER, FINALIZER, PATCH, REMOVE, World};
+use crate::world::{ATTACHER_FINALIZER, DRIVER, FINALIZER, PATCH, REMOVE, World};
 
 /// Claim `c` with its volume.
 async fn bound() -> (World, Process, String) {
@@ -173,4 +173,46 @@ async fn sidecars_case_95_96_volumes_that_people_made_count_by_their_driver() {
         .collect();
     assert_eq!(deleted, ["vol-static"]);
     assert!(world.volume("static").is_none() && world.volume("foreign").is_some());
+}
+
+fn has_attachers(world: &World, volume: &str) -> bool {
+    let finalizers = world.finalizers(VOLUMES, "", volume);
+    finalizers.contains(&ATTACHER_FINALIZER.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_182_a_retained_volume_that_no_attacher_serves_goes() {
+    let (world, _process, name) = bound().await;
+    world.change(VOLUMES, "", &name, |volume| {
+        volume["spec"]["persistentVolumeReclaimPolicy"] = json!("Retain");
+    });
+    world.attach(&name);
+    world.delete(CLAIMS, "default", "c");
+    seconds(5).await;
+    assert!(has_attachers(&world, &name));
+    let mark = world.mark();
+    world.delete(VOLUMES, "", &name);
+    seconds(60).await;
+    assert_eq!(world.requests_since(mark), Vec::<String>::new());
+    assert!(has_attachers(&world, &name));
+    world.delete(ATTACHMENTS, "", "va");
+    seconds(1).await;
+    assert_eq!(world.requests_since(mark), [PATCH]);
+    assert_eq!((world.calls(), world.volume(&name)), ([1, 0], None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_182_the_attacher_goes_first_where_there_is_one() {
+    let (world, _process, name) = bound().await;
+    world.change(VOLUMES, "", &name, |volume| {
+        volume["spec"]["persistentVolumeReclaimPolicy"] = json!("Retain");
+        volume["metadata"]["finalizers"] = json!([ATTACHER_FINALIZER, "example.com/theirs"]);
+    });
+    world.delete(CLAIMS, "default", "c");
+    seconds(5).await;
+    world.delete(VOLUMES, "", &name);
+    seconds(10).await;
+    assert!(has_attachers(&world, &name));
+    seconds(10).await;
+    assert!(!has_attachers(&world, &name));
 }

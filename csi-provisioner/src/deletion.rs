@@ -122,7 +122,10 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
 fn keep(volume: &Volume, has_finalizer: bool, is_going: bool) -> Plan {
     let plan = Plan::resting(Memory::default());
     match (volume.reclaim_policy, has_finalizer) {
-        (ReclaimPolicy::Delete, false) if volume.phase == VolumePhase::Bound && !is_going => {
+        // What cannot be deleted is not held.
+        (ReclaimPolicy::Delete, false)
+            if volume.phase == VolumePhase::Bound && !is_going && migration::source_of(volume).is_ok() =>
+        {
             plan.step(Step::Protect)
         }
         (ReclaimPolicy::Retain, true) => plan.step(Step::Release(vec![PROVISIONER_FINALIZER.to_owned()])),

@@ -1,24 +1,18 @@
-//! Which claims and volumes the process keeps in memory: there is one of each for every volume of the cluster, whoever's it is
-//! (sidecars.md Q23).
+//! Which claims the process keeps in memory: there is one for every volume of the cluster, whoever's it is (sidecars.md Q23).
 
 use runtime::objects::{Claim, ClaimPhase, Volume};
 use runtime::{Cache, ObjectKey, migration};
 
 use crate::plan::source::CLONE_FINALIZER;
 
-/// Volumes of our driver, and of the plugin that it took over.
-pub(crate) fn volumes(driver: &str) -> impl Fn(&Volume) -> bool + Send + Sync + 'static {
-    let driver = driver.to_owned();
-    move |volume| migration::driver_of(volume) == Some(&*driver)
-}
-
-/// Claims without a volume, whoever is to make it: they count as users of their source. Claims of the volumes above, which may be
+/// Claims without a volume, whoever is to make it: they count as users of their source. Claims of volumes of our driver, which may be
 /// cloned; these volumes must be synced. Protected claims whose volume is gone: nothing tells any more who has protected them.
 pub(crate) fn claims(
     driver: &str,
     volumes: Cache<Volume>,
 ) -> impl Fn(&Claim) -> bool + Send + Sync + 'static {
-    let is_ours = self::volumes(driver);
+    let driver = driver.to_owned();
+    let is_ours = move |volume: &Volume| migration::driver_of(volume) == Some(&*driver);
     move |claim| {
         let Some(name) = &claim.volume_name else {
             return true;

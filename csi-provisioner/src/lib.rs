@@ -28,7 +28,7 @@
 //! | `calls` | calls of the driver |
 //! | `lookups` | objects that our role may not let us follow |
 //! | `triggers` | which changes concern what |
-//! | `kept` | which claims and volumes are kept in memory |
+//! | `kept` | which claims are kept in memory |
 //! | `metrics` | upstream's counts |
 //! | `pending` | claims that wait for their volume, as metrics |
 //! | `former` | claims for which a volume may have been made before |

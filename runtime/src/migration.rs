@@ -16,6 +16,8 @@ use k8s_openapi::api::storage::v1::StorageClass;
 
 use crate::objects::{BETA_ZONE, CsiSource, ElasticBlockStore, Volume, ZONE, ZoneLabels};
 
+/// Names of in-tree plugins begin so.
+pub const IN_TREE: &str = "kubernetes.io/";
 /// The in-tree plugin of EBS.
 const EBS_PLUGIN: &str = "kubernetes.io/aws-ebs";
 /// The driver that took over `kubernetes.io/aws-ebs`.

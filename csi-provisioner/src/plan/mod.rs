@@ -14,7 +14,7 @@ use controller::{Action, Event, Next, SecretAnswer, SecretRead};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::storage::v1::StorageClass;
 use runtime::objects::{SecretName, Wish};
-use runtime::{EventType, ObjectKey};
+use runtime::{EventType, ObjectKey, migration};
 
 use crate::observe::{Answer, Begun, Lookup, Made, Memory, Observed, Settings, Stage, Unwanted};
 use crate::{events, topology};
@@ -244,7 +244,7 @@ fn anew(observed: &Observed<'_>, now: Timestamp) -> Plan {
         return Plan::resting(Memory::default());
     }
     let class = match parameters::class(object, settings) {
-        None => return Plan::resting(Memory::default()),
+        None => return of_another(observed, object, now),
         Some(class) => class,
     };
     let prepared = class
@@ -269,6 +269,20 @@ pub fn is_ours(wish: &Wish, settings: &Settings) -> bool {
 #[must_use]
 pub fn is_for_first_consumer(class: &StorageClass) -> bool {
     class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
+}
+
+/// A class that is not of the driver is no concern of ours. Of one whose in-tree plugin the driver took over nobody else would
+/// tell that it is not translated here.
+fn of_another(observed: &Observed<'_>, object: &StorageClass, now: Timestamp) -> Plan {
+    let (plan, driver) = (Plan::resting(Memory::default()), &observed.settings.driver.name);
+    let plugin = &object.provisioner;
+    if !migration::is_migrated_driver(driver) || !plugin.starts_with(migration::IN_TREE) {
+        return plan;
+    }
+    let text = format!(
+        "the StorageClass names the in-tree plugin {plugin}, which is not translated for {driver} here: make the claim anew with a          class whose provisioner is {driver}"
+    );
+    refused(observed, plan, text, now)
 }
 
 /// Nothing stands in the way but time.

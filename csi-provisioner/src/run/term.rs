@@ -74,7 +74,7 @@ impl Prepared {
         let watches = &self.sidecar.function().context().watches;
         let driver = self.sidecar.driver();
         let kinds = self.kinds().await;
-        let volumes: Cache<Volume> = watches.cache_keeping(kept::volumes(driver.name()));
+        let volumes: Cache<Volume> = watches.cache_keeping(migration::volumes_of(driver.name()));
         // Which claims are kept is seen from the volumes.
         volumes.caught_up().await;
         // From here on nothing is waited for: a list that is in before its cache is asked to catch up is made once more.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use controller::testing::resources::{ATTRIBUTES_CLASSES, CLAIMS, SECRETS, STORAGE_CLASSES};
+use controller::testing::resources::{ATTRIBUTES_CLASSES, CLAIMS, SECRETS, STORAGE_CLASSES, VOLUMES};
 use controller::testing::{VolumeAnswer, seconds};
 use csi::v1::controller_service_capability::rpc;
 use csi::v1::volume_capability::AccessType;
@@ -10,7 +10,7 @@ use sandbox::kube::Denial;
 use serde_json::json;
 use tonic::Status;
 
-use crate::world::{DRIVER, FINALIZER, SAVE, World, from_snapshot};
+use crate::world::{DRIVER, FINALIZER, PATCH, SAVE, World, from_snapshot};
 
 #[tokio::test(start_paused = true)]
 async fn sidecars_case_138_a_plain_claim_costs_one_call_and_two_requests() {
@@ -418,4 +418,47 @@ async fn sidecars_case_14_120_126_a_class_of_the_plugin_makes_volumes_of_the_plu
         )
     };
     assert_eq!((of("true"), of("false")), (2.0, 1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_183_what_is_of_an_untranslated_plugin_is_told() {
+    let driver = "pd.csi.storage.gke.io";
+    let world = World::of_driver(driver, &[]);
+    world.class("in-tree", &json!({"provisioner": "kubernetes.io/gce-pd"}));
+    world.class("other", &json!({"provisioner": "other.csi"}));
+    let _process = world.start();
+    for class in ["other", "in-tree"] {
+        world.claim_named(class, |claim| {
+            claim["metadata"]["annotations"]["volume.kubernetes.io/storage-provisioner"] = json!(driver);
+            claim["spec"]["storageClassName"] = json!(class);
+        });
+    }
+    seconds(5).await;
+    let told = world.events();
+    assert_eq!(
+        (world.reasons(), world.calls()),
+        (vec!["ProvisioningFailed".to_owned()], [0, 0])
+    );
+    assert!(told[0].message.contains("kubernetes.io/gce-pd"), "{told:?}");
+    let volume = json!({
+        "apiVersion": "v1", "kind": "PersistentVolume",
+        "metadata": {"name": "pv", "annotations": {
+            "pv.kubernetes.io/provisioned-by": "kubernetes.io/gce-pd", "pv.kubernetes.io/migrated-to": driver,
+        }},
+        "spec": {
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "in-tree",
+            "persistentVolumeReclaimPolicy": "Delete", "gcePersistentDisk": {"pdName": "disk"},
+            "claimRef": {"kind": "PersistentVolumeClaim", "namespace": "default", "name": "in-tree"},
+        },
+    });
+    world.create(VOLUMES, volume);
+    seconds(5).await;
+    assert_eq!(world.phase("in-tree"), "Bound");
+    let mark = world.mark();
+    world.delete(CLAIMS, "default", "in-tree");
+    seconds(5).await;
+    let told = world.events().pop().unwrap();
+    assert_eq!(told.reason, "VolumeFailedDelete", "{told:?}");
+    assert!(told.message.contains("neither csi nor migratable"), "{told:?}");
+    assert!(!world.requests_since(mark).contains(&PATCH.to_owned()));
 }

@@ -71,7 +71,7 @@ impl Guarded for VolumeSnapshot {
         };
         match origins.contents.recall(&key) {
             Found::Unread => Owner::Unread(key),
-            Found::Absent => Owner::Nobody,
+            Found::Unserved | Found::Absent => Owner::Nobody,
             Found::Here(content) if content.spec.driver == driver.name => Owner::Us,
             Found::Here(_) => Owner::Other,
         }
@@ -164,7 +164,7 @@ impl<K: Guarded> controller::Controller for Guards<K> {
                 let owner = source.owner(driver, &self.origins);
                 Some((source, owner))
             }
-            Found::Absent => return None,
+            Found::Unserved | Found::Absent => return None,
             Found::Unread => None,
         };
         let named = SourceKey {

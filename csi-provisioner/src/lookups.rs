@@ -19,14 +19,16 @@ pub(crate) enum Lookups<K: Cached> {
     Asked(Asked<K>),
 }
 
-/// The answer about each object, with when it came; none where there is no such object.
-type Answers<K> = BTreeMap<ObjectKey, (Instant, Option<Arc<K>>)>;
+/// The answer about each object, with when it came.
+type Answers<K> = BTreeMap<ObjectKey, (Instant, Found<K>)>;
 
 /// What was asked for lately.
 pub(crate) struct Asked<K> {
     writer: Writer<K>,
     /// So long an answer is good.
     good_for: Duration,
+    /// The API server had the kind when the term began.
+    is_served: bool,
     answers: Mutex<Answers<K>>,
 }
 
@@ -34,14 +36,28 @@ pub(crate) struct Asked<K> {
 pub(crate) enum Found<K> {
     /// It must be asked for.
     Unread,
+    /// The API server does not have the kind.
+    Unserved,
     Absent,
     Here(Arc<K>),
+}
+
+impl<K> Clone for Found<K> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Unread => Self::Unread,
+            Self::Unserved => Self::Unserved,
+            Self::Absent => Self::Absent,
+            Self::Here(object) => Self::Here(object.clone()),
+        }
+    }
 }
 
 impl<K> Found<K> {
     pub(crate) fn lookup(&self) -> Lookup<'_, K> {
         match self {
             Self::Unread => Lookup::Unread,
+            Self::Unserved => Lookup::Unserved,
             Self::Absent => Lookup::Absent,
             Self::Here(object) => Lookup::Found(object),
         }
@@ -61,8 +77,17 @@ impl<K: Cached> Lookups<K> {
             None => Self::Asked(Asked {
                 writer: Writer::new(client, name),
                 good_for,
+                is_served: true,
                 answers: Mutex::default(),
             }),
+        }
+    }
+
+    /// The same of a kind that the API server may not have had when the term began; it may come.
+    pub(crate) fn where_served(self, is_served: bool) -> Self {
+        match self {
+            Self::Asked(asked) => Self::Asked(Asked { is_served, ..asked }),
+            followed @ Self::Followed(_) => followed,
         }
     }
 
@@ -79,20 +104,19 @@ impl<K: Cached> Lookups<K> {
 
     /// What is known.
     pub(crate) fn find(&self, key: &ObjectKey) -> Found<K> {
-        let found = match self {
-            Self::Followed(objects) => objects.cache().get(key),
+        match self {
+            Self::Followed(objects) => objects.cache().get(key).map_or(Found::Absent, Found::Here),
             Self::Asked(asked) => match asked.lock().get(key) {
-                Some((at, object)) if at.elapsed() < asked.good_for => object.clone(),
-                _ => return Found::Unread,
+                Some((at, answer)) if at.elapsed() < asked.good_for => answer.clone(),
+                _ => Found::Unread,
             },
-        };
-        found.map_or(Found::Absent, Found::Here)
+        }
     }
 
     /// The same for what never changes of an object: where it was asked for, the latest answer counts, however old it is.
     pub(crate) fn recall(&self, key: &ObjectKey) -> Found<K> {
         if let Self::Asked(asked) = self
-            && let Some((_, Some(object))) = asked.lock().get(key)
+            && let Some((_, Found::Here(object))) = asked.lock().get(key)
         {
             return Found::Here(object.clone());
         }
@@ -105,8 +129,10 @@ impl<K: Cached> Lookups<K> {
             Self::Followed(objects) => objects.read(key).await.map(drop).map_err(Failure::Refused),
             Self::Asked(asked) => {
                 let answer = match asked.writer.get(key).await {
-                    Ok(object) => Some(object),
-                    Err(error) if error.class() == ApiErrorClass::NotFound => None,
+                    Ok(object) => Found::Here(Arc::new(object)),
+                    Err(error) if error.class() == ApiErrorClass::NotFound => Found::Absent,
+                    // Of a kind that it does not have the API server says so in words that it does not use elsewhere.
+                    Err(error) if !asked.is_served && error.code() == 404 => Found::Unserved,
                     Err(error) => return Err(Failure::Refused(error)),
                 };
                 asked.keep(key, answer);
@@ -121,7 +147,7 @@ impl<K: Cached> Lookups<K> {
             Self::Followed(objects) => objects.settle(known, outcome),
             Self::Asked(asked) => match outcome {
                 Ok(object) => {
-                    asked.keep(&known.key, Some(object));
+                    asked.keep(&known.key, Found::Here(Arc::new(object)));
                     Ok(())
                 }
                 Err(error) => {
@@ -137,10 +163,10 @@ impl<K: Cached> Lookups<K> {
 }
 
 impl<K> Asked<K> {
-    fn keep(&self, key: &ObjectKey, object: Option<K>) {
+    fn keep(&self, key: &ObjectKey, answer: Found<K>) {
         let mut answers = self.lock();
         answers.retain(|_, (at, _)| at.elapsed() < self.good_for);
-        answers.insert(key.clone(), (Instant::now(), object.map(Arc::new)));
+        answers.insert(key.clone(), (Instant::now(), answer));
     }
 
     fn lock(&self) -> MutexGuard<'_, Answers<K>> {

@@ -65,6 +65,8 @@ pub struct Observed<'a> {
 pub enum Lookup<'a, K> {
     /// It must be asked for: our role does not let us follow the kind.
     Unread,
+    /// The API server does not have the kind.
+    Unserved,
     /// There is none.
     Absent,
     /// It is there.

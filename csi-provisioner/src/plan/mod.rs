@@ -454,7 +454,7 @@ fn fingerprint(observed: &Observed<'_>) -> String {
     let class = observed.class.and_then(|class| class.metadata.uid.as_deref());
     let attributes = match observed.attributes {
         Lookup::Found(class) => class.metadata.resource_version.as_deref(),
-        Lookup::Unread | Lookup::Absent => None,
+        Lookup::Unread | Lookup::Unserved | Lookup::Absent => None,
     };
     let node = claim.wish.as_ref().and_then(|wish| wish.selected_node());
     let parts = [class, claim.wanted_class(), attributes, node];

@@ -192,7 +192,7 @@ fn mutable_parameters(observed: &Observed<'_>) -> Result<Parameters, Obstacle> {
     };
     match observed.attributes {
         Lookup::Unread => Err(Obstacle::ReadAttributes(name.to_owned())),
-        Lookup::Absent => Err(Obstacle::Refused(format!(
+        Lookup::Unserved | Lookup::Absent => Err(Obstacle::Refused(format!(
             "VolumeAttributesClass {name} does not exist"
         ))),
         Lookup::Found(class) if class.driver != observed.settings.driver.name => {

@@ -208,6 +208,7 @@ fn restored(
 ) -> Result<Filled, Obstacle> {
     let snapshot = match observed.snapshot {
         Lookup::Unread => return Err(Obstacle::ReadSnapshot(key.key)),
+        Lookup::Unserved => return Err(no_snapshots()),
         Lookup::Absent => return Err(Obstacle::Refused(format!("snapshot {} does not exist", key.key))),
         Lookup::Found(snapshot) => snapshot,
     };
@@ -227,6 +228,7 @@ fn restored(
     };
     let content = match observed.content {
         Lookup::Unread => return Err(Obstacle::ReadContent(name.to_owned())),
+        Lookup::Unserved => return Err(no_snapshots()),
         Lookup::Absent => {
             return Err(Obstacle::Refused(format!(
                 "snapshot content {name} does not exist"
@@ -244,6 +246,13 @@ fn restored(
         source: Some(key),
         is_unprotected: !is_protected,
     })
+}
+
+fn no_snapshots() -> Obstacle {
+    Obstacle::refused(
+        "the API server has no VolumeSnapshots: install the definitions of snapshot.storage.k8s.io (`slackwater crds | kubectl apply \
+         --server-side -f -`) and a snapshot-controller",
+    )
 }
 
 /// The handle of a snapshot that can be restored as the claim asks.

@@ -18,7 +18,9 @@ pub(super) struct Kinds {
     pub(super) attributes: Option<Selection>,
     /// Our role and the driver let us follow them.
     pub(super) follows_attributes: bool,
-    /// The same for snapshots.
+    /// The driver makes snapshots, and the API server has the kinds.
+    pub(super) serves_snapshots: bool,
+    /// Our role lets us follow them.
     pub(super) follows_snapshots: bool,
     /// The same for their contents.
     pub(super) follows_contents: bool,
@@ -34,6 +36,7 @@ impl Prepared {
                 && driver.modifies
                 && self.may_follow(STORAGE, ATTRIBUTES).await,
             attributes,
+            serves_snapshots: has_snapshots,
             follows_snapshots: has_snapshots && self.may_follow(crds::names::GROUP, SNAPSHOTS).await,
             follows_contents: has_snapshots && self.may_follow(crds::names::GROUP, CONTENTS).await,
         }

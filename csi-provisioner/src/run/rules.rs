@@ -35,7 +35,8 @@ impl Prepared {
     /// What tells whose a source is.
     pub(super) fn origins(&self, term: &Term) -> Origins {
         let client = &self.sidecar.function().context().client;
-        let contents = Lookups::new(term.contents.clone(), client, NAME, SNAPSHOT_GOOD_FOR);
+        let contents = Lookups::new(term.contents.clone(), client, NAME, SNAPSHOT_GOOD_FOR)
+            .where_served(term.serves_snapshots);
         Origins {
             volumes: term.volumes.clone(),
             contents: Arc::new(contents),
@@ -52,7 +53,8 @@ impl Prepared {
             classes: term.classes.clone(),
             attributes: Lookups::new(attributes, client, NAME, ATTRIBUTES_GOOD_FOR)
                 .in_version_of(&term.all_attributes),
-            snapshots: Lookups::new(term.snapshots.clone(), client, NAME, good_for),
+            snapshots: Lookups::new(term.snapshots.clone(), client, NAME, good_for)
+                .where_served(term.serves_snapshots),
             snapshot_editor: term.snapshot_editor.clone(),
             snapshots_are_locked: AtomicBool::new(false),
             contents: origins.contents.clone(),
@@ -104,7 +106,8 @@ impl Prepared {
     ) -> Guards<K> {
         let client = &self.sidecar.function().context().client;
         Guards {
-            sources: Lookups::new(sources, client, NAME, SNAPSHOT_GOOD_FOR),
+            sources: Lookups::new(sources, client, NAME, SNAPSHOT_GOOD_FOR)
+                .where_served(term.serves_snapshots),
             origins: origins.clone(),
             editor: editor.clone(),
             claims: term.claims.clone(),

@@ -34,6 +34,7 @@ pub(super) struct Term {
     pub(super) attributes: Option<Cache<AttributesClass>>,
     /// The attributes classes as the API server has them.
     pub(super) all_attributes: Selection,
+    pub(super) serves_snapshots: bool,
     pub(super) snapshots: Option<Cache<VolumeSnapshot>>,
     pub(super) contents: Option<Cache<VolumeSnapshotContent>>,
     pub(super) grants: Option<Cache<ReferenceGrant>>,
@@ -99,6 +100,7 @@ impl Prepared {
             classes,
             attributes,
             all_attributes: kinds.attributes.unwrap_or_default(),
+            serves_snapshots: kinds.serves_snapshots,
             snapshots,
             contents,
             grants,

@@ -193,6 +193,11 @@ impl World {
     /// The same of a driver.
     pub fn snapshot_of(&self, driver: &str) {
         self.define();
+        self.defined_snapshot_of(driver);
+    }
+
+    /// The same where the kinds are defined.
+    pub fn defined_snapshot_of(&self, driver: &str) {
         let snapshot = json!({
             "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
             "metadata": {"name": "snap", "namespace": "default"},

@@ -508,3 +508,26 @@ async fn sidecars_case_181_a_source_that_was_removed_on_purpose_is_not_missed() 
         assert_eq!(world.phase(name), "Bound", "{name}: {:?}", world.events());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_184_a_restore_without_the_snapshot_kinds_is_told_and_made_once_they_are_there() {
+    let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
+    let _process = world.start();
+    seconds(1).await;
+    world.claim(from_snapshot);
+    seconds(60).await;
+    let told = world.events();
+    assert_eq!(told[0].reason, "ProvisioningFailed", "{told:?}");
+    assert!(told[0].message.contains("slackwater crds"), "{told:?}");
+    world.define();
+    seconds(400).await;
+    let told = world.events().pop().unwrap();
+    assert!(
+        told.message.contains("snapshot default/snap does not exist"),
+        "{told:?}"
+    );
+    world.defined_snapshot_of(DRIVER);
+    seconds(400).await;
+    assert_eq!(world.phase("c"), "Bound", "{:?}", world.events());
+    assert!(!is_protected(&world));
+}

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use base::Queue;
@@ -41,8 +40,6 @@ pub(crate) struct Claims {
     pub(crate) attributes: Lookups<AttributesClass>,
     pub(crate) snapshots: Lookups<VolumeSnapshot>,
     pub(crate) snapshot_editor: Arc<Editor<VolumeSnapshot>>,
-    /// The API server has refused to let us protect snapshots.
-    pub(crate) snapshots_are_locked: AtomicBool,
     pub(crate) contents: Arc<Lookups<VolumeSnapshotContent>>,
     /// None with the gate off.
     pub(crate) grants: Option<Grants>,
@@ -189,7 +186,6 @@ impl controller::Controller for Claims {
             origin: seen.origin.as_deref(),
             origin_volume: seen.origin_volume.as_deref(),
             is_granted: seen.is_granted,
-            snapshots_are_locked: self.snapshots_are_locked.load(Ordering::Relaxed),
             attributes: seen.attributes.lookup(),
             topology: &seen.topology,
             secret: run.secret.as_ref(),
@@ -208,7 +204,7 @@ impl controller::Controller for Claims {
 
     async fn take(&self, seen: &Seen, step: &Step, _run: &Run<Answer>) -> Result<Option<Answer>, Failure> {
         match step {
-            Step::Protect(source) => self.protect(seen, source).await?,
+            Step::Protect(source) => return self.protect(seen, source).await,
             Step::Create(begun) => {
                 let answer = self.calls.create(&seen.key, begun).await;
                 self.learn(seen, &answer);
@@ -281,6 +277,7 @@ impl controller::Controller for Claims {
             Answer::Created(Ok(_), _)
             | Answer::Discarded(Ok(()))
             | Answer::Running
+            | Answer::Unprotected
             | Answer::Room(_)
             | Answer::Looked(..) => None,
         }
@@ -435,18 +432,18 @@ impl Claims {
     }
 
     /// An older role may not let us: then the volume is made all the same (2.7).
-    async fn protect(&self, seen: &Seen, source: &SourceKey) -> Result<(), Failure> {
+    async fn protect(&self, seen: &Seen, source: &SourceKey) -> Result<Option<Answer>, Failure> {
         match (source.kind, &seen.snapshot, &seen.origin) {
             (Kind::Snapshot, Found::Here(snapshot), _) => {
                 let (known, finalizers) = (Known::of(&**snapshot), snapshot.metadata.finalizers.as_deref());
                 let edit = Edit::AddFinalizer(SNAPSHOT_FINALIZER);
                 match self.snapshot_editor.edit(&known, finalizers, edit).await {
                     Err(error) if error.class() == ApiErrorClass::Forbidden => {
-                        tracing::warn!(%error, "snapshots cannot be protected while volumes are restored from them");
-                        self.snapshots_are_locked.store(true, Ordering::Relaxed);
-                        Ok(())
+                        let snapshot = &source.key;
+                        tracing::warn!(%error, %snapshot, "it cannot be protected while a volume is restored from it");
+                        return Ok(Some(Answer::Unprotected));
                     }
-                    written => self.snapshots.settle(&known, written),
+                    written => self.snapshots.settle(&known, written)?,
                 }
             }
             (Kind::Claim, _, Some(origin)) => {
@@ -455,10 +452,11 @@ impl Claims {
                     .claim_editor
                     .edit(&known, finalizers, Edit::AddFinalizer(CLONE_FINALIZER))
                     .await;
-                self.claims.settle(&known, written)
+                self.claims.settle(&known, written)?;
             }
             // A plan from a source that was not seen protects none.
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(None)
     }
 }

@@ -42,8 +42,6 @@ pub struct Observed<'a> {
     pub origin_volume: Option<&'a Volume>,
     /// A ReferenceGrant allows the source of another namespace.
     pub is_granted: bool,
-    /// Our role does not let us protect snapshots.
-    pub snapshots_are_locked: bool,
     /// The attributes class that it names.
     pub attributes: Lookup<'a, AttributesClass>,
     /// Where the volume should be.
@@ -129,6 +127,8 @@ pub enum Answer {
     Room(bool),
     /// DeleteVolume of a volume that is not what was asked for.
     Discarded(Result<(), CallFailure>),
+    /// The API server forbids to protect the snapshot.
+    Unprotected,
 }
 
 /// What is remembered of a claim between runs. Empty after a restart.

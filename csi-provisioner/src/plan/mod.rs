@@ -298,12 +298,11 @@ fn due(observed: &Observed<'_>, prepared: request::Prepared, now: Timestamp) -> 
     if let Some(until) = until.or_else(|| observed.retries.held(&begun.of, now)) {
         return held(observed, until);
     }
-    let protects = |source: &SourceKey| match source.kind {
-        source::Kind::Snapshot => prepared.is_unprotected && !observed.snapshots_are_locked,
-        source::Kind::Claim => prepared.is_unprotected,
-    };
-    let unprotected = begun.source.clone().filter(protects);
+    let unprotected = begun.source.clone().filter(|_| prepared.is_unprotected);
     let begun = Arc::new(begun);
+    if let Some(Answer::Unprotected) = observed.answer {
+        return call(observed, begun, None);
+    }
     found(observed, &begun, now).unwrap_or_else(|| call(observed, begun, unprotected))
 }
 

@@ -1,7 +1,6 @@
 //! The rules of each queue, with what they work on.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -56,7 +55,6 @@ impl Prepared {
             snapshots: Lookups::new(term.snapshots.clone(), client, NAME, good_for)
                 .where_served(term.serves_snapshots),
             snapshot_editor: term.snapshot_editor.clone(),
-            snapshots_are_locked: AtomicBool::new(false),
             contents: origins.contents.clone(),
             grants: term.grants.clone().map(Grants),
             nodes: self.nodes(term),

@@ -67,7 +67,6 @@ fn planned(cross_namespace: bool, is_granted: bool) -> Plan {
         origin: None,
         origin_volume: None,
         is_granted,
-        snapshots_are_locked: false,
         attributes: Lookup::Absent,
         topology: &topology,
         secret: None,

@@ -169,3 +169,26 @@ async fn sidecars_case_63_64_roles_of_upstream_are_enough_for_restores() {
         assert!(requests.contains(&SAVE.to_owned()), "{requests:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_185_a_protection_that_is_denied_once_is_tried_for_the_next_restore() {
+    let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
+    world.snapshot();
+    let _process = world.start();
+    for (name, is_denied) in [("first", false), ("denied", true), ("last", false)] {
+        match is_denied {
+            true => world.api.deny(USER, Denial::of("patch", SNAPSHOTS)),
+            false => world.api.allow_all(USER),
+        }
+        let mark = world.mark();
+        world.claim_named(name, from_snapshot);
+        seconds(10).await;
+        assert_eq!(world.phase(name), "Bound");
+        let requests = world.requests_since(mark);
+        let patched = requests
+            .iter()
+            .any(|request| request == "patch volumesnapshots 200");
+        assert_eq!(patched, !is_denied, "{name}: {requests:?}");
+    }
+    assert_eq!(world.calls(), [3, 0]);
+}

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::asks::Asks;
 use super::hub::{AnyHub as _, Hub};
 use super::index::IndexTaken;
+use super::store::Keep;
 use super::subscription::{Change, Subscription};
 use super::version::Version;
 use crate::objects::ObjectKey;
@@ -91,8 +92,8 @@ impl<K: Cached> Cache<K> {
         Self { hub }
     }
 
-    pub(super) fn keep_all(&self) {
-        self.hub.keep_all();
+    pub(super) fn keep_too(&self, keep: Option<Keep<K>>) {
+        self.hub.keep_too(keep);
     }
 
     /// The newest known of an object: cache or overlay.

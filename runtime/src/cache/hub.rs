@@ -139,9 +139,12 @@ impl<K: Resource + 'static> Hub<K> {
         is_kept.then(|| Item::new(object, self.packing.as_ref()))
     }
 
-    /// Keeps all objects from now on, for a reader that wants them. It counts as synced once they are listed.
-    pub(super) fn keep_all(&self) {
-        let is_new = self.lock().store.keep_all();
+    /// Keeps these objects too from now on, all of them for a reader that wants no less. It counts as synced once they are listed.
+    pub(super) fn keep_too(&self, keep: Option<Keep<K>>) {
+        let is_new = match keep {
+            Some(keep) => self.lock().store.keep_too(keep),
+            None => self.lock().store.keep_all(),
+        };
         if is_new {
             self.change_asks(Asks::ask_for_list);
         }

@@ -55,13 +55,26 @@ struct Tombstone {
     recorded: Instant,
 }
 
-/// Whether an object is kept, as it is now.
-pub(super) type Keep<K> = Arc<dyn Fn(&K) -> bool + Send + Sync>;
+/// What a reader wants kept: whether it needs an object, as it is now. Known by its type, which every closure has for itself.
+#[derive(Clone)]
+pub(super) struct Keep<K> {
+    id: TypeId,
+    needs: Arc<dyn Fn(&K) -> bool + Send + Sync>,
+}
+
+impl<K> Keep<K> {
+    pub(super) fn new<F: Fn(&K) -> bool + Send + Sync + 'static>(needs: F) -> Self {
+        Self {
+            id: TypeId::of::<F>(),
+            needs: Arc::new(needs),
+        }
+    }
+}
 
 pub(super) struct Store<K> {
     entries: BTreeMap<Place, Entry<K>>,
-    /// Which objects are kept; none for all. Own writes are, until the watch has passed them.
-    keep: Option<Keep<K>>,
+    /// What the readers want kept; none for all. Own writes are, until the watch has passed them.
+    keep: Option<Vec<Keep<K>>>,
     packing: Option<Packing<K>>,
     /// By key and UID.
     tombstones: BTreeMap<(ObjectKey, String), Tombstone>,
@@ -84,7 +97,7 @@ impl<K: Resource + 'static> Store<K> {
     pub(super) fn new(selective: bool, keep: Option<Keep<K>>) -> Self {
         Self {
             selective,
-            keep,
+            keep: keep.map(|keep| vec![keep]),
             entries: BTreeMap::new(),
             packing: Packing::of_kind(),
             tombstones: BTreeMap::new(),
@@ -200,7 +213,20 @@ impl<K: Resource + 'static> Store<K> {
 
     /// Whether an object is kept, as it is now.
     pub(super) fn keeps(&self, object: &K) -> bool {
-        self.keep.as_ref().is_none_or(|keep| keep(object))
+        let keep = self.keep.as_ref();
+        keep.is_none_or(|keep| keep.iter().any(|keep| (keep.needs)(object)))
+    }
+
+    /// Keeps these too from now on. True where that is new: they are to be listed.
+    pub(super) fn keep_too(&mut self, wanted: Keep<K>) -> bool {
+        let Some(keep) = &mut self.keep else {
+            return false;
+        };
+        let is_new = keep.iter().all(|keep| keep.id != wanted.id);
+        if is_new {
+            keep.push(wanted);
+        }
+        is_new
     }
 
     /// Keeps all from now on. True where that is new: those that were not kept are to be listed.

@@ -93,18 +93,17 @@ impl Watches {
     /// The cache of this kind and selection. The first call starts its watch; later ones share it.
     #[must_use]
     pub fn cache<K: Cached>(&self, selection: Selection) -> Cache<K> {
-        let cache = self.shared(selection, None);
-        cache.keep_all();
-        cache
+        self.shared(selection, None)
     }
 
-    /// The cache of all objects of this kind, of which the process keeps those of which `keep` is true, unless somebody else in
-    /// it reads them all: an object costs nothing that nobody asks about. It is judged at each of its changes, as it is then;
+    /// The cache of all objects of this kind, of which the process keeps those of which `keep` is true, and what other readers
+    /// in it ask for: an object costs nothing that nobody asks about. It is judged at each of its changes, as it is then;
     /// one that is kept no longer counts as gone. So whatever may need something must be kept, and who drops an object by its
-    /// own write sees it until the watch has shown that. `keep` runs under the cache's lock and must not use it.
+    /// own write sees it until the watch has shown that. `keep` runs under the cache's lock and must not use it. It is to be a
+    /// closure: the same one counts once, whatever it holds, so that a reader may come again.
     #[must_use]
     pub fn cache_keeping<K: Cached>(&self, keep: impl Fn(&K) -> bool + Send + Sync + 'static) -> Cache<K> {
-        self.shared(Selection::default(), Some(Arc::new(keep)))
+        self.shared(Selection::default(), Some(Keep::new(keep)))
     }
 
     fn shared<K: Cached>(&self, selection: Selection, keep: Option<Keep<K>>) -> Cache<K> {
@@ -115,7 +114,10 @@ impl Watches {
             .get(&place)
             .and_then(|cache| cache.downcast_ref::<Cache<K>>())
         {
-            return cache.clone();
+            let cache = cache.clone();
+            drop(known);
+            cache.keep_too(keep);
+            return cache;
         }
         let trim = known
             .trims

@@ -1,7 +1,7 @@
 //! Caches that keep some of the objects of a kind.
 
 use runtime::objects::{Claim, ClaimPhase};
-use runtime::{Cache, Listing, Selection};
+use runtime::{Cache, Listing, Selection, Watches};
 use serde_json::{Value, json};
 
 use super::{Bench, key, label, typed};
@@ -82,4 +82,25 @@ async fn a_reader_of_all_makes_the_cache_whole_for_everybody() {
     // A later reader of some finds all.
     let some: Cache<Claim> = bench.watches.cache_keeping(|_| false);
     assert!(some.is_synced() && some.len() == 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_of_some_find_each_their_own() {
+    let (bench, watch) = lost_ones().await;
+    let reader_of = |watches: &Watches| -> Cache<Claim> {
+        watches.cache_keeping(|claim: &Claim| claim.metadata.name.as_deref() == Some("b"))
+    };
+    let second = reader_of(&bench.watches);
+    assert!(!second.is_synced());
+    drop(watch);
+    let items = ["a", "b", "c"].map(|name| of_phase(name, "1", if name == "a" { "Lost" } else { "Bound" }));
+    let watch = bench.list_and_watch("20", &items).await;
+    bench.wait(2).await;
+    assert_eq!(bench.shown(), ["a@1", "b@1"]);
+    watch.event("MODIFIED", &of_phase("a", "21", "Bound"));
+    watch.event("MODIFIED", &of_phase("b", "22", "Lost"));
+    settle().await;
+    assert_eq!(bench.shown(), ["b@22"]);
+    // The same reader in a later term of leadership.
+    assert!(reader_of(&bench.watches).is_synced());
 }

@@ -140,14 +140,23 @@ pub struct Memory {
     pub slow: Option<Slow>,
     /// The driver asked to be called no earlier.
     pub wait_until: Option<Timestamp>,
-    /// Since then its selected node is not to be found.
-    pub node_gone_since: Option<Timestamp>,
+    /// Its selected node is not to be found.
+    pub node_gone: Option<NodeGone>,
     /// There was no room on this node, or it is gone: the scheduler is to choose another one.
     pub to_unselect: Option<String>,
     /// It was told that somebody else makes its volume.
     pub left_to_populator: bool,
     /// Other nodes may take it too.
     pub race: Option<Race>,
+}
+
+/// A selected node that is not to be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeGone {
+    /// Its name.
+    pub node: String,
+    /// Since then.
+    pub since: Timestamp,
 }
 
 /// A claim that the provisioner of any node may take.

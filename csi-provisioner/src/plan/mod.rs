@@ -16,7 +16,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use runtime::objects::{SecretName, Wish};
 use runtime::{EventType, ObjectKey, migration};
 
-use crate::observe::{Answer, Begun, Lookup, Made, Memory, Observed, Settings, Stage, Unwanted};
+use crate::observe::{Answer, Begun, Lookup, Made, Memory, NodeGone, Observed, Settings, Stage, Unwanted};
 use crate::{events, topology};
 use source::SourceKey;
 
@@ -352,7 +352,7 @@ fn found_anywhere(observed: &Observed<'_>, now: Timestamp) -> Option<Plan> {
         Err(Obstacle::Refused(_) | Obstacle::LeftToPopulator | Obstacle::NodeGone { .. }) => None,
         Err(unread) => {
             let mut plan = obstructed(&observed, unread, now);
-            plan.memory.node_gone_since = observed.memory.node_gone_since;
+            plan.memory.node_gone.clone_from(&observed.memory.node_gone);
             Some(plan)
         }
     }
@@ -360,7 +360,7 @@ fn found_anywhere(observed: &Observed<'_>, now: Timestamp) -> Option<Plan> {
 
 fn obstructed(observed: &Observed<'_>, obstacle: Obstacle, now: Timestamp) -> Plan {
     let resting = Plan::resting(Memory {
-        node_gone_since: None,
+        node_gone: None,
         ..observed.memory.clone()
     });
     match obstacle {
@@ -402,25 +402,34 @@ fn left_to_populator(observed: &Observed<'_>) -> Plan {
 /// The scheduler is asked for another node, but not at once: the node may only be late, and after a restart a volume may be
 /// in the making for it (Q4, Q24).
 fn node_gone(observed: &Observed<'_>, text: String, is_driver_gone: bool, now: Timestamp) -> Plan {
-    let since = observed.memory.node_gone_since.unwrap_or(now);
+    let node = observed.claim.wish.as_ref().and_then(|wish| wish.selected_node());
+    let node = node.unwrap_or_default();
+    let known = observed
+        .memory
+        .node_gone
+        .as_ref()
+        .filter(|gone| gone.node == node);
+    let since = known.map_or(now, |gone| gone.since);
     let patience = match is_driver_gone {
         true => SignedDuration::try_from(observed.settings.timeout * 2).unwrap_or(SignedDuration::MAX),
         false => SignedDuration::from_secs(request::NODE_PATIENCE_SECONDS),
     };
     let until = since.checked_add(patience).unwrap_or(Timestamp::MAX);
-    let node = observed.claim.wish.as_ref().and_then(|wish| wish.selected_node());
     if now >= until {
         if let Some(plan) = found_anywhere(observed, now) {
             return plan;
         }
         let why = format!("{text}; another node is asked for");
-        return outcome::unselect(node.unwrap_or_default().to_owned(), &why, Memory::default());
+        return outcome::unselect(node.to_owned(), &why, Memory::default());
     }
     let plan = Plan::resting(Memory {
-        node_gone_since: Some(since),
+        node_gone: Some(NodeGone {
+            node: node.to_owned(),
+            since,
+        }),
         ..observed.memory.clone()
     });
-    let plan = match observed.memory.node_gone_since {
+    let plan = match known {
         Some(_) => plan,
         None => plan.event(Event::warning(events::FAILED, text)),
     };

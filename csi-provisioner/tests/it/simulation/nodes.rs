@@ -93,6 +93,25 @@ async fn sidecars_case_52_a_node_that_is_gone_is_given_up_after_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sidecars_case_186_each_node_that_is_gone_has_its_own_time() {
+    let world = World::with_nodes();
+    for node in ["n1", "n2"] {
+        world.remove_by_force(NODES, "", node);
+    }
+    let _process = world.start();
+    world.claim(|_| {});
+    world.select("n1");
+    seconds(25).await;
+    world.select("n2");
+    seconds(25).await;
+    assert_eq!(world.selected().as_deref(), Some("n2"));
+    let told = world.events();
+    assert!(told.iter().any(|event| event.message.contains("n2")), "{told:?}");
+    seconds(10).await;
+    assert_eq!((world.selected(), world.calls()), (None, [0, 0]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn sidecars_case_53_a_running_request_outlives_its_node() {
     let world = World::with_nodes();
     world

@@ -111,7 +111,11 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     match (observed.answer, is_wanted) {
         (Some(Ok(())), _) => end(volume),
         (Some(Err(failure)), _) => failed(memory, failure),
-        (None, true) if memory.is_deleted => end(volume),
+        // What the API server has refused before waits.
+        (None, true) if memory.is_deleted => match observed.retries.held("", now) {
+            Some(until) => Plan::resting(memory.clone()).then(Next::Held(until)),
+            None => end(volume),
+        },
         (None, true) => wanted(observed, now),
         (None, false) if is_going && !has_finalizer => let_go(observed, now),
         (None, false) => keep(volume, has_finalizer, is_going),

@@ -8,6 +8,7 @@ use controller::testing::seconds;
 use csi::v1::controller_service_capability::rpc;
 use sandbox::faults::{Call, Fault, Faults, Refusal, Schedule};
 use sandbox::kube::Denial;
+use serde_json::json;
 use tonic::Status;
 
 use crate::world::{SAVE, World, from_snapshot};
@@ -191,4 +192,33 @@ async fn sidecars_case_185_a_protection_that_is_denied_once_is_tried_for_the_nex
         assert_eq!(patched, !is_denied, "{name}: {requests:?}");
     }
     assert_eq!(world.calls(), [3, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_187_changes_of_a_volume_do_not_hurry_a_removal_that_was_refused() {
+    let world = World::new();
+    let _process = world.start();
+    let name = world.claim(|_| {});
+    seconds(5).await;
+    world.api.deny(USER, Denial::of("delete", VOLUMES));
+    let mark = world.mark();
+    world.delete(CLAIMS, "default", "c");
+    for number in 0..60 {
+        seconds(1).await;
+        world.change(VOLUMES, "", &name, |volume| {
+            let mut finalizers = volume["metadata"]["finalizers"].as_array().unwrap().clone();
+            finalizers.retain(|name| !name.as_str().unwrap().starts_with("example.com/"));
+            finalizers.push(json!(format!("example.com/{number}")));
+            volume["metadata"]["finalizers"] = json!(finalizers);
+        });
+    }
+    let refused = world.requests_since(mark);
+    assert!((2..10).contains(&refused.len()), "{refused:?}");
+    assert_eq!(world.calls(), [1, 1]);
+    world.api.allow_all(USER);
+    world.change(VOLUMES, "", &name, |volume| {
+        volume["metadata"]["finalizers"].as_array_mut().unwrap().pop();
+    });
+    seconds(400).await;
+    assert_eq!((world.calls(), world.volume(&name)), ([1, 1], None));
 }

@@ -170,8 +170,12 @@ fn is_listed(
     listed: &Listed,
 ) -> Option<bool> {
     let noted = attachment.volume_handle.as_deref().map(str::to_owned);
-    let source = Source::of(attachment, volume).ok();
-    let handle = source.map(|source| source.csi.volume_handle.clone()).or(noted)?;
+    let present = || {
+        Source::of(attachment, volume)
+            .ok()
+            .map(|source| source.csi.volume_handle.clone())
+    };
+    let handle = noted.or_else(present)?;
     let own = || Some(&*node?.driver(driver)?.node_id);
     let node_id = attachment.node_id.as_deref().or_else(own)?;
     Some(listed.get(&handle).is_some_and(|nodes| nodes.contains(node_id)))

@@ -46,24 +46,27 @@ fn wanted(observed: &Observed<'_>) -> Result<(Unpublish, Option<SecretName>), Pr
     Ok((call, published.secret))
 }
 
-/// The volume, also when its object is gone (Q33).
+/// The volume that was called with, also when its object is gone (Q33): under its name there may be another one now.
 fn published(observed: &Observed<'_>) -> Result<Published, Problem> {
     let attachment = observed.attachment;
-    match Source::of(attachment, observed.volume) {
-        Ok(source) => Ok(Published::of(&source)),
-        Err(error) => {
-            let remembered = observed.memory.volume.as_deref().cloned();
-            let known = remembered.or_else(|| Published::noted(attachment));
-            known.ok_or_else(|| match error {
-                NoSource::Missing(_) => Problem::missing(format!(
-                    "{error}, and nothing else tells what the driver calls it: detach it by hand, then remove the finalizer {} \
-                     from this VolumeAttachment",
-                    observed.settings.finalizer
-                )),
-                _ => Problem::new(error.to_string()),
-            })
-        }
+    let present = Source::of(attachment, observed.volume).map(|source| Published::of(&source));
+    let remembered = observed.memory.volume.as_deref().cloned();
+    if let Some(noted) = Published::noted(attachment) {
+        let mut known = present.ok().into_iter().chain(remembered);
+        return Ok(known.find(|known| known.handle == noted.handle).unwrap_or(noted));
     }
+    let error = match present {
+        Ok(present) => return Ok(present),
+        Err(error) => error,
+    };
+    remembered.ok_or_else(|| match error {
+        NoSource::Missing(_) => Problem::missing(format!(
+            "{error}, and nothing else tells what the driver calls it: detach it by hand, then remove the finalizer {} \
+             from this VolumeAttachment",
+            observed.settings.finalizer
+        )),
+        _ => Problem::new(error.to_string()),
+    })
 }
 
 fn attempt(observed: &Observed<'_>, call: Unpublish, needed: Option<&SecretName>, now: Timestamp) -> Plan {

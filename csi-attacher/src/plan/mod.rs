@@ -123,11 +123,15 @@ fn remembered(observed: &Observed<'_>) -> Option<Box<Published>> {
     if attachment.volume.is_none() || !is_held(observed) {
         return None;
     }
-    let known = match Source::of(attachment, observed.volume) {
-        Ok(source) => Some(Box::new(Published::of(&source))),
-        Err(_) => observed.memory.volume.clone(),
+    let noted = Published::noted(attachment);
+    let present = Source::of(attachment, observed.volume).map(|source| Published::of(&source));
+    let known = match present {
+        Ok(present) if noted.as_ref().is_none_or(|noted| noted.handle == present.handle) => {
+            Some(Box::new(present))
+        }
+        _ => observed.memory.volume.clone(),
     };
-    known.filter(|known| Published::noted(attachment).as_ref() != Some(&**known))
+    known.filter(|known| noted.as_ref() != Some(&**known))
 }
 
 /// Whether our finalizer is there: the driver may have been called.

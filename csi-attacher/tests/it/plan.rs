@@ -378,6 +378,37 @@ fn what_the_annotation_does_not_tell_is_remembered() {
 }
 
 #[test]
+fn sidecars_case_188_a_volume_made_anew_under_the_name_is_not_detached_in_the_place_of_the_first() {
+    let handle = |scene: &Scene| {
+        let plan = scene.plan();
+        let call = plan.steps().find_map(|step| match step {
+            Step::Unpublish(call) => Some(call.handle.clone()),
+            _ => None,
+        });
+        call.unwrap()
+    };
+    let mut scene = scene().attached();
+    scene.volume.as_mut().unwrap()["spec"]["csi"]["volumeHandle"] = json!("another");
+    assert_eq!(handle(&scene.deleted()), "vol");
+}
+
+#[test]
+fn sidecars_case_188_its_secret_is_remembered_as_it_was() {
+    let mut scene = scene().attached();
+    let reference = json!({"namespace": "ns", "name": "first"});
+    scene.volume.as_mut().unwrap()["spec"]["csi"]["controllerPublishSecretRef"] = reference;
+    scene.memory = scene.plan().memory;
+    let anew = json!({"driver": DRIVER, "volumeHandle": "another"});
+    scene.volume.as_mut().unwrap()["spec"]["csi"] = anew;
+    scene.memory = scene.plan().memory;
+    let plan = scene.deleted().plan();
+    assert!(
+        matches!(&plan.actions[..], [Action::ReadSecret(secret)] if secret.name == "first"),
+        "{plan:?}"
+    );
+}
+
+#[test]
 fn sidecars_case_110_the_end_of_a_detachment_is_one_write_where_nobody_else_holds_it() {
     for (finalizers, status, expected) in [
         (json!([FINALIZER]), json!({"attached": true}), vec!["release"]),

@@ -38,7 +38,7 @@ pub(crate) struct Claims {
     pub(crate) volumes: Objects<Volume>,
     pub(crate) classes: Cache<StorageClass>,
     pub(crate) attributes: Lookups<AttributesClass>,
-    pub(crate) snapshots: Lookups<VolumeSnapshot>,
+    pub(crate) snapshots: Arc<Lookups<VolumeSnapshot>>,
     pub(crate) snapshot_editor: Arc<Editor<VolumeSnapshot>>,
     pub(crate) contents: Arc<Lookups<VolumeSnapshotContent>>,
     /// None with the gate off.
@@ -96,6 +96,7 @@ pub(crate) struct Seen {
     origin: Option<Arc<Claim>>,
     origin_volume: Option<Arc<Volume>>,
     is_granted: bool,
+    is_let_go: bool,
     attributes: Found<AttributesClass>,
     topology: Result<Option<TopologyRequirement>, Trouble>,
     /// Something is under way, so that nothing around the claim was looked at.
@@ -116,6 +117,7 @@ impl Seen {
             origin: None,
             origin_volume: None,
             is_granted: false,
+            is_let_go: false,
             attributes: Found::Absent,
             topology: Ok(None),
             is_busy: false,
@@ -186,6 +188,7 @@ impl controller::Controller for Claims {
             origin: seen.origin.as_deref(),
             origin_volume: seen.origin_volume.as_deref(),
             is_granted: seen.is_granted,
+            is_let_go: seen.is_let_go,
             attributes: seen.attributes.lookup(),
             topology: &seen.topology,
             secret: run.secret.as_ref(),
@@ -320,6 +323,7 @@ impl Claims {
             let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
             seen.is_granted = grants.allow(namespace, reference, &source.key);
         }
+        seen.is_let_go = self.busy.is_let_go(&source);
         match source.kind {
             Kind::Snapshot => {
                 seen.snapshot = self.snapshots.find(&source.key);

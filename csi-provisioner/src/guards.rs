@@ -36,10 +36,12 @@ pub(crate) trait Guarded: Cached {
     fn owner(&self, driver: &Driver, origins: &Origins) -> Owner;
 }
 
-/// What tells whose a source is.
+/// Sources, and what tells whose they are. Claims and guards share them: what one has written the other sees.
 #[derive(Clone)]
 pub(crate) struct Origins {
+    pub(crate) claims: Arc<Lookups<Claim>>,
     pub(crate) volumes: Cache<Volume>,
+    pub(crate) snapshots: Arc<Lookups<VolumeSnapshot>>,
     pub(crate) contents: Arc<Lookups<VolumeSnapshotContent>>,
 }
 
@@ -113,7 +115,7 @@ pub(crate) fn is_due<K: Guarded>(object: &K) -> bool {
 
 /// Works on sources of one kind.
 pub(crate) struct Guards<K: Cached> {
-    pub(crate) sources: Lookups<K>,
+    pub(crate) sources: Arc<Lookups<K>>,
     pub(crate) origins: Origins,
     pub(crate) editor: Arc<Editor<K>>,
     pub(crate) claims: Cache<Claim>,
@@ -167,11 +169,7 @@ impl<K: Guarded> controller::Controller for Guards<K> {
             Found::Unserved | Found::Absent => return None,
             Found::Unread => None,
         };
-        let named = SourceKey {
-            kind: K::KIND,
-            key: key.clone(),
-        };
-        let is_used = self.busy.uses(&named) || self.is_wanted(&named);
+        let is_used = self.is_used(&named::<K>(key));
         Some(Seen {
             key: key.clone(),
             source,
@@ -223,6 +221,12 @@ impl<K: Guarded> controller::Controller for Guards<K> {
                 return Ok(None);
             }
         };
+        let named = named::<K>(&seen.key);
+        let _going = self.busy.let_go(&named);
+        if self.is_used(&named) {
+            // Since it was looked at.
+            return Ok(None);
+        }
         let known = Known::of(&**source);
         let finalizers = source.meta().finalizers.as_deref();
         let edit = Edit::RemoveFinalizer(K::FINALIZER);
@@ -240,7 +244,18 @@ impl<K: Guarded> controller::Controller for Guards<K> {
     }
 }
 
+fn named<K: Guarded>(key: &ObjectKey) -> SourceKey {
+    SourceKey {
+        kind: K::KIND,
+        key: key.clone(),
+    }
+}
+
 impl<K: Guarded> Guards<K> {
+    fn is_used(&self, source: &SourceKey) -> bool {
+        self.busy.uses(source) || self.is_wanted(source)
+    }
+
     /// A claim without a volume names it. For clones only those of our classes count: no other driver clones a volume of ours.
     fn is_wanted(&self, source: &SourceKey) -> bool {
         let users = self.claims.indexed(BY_SOURCE, &source.to_string());

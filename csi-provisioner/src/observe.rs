@@ -42,6 +42,8 @@ pub struct Observed<'a> {
     pub origin_volume: Option<&'a Volume>,
     /// A ReferenceGrant allows the source of another namespace.
     pub is_granted: bool,
+    /// The protection of the source is being taken away.
+    pub is_let_go: bool,
     /// The attributes class that it names.
     pub attributes: Lookup<'a, AttributesClass>,
     /// Where the volume should be.

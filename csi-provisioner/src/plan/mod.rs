@@ -8,6 +8,7 @@ pub mod secrets;
 pub mod source;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use controller::plan::Trouble;
 use controller::{Action, Event, Next, SecretAnswer, SecretRead};
@@ -19,6 +20,9 @@ use runtime::{EventType, ObjectKey, migration};
 use crate::observe::{Answer, Begun, Lookup, Made, Memory, NodeGone, Observed, Settings, Stage, Unwanted};
 use crate::{events, topology};
 use source::SourceKey;
+
+/// After this it is looked again whether the protection of a source is still being taken away.
+const LET_GO: Duration = Duration::from_secs(1);
 
 /// What to do about a claim.
 pub type Plan = controller::Plan<Step, Memory>;
@@ -297,6 +301,10 @@ fn due(observed: &Observed<'_>, prepared: request::Prepared, now: Timestamp) -> 
     let until = slow.map(|slow| slow.until).or(wait);
     if let Some(until) = until.or_else(|| observed.retries.held(&begun.of, now)) {
         return held(observed, until);
+    }
+    if observed.is_let_go {
+        // Its finalizer may be gone in a moment: then it is put there anew.
+        return Plan::resting(memory.clone()).then(Next::After(LET_GO));
     }
     let unprotected = begun.source.clone().filter(|_| prepared.is_unprotected);
     let begun = Arc::new(begun);

@@ -188,8 +188,8 @@ impl Prepared {
         self.follow_volumes(&term, &mut enqueue, &scope);
         let function = self.sidecar.function();
         let origins = self.origins(&term);
-        let snapshots = self.guards(&term, &origins, term.snapshots.clone(), &term.snapshot_editor);
-        let clones = self.guards(&term, &origins, Some(term.claims.clone()), &term.claim_editor);
+        let snapshots = self.guards(&term, &origins, &origins.snapshots, &term.snapshot_editor);
+        let clones = self.guards(&term, &origins, &origins.claims, &term.claim_editor);
         tokio::join!(
             biased;
             queues.claims.run(&scope, Arc::new(function.reconciler(self.claim_rules(&term, &origins)))),

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use controller::{Editor, Objects};
-use runtime::Cache;
 
 use crate::calls::Calls;
 use crate::capacity::{self, Refresh};
@@ -31,20 +30,23 @@ impl Prepared {
         }
     }
 
-    /// What tells whose a source is.
     pub(super) fn origins(&self, term: &Term) -> Origins {
         let client = &self.sidecar.function().context().client;
-        let contents = Lookups::new(term.contents.clone(), client, NAME, SNAPSHOT_GOOD_FOR)
-            .where_served(term.serves_snapshots);
+        let (contents, good_for) = (term.contents.clone(), SNAPSHOT_GOOD_FOR);
+        let snapshots = Lookups::new(term.snapshots.clone(), client, NAME, good_for);
+        let contents = Lookups::new(contents, client, NAME, good_for);
+        let claims = Lookups::new(Some(term.claims.clone()), client, NAME, good_for);
         Origins {
+            claims: Arc::new(claims),
             volumes: term.volumes.clone(),
-            contents: Arc::new(contents),
+            snapshots: Arc::new(snapshots.where_served(term.serves_snapshots)),
+            contents: Arc::new(contents.where_served(term.serves_snapshots)),
         }
     }
 
     pub(super) fn claim_rules(&self, term: &Term, origins: &Origins) -> Claims {
         let client = &self.sidecar.function().context().client;
-        let (attributes, good_for) = (term.attributes.clone(), SNAPSHOT_GOOD_FOR);
+        let attributes = term.attributes.clone();
         Claims {
             claims: Objects::new(term.claims.clone(), client, NAME),
             claim_editor: term.claim_editor.clone(),
@@ -52,8 +54,7 @@ impl Prepared {
             classes: term.classes.clone(),
             attributes: Lookups::new(attributes, client, NAME, ATTRIBUTES_GOOD_FOR)
                 .in_version_of(&term.all_attributes),
-            snapshots: Lookups::new(term.snapshots.clone(), client, NAME, good_for)
-                .where_served(term.serves_snapshots),
+            snapshots: origins.snapshots.clone(),
             snapshot_editor: term.snapshot_editor.clone(),
             contents: origins.contents.clone(),
             grants: term.grants.clone().map(Grants),
@@ -99,13 +100,11 @@ impl Prepared {
         &self,
         term: &Term,
         origins: &Origins,
-        sources: Option<Cache<K>>,
+        sources: &Arc<Lookups<K>>,
         editor: &Arc<Editor<K>>,
     ) -> Guards<K> {
-        let client = &self.sidecar.function().context().client;
         Guards {
-            sources: Lookups::new(sources, client, NAME, SNAPSHOT_GOOD_FOR)
-                .where_served(term.serves_snapshots),
+            sources: sources.clone(),
             origins: origins.clone(),
             editor: editor.clone(),
             claims: term.claims.clone(),

@@ -67,6 +67,7 @@ fn planned(cross_namespace: bool, is_granted: bool) -> Plan {
         origin: None,
         origin_volume: None,
         is_granted,
+        is_let_go: false,
         attributes: Lookup::Absent,
         topology: &topology,
         secret: None,

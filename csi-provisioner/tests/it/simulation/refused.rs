@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use controller::testing::resources::{CLAIMS, CONTENTS, SNAPSHOTS, VOLUMES};
 use controller::testing::seconds;
@@ -11,7 +12,7 @@ use sandbox::kube::Denial;
 use serde_json::json;
 use tonic::Status;
 
-use crate::world::{SAVE, World, from_snapshot};
+use crate::world::{SAVE, SNAPSHOT_FINALIZER, World, from_snapshot};
 
 const USER: &str = "csi-provisioner";
 
@@ -221,4 +222,28 @@ async fn sidecars_case_187_changes_of_a_volume_do_not_hurry_a_removal_that_was_r
     });
     seconds(400).await;
     assert_eq!((world.calls(), world.volume(&name)), ([1, 1], None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_189_a_restore_waits_for_the_protection_that_is_being_taken_away() {
+    let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
+    world.snapshot();
+    world.change(SNAPSHOTS, "default", "snap", |snapshot| {
+        snapshot["metadata"]["finalizers"] = json!([SNAPSHOT_FINALIZER]);
+    });
+    world.driver.state().volumes.takes = Duration::from_secs(8);
+    let late = Fault::Delay(Duration::from_secs(10));
+    let snapshots = "PATCH /apis/snapshot.storage.k8s.io/v1/namespaces/default/volumesnapshots";
+    let _process = world.start_with(Some::of(snapshots, 1..=1, late));
+    seconds(2).await;
+    world.claim(from_snapshot);
+    seconds(13).await;
+    assert_eq!((world.calls(), world.phase("c")), ([1, 0], "Pending".to_owned()));
+    assert_eq!(
+        world.finalizers(SNAPSHOTS, "default", "snap"),
+        [SNAPSHOT_FINALIZER]
+    );
+    seconds(30).await;
+    assert_eq!(world.phase("c"), "Bound");
+    assert!(world.finalizers(SNAPSHOTS, "default", "snap").is_empty());
 }

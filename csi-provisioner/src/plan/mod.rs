@@ -284,7 +284,8 @@ fn of_another(observed: &Observed<'_>, object: &StorageClass, now: Timestamp) ->
         return plan;
     }
     let text = format!(
-        "the StorageClass names the in-tree plugin {plugin}, which is not translated for {driver} here: make the claim anew with a          class whose provisioner is {driver}"
+        "the StorageClass names the in-tree plugin {plugin}, which is not translated for {driver} here: make the claim anew with a \
+         class whose provisioner is {driver}"
     );
     refused(observed, plan, text, now)
 }

@@ -27,7 +27,7 @@ async fn sidecars_case_138_a_plain_claim_costs_one_call_and_two_requests() {
     assert_eq!(world.events()[0].component, format!("{DRIVER}_pod-0"));
     assert_eq!(world.phase("c"), "Bound");
     let volume = world.volume(&name).unwrap();
-    let finalizers = world.finalizers(controller::testing::resources::VOLUMES, "", &name);
+    let finalizers = world.finalizers(VOLUMES, "", &name);
     assert!(
         finalizers.contains(&FINALIZER.to_owned())
             && finalizers.contains(&"external-attacher/d-csi".to_owned())
@@ -257,7 +257,7 @@ async fn sidecars_case_87_a_volume_that_stays_has_no_finalizer_of_ours() {
     let name = world.claim(|claim| claim["spec"]["storageClassName"] = json!("r"));
     seconds(10).await;
     assert_eq!(world.requests_since(mark), [SAVE]);
-    let finalizers = world.finalizers(controller::testing::resources::VOLUMES, "", &name);
+    let finalizers = world.finalizers(VOLUMES, "", &name);
     assert!(!finalizers.contains(&FINALIZER.to_owned()));
 }
 
@@ -297,11 +297,11 @@ async fn sidecars_case_23_24_25_a_volume_of_the_name_is_enough() {
                 "csi": {"driver": DRIVER, "volumeHandle": "v"},
             },
         });
-        world.create(controller::testing::resources::VOLUMES, volume);
+        world.create(VOLUMES, volume);
         let _process = world.start();
         seconds(5).await;
         assert_eq!((world.calls(), world.reasons().len()), ([0, 0], 0), "{flags}");
-        world.delete(controller::testing::resources::VOLUMES, "", &name);
+        world.delete(VOLUMES, "", &name);
         world.change(CLAIMS, "default", "c", |claim| {
             claim["metadata"]["annotations"]["x"] = json!("y");
         });

@@ -2,7 +2,7 @@
 //! own loop device. Behind the feature `testing`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -22,19 +22,21 @@ const GIB: u64 = 1 << 30;
 /// Another process writes it: a child that is begun meanwhile copies what this one has open, and a program that anybody has
 /// open for writing cannot be run.
 ///
-/// # Panics
+/// # Errors
 /// It cannot be written.
-pub fn program(path: &Path, line: &str) {
+pub fn program(path: &Path, line: &str) -> io::Result<()> {
     let mut writer = Command::new("sh")
         .args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"])
         .arg(path)
         .stdin(Stdio::piped())
-        .spawn()
-        .expect("sh runs");
-    let text = format!("#!/bin/sh\n{line}\n");
-    let written = writer.stdin.take().map(|mut to| to.write_all(text.as_bytes()));
-    assert!(matches!(written, Some(Ok(()))), "{written:?}");
-    assert!(writer.wait().expect("sh ends").success(), "{}", path.display());
+        .spawn()?;
+    if let Some(mut to) = writer.stdin.take() {
+        write!(to, "#!/bin/sh\n{line}\n")?;
+    }
+    match writer.wait()?.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{} cannot be written", path.display()))),
+    }
 }
 
 /// The machine. Every device that is asked for is there.
@@ -84,7 +86,7 @@ impl State {
     }
 }
 
-fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> HostError {
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> HostError {
     let path = path.to_owned();
     move |source| HostError::Io {
         operation: "change",

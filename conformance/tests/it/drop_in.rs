@@ -131,6 +131,18 @@ async fn sidecars_case_159_the_examples_work_in_one_process() {
     stage.nothing_denied();
 }
 
+/// A claim that is bound. Kubernetes writes this condition late, and a change under the work costs another request.
+async fn settled_claim(stage: &Stage, plane: &ControlPlane) {
+    stage.claim(plane).await;
+    let unused = [
+        "wait",
+        "--for=condition=Unused",
+        "pvc/ebs-claim",
+        "--timeout=120s",
+    ];
+    plane.kubectl().ok(&unused).unwrap();
+}
+
 /// The claim, the snapshot, the import, the deletion of all of it, an expansion, a group, volumes made for claims, and
 /// the end of the processes.
 async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -> Costs {
@@ -138,15 +150,7 @@ async fn journey(stage: &Stage, plane: &ControlPlane, processes: Vec<Process>) -
     for lease in LEASES {
         stage.has_leader(lease).await;
     }
-    stage.claim(plane).await;
-    // Kubernetes writes this late, and a claim that changes meanwhile costs another request.
-    let unused = [
-        "wait",
-        "--for=condition=Unused",
-        "pvc/ebs-claim",
-        "--timeout=120s",
-    ];
-    kubectl.ok(&unused).unwrap();
+    settled_claim(stage, plane).await;
 
     let begin = stage.begin();
     let files = stage.example(plane, "05-snapshot", "");

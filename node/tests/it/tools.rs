@@ -13,7 +13,7 @@ fn machine(programs: &[(&str, &str)]) -> (LinuxHost, PathBuf, TempDir) {
     let tools = folder.path().join("tools");
     std::fs::create_dir(&tools).unwrap();
     for (name, line) in programs {
-        program(&tools.join(name), line);
+        program(&tools.join(name), line).unwrap();
     }
     let device = folder.path().join("device");
     std::fs::write(&device, [0; 8192]).unwrap();

@@ -166,7 +166,7 @@ async fn tools_that_are_missing_or_fail_leave_the_device_blank() {
     ];
     for (program, expected) in steps {
         if let Some((name, line)) = program {
-            node::testing::program(&tools.join(name), line);
+            node::testing::program(&tools.join(name), line).unwrap();
         }
         let status = bench.stage_at(&node, &used).await.unwrap_err();
         assert_eq!((status.code(), status.message()), (Code::Internal, expected));

@@ -14,6 +14,7 @@
 //! | [`address`] | where a driver listens |
 //! | [`channel`] | the client's transport, with the state of the connection |
 //! | [`class`] | what an error says about the operation |
+//! | [`given_up`] | calls that go on when their caller gives them up |
 //! | [`hints`] | what our callers tell our driver beside a message |
 //! | [`identity`] | the calls of a sidecar's start |
 //! | [`inventory`] | what a driver in this process tells beside CSI |
@@ -32,6 +33,7 @@ pub mod channel;
 pub mod class;
 pub mod codec;
 mod connection;
+pub mod given_up;
 pub mod hints;
 pub mod identity;
 pub mod inventory;

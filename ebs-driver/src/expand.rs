@@ -186,13 +186,16 @@ pub fn requested_iops(volume: &Volume, change: &Change) -> Result<Option<Request
         }))
 }
 
-/// The number of IOPS for EC2, from one that was fitted to the type.
+/// The number of IOPS for EC2, from one that was fitted to the type. `is_supposed` says that EC2 named no ceiling: then what the
+/// volume has as one of its type is allowed too, whatever the driver supposes.
 #[must_use]
-pub fn settled_iops(volume: &Volume, requested: RequestedIops, fitted: i64) -> i32 {
+pub fn settled_iops(volume: &Volume, requested: RequestedIops, fitted: i64, is_supposed: bool) -> i32 {
     let fitted = i32::try_from(fitted).unwrap_or(i32::MAX);
-    match volume.iops.filter(|_| requested.only_more) {
-        Some(has) => fitted.max(has),
-        None => fitted,
+    let asked = i32::try_from(requested.iops).unwrap_or(i32::MAX);
+    match volume.iops {
+        Some(has) if requested.only_more => fitted.max(has),
+        Some(has) if is_supposed => fitted.max(has.min(asked)),
+        _ => fitted,
     }
 }
 
@@ -203,17 +206,20 @@ pub fn plan(volume: &Volume, modification: Option<&Modification>, change: &Chang
     if state == Some(ModificationState::Modifying) {
         return Step::Wait;
     }
+    let volume_type = change
+        .volume_type
+        .clone()
+        .filter(|wanted| !wanted.eq_ignore_ascii_case(&volume.volume_type));
+    // With another type EC2 falls back to the defaults of that type for what it is not told, though the volume has it now.
+    let is_told = |asked: &i32, has: Option<i32>| volume_type.is_some() || Some(*asked) != has;
     let needed = VolumeChange {
         volume_id: volume.id.clone(),
         size_gib: change.size_gib.filter(|size| *size > volume.size_gib),
-        volume_type: change
-            .volume_type
-            .clone()
-            .filter(|wanted| !wanted.eq_ignore_ascii_case(&volume.volume_type)),
-        iops: change.iops.filter(|iops| Some(*iops) != volume.iops),
+        iops: change.iops.filter(|asked| is_told(asked, volume.iops)),
         throughput: change
             .throughput
-            .filter(|throughput| Some(*throughput) != volume.throughput),
+            .filter(|asked| is_told(asked, volume.throughput)),
+        volume_type,
     };
     let is_nothing = needed
         == VolumeChange {
@@ -238,10 +244,12 @@ pub enum Progress {
     Failed(String),
 }
 
-/// Judges a poll; no row may mean that EC2 does not show the new modification yet.
+/// Judges a poll of a modification that began then, as far as it is known. No row, or that of an earlier one, may mean that EC2
+/// does not show the new one yet.
 #[must_use]
-pub fn progress(modification: Option<&Modification>) -> Progress {
-    match modification {
+pub fn progress(modification: Option<&Modification>, begun: Option<Timestamp>) -> Progress {
+    let is_of_now = |row: &&Modification| row.started.is_none() || begun.is_none() || row.started >= begun;
+    match modification.filter(is_of_now) {
         Some(modification) => match modification.state {
             ModificationState::Completed | ModificationState::Optimizing => Progress::InEffect,
             ModificationState::Failed => Progress::Failed(
@@ -389,6 +397,31 @@ mod tests {
     }
 
     #[test]
+    fn ebs_case_160_another_type_is_told_what_the_volume_has_already() {
+        let fast = Volume {
+            volume_type: "io1".into(),
+            iops: Some(10_000),
+            throughput: Some(250),
+            ..volume(500)
+        };
+        let change = Change {
+            volume_type: Some("gp3".into()),
+            iops: Some(10_000),
+            throughput: Some(250),
+            ..Change::default()
+        };
+        let Step::Modify(sent) = plan(&fast, None, &change) else {
+            panic!("a new type is a change");
+        };
+        assert_eq!((sent.iops, sent.throughput), (Some(10_000), Some(250)));
+        let same_type = Change {
+            volume_type: None,
+            ..change
+        };
+        assert_eq!(plan(&fast, None, &same_type), Step::Done);
+    }
+
+    #[test]
     fn a_smaller_size_is_never_sent() {
         let change = Change {
             size_gib: Some(10),
@@ -491,9 +524,17 @@ mod tests {
             ..volume(400)
         };
         let requested = |only_more| RequestedIops { iops: 1, only_more };
-        assert_eq!(settled_iops(&fast, requested(true), 16_000), 40_000);
-        assert_eq!(settled_iops(&fast, requested(true), 50_000), 50_000);
-        assert_eq!(settled_iops(&fast, requested(false), 16_000), 16_000);
+        assert_eq!(settled_iops(&fast, requested(true), 16_000, false), 40_000);
+        assert_eq!(settled_iops(&fast, requested(true), 50_000, false), 50_000);
+        assert_eq!(settled_iops(&fast, requested(false), 16_000, false), 16_000);
+        // What it has it may have, where EC2 says nothing of a ceiling.
+        for (asked, settled) in [(50_000, 40_000), (20_000, 20_000), (1, 16_000)] {
+            let requested = RequestedIops {
+                iops: asked,
+                only_more: false,
+            };
+            assert_eq!(settled_iops(&fast, requested, 16_000, true), settled);
+        }
     }
 
     #[test]

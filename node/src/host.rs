@@ -9,7 +9,8 @@ use crate::types::{BlockDevice, Check, Contents, Mount, MountRequest, PathKind, 
 
 /// One machine. Every method is one primitive act or question, knows no rule of a driver, and can be repeated.
 ///
-/// Dropping a future gives the act up: a program that it started is killed. What has been done by then stays.
+/// Dropping a future gives the act up: a program that it started is killed. What has been done by then stays. Who serves calls
+/// lets them end whatever becomes of the caller.
 #[async_trait]
 pub trait Host: Send + Sync {
     /// The folder of the devices and of the links to them, `/dev` on a machine. What a driver calls `/dev/xvdaa` is

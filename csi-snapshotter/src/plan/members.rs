@@ -7,30 +7,30 @@ use crds::group::v1::VolumeSnapshotInfo;
 use crate::content::Content;
 use crate::observe::Snapshot;
 
-/// Why an answer makes no whole group: there are fewer snapshots than volumes, or other ones than before. None for a
-/// snapshot.
+/// Why an answer makes no whole group: it has not one snapshot of each volume, or other ones than before. None for a snapshot.
 pub(super) fn flaw(content: &dyn Content, answered: &Snapshot) -> Option<String> {
     if !content.words().is_group {
         return None;
     }
     let (group, volumes) = (&answered.handle, content.volumes().unwrap_or_default());
     let members = &answered.members;
-    if members.len() < volumes.len() {
-        let taken: BTreeSet<&str> = members
-            .iter()
-            .map(|member| member.volume_handle.as_str())
-            .collect();
+    if !volumes.is_empty() && !is_whole(volumes, members) {
+        let of: Vec<&str> = members.iter().map(|one| one.volume_handle.as_str()).collect();
         let lacks: Vec<&str> = volumes
             .iter()
             .map(String::as_str)
-            .filter(|one| !taken.contains(one))
+            .filter(|one| !of.contains(one))
             .collect();
-        return Some(format!(
-            "the driver answered {} snapshots for the {} volumes of group {group}; there is none of {}",
+        let mut text = format!(
+            "the driver answered {} snapshots for the {} volumes of group {group}: they are of {}",
             members.len(),
             volumes.len(),
-            lacks.join(", ")
-        ));
+            named(&of)
+        );
+        if !lacks.is_empty() {
+            text = format!("{text}; there is none of {}", named(&lacks));
+        }
+        return Some(text);
     }
     let before = handles(content.status().unwrap_or_default().members);
     let now: BTreeSet<&str> = members.iter().map(|member| member.handle.as_str()).collect();
@@ -41,6 +41,21 @@ pub(super) fn flaw(content: &dyn Content, answered: &Snapshot) -> Option<String>
             joined(&before)
         )
     })
+}
+
+/// One snapshot of each volume, and no other.
+fn is_whole(volumes: &[String], members: &[Snapshot]) -> bool {
+    let asked: BTreeSet<&str> = volumes.iter().map(String::as_str).collect();
+    let taken: BTreeSet<&str> = members.iter().map(|one| one.volume_handle.as_str()).collect();
+    asked == taken && members.len() == taken.len()
+}
+
+fn named(volumes: &[&str]) -> String {
+    let mut names = volumes.to_vec();
+    for name in names.iter_mut().filter(|name| name.is_empty()) {
+        *name = "no volume";
+    }
+    names.join(", ")
 }
 
 /// What `volumeSnapshotInfoList` becomes, if anything else: it is written with the first answer, and again when the group

@@ -163,8 +163,9 @@ fn poll(mut plan: Plan, observed: &Observed<'_>, now: Timestamp) -> Plan {
 /// How long until the next poll is due. Whatever wakes a pending content before is none: only the time is.
 fn until_due(observed: &Observed<'_>, now: Timestamp) -> Option<Duration> {
     let left: Duration = observed.memory.poll_due?.duration_since(now).try_into().ok()?;
-    // More is left where the clock was set back.
-    (!left.is_zero() && left <= LONGEST_POLL).then_some(left)
+    // More is left where the clock was set back. A driver may ask for a longer wait than that for a poll.
+    let longest = observed.settings.retry_interval_max.max(LONGEST_POLL);
+    (!left.is_zero() && left <= longest).then_some(left)
 }
 
 /// Decides what a content needs. Source: snapshot.md 3.3.

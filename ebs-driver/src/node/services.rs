@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use csi::given_up::to_the_end;
 use csi::v1::identity_server::Identity;
 use csi::v1::node_server::Node;
 use csi::v1::node_service_capability::rpc::Type as Rpc;
@@ -60,7 +61,8 @@ impl Node for Service {
         &self,
         request: Request<NodeStageVolumeRequest>,
     ) -> Answer<NodeStageVolumeResponse> {
-        let done = stage::stage(&self.core, request.get_ref()).await;
+        let core = self.core.clone();
+        let done = to_the_end(async move { stage::stage(&core, request.get_ref()).await }).await;
         answer("NodeStageVolume", done.map(|()| NodeStageVolumeResponse {}))
     }
 
@@ -68,7 +70,8 @@ impl Node for Service {
         &self,
         request: Request<NodeUnstageVolumeRequest>,
     ) -> Answer<NodeUnstageVolumeResponse> {
-        let done = stage::unstage(&self.core, request.get_ref()).await;
+        let core = self.core.clone();
+        let done = to_the_end(async move { stage::unstage(&core, request.get_ref()).await }).await;
         answer("NodeUnstageVolume", done.map(|()| NodeUnstageVolumeResponse {}))
     }
 
@@ -76,7 +79,8 @@ impl Node for Service {
         &self,
         request: Request<NodePublishVolumeRequest>,
     ) -> Answer<NodePublishVolumeResponse> {
-        let done = publish::publish(&self.core, request.get_ref()).await;
+        let core = self.core.clone();
+        let done = to_the_end(async move { publish::publish(&core, request.get_ref()).await }).await;
         answer("NodePublishVolume", done.map(|()| NodePublishVolumeResponse {}))
     }
 
@@ -84,7 +88,8 @@ impl Node for Service {
         &self,
         request: Request<NodeUnpublishVolumeRequest>,
     ) -> Answer<NodeUnpublishVolumeResponse> {
-        let done = publish::unpublish(&self.core, request.get_ref()).await;
+        let core = self.core.clone();
+        let done = to_the_end(async move { publish::unpublish(&core, request.get_ref()).await }).await;
         answer(
             "NodeUnpublishVolume",
             done.map(|()| NodeUnpublishVolumeResponse {}),
@@ -105,10 +110,9 @@ impl Node for Service {
         &self,
         request: Request<NodeExpandVolumeRequest>,
     ) -> Answer<NodeExpandVolumeResponse> {
-        answer(
-            "NodeExpandVolume",
-            expand::expand(&self.core, request.get_ref()).await,
-        )
+        let core = self.core.clone();
+        let done = to_the_end(async move { expand::expand(&core, request.get_ref()).await }).await;
+        answer("NodeExpandVolume", done)
     }
 
     async fn node_get_capabilities(

@@ -21,7 +21,7 @@ use crate::ec2::lookups::Lookups;
 use crate::ec2::types::{Modification, NewVolume, Volume, VolumeChange};
 use crate::expand::{self, Change, Progress, RatioNotAllowed, Step};
 use crate::iops::{self, BelowMinimum, Ceiling, CeilingKey, Ceilings};
-use crate::names::NODE_LOCAL_PREFIX;
+use crate::names::{NODE_LOCAL_PREFIX, TAG_MANAGED, TAG_VOLUME_NAME};
 use crate::size;
 use crate::waiting::{Reason, Waiting};
 use crate::waits::{Interrupted, Waits};
@@ -248,7 +248,7 @@ impl Expander {
         match step {
             Step::Done | Step::Optimizing => Ok(volume.size_gib),
             Step::Wait => {
-                let volume = self.wait(&volume).await?;
+                let volume = self.wait(&volume, None).await?;
                 if expand::is_met(&volume, &change) {
                     Ok(volume.size_gib)
                 } else {
@@ -280,15 +280,15 @@ impl Expander {
         let answer = self.ec2.modify_volume(wanted, limit).await;
         let begun = answer.map_err(|error| self.refusal(&volume.id, error))?;
         self.remember_begun(&volume.id);
-        let volume = match self.judge(volume, Some(&begun))? {
+        let volume = match self.judge(volume, Some(&begun), None)? {
             Some(volume) => volume,
-            None => self.wait(volume).await?,
+            None => self.wait(volume, begun.started).await?,
         };
         Ok(volume.size_gib)
     }
 
-    /// Polls the modification of a volume until it is in effect: the volume as it is then.
-    async fn wait(&self, volume: &Volume) -> Result<Volume, ExpandError> {
+    /// Polls the modification of a volume, that which began then, until it is in effect: the volume as it is then.
+    async fn wait(&self, volume: &Volume, begun: Option<Timestamp>) -> Result<Volume, ExpandError> {
         for pause in expand::modification_pauses() {
             self.waits.poll(pause, Deadline::NONE).await?;
             let modification = self
@@ -300,7 +300,7 @@ impl Expander {
                     id: volume.id.clone(),
                     error,
                 })?;
-            if let Some(volume) = self.judge(volume, modification.as_ref())? {
+            if let Some(volume) = self.judge(volume, modification.as_ref(), begun)? {
                 return Ok(volume);
             }
         }
@@ -312,8 +312,9 @@ impl Expander {
         &self,
         volume: &Volume,
         modification: Option<&Modification>,
+        begun: Option<Timestamp>,
     ) -> Result<Option<Volume>, ExpandError> {
-        match (expand::progress(modification), modification) {
+        match (expand::progress(modification, begun), modification) {
             (Progress::InEffect, Some(modification)) => Ok(Some(expand::after(volume, modification))),
             (Progress::Failed(reason), _) => Err(ExpandError::Failed {
                 id: volume.id.clone(),
@@ -337,15 +338,20 @@ impl Expander {
         let probe = NewVolume {
             volume_type: volume_type.to_owned(),
             place: volume.place.clone(),
-            tags: volume.tags.clone(),
+            // The volume may have none that a policy asks for, and some that nobody may set.
+            tags: [(TAG_VOLUME_NAME, "IopsLimitDryRun"), (TAG_MANAGED, "true")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
             ..NewVolume::default()
         };
         let ceiling = ceiling(self.ec2.as_ref(), &self.ceilings, &probe, one_call(deadline)).await?;
         let size_gib = change.size_gib.unwrap_or_default().max(volume.size_gib);
         let below = BelowMinimum::Raise;
         let fitted = iops::fitted(requested.iops, size_gib, volume_type, ceiling, below);
+        let is_same_type = volume_type.eq_ignore_ascii_case(&volume.volume_type);
+        let is_supposed = ceiling == Ceiling::Fallback && is_same_type;
         Ok(Change {
-            iops: Some(expand::settled_iops(volume, requested, fitted)),
+            iops: Some(expand::settled_iops(volume, requested, fitted, is_supposed)),
             ..change
         })
     }

@@ -221,8 +221,9 @@ impl<'a> Pair<'a> {
                     core.attachments.release(self.node_id, self.volume_id);
                     return Ok(String::new());
                 }
-                // What was just attached may not show yet.
+                // What was just attached may not show yet, and where it was before may show still.
                 Ok(Seen::NotYet | Seen::Detached) | Err(_) => {}
+                Ok(Seen::Elsewhere(_)) if on_detached == OnDetached::Wait => {}
                 Ok(other) => return Err(self.failed(core, other, call).await),
             }
         }
@@ -287,7 +288,7 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// What it means that a volume is seen detached.
+/// What it means that a volume is seen detached, or elsewhere.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum OnDetached {
     /// EC2's answers lag: wait on.

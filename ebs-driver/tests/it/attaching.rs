@@ -198,6 +198,25 @@ async fn ebs_case_135_what_an_instance_still_shows_is_no_attachment() {
     }
 }
 
+/// EC2 has taken the attachment, so a look that still shows the volume where it was before is an old one.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_163_where_the_volume_was_before_it_was_attached_is_waited_out() {
+    let mut options = Ec2Options::instant();
+    options.timing.attaching = Duration::from_secs(5);
+    let (world, node, volumes) = region(options, 1);
+    let id = &volumes[0];
+    let old = format!(
+        "<DescribeVolumesResponse><volumeSet><item><volumeId>{id}</volumeId><size>1</size><status>in-use</status>\
+         <availabilityZone>us-east-1a</availabilityZone><createTime>2026-01-01T00:00:00Z</createTime>\
+         <volumeType>gp3</volumeType><attachmentSet><item><volumeId>{id}</volumeId>\
+         <instanceId>i-0aaaaaaaaaaaaaaaa</instanceId><device>/dev/xvdaa</device><status>detaching</status>\
+         <attachTime>2026-01-01T00:00:00Z</attachTime></item></attachmentSet></item></volumeSet></DescribeVolumesResponse>"
+    );
+    world.ec2.inject("DescribeVolumes", When::Next, Fault::Body(old));
+    publish(&world, id, &node).await.unwrap();
+    assert_eq!(world.ec2.count("AttachVolume"), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn ebs_case_56_a_volume_that_vanishes_ends_the_wait() {
     let mut options = Ec2Options::default();

@@ -221,6 +221,23 @@ async fn a_lost_answer_ends_in_the_size_asked_for_without_a_second_change() {
     assert_eq!(world.ec2.count("ModifyVolume"), 1);
 }
 
+/// EC2 shows the modification before for three seconds more.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_161_the_end_of_an_earlier_modification_is_not_the_end_of_this_one() {
+    let mut options = Ec2Options::default();
+    options.timing.optimizing = Duration::ZERO;
+    options.timing.optimizing_per_gib = Duration::ZERO;
+    options.timing.modifying = Duration::from_secs(10);
+    options.lag.modification = Duration::from_secs(3);
+    let (world, id) = with_volume(options, 20);
+    expand(&world, &id, 30).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let begun = tokio::time::Instant::now();
+    assert_eq!(expand(&world, &id, 40).await.unwrap().capacity_bytes, 40 * GIB);
+    assert!(begun.elapsed() >= Duration::from_secs(10));
+    assert_eq!(world.ec2.state().volumes[&id].size_gib, 40);
+}
+
 #[tokio::test(start_paused = true)]
 async fn equal_expansions_are_one_and_different_ones_conflict() {
     let (world, id) = with_volume(Ec2Options::default(), 20);

@@ -282,6 +282,46 @@ async fn ebs_case_104_iops_are_fitted_to_the_type_and_the_size() {
     }
 }
 
+/// The volume keeps its IOPS, though they stay the same and only the type is another one.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_160_iops_that_stay_are_told_with_another_type() {
+    let (world, _) = instant();
+    let id = world.ec2.create_volume_fixture("us-east-1a", 500, &[]).unwrap();
+    modify(&world, &id, &[("iops", "10000")]).await.unwrap();
+    for volume_type in ["io1", "io2", "gp3"] {
+        let parameters = [("type", volume_type), ("iops", "10000")];
+        modify(&world, &id, &parameters).await.unwrap();
+        let (has, iops, _) = performance(&world, &id);
+        assert_eq!((has.as_str(), iops), (volume_type, Some(10_000)));
+    }
+}
+
+/// The tags of the volume, which has none here and may have such as nobody may set, have no part in it.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_162_the_dry_run_bears_the_tags_that_policies_ask_for() {
+    let (world, _) = instant();
+    let id = world.ec2.create_volume_fixture("us-east-1a", 500, &[]).unwrap();
+    modify(&world, &id, &[("iops", "10000")]).await.unwrap();
+    let calls = world.ec2.calls();
+    let probe = calls.iter().find(|call| call.dry_run).unwrap();
+    let is_tag = |(name, _): &(&String, &String)| name.contains(".Tag.");
+    let told: Vec<&str> = probe
+        .parameters
+        .iter()
+        .filter(is_tag)
+        .map(|(_, text)| text.as_str())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "CSIVolumeName",
+            "IopsLimitDryRun",
+            "ebs.csi.aws.com/cluster",
+            "true"
+        ]
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_ends_as_asked_without_a_second_change() {
     let (world, id) = with_volume(Ec2Options::default());

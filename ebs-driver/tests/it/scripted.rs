@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use node::{BlockDevice, Check, Contents, Host, HostError, Mount, MountRequest, PathKind, Statistics, Usage};
@@ -124,8 +125,8 @@ impl Host for Scripted {
             request.target.display()
         );
         self.act("mount", text)?;
-        if self.state().held.contains("mount") {
-            std::future::pending::<()>().await;
+        while self.state().held.contains("mount") {
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let mut state = self.state();
         let source = state

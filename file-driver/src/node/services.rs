@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use csi::given_up::to_the_end;
 use csi::v1::node_server::Node;
 use csi::v1::node_service_capability::{Rpc, Type};
 use csi::v1::*;
@@ -57,7 +58,8 @@ impl Node for NodeService {
         &self,
         request: Request<NodeStageVolumeRequest>,
     ) -> Answer<NodeStageVolumeResponse> {
-        let done = stage::stage(&self.0, request.get_ref()).await;
+        let core = self.0.clone();
+        let done = to_the_end(async move { stage::stage(&core, request.get_ref()).await }).await;
         answer("NodeStageVolume", done.map(|()| NodeStageVolumeResponse {}))
     }
 
@@ -65,7 +67,8 @@ impl Node for NodeService {
         &self,
         request: Request<NodeUnstageVolumeRequest>,
     ) -> Answer<NodeUnstageVolumeResponse> {
-        let done = stage::unstage(&self.0, request.get_ref()).await;
+        let core = self.0.clone();
+        let done = to_the_end(async move { stage::unstage(&core, request.get_ref()).await }).await;
         answer("NodeUnstageVolume", done.map(|()| NodeUnstageVolumeResponse {}))
     }
 
@@ -73,7 +76,8 @@ impl Node for NodeService {
         &self,
         request: Request<NodePublishVolumeRequest>,
     ) -> Answer<NodePublishVolumeResponse> {
-        let done = publish::publish(&self.0, request.get_ref()).await;
+        let core = self.0.clone();
+        let done = to_the_end(async move { publish::publish(&core, request.get_ref()).await }).await;
         answer("NodePublishVolume", done.map(|()| NodePublishVolumeResponse {}))
     }
 
@@ -81,7 +85,8 @@ impl Node for NodeService {
         &self,
         request: Request<NodeUnpublishVolumeRequest>,
     ) -> Answer<NodeUnpublishVolumeResponse> {
-        let done = publish::unpublish(&self.0, request.get_ref()).await;
+        let core = self.0.clone();
+        let done = to_the_end(async move { publish::unpublish(&core, request.get_ref()).await }).await;
         answer(
             "NodeUnpublishVolume",
             done.map(|()| NodeUnpublishVolumeResponse {}),
@@ -100,7 +105,8 @@ impl Node for NodeService {
         &self,
         request: Request<NodeExpandVolumeRequest>,
     ) -> Answer<NodeExpandVolumeResponse> {
-        let done = watch::expand(&self.0, request.get_ref()).await;
+        let core = self.0.clone();
+        let done = to_the_end(async move { watch::expand(&core, request.get_ref()).await }).await;
         answer("NodeExpandVolume", done)
     }
 

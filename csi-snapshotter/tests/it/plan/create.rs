@@ -660,11 +660,11 @@ fn the_driver_may_ask_to_wait() {
 #[test]
 fn ebs_case_123_a_wait_is_told_as_a_wait() {
     let mut waits = failure(InProgress, "rpc error: code = Unavailable desc = waits for EC2");
-    waits.retry_after = Some(Duration::from_secs(9));
+    waits.retry_after = Some(Duration::from_secs(120));
     let plan = given(dynamic().marked())
         .reply(Reply::Created(Err(waits.clone())))
         .plan();
-    assert_eq!(plan.next, seconds(9));
+    assert_eq!(plan.next, seconds(120));
     assert!(plan.steps.is_empty(), "neither status nor mark: {:?}", plan.steps);
     let [event] = &plan.events[..] else {
         panic!("{:?}", plan.events);
@@ -679,7 +679,7 @@ fn ebs_case_123_a_wait_is_told_as_a_wait() {
     let woken = woken.plan();
     assert_eq!(
         (woken.steps.len(), woken.next),
-        (0, seconds(9)),
+        (0, seconds(120)),
         "whatever wakes it"
     );
     let handle = "snap-1".to_owned();
@@ -690,7 +690,10 @@ fn ebs_case_123_a_wait_is_told_as_a_wait() {
     let plan = given(dynamic().cut("snap-1").being_deleted())
         .reply(deleted)
         .plan();
-    assert_eq!((plan.events[0].kind, plan.next), (EventType::Normal, seconds(9)));
+    assert_eq!(
+        (plan.events[0].kind, plan.next),
+        (EventType::Normal, seconds(120))
+    );
 }
 
 #[test]

@@ -310,6 +310,39 @@ fn snapshot_case_133_a_group_of_which_a_part_is_missing_is_never_ready_and_can_b
 }
 
 #[test]
+fn snapshot_case_164_a_group_has_one_snapshot_of_each_volume_and_no_other() {
+    let rows = [
+        (["vol-1", "vol-1"], "there is none of vol-2"),
+        (
+            ["vol-1", ""],
+            "they are of vol-1, no volume; there is none of vol-2",
+        ),
+        (["vol-1", "vol-9"], "they are of vol-1, vol-9"),
+    ];
+    for (volumes, said) in rows {
+        let mut odd = taken(true);
+        for (member, volume) in odd.members.iter_mut().zip(volumes) {
+            member.volume_handle = volume.into();
+        }
+        let cut = dynamic()
+            .cut()
+            .status(|status| status.volume_snapshot_info_list = Some(vec![info(1, true), info(2, true)]));
+        let plan = group(cut).reply(Reply::Created(Ok(odd))).plan();
+        let message = event(&plan).1.to_owned();
+        assert!(message.contains(said), "{message}");
+        assert_eq!(plan.steps, [failed(&message, false)], "{volumes:?}");
+    }
+    let mut more = taken(true);
+    more.members.push(more.members[1].clone());
+    let plan = group(dynamic().cut()).reply(Reply::Created(Ok(more))).plan();
+    let message = event(&plan).1;
+    assert!(
+        message.ends_with("3 snapshots for the 2 volumes of group group-1: they are of vol-1, vol-2, vol-2"),
+        "{message}"
+    );
+}
+
+#[test]
 fn snapshot_case_134_what_existed_before_is_looked_at_with_all_its_handles() {
     let plan = group(static_()).plan();
     assert_eq!(plan.steps, [get_group(&["snap-x", "snap-y"])]);

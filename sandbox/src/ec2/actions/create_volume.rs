@@ -311,6 +311,7 @@ fn new_volume(
         attachments: Vec::new(),
         former: Vec::new(),
         modification: None,
+        former_modification: None,
         modified_at: Vec::new(),
         initialization_rate: origin.initialization_rate,
         initialized_at: after(filled_from, filling),

@@ -66,7 +66,7 @@ pub(in crate::ec2) fn modify(state: &mut State, mut form: Form, call: &Call<'_>)
         .modified_at
         .retain(|begun| call.now < after(*begun, LONGEST_WINDOW));
     volume.modified_at.push(call.now);
-    volume.modification = Some(modification);
+    volume.former_modification = volume.modification.replace(modification);
     volume.settle(call.now);
     Ok(xml)
 }
@@ -222,12 +222,7 @@ pub(in crate::ec2) fn describe(state: &mut State, mut form: Form, call: &Call<'_
     form.boolean("IncludeManagedResources")?;
     form.finish()?;
     check_seen(state, &ids, call)?;
-    let seen = |volume: &Volume| {
-        volume
-            .modification
-            .as_ref()
-            .is_some_and(|modification| now >= modification.seen_from)
-    };
+    let seen = |volume: &Volume| volume.shown_modification(now).is_some();
     if let Some(id) = ids.iter().find(|id| !state.volumes.get(*id).is_some_and(seen)) {
         return Err(Ec2Error::new(
             "InvalidVolumeModification.NotFound",
@@ -236,8 +231,7 @@ pub(in crate::ec2) fn describe(state: &mut State, mut form: Form, call: &Call<'_
     }
     call.rehearsal(dry_run)?;
     let wanted = chosen(&state.volumes, &ids)
-        .filter(|volume| seen(volume))
-        .filter_map(|volume| Some((volume, volume.modification.as_ref()?)))
+        .filter_map(|volume| Some((volume, volume.shown_modification(now)?)))
         .filter(|(volume, modification)| {
             filters.pass(&volume.tags, now, |name| {
                 field(&volume.id, modification, name, now)

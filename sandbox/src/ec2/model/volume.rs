@@ -38,6 +38,8 @@ pub(in crate::ec2) struct Volume {
     pub(in crate::ec2) former: Vec<Attachment>,
     /// The latest modification.
     pub(in crate::ec2) modification: Option<Modification>,
+    /// The one before, which is described until the latest one is seen.
+    pub(in crate::ec2) former_modification: Option<Modification>,
     /// When modifications began.
     pub(in crate::ec2) modified_at: Vec<Timestamp>,
     /// MiB/s that were asked for filling it from a snapshot.
@@ -195,6 +197,13 @@ impl Volume {
         let former = self.former.iter().find(here)?;
         let is_shown = former.gone_at.is_some_and(|gone| now < after(gone, lag));
         is_shown.then_some((former, "attached"))
+    }
+
+    /// Its modification as DescribeVolumesModifications shows it.
+    pub(in crate::ec2) fn shown_modification(&self, now: Timestamp) -> Option<&Modification> {
+        let is_seen = |latest: &&Modification| now >= latest.seen_from;
+        let latest = self.modification.as_ref().filter(is_seen);
+        latest.or(self.former_modification.as_ref())
     }
 
     /// `creating`, `available`, `in-use`, `deleting` or `error`.

@@ -119,8 +119,10 @@ pub struct Snapshot {
 pub struct Memory {
     /// The first poll for readiness.
     pub pending_since: Option<Timestamp>,
-    /// The next one.
+    /// The next one, or the call that the driver asks to wait for.
     pub poll_due: Option<Timestamp>,
+    /// How long that was waited for from its beginning.
+    pub poll_wait: Duration,
     /// Since when it is waited for what the snapshot-controller says of a content that was never bound and is to go.
     pub unbound_since: Option<Timestamp>,
     /// The parameters of the last CreateSnapshot.

@@ -154,18 +154,22 @@ fn poll(mut plan: Plan, observed: &Observed<'_>, now: Timestamp) -> Plan {
         .max(pending.min(SOON))
         .clamp(SHORTEST_POLL, LONGEST_POLL);
     let wait = wait.min(observed.settings.retry_interval_max);
-    plan.memory.poll_due = SignedDuration::try_from(wait)
-        .ok()
-        .and_then(|wait| now.checked_add(wait).ok());
+    call_in(&mut plan.memory, wait, now);
     plan.then(Next::After(wait))
+}
+
+/// Nothing is called before this time has passed.
+fn call_in(memory: &mut Memory, wait: Duration, now: Timestamp) {
+    let signed = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+    memory.poll_due = now.checked_add(signed).ok();
+    memory.poll_wait = wait;
 }
 
 /// How long until the next poll is due. Whatever wakes a pending content before is none: only the time is.
 fn until_due(observed: &Observed<'_>, now: Timestamp) -> Option<Duration> {
     let left: Duration = observed.memory.poll_due?.duration_since(now).try_into().ok()?;
-    // More is left where the clock was set back. A driver may ask for a longer wait than that for a poll.
-    let longest = observed.settings.retry_interval_max.max(LONGEST_POLL);
-    (!left.is_zero() && left <= longest).then_some(left)
+    // More is left than there was where the clock was set back.
+    (!left.is_zero() && left <= observed.memory.poll_wait).then_some(left)
 }
 
 /// Decides what a content needs. Source: snapshot.md 3.3.

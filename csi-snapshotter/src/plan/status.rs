@@ -155,9 +155,7 @@ pub(super) fn waits(observed: &Observed<'_>, plan: Plan, failure: &CallFailure, 
     };
     let mut plan = waits_to(observed, plan, what, failure);
     if let Next::After(wait) = plan.next {
-        plan.memory.poll_due = SignedDuration::try_from(wait)
-            .ok()
-            .and_then(|wait| now.checked_add(wait).ok());
+        super::call_in(&mut plan.memory, wait, now);
     }
     plan
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use controller::patch::{self, Change};
 use crds::names;
+use crds::v1::VolumeSnapshotContent;
 use json_patch::PatchOperation;
+use kube::ResourceExt as _;
 use runtime::ObjectKey;
 use runtime::objects::Claim;
 
@@ -39,7 +41,7 @@ pub fn plan(observed: &ObservedClaim) -> Plan {
 }
 
 /// True for a snapshot that is not ready, not being deleted, and has a content or is about to get one. One
-/// that cannot be taken (no class, wrong driver, ...) holds nothing.
+/// that cannot be taken (no class, wrong driver, ...) holds nothing, and what the driver has refused holds no claim that is to go.
 #[must_use]
 pub fn needs_claim(observed: &Observed) -> bool {
     let snapshot = &observed.snapshot;
@@ -47,10 +49,22 @@ pub fn needs_claim(observed: &Observed) -> bool {
         return false;
     }
     match &observed.content {
-        Lookup::Found(_) => owned_content(observed).is_some(),
+        Lookup::Found(_) => owned_content(observed).is_some_and(|content| {
+            let is_going = observed.claim.found().is_some_and(|claim| is_deleting(&**claim));
+            !is_going || !is_refused(content)
+        }),
         Lookup::Unknown => true,
         Lookup::Absent | Lookup::NotReferenced => may_be_created(snapshot) && inputs(observed).is_ok(),
     }
+}
+
+/// The driver has said for good that it takes no snapshot, and no call of it runs.
+fn is_refused(content: &VolumeSnapshotContent) -> bool {
+    let is_marked = content
+        .annotations()
+        .contains_key(names::BEING_CREATED_ANNOTATION);
+    let status = content.status.as_ref();
+    !is_marked && status.is_some_and(|status| status.error.is_some() && status.snapshot_handle.is_none())
 }
 
 /// The same for a snapshot that already has its content: a release that crossed its creation is undone.

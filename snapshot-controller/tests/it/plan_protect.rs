@@ -50,6 +50,38 @@ fn snapshot_case_48_a_snapshot_that_cannot_be_taken_holds_nothing() {
 }
 
 #[test]
+fn snapshot_case_165_a_snapshot_that_the_driver_has_refused_holds_no_claim_that_is_to_go() {
+    let mark = "snapshot.storage.kubernetes.io/volumesnapshot-being-created";
+    let refused = json!({"status": {"error": {"message": "no", "time": NOW}}});
+    let rows = [
+        (refused.clone(), true, 1, "refused"),
+        (refused.clone(), false, 0, "the claim stays"),
+        (
+            json!({"metadata": {"annotations": {mark: "yes"}}, "status": refused["status"]}),
+            true,
+            0,
+            "a call runs",
+        ),
+        (
+            json!({"status": {"error": refused["status"]["error"], "snapshotHandle": "snap-1"}}),
+            true,
+            0,
+            "it is cut",
+        ),
+        (json!({}), true, 0, "no call has ended"),
+    ];
+    for (content, is_going, steps, what) in rows {
+        let mut scene = held(Scene::new());
+        scene.settle("s", 2);
+        scene.set("vsc", "snapcontent-u", content);
+        if is_going {
+            scene.set("pvc", "p", json!({"metadata": {"deletionTimestamp": NOW}}));
+        }
+        assert_eq!(scene.plan_claim("p").steps().count(), steps, "{what}");
+    }
+}
+
+#[test]
 fn snapshot_case_49_snapshots_that_are_being_deleted_hold_nothing() {
     let mut scene = held(Scene::new().without("vs", "s"));
     for number in 0..8 {

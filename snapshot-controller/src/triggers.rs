@@ -15,7 +15,7 @@ use crate::observe::{
     BY_PARTNER, Caches, NodeMeta, WAITING_BY_CLAIM, WAITING_BY_CLASS, is_waiting, origins, reference_key,
 };
 use crate::plan::protect::is_protected;
-use crate::plan::{Source, class};
+use crate::plan::{Source, class, is_deleting};
 
 /// The queues of the function.
 #[derive(Clone)]
@@ -127,15 +127,31 @@ impl Concerned {
         }
     }
 
-    /// The content itself, the snapshot that it refers to, and those that refer to it.
+    /// The content itself, the snapshot that it refers to with its claim, and those that refer to it.
     fn by_content(&self, change: Difference<'_, VolumeSnapshotContent>) {
         self.queues.contents.add(change.key.clone());
         for content in change.sides() {
             if let Some(key) = reference_key(content) {
+                self.going_claim(&key);
                 self.queues.snapshots.add(key);
             }
         }
         self.snapshots(BY_PARTNER, &change.key.name);
+    }
+
+    /// The claim of a snapshot, if it is held and is to go: that the driver takes no snapshot may let it.
+    fn going_claim(&self, snapshot: &ObjectKey) {
+        let Some(snapshot) = self.caches.snapshots.get(snapshot) else {
+            return;
+        };
+        let Source::Dynamic(claim) = Source::of(&snapshot) else {
+            return;
+        };
+        let key = ObjectKey::new(snapshot.metadata.namespace.clone().unwrap_or_default(), claim);
+        let claim = self.caches.claims.get(&key);
+        if claim.is_some_and(|claim| is_deleting(&*claim) && is_protected(&claim)) {
+            self.queues.claims.add(key);
+        }
     }
 
     /// Snapshots that wait for this class, or for a default one.

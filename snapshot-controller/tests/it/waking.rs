@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::world::{CLAIMS, CLASSES, SNAPSHOTS, Sidecar, World, class, seconds, snapshot};
+use crate::world::{CLAIMS, CLASSES, CONTENTS, SNAPSHOTS, Sidecar, World, class, seconds, snapshot};
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_34_a_class_that_comes_late_is_noticed_at_once() {
@@ -51,6 +51,46 @@ async fn snapshot_case_39_40_a_claim_that_comes_or_is_bound_late_is_noticed_at_o
     seconds(2).await;
     assert_eq!(world.snapshot("s")["status"]["readyToUse"], true);
     assert_eq!(world.contents()[0]["spec"]["source"]["volumeHandle"], "vol-pv-q");
+}
+
+/// The error stands on the content before the mark of the call is off.
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_165_a_claim_that_goes_is_let_go_once_the_driver_has_refused() {
+    let mark = "snapshot.storage.kubernetes.io/volumesnapshot-being-created";
+    // Without a sidecar.
+    let world = World::without_definitions(Sidecar::default());
+    world.define();
+    world.create(CLASSES, class("k", "Delete"));
+    world.create_volume("p", "pv");
+    let _process = world.start();
+    seconds(2).await;
+    world.create_snapshot("s");
+    seconds(2).await;
+    let name = world.contents()[0]["metadata"]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    world.change(CONTENTS, "", &name, |content| {
+        content["metadata"]["annotations"][mark] = json!("yes");
+    });
+    world.delete(CLAIMS, "default", "p");
+    world.change_status(
+        CONTENTS,
+        "",
+        &name,
+        &json!({"readyToUse": false, "error": {"message": "no"}}),
+    );
+    seconds(5).await;
+    assert_eq!(world.snapshot("s")["status"]["error"]["message"], "no");
+    assert!(world.get(CLAIMS, "default", "p").is_some(), "a call runs");
+    world.change(CONTENTS, "", &name, |content| {
+        content["metadata"]["annotations"]
+            .as_object_mut()
+            .unwrap()
+            .remove(mark);
+    });
+    seconds(2).await;
+    assert!(world.get(CLAIMS, "default", "p").is_none());
 }
 
 #[tokio::test(start_paused = true)]

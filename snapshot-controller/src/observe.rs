@@ -176,6 +176,10 @@ impl Caches {
             None => Lookup::NotReferenced,
         };
         let content = self.content_of(&snapshot);
+        let nodes = match content {
+            Lookup::Found(_) => Vec::new(),
+            _ => self.nodes(&snapshot),
+        };
         Observed {
             group: self
                 .groups
@@ -186,7 +190,7 @@ impl Caches {
             claim,
             volume,
             restores: self.restores(&snapshot),
-            nodes: self.nodes(),
+            nodes,
             is_live: self.are_followed(),
             options: self.options,
             snapshot,
@@ -233,7 +237,11 @@ impl Caches {
             .collect()
     }
 
-    fn nodes(&self) -> Vec<Arc<NodeFacts>> {
+    /// Only a snapshot that waits for its content asks for them.
+    fn nodes(&self, snapshot: &VolumeSnapshot) -> Vec<Arc<NodeFacts>> {
+        if !is_waiting(snapshot) {
+            return Vec::new();
+        }
         let nodes = self.nodes.as_ref().map(Cache::all).unwrap_or_default();
         nodes
             .iter()

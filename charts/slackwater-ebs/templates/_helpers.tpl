@@ -160,6 +160,11 @@ command: [slackwater, {{ .mode }}]
 {{- include "slackwater.driverEnv" (dict "root" . "of" .Values.controller) }}
 {{- end -}}
 
+{{/* How pods are replaced. The API server refuses rollingUpdate, which the defaults bring, for another type. */}}
+{{- define "slackwater.updateStrategy" -}}
+{{- ternary . (omit . "rollingUpdate") (eq (.type | default "RollingUpdate") "RollingUpdate") | toYaml -}}
+{{- end -}}
+
 {{- define "slackwater.pullSecrets" -}}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:

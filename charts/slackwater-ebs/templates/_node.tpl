@@ -18,7 +18,7 @@ spec:
   revisionHistoryLimit: {{ .node.revisionHistoryLimit }}
   {{- with .node.updateStrategy }}
   updateStrategy:
-    {{- toYaml . | nindent 4 }}
+    {{- include "slackwater.updateStrategy" . | nindent 4 }}
   {{- end }}
   selector:
     matchLabels:

@@ -224,6 +224,24 @@ async fn a_snapshot_controller_that_the_cluster_has_already_is_told() {
     site.delete("deployment", "snapshot-controller");
 }
 
+/// The defaults bring rollingUpdate, which goes with one type alone.
+#[tokio::test]
+async fn journeys_case_126_the_api_server_takes_every_type_of_update() {
+    let Some(site) = Site::find().await else { return };
+    let values = json!({
+        "controller": { "updateStrategy": { "type": "Recreate" } },
+        "node": { "updateStrategy": { "type": "OnDelete" } },
+        "additionalDaemonSets": { "small": { "updateStrategy": { "type": "RollingUpdate" } } },
+    });
+    let text = site.helm.template(RELEASE, &values, &[]).unwrap();
+    let stored = stored::would_be_of(&site.plane.kubectl(), &text);
+    let spec = |kind: &str, name: &str| named(&stored, kind, name).unwrap()["spec"].clone();
+    assert_eq!(spec("Deployment", CONTROLLER)["strategy"]["type"], "Recreate");
+    assert_eq!(spec("DaemonSet", NODE)["updateStrategy"]["type"], "OnDelete");
+    let small = &spec("DaemonSet", "ebs-csi-node-small")["updateStrategy"];
+    assert_eq!(small["rollingUpdate"]["maxUnavailable"], "10%");
+}
+
 #[tokio::test]
 async fn nodes_with_windows_are_told() {
     let Some(site) = Site::find().await else { return };

@@ -101,3 +101,34 @@ fn journeys_case_120_what_is_for_the_operator_is_left_out_without_it() {
     let forced = merged(&[values("forceEnable"), strict]);
     assert_eq!(of(&helm.rendered(&forced)), [2, 1]);
 }
+
+/// Alertmanager shows it as a link, which wants an address.
+#[test]
+fn journeys_case_128_runbooks_are_below_the_address_that_is_given() {
+    let Some(helm) = Helm::find() else { return };
+    for (base, expected) in [
+        (Value::Null, "docs/runbooks/"),
+        (json!(""), "docs/runbooks/"),
+        (
+            json!("https://git.example.com/main"),
+            "https://git.example.com/main/docs/runbooks/",
+        ),
+        (
+            json!("https://git.example.com/main/"),
+            "https://git.example.com/main/docs/runbooks/",
+        ),
+    ] {
+        let rule = json!({ "enabled": true, "runbookBaseUrl": base });
+        let objects = rendered(&helm, &json!({ "slackwater": { "prometheusRule": rule } }));
+        let groups = &named(&objects, "PrometheusRule", "slackwater").unwrap()["spec"]["groups"];
+        let rules = groups.as_array().unwrap().iter();
+        let rules = rules.flat_map(|group| group["rules"].as_array().unwrap());
+        let mut alerts = 0;
+        for rule in rules.filter(|rule| rule["alert"].is_string()) {
+            let page = format!("{expected}{}.md", rule["alert"].as_str().unwrap());
+            assert_eq!(rule["annotations"]["runbook_url"], page);
+            alerts += 1;
+        }
+        assert!(alerts > 30, "{alerts}");
+    }
+}

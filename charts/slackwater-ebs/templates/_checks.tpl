@@ -95,7 +95,13 @@
 {{- $all = append $all (printf "controller.podDisruptionBudget.%s: no node with a pod of the controller can be drained." .) -}}
 {{- end -}}
 {{- if ne .Values.slackwater.mode "dropin" -}}
+{{- if ne (toJson $controller.resources) (include "slackwater.defaultResources" .) -}}
+{{- $all = append $all "controller.resources: the one container of slackwater.mode allInOne has slackwater.allInOne.resources instead." -}}
+{{- end -}}
 {{- range $name, $values := .Values.sidecars -}}
+{{- if and $values.resources (has $name (list "provisioner" "attacher" "snapshotter" "resizer")) -}}
+{{- $all = append $all (printf "sidecars.%s.resources: there is no such container in slackwater.mode allInOne; see slackwater.allInOne.resources." $name) -}}
+{{- end -}}
 {{- $dropped := list -}}
 {{- range fromYamlArray (include "slackwater.flags" $values.additionalArgs) }}{{ if has . (list "kube-api-qps" "kube-api-burst") }}{{ $dropped = append $dropped (printf "--%s" .) }}{{ end }}{{ end -}}
 {{- if and $dropped (ne $name "metadataLabeler") -}}
@@ -143,6 +149,11 @@
 {{- $all = append $all "The rights are those of our programs. While pods of upstream's are in the same Deployment, set slackwater.upstreamRights." -}}
 {{- end -}}
 {{- toYaml $all -}}
+{{- end -}}
+
+{{/* What values.yaml has as controller.resources, which no template can read once it is replaced. */}}
+{{- define "slackwater.defaultResources" -}}
+{{- dict "limits" (dict "memory" "256Mi") "requests" (dict "cpu" "10m" "memory" "40Mi") | toJson -}}
 {{- end -}}
 
 {{/* What of the disruption budget lets no pod go, or nothing. */}}

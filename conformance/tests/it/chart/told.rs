@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::values::merged;
 use super::{Helm, RELEASE, chart};
 use crate::pods::named;
 
@@ -55,6 +56,31 @@ fn flags_that_the_one_container_has_no_place_for_are_told() {
         );
         let expected = "sidecars.resizer.additionalArgs: --kube-api-qps, --kube-api-burst are left out";
         assert_eq!(said.contains(expected), told, "{mode}: {said}");
+    }
+}
+
+#[test]
+fn journeys_case_127_resources_of_containers_that_are_not_there_are_told() {
+    let Some(helm) = Helm::find() else { return };
+    let more = json!({ "limits": { "memory": "1Gi" } });
+    let controller = json!({ "controller": { "resources": more } });
+    let sidecar = json!({ "sidecars": { "resizer": { "resources": more } } });
+    let (of_controller, of_sidecar) = ("NOTE: controller.resources", "NOTE: sidecars.resizer.resources");
+    for (mode, values, told) in [
+        ("allInOne", json!({}), [false, false]),
+        ("allInOne", controller.clone(), [true, false]),
+        ("allInOne", sidecar.clone(), [false, true]),
+        ("dropin", merged(&[controller, sidecar]), [false, false]),
+    ] {
+        let said = notes(
+            &helm,
+            &merged(&[values, json!({ "slackwater": { "mode": mode } })]),
+        );
+        assert_eq!(
+            [of_controller, of_sidecar].map(|one| said.contains(one)),
+            told,
+            "{said}"
+        );
     }
 }
 

@@ -61,13 +61,15 @@
 {{- fail (printf "the definition of VolumeSnapshot serves %s, not v1: install the present ones first (slackwater crds | kubectl apply --server-side -f -)" (join ", " $served)) -}}
 {{- end -}}
 {{- end -}}
-{{- if .Values.slackwater.snapshotController.enabled -}}
-{{- range list "kube-system" .Release.Namespace | uniq -}}
-{{- with lookup "apps/v1" "Deployment" . "snapshot-controller" -}}
-{{- $owner := get (.metadata.annotations | default dict) "meta.helm.sh/release-name" -}}
-{{- if ne $owner $.Release.Name -}}
-{{- fail (printf "slackwater.snapshotController.enabled: %s has a snapshot-controller already; leave it off, or uninstall that one first" .metadata.namespace) -}}
-{{- end -}}
+{{- if and .Values.slackwater.snapshotController.enabled (not .Values.nodeComponentOnly) -}}
+{{- range (lookup "apps/v1" "Deployment" "" "").items -}}
+{{- $annotations := .metadata.annotations | default dict -}}
+{{- $owner := list (get $annotations "meta.helm.sh/release-namespace") (get $annotations "meta.helm.sh/release-name") -}}
+{{- $isOurs := deepEqual $owner (list $.Release.Namespace $.Release.Name) -}}
+{{- $isOne := eq .metadata.name "snapshot-controller" -}}
+{{- range .spec.template.spec.containers }}{{ if eq .name "snapshot-controller" }}{{ $isOne = true }}{{ end }}{{ end -}}
+{{- if and $isOne (not $isOurs) -}}
+{{- fail (printf "slackwater.snapshotController.enabled: %s has a snapshot-controller already (Deployment %s), and leases are of a namespace, so that both would do all work; leave it off, or uninstall that one first" .metadata.namespace .metadata.name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -204,24 +204,40 @@ async fn another_release_of_the_driver_is_told() {
     site.helm(&["uninstall", RELEASE]).unwrap();
 }
 
+/// Wherever it runs and whatever its Deployment is called: leases are of a namespace.
 #[tokio::test]
-async fn a_snapshot_controller_that_the_cluster_has_already_is_told() {
+async fn journeys_case_125_a_snapshot_controller_that_the_cluster_has_already_is_told() {
     let Some(site) = Site::find().await else { return };
-    site.create(&json!({
-        "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": { "name": "snapshot-controller", "namespace": "kube-system" },
-        "spec": {
-            "selector": { "matchLabels": { "app": "snapshot-controller" } },
-            "template": {
-                "metadata": { "labels": { "app": "snapshot-controller" } },
-                "spec": { "containers": [{ "name": "snapshot-controller", "image": "upstream" }] },
+    let kubectl = site.plane.kubectl();
+    kubectl.ok(&["create", "namespace", "storage"]).unwrap();
+    for (namespace, name) in [
+        ("kube-system", "snapshot-controller"),
+        ("storage", "csi-snapshot-controller"),
+    ] {
+        site.create(&json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name, "namespace": namespace },
+            "spec": {
+                "selector": { "matchLabels": { "app": name } },
+                "template": {
+                    "metadata": { "labels": { "app": name } },
+                    "spec": { "containers": [{ "name": "snapshot-controller", "image": "upstream" }] },
+                },
             },
-        },
-    }));
-    let refusal = site.install(&["--set=slackwater.snapshotController.enabled=true"]);
-    let refusal = refusal.unwrap_err();
-    assert!(refusal.contains("has a snapshot-controller already"), "{refusal}");
-    site.delete("deployment", "snapshot-controller");
+        }));
+        let refusal = site.install(&["--set=slackwater.snapshotController.enabled=true"]);
+        let refusal = refusal.unwrap_err();
+        let expected = format!("{namespace} has a snapshot-controller already (Deployment {name})");
+        assert!(refusal.contains(&expected), "{refusal}");
+        kubectl
+            .ok(&["delete", "deployment", name, "-n", namespace])
+            .unwrap();
+    }
+    // That of the release itself is none.
+    let own = "--set=slackwater.snapshotController.enabled=true";
+    site.install(&[own]).unwrap();
+    site.helm(&["upgrade", "mine", &chart(), own]).unwrap();
+    site.helm(&["uninstall", "mine"]).unwrap();
+    kubectl.ok(&["delete", "namespace", "storage"]).unwrap();
 }
 
 /// The defaults bring rollingUpdate, which goes with one type alone.

@@ -3,7 +3,7 @@
 {{- $slackwater := .Values.slackwater -}}
 {{- $controller := .Values.controller -}}
 {{- if regexMatch "public\\.ecr\\.aws/ebs-csi-driver/aws-ebs-csi-driver$" .Values.image.repository -}}
-{{- fail "image.repository names upstream's image, as the values of an upstream release do: set it to yours of Slackwater (or leave out --reuse-values)" -}}
+{{- fail "image.repository names upstream's image, as the values of an upstream release do: set it to yours of Slackwater" -}}
 {{- end -}}
 {{- range fromYamlArray (include "slackwater.nodeSets" .) -}}
 {{- $limit := .node.volumeAttachLimit | default 0 | int -}}

@@ -258,6 +258,22 @@ async fn journeys_case_126_the_api_server_takes_every_type_of_update() {
     assert_eq!(small["rollingUpdate"]["maxUnavailable"], "10%");
 }
 
+/// Those values have upstream's images, and lack what is ours.
+#[tokio::test]
+async fn journeys_case_129_the_values_of_an_upstream_release_are_refused_by_what_they_lack() {
+    let Some(site) = Site::find().await else { return };
+    for helm in [&site.helm, &site.third] {
+        install_upstream(&site, helm, &[]);
+        let refusal = site.by(helm, &["upgrade", RELEASE, &chart(), "--reuse-values"]);
+        let refusal = refusal.unwrap_err();
+        assert!(
+            refusal.contains("schema") && refusal.contains("slackwater"),
+            "{refusal}"
+        );
+        site.by(helm, &["uninstall", RELEASE]).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn nodes_with_windows_are_told() {
     let Some(site) = Site::find().await else { return };

@@ -82,3 +82,32 @@ async fn a_release_makes_place_for_the_manifests_and_they_for_a_release() {
         to_a_release(&site, helm, more, &made).await;
     }
 }
+
+/// A Deployment as upstream's manifests have it: its images have an entry point, and so no container names a command.
+const UPSTREAM: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: ebs-csi-controller, namespace: kube-system }
+spec:
+  selector: { matchLabels: { app: ebs-csi-controller, app.kubernetes.io/name: aws-ebs-csi-driver } }
+  template:
+    metadata: { labels: { app: ebs-csi-controller, app.kubernetes.io/name: aws-ebs-csi-driver } }
+    spec:
+      containers: [{ name: ebs-plugin, image: upstream }]
+"#;
+
+#[tokio::test]
+async fn an_application_by_the_server_alone_takes_our_commands_away() {
+    let Some(site) = Site::find().await else { return };
+    let kubectl = site.plane.kubectl();
+    let (folder, objects) = manifests(&site, "drop-in");
+    kubectl.ok(&["apply", "--server-side", "-k", &folder]).unwrap();
+    let command = || containers(&site.object("deployment", CONTROLLER))[0]["command"].clone();
+    kubectl.ok_with(&["apply", "-f", "-"], UPSTREAM).unwrap();
+    assert_eq!(command(), json!(["slackwater", "aws-ebs-csi-driver"]));
+    let by_server = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    kubectl.ok_with(&by_server, UPSTREAM).unwrap();
+    assert_eq!(command(), Value::Null);
+    kubectl.ok(&["delete", "-k", &folder]).unwrap();
+    are_gone(&site, &objects).await;
+}

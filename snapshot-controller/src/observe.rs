@@ -176,10 +176,7 @@ impl Caches {
             None => Lookup::NotReferenced,
         };
         let content = self.content_of(&snapshot);
-        let nodes = match content {
-            Lookup::Found(_) => Vec::new(),
-            _ => self.nodes(&snapshot),
-        };
+        let nodes = self.nodes(&snapshot, &content);
         Observed {
             group: self
                 .groups
@@ -238,8 +235,12 @@ impl Caches {
     }
 
     /// Only a snapshot that waits for its content asks for them.
-    fn nodes(&self, snapshot: &VolumeSnapshot) -> Vec<Arc<NodeFacts>> {
-        if !is_waiting(snapshot) {
+    fn nodes(
+        &self,
+        snapshot: &VolumeSnapshot,
+        content: &Lookup<Arc<VolumeSnapshotContent>>,
+    ) -> Vec<Arc<NodeFacts>> {
+        if !is_waiting(snapshot) || content.found().is_some() {
             return Vec::new();
         }
         let nodes = self.nodes.as_ref().map(Cache::all).unwrap_or_default();

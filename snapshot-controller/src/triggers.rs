@@ -149,8 +149,8 @@ impl Concerned {
         };
         let key = ObjectKey::new(snapshot.metadata.namespace.clone().unwrap_or_default(), claim);
         let claim = self.caches.claims.get(&key);
-        if claim.is_some_and(|claim| is_deleting(&*claim) && is_protected(&claim)) {
-            self.queues.claims.add(key);
+        if claim.is_some_and(|claim| is_deleting(&*claim)) {
+            self.held_claim(&key);
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) fn flaw(content: &dyn Content, answered: &Snapshot) -> Option<String>
             named(&of)
         );
         if !lacks.is_empty() {
-            text = format!("{text}; there is none of {}", named(&lacks));
+            text = format!("{text}; there is none of {}", lacks.join(", "));
         }
         return Some(text);
     }

@@ -57,11 +57,7 @@ async fn snapshot_case_39_40_a_claim_that_comes_or_is_bound_late_is_noticed_at_o
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_165_a_claim_that_goes_is_let_go_once_the_driver_has_refused() {
     let mark = "snapshot.storage.kubernetes.io/volumesnapshot-being-created";
-    // Without a sidecar.
-    let world = World::without_definitions(Sidecar::default());
-    world.define();
-    world.create(CLASSES, class("k", "Delete"));
-    world.create_volume("p", "pv");
+    let world = World::without_sidecar(Sidecar::default());
     let _process = world.start();
     seconds(2).await;
     world.create_snapshot("s");

@@ -51,10 +51,7 @@ impl World {
     }
 
     pub async fn with_sidecar(sidecar: Sidecar) -> Self {
-        let world = Self::without_definitions(sidecar);
-        world.define();
-        world.create(CLASSES, class("k", "Delete"));
-        world.create_volume("p", "pv");
+        let world = Self::without_sidecar(sidecar);
         world
             .scope
             .spawn(attend(world.api.store("csi-snapshotter"), world.sidecar.clone()));
@@ -63,6 +60,15 @@ impl World {
             world.get(CLAIMS, "default", "p").unwrap()["status"]["phase"],
             "Bound"
         );
+        world
+    }
+
+    /// The same, where nothing attends to the contents.
+    pub fn without_sidecar(sidecar: Sidecar) -> Self {
+        let world = Self::without_definitions(sidecar);
+        world.define();
+        world.create(CLASSES, class("k", "Delete"));
+        world.create_volume("p", "pv");
         world
     }
 

@@ -341,6 +341,15 @@ fn of_other(claim: &mut serde_json::Value) {
     claim["spec"]["storageClassName"] = json!("t");
 }
 
+/// A claim and a snapshot of another driver, of which volumes of class `t` are made.
+fn beside_another() -> World {
+    let world = World::of(&[rpc::Type::CloneVolume, rpc::Type::CreateDeleteSnapshot]);
+    world.class("t", &json!({"provisioner": OTHER}));
+    world.snapshot_of(OTHER);
+    bound_of(&world, "source", OTHER);
+    world
+}
+
 fn protect_and_delete(world: &World, resource: GroupResource<'_>, name: &str, finalizer: &str) {
     world.change(resource, "default", name, |object| {
         object["metadata"]["finalizers"] = json!([finalizer]);
@@ -350,10 +359,7 @@ fn protect_and_delete(world: &World, resource: GroupResource<'_>, name: &str, fi
 
 #[tokio::test(start_paused = true)]
 async fn sidecars_case_179_what_another_driver_protects_is_left_to_it() {
-    let world = World::of(&[rpc::Type::CloneVolume, rpc::Type::CreateDeleteSnapshot]);
-    world.class("t", &json!({"provisioner": OTHER}));
-    world.snapshot_of(OTHER);
-    bound_of(&world, "source", OTHER);
+    let world = beside_another();
     let _process = world.start();
     seconds(2).await;
     assert_eq!(world.phase("source"), "Bound");
@@ -378,10 +384,7 @@ async fn sidecars_case_179_what_another_driver_protects_is_left_to_it() {
 
 #[tokio::test(start_paused = true)]
 async fn sidecars_case_179_what_no_volume_is_behind_anybody_lets_go() {
-    let world = World::of(&[rpc::Type::CloneVolume, rpc::Type::CreateDeleteSnapshot]);
-    world.class("t", &json!({"provisioner": OTHER}));
-    world.snapshot_of(OTHER);
-    bound_of(&world, "source", OTHER);
+    let world = beside_another();
     let _process = world.start();
     seconds(2).await;
     world.remove_by_force(CONTENTS, "", "content");

@@ -16,6 +16,7 @@ use crate::metrics::Measured;
 use crate::status::malformed;
 
 const GRPC_STATUS: &str = "grpc-status";
+const OK_WITHOUT_MESSAGE: &str = "status OK without a message";
 
 /// The deadline that the request's `grpc-timeout` header asks for, counted from now.
 pub(crate) fn deadline(headers: &HeaderMap) -> Option<Instant> {
@@ -47,9 +48,17 @@ pub(crate) fn check(
     mut measured: Measured,
     deadline: Option<Instant>,
 ) -> Result<Response<Body>, Status> {
-    if let Some(code) = code_of(response.headers()) {
-        measured.end(code);
-        return Ok(response);
+    match code_of(response.headers()) {
+        None => {}
+        Some(Code::Ok) => {
+            let status = malformed(OK_WITHOUT_MESSAGE);
+            measured.end(status.code());
+            return Err(status);
+        }
+        Some(code) => {
+            measured.end(code);
+            return Ok(response);
+        }
     }
     let content_type = response.headers().get(http::header::CONTENT_TYPE);
     let is_grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
@@ -110,7 +119,7 @@ impl Answer {
         if let Some(trailers) = frame.trailers_ref() {
             match code_of(trailers) {
                 None => return self.fail(malformed("the trailers hold no gRPC status")),
-                Some(Code::Ok) if !self.begun => return self.fail(malformed("status OK without a message")),
+                Some(Code::Ok) if !self.begun => return self.fail(malformed(OK_WITHOUT_MESSAGE)),
                 Some(code) => self.measured.end(code),
             }
             self.ended = true;

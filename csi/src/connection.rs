@@ -29,6 +29,8 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(20);
 const LOG_EVERY: Duration = Duration::from_secs(10);
+/// As clients in Go take: the text of an error comes in the headers, and one that is too long for them is lost whole.
+const LONGEST_HEADERS: u32 = 16 << 20;
 
 /// A handle to the connection. The task behind it ends with the last handle.
 #[derive(Clone, Debug)]
@@ -189,8 +191,9 @@ impl Keeper {
             let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
             std::future::ready(stream.ok_or_else(|| io::Error::other("the connection is closed")))
         });
-        let endpoint =
-            tonic::transport::Endpoint::from_static("http://localhost").executor(Tasks(self.tasks.clone()));
+        let endpoint = tonic::transport::Endpoint::from_static("http://localhost")
+            .executor(Tasks(self.tasks.clone()))
+            .http2_max_header_list_size(LONGEST_HEADERS);
         let channel = endpoint.connect_with_connector(connector).await;
         channel
             .map(|channel| (channel, ended))

@@ -43,6 +43,7 @@ impl Identity for Driver {
                     Duration::from_secs(7),
                 ));
             }
+            "tells much" => return Err(Status::invalid_argument("x".repeat(100_000))),
             _ => {}
         }
         Ok(Response::new(GetPluginInfoResponse {

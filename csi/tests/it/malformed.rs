@@ -113,6 +113,27 @@ async fn each_malformed_answer_is_one_clear_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_is_nothing_but_ok_is_nobodys_verdict() {
+    let service = service_fn(|_: http::Request<Body>| {
+        let answer = Response::builder()
+            .header("content-type", GRPC)
+            .header("grpc-status", "0");
+        std::future::ready(Ok(answer.body(Body::empty()).unwrap()))
+    });
+    let channel = Channel::from_service(BoxService::new(service));
+    let status = channel.identity().get_plugin_info(GetPluginInfoRequest {}).await;
+    let status = status.unwrap_err();
+    assert!(
+        status.message().contains("status OK without a message"),
+        "{status:?}"
+    );
+    assert_eq!(
+        classify_status(Operation::CreateSnapshot, &status),
+        Class::InProgress
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_never_ends_runs_into_the_deadline() {
     let status = answer(200, GRPC, vec![data(b"\x00\x00\x00\x00\x03\x0a\x01x")], true).await;
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");

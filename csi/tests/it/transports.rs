@@ -84,6 +84,18 @@ async fn an_error_keeps_its_code_text_and_delay() {
 }
 
 #[tokio::test]
+async fn an_error_with_a_long_text_arrives_whole() {
+    let both = both(&Driver::named("tells much")).await;
+    for channel in &both.channels {
+        let status = name_of(channel, Duration::from_secs(60)).await.unwrap_err();
+        assert_eq!(
+            (status.code(), status.message().len()),
+            (Code::InvalidArgument, 100_000)
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_silent_driver_ends_in_deadline_exceeded() {
     let both = both(&Driver::named("hangs")).await;
     for channel in &both.channels {

@@ -5,13 +5,14 @@
 //! | [`error`] | field errors and their texts |
 //! | [`defaults`] | what the API server fills in at every write |
 //! | [`admission`] | what its admission plugins add or refuse |
-//! | [`claim`], [`sources`], [`volume`], [`classes`], [`event`], [`other`], [`quota`], [`workload`] | rules of the kinds |
+//! | [`claim`], [`sources`], [`volume`], [`attachment`], [`classes`], [`event`], [`other`], [`quota`], [`workload`] | rules of the kinds |
 //! | [`warnings`] | what the writer is told of an object that is taken |
 //! | [`quantity`] | sizes like `5Gi` |
 //!
 //! Sources: spec resize 4.1 and 4.2; `kubernetes/kubernetes: pkg/apis/core/validation`.
 
 mod admission;
+mod attachment;
 mod claim;
 mod classes;
 mod defaults;
@@ -57,6 +58,7 @@ pub fn validate(
     match (group, kind) {
         ("", "PersistentVolumeClaim") => claim::validate(new, old, &mut errors),
         ("", "PersistentVolume") => volume::validate(new, old, &mut errors),
+        ("storage.k8s.io", "VolumeAttachment") => attachment::validate(new, old, &mut errors),
         ("storage.k8s.io", "StorageClass") => classes::storage_class(new, old, &mut errors),
         ("storage.k8s.io", "VolumeAttributesClass") => classes::attributes_class(new, old, &mut errors),
         ("", "Secret") => other::secret(new, old, &mut errors),

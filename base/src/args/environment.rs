@@ -18,6 +18,8 @@ pub struct Environment {
     pub namespace: Option<String>,
     /// `POD_NAME`.
     pub pod_name: Option<String>,
+    /// `POD_UID`.
+    pub pod_uid: Option<String>,
     /// `NODE_NAME`.
     pub node_name: Option<String>,
     /// `KUBECONFIG`.
@@ -36,9 +38,21 @@ impl Environment {
             host_name: first_line(Path::new(HOST_NAME_FILE)).or_else(|| variable("HOSTNAME")),
             namespace: variable("NAMESPACE"),
             pod_name: variable("POD_NAME"),
+            pod_uid: variable("POD_UID"),
             node_name: variable("NODE_NAME"),
             kubeconfig: variable("KUBECONFIG"),
             vac_fallback: variable("ENABLE_VAC_FALLBACK").is_some_and(|value| value == "true"),
+        }
+    }
+
+    /// Who this process is in elections: its host name, and the UID of its pod where that is told, since the pods on a node's
+    /// network share its name. A container that is started again is who it was.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let host = self.host_name.as_deref().unwrap_or("slackwater");
+        match &self.pod_uid {
+            Some(uid) => format!("{host}-{uid}"),
+            None => host.to_owned(),
         }
     }
 
@@ -59,4 +73,28 @@ fn variable(name: &str) -> Option<String> {
 fn first_line(path: &Path) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     Some(text.trim().to_owned()).filter(|line| !line.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sidecars_case_204_pods_of_one_host_name_are_told_apart_by_their_uid() {
+        let identity = |host: Option<&str>, uid: Option<&str>| {
+            let environment = Environment {
+                host_name: host.map(str::to_owned),
+                pod_uid: uid.map(str::to_owned),
+                ..Environment::default()
+            };
+            environment.identity()
+        };
+        assert_eq!(identity(Some("node-1"), Some("8f14")), "node-1-8f14");
+        assert_eq!(identity(Some("node-1"), Some("e45f")), "node-1-e45f");
+        assert_eq!(
+            identity(Some("ebs-csi-controller-0"), None),
+            "ebs-csi-controller-0"
+        );
+        assert_eq!(identity(None, None), "slackwater");
+    }
 }

@@ -140,10 +140,7 @@ async fn outside(
         serves_socket: true,
         clock: Clock::system(),
         random: Random::from_entropy(),
-        identity: environment
-            .host_name
-            .clone()
-            .unwrap_or_else(|| "slackwater".to_owned()),
+        identity: environment.identity(),
         namespace: environment.namespace(),
     })
 }

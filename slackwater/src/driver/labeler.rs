@@ -88,7 +88,7 @@ fn elector(
     let options = ElectionOptions {
         lease: LEASE.to_owned(),
         namespace: environment.namespace(),
-        identity: environment.host_name.context("the host has no name")?,
+        identity: environment.identity(),
         component: "metadata-labeler".to_owned(),
         lease_duration: Duration::from_secs(15),
         renew_deadline: Duration::from_secs(10),

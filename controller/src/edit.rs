@@ -7,7 +7,7 @@ use runtime::{ApiError, Cached, ObjectKey, Writer};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::objects::{Known, within_limit};
+use crate::objects::Known;
 use crate::patch::{add, add_finalizers, remove, remove_finalizers, same_object, test};
 
 /// A change of metadata.
@@ -60,10 +60,6 @@ impl<K: Cached> Editor<K> {
     /// # Errors
     /// As the API server answers.
     pub async fn edit(&self, known: &Known, seen: Option<&[String]>, edit: Edit<'_>) -> Result<K, ApiError> {
-        within_limit(self.send(known, seen, edit)).await
-    }
-
-    async fn send(&self, known: &Known, seen: Option<&[String]>, edit: Edit<'_>) -> Result<K, ApiError> {
         let ask = || may(&self.client, &self.random, self.permission);
         if !*self.may_patch.get_or_init(ask).await {
             return self.put(known, edit).await;

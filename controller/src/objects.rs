@@ -1,6 +1,5 @@
 //! A cache with its writes: own writes are seen at once, and lost races are caught up (decision 17).
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +12,6 @@ use crate::patch::Change;
 
 /// How long the cache may take to pass a version that was refused (decision 17).
 const CACHE_PATIENCE: Duration = Duration::from_secs(1);
-/// The longest wait for an answer of the API server.
-const API_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The objects of one kind: what is known of them, and writes to them. Cheap to clone.
 pub struct Objects<K> {
@@ -103,7 +100,7 @@ impl<K: Cached> Objects<K> {
                 (Change::Merge(body), Part::Status) => writer.patch_merge_status(key, body).await,
             }
         };
-        self.settle(known, within_limit(sent).await)
+        self.settle(known, sent.await)
     }
 
     /// POST of a new object.
@@ -114,7 +111,7 @@ impl<K: Cached> Objects<K> {
     where
         K: Serialize,
     {
-        self.cache.record(within_limit(self.writer.create(object)).await?);
+        self.cache.record(self.writer.create(object).await?);
         Ok(())
     }
 
@@ -126,8 +123,7 @@ impl<K: Cached> Objects<K> {
     where
         F: Resource<DynamicType = ()> + Serialize,
     {
-        self.cache
-            .record(within_limit(self.writer.create_raw(object)).await?);
+        self.cache.record(self.writer.create_raw(object).await?);
         Ok(())
     }
 
@@ -136,7 +132,7 @@ impl<K: Cached> Objects<K> {
     /// # Errors
     /// [`Failure`].
     pub async fn delete(&self, known: &Known) -> Result<(), Failure> {
-        let sent = within_limit(self.writer.delete(&known.key, &known.uid, None)).await;
+        let sent = self.writer.delete(&known.key, &known.uid, None).await;
         match sent {
             Ok(Deleted::Pending(object)) => {
                 self.cache.record(object);
@@ -159,7 +155,7 @@ impl<K: Cached> Objects<K> {
     /// # Errors
     /// Any but "not found".
     pub async fn read(&self, key: &ObjectKey) -> Result<Option<Arc<K>>, ApiError> {
-        match within_limit(self.writer.get(key)).await {
+        match self.writer.get(key).await {
             Ok(found) => Ok(Some(self.cache.record(found))),
             Err(error) if error.class() == ApiErrorClass::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -214,12 +210,4 @@ impl<K: Cached> Objects<K> {
     fn gone(&self, known: &Known) {
         self.cache.record_deleted(&known.key, &known.uid);
     }
-}
-
-pub(crate) async fn within_limit<T>(
-    request: impl Future<Output = Result<T, ApiError>>,
-) -> Result<T, ApiError> {
-    tokio::time::timeout(API_TIMEOUT, request)
-        .await
-        .unwrap_or_else(|_| Err(ApiError::no_answer("no answer of the API server within 30 s")))
 }

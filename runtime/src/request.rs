@@ -16,8 +16,9 @@ use serde::de::DeserializeOwned;
 use crate::error::{ApiError, unreadable};
 use crate::managed_fields::without_managed_fields;
 
-/// Longest wait for a whole answer: the API server's own limit for a request.
-pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// Longest wait for the rest of an answer that has begun. How long one may take to begin is the client's to say, which knows
+/// when the request was sent.
+pub(crate) const REST_WITHIN: Duration = Duration::from_secs(60);
 
 /// Sends and returns the answer with its body still to be read; refusals are errors.
 pub(crate) async fn open(client: &Client, request: Request<Vec<u8>>) -> Result<Response<Body>, ApiError> {
@@ -27,26 +28,41 @@ pub(crate) async fn open(client: &Client, request: Request<Vec<u8>>) -> Result<R
         return Ok(answer);
     }
     let retry_after = retry_after(&answer);
-    let body = answer.into_body().collect().await?.to_bytes();
+    let body = rest(answer).await?;
     let status = serde_json::from_slice::<Status>(&body)
         .unwrap_or_else(|_| Status::failure(&String::from_utf8_lossy(&body), ""));
     Err(ApiError::from_status(code.as_u16(), &status, retry_after))
 }
 
-/// Sends and reads the whole answer, at most [`ANSWER_WITHIN`] long.
+/// Sends and reads the whole answer.
 pub(crate) async fn exchange(client: &Client, request: Request<Vec<u8>>) -> Result<Bytes, ApiError> {
-    let answered = async {
-        let answer = open(client, request).await?;
-        Ok(answer.into_body().collect().await?.to_bytes())
-    };
-    tokio::time::timeout(ANSWER_WITHIN, answered)
-        .await
-        .unwrap_or_else(|_| {
-            let seconds = ANSWER_WITHIN.as_secs();
-            Err(ApiError::no_answer(&format!(
-                "no answer of the API server within {seconds} s"
-            )))
-        })
+    rest(open(client, request).await?).await
+}
+
+/// How long an answer may take to begin from the moment when its request is sent, where that is not the client's own limit:
+/// an extension of the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AnswerWithin(pub(crate) Duration);
+
+/// Sends a write of whose answer only the status is of interest.
+pub(crate) async fn tell(
+    client: &Client,
+    mut request: Request<Vec<u8>>,
+    within: Duration,
+) -> Result<(), ApiError> {
+    request.extensions_mut().insert(AnswerWithin(within));
+    exchange(client, request).await.map(drop)
+}
+
+async fn rest(answer: Response<Body>) -> Result<Bytes, ApiError> {
+    match tokio::time::timeout(REST_WITHIN, answer.into_body().collect()).await {
+        Ok(body) => Ok(body?.to_bytes()),
+        Err(_) => {
+            let seconds = REST_WITHIN.as_secs();
+            let text = format!("the answer of the API server did not end within {seconds} s");
+            Err(ApiError::no_answer(&text))
+        }
+    }
 }
 
 /// Path of a collection, in another version of the API than the type's own where one is named.

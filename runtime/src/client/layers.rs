@@ -15,8 +15,10 @@ use tower::{BoxError, Service};
 
 use super::metrics::{RequestKind, RequestMetrics};
 use super::rest_client::{Call, Counted, RestClientMetrics};
+use crate::request::AnswerWithin;
 
-/// Signs with the user agent, waits for the rate limit and for its turn, sends, and counts.
+/// Signs with the user agent, waits for the rate limit and for its turn, sends, and counts. The time that an answer may take
+/// begins when the request is sent: what waits is not given up, since its token is spent.
 pub(super) struct Layered {
     pub(super) base: kube::Client,
     pub(super) agent: Option<HeaderValue>,
@@ -41,7 +43,9 @@ impl Service<Request<Body>> for Layered {
         if let Some(agent) = &self.agent {
             request.headers_mut().insert(USER_AGENT, agent.clone());
         }
-        let (base, metrics, limit) = (self.base.clone(), self.metrics.clone(), self.answer_timeout);
+        let (base, metrics) = (self.base.clone(), self.metrics.clone());
+        let own = request.extensions().get::<AnswerWithin>();
+        let limit = own.map_or(self.answer_timeout, |own| own.0);
         let call = self
             .rest_client
             .begin(&request, RequestKind::of(&request).verb == "watch");

@@ -10,16 +10,18 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::Request;
 use serde_json::json;
 
 use super::correlate::{Correlator, Standing, Verdict};
 use super::{Occurrence, Outcomes};
+use crate::error::{ApiError, ApiErrorClass};
+use crate::request::{built, path, tell};
 
 /// Tries of one write whose failure may pass.
 const TRIES: u32 = 3;
-/// Limit of one request.
+/// Limit of one request, from when it is sent.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest name of an object, less a dot and 16 hexadecimal digits.
 const LONGEST_PREFIX: usize = 253 - 17;
@@ -126,12 +128,13 @@ impl Writer {
         first: Timestamp,
     ) -> Result<Standing, Failure> {
         let mut event = event(occurrence, count, first, self.stamps.next(occurrence.at));
-        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace(occurrence));
         let mut tries = 0;
         loop {
             let name = event.metadata.name.clone().unwrap_or_default().into_boxed_str();
-            match bounded(api.create(&PostParams::default(), &event)).await {
-                Ok(_) => return Ok(Standing { name }),
+            let body = serde_json::to_vec(&event).map_err(|error| Failure::Final(error.to_string()))?;
+            let create = |request: Request| request.create(&PostParams::default(), body);
+            match self.send(occurrence, create).await {
+                Ok(()) => return Ok(Standing { name }),
                 // A lost answer to our own first try; the name belongs to this occurrence.
                 Err(Failure::AlreadyExists) if tries > 0 => return Ok(Standing { name }),
                 // Another recorder in the same nanosecond.
@@ -153,19 +156,33 @@ impl Writer {
         count: i32,
         standing: Standing,
     ) -> Result<Standing, Failure> {
-        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace(occurrence));
-        let patch =
-            json!({ "count": count, "lastTimestamp": Time(occurrence.at), "message": occurrence.message });
+        let patch = Patch::Merge(
+            json!({ "count": count, "lastTimestamp": Time(occurrence.at), "message": occurrence.message }),
+        );
         let mut tries = 0;
         loop {
-            match bounded(api.patch(&standing.name, &PatchParams::default(), &Patch::Merge(&patch))).await {
-                Ok(_) => return Ok(standing),
+            let patch = |request: Request| request.patch(&standing.name, &PatchParams::default(), &patch);
+            match self.send(occurrence, patch).await {
+                Ok(()) => return Ok(standing),
                 Err(Failure::Passing(_)) if tries + 1 < TRIES => {}
                 Err(failure) => return Err(failure),
             }
             self.pause(tries).await;
             tries += 1;
         }
+    }
+
+    /// Sends it beside the object that it is about.
+    async fn send(
+        &self,
+        occurrence: &Occurrence,
+        build: impl FnOnce(Request) -> Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<(), Failure> {
+        let request = built(build(Request::new(path::<Event>(
+            None,
+            Some(namespace(occurrence)),
+        ))))?;
+        Ok(tell(&self.client, request, REQUEST_TIMEOUT).await?)
     }
 
     /// 1 s, 4 s, with jitter.
@@ -178,19 +195,14 @@ impl Writer {
     }
 }
 
-async fn bounded<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(kube::Error::Api(status))) => Err(match status.code {
-            404 => Failure::NotFound,
-            409 if status.reason == "AlreadyExists" => Failure::AlreadyExists,
-            409 | 429 | 500.. => Failure::Passing(status.message.clone()),
-            _ => Failure::Final(status.message.clone()),
-        }),
-        // The write was accepted, its answer is of no interest.
-        Ok(Err(error @ kube::Error::SerdeError(_))) => Err(Failure::Final(error.to_string())),
-        Ok(Err(error)) => Err(Failure::Passing(error.to_string())),
-        Err(_) => Err(Failure::Passing("no answer within 10 s".to_owned())),
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        match error.class() {
+            ApiErrorClass::NotFound => Self::NotFound,
+            ApiErrorClass::AlreadyExists => Self::AlreadyExists,
+            ApiErrorClass::Transient | ApiErrorClass::Conflict => Self::Passing(error.to_string()),
+            _ => Self::Final(error.to_string()),
+        }
     }
 }
 

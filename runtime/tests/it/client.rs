@@ -9,6 +9,7 @@ use kube::Api;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use runtime::args::KubeArgs;
 use runtime::client::{Connection, explain};
+use runtime::{ApiErrorClass, ObjectKey, Writer};
 use tokio::time::Instant;
 
 use crate::store::{Fault, Store};
@@ -98,6 +99,24 @@ async fn only_work_waits_for_the_limit_that_was_asked_for() {
         text.contains("slackwater_kube_throttle_seconds_total{component=\"driver\"} 18\n"),
         "{text}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_203_requests_that_wait_for_the_limit_are_sent_however_many_there_are() {
+    let (store, limit) = (Store::default(), RateLimit { qps: 5.0, burst: 10 });
+    let clients = Connection::over(store.client(), Some(limit))
+        .clients("driver", &Registry::new())
+        .unwrap();
+    let writer: Writer<ConfigMap> = Writer::new(&clients.work, "test");
+    let start = Instant::now();
+    let answers = futures::future::join_all((0..1_010).map(|_| async {
+        let absent = writer.get(&ObjectKey::new("ns", "absent")).await;
+        absent.unwrap_err().class()
+    }));
+    let answers = answers.await;
+    assert_eq!(start.elapsed(), Duration::from_secs(200));
+    assert!(answers.iter().all(|class| *class == ApiErrorClass::NotFound));
+    assert_eq!(store.sent().len(), 1_010);
 }
 
 #[tokio::test(start_paused = true)]

@@ -193,8 +193,9 @@ async fn failures_have_a_class_and_one_clear_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_does_not_come_is_given_up_after_a_minute() {
+async fn an_answer_that_does_not_end_is_given_up_after_a_minute() {
     let script = Script::default();
+    let _rest = script.watch();
     let started = tokio::time::Instant::now();
     let error = writer(&script).get(&key()).await.unwrap_err();
     assert_eq!(

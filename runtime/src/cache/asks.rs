@@ -58,10 +58,6 @@ impl Asks {
         }
     }
 
-    pub(super) fn is_listed(self) -> bool {
-        self.is_listed
-    }
-
     pub(super) fn is_synced(self) -> bool {
         self.is_listed && !self.wants_list()
     }

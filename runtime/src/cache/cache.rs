@@ -207,12 +207,9 @@ impl<K: Cached> Cache<K> {
     /// begins with it, for each cache that it reads: others have led meanwhile, and a watch that lags or is in its
     /// back-off does not show yet what they did. Readers of the same cache that do not ask are not held up.
     ///
-    /// Sends: nothing before the first list, which is waited for; else one list for up to 500 objects, and for more
+    /// Sends: nothing where the first list has not begun, which is waited for; else one list for up to 500 objects, and for more
     /// one LIST of nothing and two short WATCHes instead, with a list only where those cannot show it.
     pub async fn caught_up(&self) {
-        if !self.hub.asks().is_listed() {
-            return self.synced().await;
-        }
         let ask = self.hub.ask();
         self.hub.until(|asks| asks.has_served(ask)).await;
     }

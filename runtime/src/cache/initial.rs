@@ -1,6 +1,6 @@
 //! The first list, and each later one: as a stream where the server offers that, else page by page.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -45,6 +45,21 @@ enum Streamed<K> {
     Refused,
     /// No list came of it, whatever the reason.
     Stuck,
+}
+
+/// What a streaming list has shown so far.
+struct Shown<K> {
+    objects: BTreeMap<Place, Item<K>>,
+    unreadable: BTreeSet<ObjectKey>,
+}
+
+impl<K> Default for Shown<K> {
+    fn default() -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
+        }
+    }
 }
 
 impl<K: Cached> Watcher<K> {
@@ -107,11 +122,7 @@ impl<K: Cached> Watcher<K> {
             Err(error) if error.class() == ApiErrorClass::Invalid => return Ok(Streamed::Refused),
             Err(error) => return Err(error),
         };
-        let mut listed = Listed {
-            objects: Vec::new(),
-            unreadable: BTreeSet::new(),
-            version: String::new(),
-        };
+        let mut shown = Shown::default();
         loop {
             let Ok(event) = tokio::time::timeout(STREAM_SILENCE, stream.next()).await else {
                 return Ok(Streamed::Stuck);
@@ -121,14 +132,13 @@ impl<K: Cached> Watcher<K> {
                     version,
                     initial_events_end: true,
                 })) => {
-                    listed.version = version;
-                    return Ok(Streamed::Whole(listed, stream));
+                    return Ok(Streamed::Whole(shown.listed(version), stream));
                 }
                 Ok(Some(Event::Failed(error))) if error.class() == ApiErrorClass::Invalid => {
                     return Ok(Streamed::Refused);
                 }
                 Ok(Some(Event::Failed(error))) => return Err(error),
-                Ok(Some(event)) => self.collect(&mut listed, event),
+                Ok(Some(event)) => self.collect(&mut shown, event),
                 Ok(None) => return self.ended_early(ApiError::no_answer("the streaming list ended early")),
                 Err(error) => return self.ended_early(error),
             }
@@ -136,28 +146,28 @@ impl<K: Cached> Watcher<K> {
     }
 
     /// An event before the end of the list: objects, and what becomes of them meanwhile.
-    fn collect(&mut self, listed: &mut Listed<Item<K>>, event: Event<K>) {
+    fn collect(&mut self, shown: &mut Shown<K>, event: Event<K>) {
         match event {
             Event::Applied(object) => {
                 let key = ObjectKey::of(&object);
                 match self.hub.item(object) {
                     Some(item) => {
-                        listed.unreadable.remove(&key);
-                        listed.objects.push(item);
+                        shown.unreadable.remove(&key);
+                        shown.objects.insert(item.place.clone(), item);
                     }
-                    None => listed.drop(&key),
+                    None => shown.drop(&key),
                 }
             }
-            Event::Deleted(object) => listed.drop(&ObjectKey::of(&object)),
+            Event::Deleted(object) => shown.drop(&ObjectKey::of(&object)),
             Event::Unreadable {
                 is_deletion,
                 object: Outline { key: Some(key), .. },
                 error,
             } => {
-                listed.drop(&key);
+                shown.drop(&key);
                 if !is_deletion {
                     self.skip(&key, &error);
-                    listed.unreadable.insert(key);
+                    shown.unreadable.insert(key);
                 }
             }
             // Nothing of it can be told, or it does not concern objects.
@@ -175,11 +185,19 @@ impl<K: Cached> Watcher<K> {
     }
 }
 
-impl<K> Listed<Item<K>> {
-    /// Takes an object out of a list that is not complete yet.
+impl<K> Shown<K> {
+    /// Takes an object out again.
     fn drop(&mut self, key: &ObjectKey) {
-        let place = Place::of(key);
-        self.objects.retain(|item| item.place != place);
+        self.objects.remove(&Place::of(key));
         self.unreadable.remove(key);
+    }
+
+    /// The list, which is complete now.
+    fn listed(self, version: String) -> Listed<Item<K>> {
+        Listed {
+            objects: self.objects.into_values().collect(),
+            unreadable: self.unreadable,
+            version,
+        }
     }
 }

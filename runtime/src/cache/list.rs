@@ -2,13 +2,15 @@
 
 use std::any::TypeId;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use kube::api::ListParams;
 use kube::core::{NamespaceResourceScope, Request};
 use kube::{Client, Resource};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Selection;
-use super::decode::page;
+use super::decode::{Page, page};
 use super::store::Listed;
 use super::version::Version;
 use crate::error::{ApiError, ApiErrorClass};
@@ -17,6 +19,10 @@ use crate::write::list_params;
 
 /// Objects a page.
 pub(super) const PAGE: u32 = 500;
+/// How often a page is asked for again.
+const PAGE_TRIES: u32 = 5;
+/// The wait before that, doubled each time: 16 s together.
+const PAGE_BACKOFF: Duration = Duration::from_millis(500);
 /// A name that no object has.
 const NOBODY: &str = "slackwater-asks-for-the-version";
 
@@ -62,8 +68,7 @@ where
     loop {
         let later = params.continue_token.is_some();
         let failed = |error| (error, later);
-        let list = built(request.list(&params)).map_err(failed)?;
-        let page = page::<K>(&exchange(client, list).await.map_err(failed)?).map_err(failed)?;
+        let page = ask::<K>(client, &request, &params).await.map_err(failed)?;
         listed.objects.extend(page.objects.into_iter().filter_map(take));
         for key in &page.unreadable {
             tracing::warn!(kind = %K::kind(&()), %key, "an object in a list cannot be decoded and is skipped");
@@ -74,6 +79,32 @@ where
             return Ok(listed);
         };
         params.continue_token = Some(next);
+    }
+}
+
+/// One page. A later one that does not come is asked for again: those before it need not be read anew.
+async fn ask<K: DeserializeOwned>(
+    client: &Client,
+    request: &Request,
+    params: &ListParams,
+) -> Result<Page<K>, ApiError> {
+    let mut tries = 0;
+    loop {
+        let list = built(request.list(params))?;
+        let asked = async { page::<K>(&exchange(client, list).await?) };
+        match asked.await {
+            Err(error)
+                if params.continue_token.is_some()
+                    && error.class() == ApiErrorClass::Transient
+                    && tries < PAGE_TRIES =>
+            {
+                let wait = PAGE_BACKOFF.saturating_mul(2_u32.saturating_pow(tries));
+                let asked = error.retry_after().unwrap_or_default();
+                tokio::time::sleep(wait.max(asked)).await;
+                tries += 1;
+            }
+            asked => return asked,
+        }
     }
 }
 

@@ -240,9 +240,7 @@ impl<K: Resource + 'static> Store<K> {
         if !self.keeps(&object) {
             return self.pass_over(&ObjectKey::of(&object), version);
         }
-        let (key, object) = (ObjectKey::of(&object), Arc::new(object));
-        let kept = Kept::new(&key, &object, self.packing.as_ref());
-        self.upsert(object, kept, version);
+        self.upsert(Arc::new(object), None, version);
         self.advance(version);
     }
 
@@ -332,7 +330,7 @@ impl<K: Resource + 'static> Store<K> {
             if known.is_some_and(|known| version.is_same_as(known)) {
                 self.own.remove(&(version.number().unwrap_or_default(), key));
             } else if let Some(object) = kept.object(&place, self.packing.as_ref()) {
-                self.upsert(object, kept, version);
+                self.upsert(object, Some(kept), version);
             }
         }
         self.changes.sort_by(|left, right| left.key.cmp(&right.key));
@@ -402,7 +400,8 @@ impl<K: Resource + 'static> Store<K> {
             .insert((key.clone(), uid_deleted.to_owned()), tombstone);
     }
 
-    fn upsert(&mut self, object: Arc<K>, kept: Kept<K>, version: Version) {
+    /// Takes an object, unless that or a newer one is there. How it will lie in the store is found out where nobody has yet.
+    fn upsert(&mut self, object: Arc<K>, kept: Option<Kept<K>>, version: Version) {
         let key = ObjectKey::of(object.as_ref());
         if self.is_buried(&key, &object, version) {
             return;
@@ -416,6 +415,7 @@ impl<K: Resource + 'static> Store<K> {
             _ => {}
         }
         self.outlive(&key, version);
+        let kept = kept.unwrap_or_else(|| Kept::new(&key, &object, self.packing.as_ref()));
         self.put(key, object, kept, version, Source::Watch);
     }
 

@@ -140,7 +140,11 @@ impl<K: Cached> Watcher<K> {
             let began = Instant::now();
             let end = match self.hub.asks().open() {
                 Some(_) if self.lists_quickly() => return Why::Asked,
-                Some(ask) => self.catch_up(ask, &mut version).await,
+                Some(ask) => {
+                    // It would tell once more, and from before, what is caught up with.
+                    stream = None;
+                    self.catch_up(ask, &mut version).await
+                }
                 None => self.watch(stream.take(), &mut version, None).await,
             };
             match end {

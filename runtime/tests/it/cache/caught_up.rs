@@ -1,5 +1,8 @@
 //! What a term of leadership that is not the first one reads.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use base::{Clock, Random, Scope};
 use prometheus::Registry;
 use runtime::objects::Claim;
@@ -68,6 +71,49 @@ async fn the_first_term_reads_nothing_more_than_the_first_list() {
     assert_eq!(cache.len(), 3);
     settle().await;
     assert_eq!(server.take_requests(), ["STREAM"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_term_that_begins_during_the_first_list_reads_what_came_after_it_had_begun() {
+    for listing in [Listing::Streaming, Listing::Paged] {
+        for claims in [3, 501] {
+            let (server, scope) = (Server::new(claims), Scope::new());
+            server.lists_take(Duration::from_secs(5));
+            let (clock, registry) = (Clock::system(), Registry::new());
+            let random = Random::seeded(3);
+            let watches = Watches::with_listing(server.client(), clock, random, &scope, &registry, listing);
+            let cache = watches.cache::<Claim>(Selection::default());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            server.write("by-another-leader");
+            cache.caught_up().await;
+            assert!(
+                cache.get(&key("by-another-leader")).is_some(),
+                "{listing:?} of {claims}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_and_went_while_it_was_caught_up_with_does_not_come_again() {
+    let (server, scope) = (Server::new(501), Scope::new());
+    server.lists_take(Duration::from_secs(5));
+    let (clock, registry) = (Clock::system(), Registry::new());
+    let watches = Watches::new(server.client(), clock, Random::seeded(3), &scope, &registry);
+    let cache = watches.cache::<Claim>(Selection::default());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.write("short-lived");
+    server.delete("short-lived");
+    cache.caught_up().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let told_too = told.clone();
+    let _told = cache.subscribe(move |change| {
+        if change.key == key("short-lived") {
+            told_too.lock().unwrap().push(change.clone());
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(told.lock().unwrap().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,7 +206,7 @@ async fn a_server_that_is_away_is_not_pressed_by_who_waits() {
     bench.server.take_requests();
     let mine = bench.mine.clone();
     let waiting = tokio::spawn(async move { mine.caught_up().await });
-    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
     let tries = bench.server.take_requests().len();
     assert!((5..=18).contains(&tries), "of two caches, with back-off: {tries}");
     bench.server.is(Mood::Well);

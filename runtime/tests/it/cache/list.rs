@@ -186,6 +186,21 @@ async fn pages_are_put_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_later_page_that_does_not_come_is_asked_for_again() {
+    let bench = Bench::new(Listing::Paged);
+    bench.script.page("10", &[claim("a", "ua", "7")], "more");
+    for code in [429, 500] {
+        bench.script.status(code, "Busy");
+    }
+    let _watch = bench.list_and_watch("10", &[claim("b", "ub", "9")]).await;
+    assert_eq!(bench.shown(), ["a@7", "b@9"]);
+    let requests = bench.script.take_requests();
+    let page = format!("GET {CLAIMS}?limit=500");
+    let more = format!("{page}&continue=more");
+    assert_eq!(requests[..4], [page, more.clone(), more.clone(), more]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_continue_token_leads_to_one_list_without_pages() {
     let bench = Bench::new(Listing::Paged);
     bench.script.page("10", &[claim("a", "ua", "1")], "more");

@@ -60,6 +60,8 @@ struct State {
     items: BTreeMap<String, Value>,
     events: Vec<(u64, Value)>,
     requests: Vec<(Instant, String)>,
+    /// How long the objects of a list are on their way.
+    lists_take: Duration,
 }
 
 impl State {
@@ -118,6 +120,22 @@ impl Server {
     }
 
     /// Something of another kind is written.
+    pub fn delete(&self, name: &str) {
+        let mut state = self.inner.state.lock().unwrap();
+        state.version += 1;
+        let object = claim(name, &format!("u-{name}"), &state.version.to_string());
+        let (version, event) = (state.version, json!({"type": "DELETED", "object": object}));
+        state.events.push((version, event));
+        state.items.remove(name);
+        drop(state);
+        self.inner.changed.send_modify(|_| {});
+    }
+
+    /// From now on the objects of a list, which are those of when it was asked for, are so long on their way.
+    pub fn lists_take(&self, time: Duration) {
+        self.inner.state.lock().unwrap().lists_take = time;
+    }
+
     pub fn moves_on(&self, to: u64) {
         self.inner.state.lock().unwrap().version = to;
     }
@@ -195,7 +213,7 @@ impl Server {
         }
         if kind == "LIST" {
             let items: Vec<Value> = state.items.values().cloned().collect();
-            return Ok(whole(200, &list(state.version, &items)));
+            return Ok(whole_after(state.lists_take, 200, &list(state.version, &items)));
         }
         // Empty for a streaming list.
         let asked: u64 = query["resourceVersion"].parse().unwrap_or(0);
@@ -207,6 +225,12 @@ impl Server {
             // Nothing is said to who asks for what is to come.
             cursor: if is_stream { state.version } else { asked },
             lines,
+            from: Instant::now()
+                + if is_stream {
+                    state.lists_take
+                } else {
+                    Duration::ZERO
+                },
             bookmark: Instant::now(),
             end: Instant::now() + Duration::from_secs(seconds),
             is_cut: false,
@@ -223,6 +247,8 @@ struct Watching {
     changed: watch::Receiver<Mood>,
     cursor: u64,
     lines: Vec<Value>,
+    /// Nothing is said before.
+    from: Instant,
     bookmark: Instant,
     end: Instant,
     is_cut: bool,
@@ -242,6 +268,7 @@ impl Watching {
     }
 
     async fn next(mut self) -> Option<(Part, Self)> {
+        tokio::time::sleep_until(self.from).await;
         loop {
             let mood = *self.changed.borrow_and_update();
             if self.is_cut {
@@ -310,8 +337,16 @@ fn list(version: u64, items: &[Value]) -> Value {
 }
 
 fn whole(code: u16, body: &Value) -> Answer {
+    whole_after(Duration::ZERO, code, body)
+}
+
+fn whole_after(time: Duration, code: u16, body: &Value) -> Answer {
     let frame = Frame::data(Bytes::from(body.to_string()));
-    let parts = futures::stream::once(async move { Ok(frame) }).boxed();
+    let part = async move {
+        tokio::time::sleep(time).await;
+        Ok(frame)
+    };
+    let parts = futures::stream::once(part).boxed();
     Response::builder()
         .status(code)
         .body(StreamBody::new(parts))

@@ -16,48 +16,103 @@ pub struct Past<M> {
     pub retries: Retries,
 }
 
+/// A time for which something is not tried, by the wall clock. A clock that was set back ends it: nobody waits for the same
+/// time twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    since: Timestamp,
+    until: Timestamp,
+}
+
+impl Hold {
+    /// From now on for so long.
+    #[must_use]
+    pub fn new(now: Timestamp, wait: Duration) -> Self {
+        let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+        Self::until(now, now.checked_add(wait).unwrap_or(Timestamp::MAX))
+    }
+
+    /// From now on to that time.
+    #[must_use]
+    pub fn until(now: Timestamp, until: Timestamp) -> Self {
+        Self { since: now, until }
+    }
+
+    /// Its end, while it lasts.
+    #[must_use]
+    pub fn end(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.since <= now && now < self.until).then_some(self.until)
+    }
+}
+
 /// Failures and conflicts in a row, and the back-off that they led to. This is the only place that counts them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retries {
-    failures: u32,
-    conflicts: u32,
+    /// Of what has no name, requests to the API server above all. They say nothing of what was tried by a name.
+    unnamed: Tries,
+    /// Of what was tried last by a name.
+    named: Tries,
     of: String,
-    until: Option<Timestamp>,
+    conflicts: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Tries {
+    failures: u32,
+    hold: Option<Hold>,
 }
 
 impl Retries {
     /// The end of the back-off of what is tried, while it lasts.
     #[must_use]
     pub fn held(&self, of: &str, now: Timestamp) -> Option<Timestamp> {
-        self.until.filter(|until| now < *until && self.of == of)
+        let tries = match of {
+            "" => &self.unnamed,
+            _ if self.of == of => &self.named,
+            _ => return None,
+        };
+        tries.hold?.end(now)
     }
 
-    /// Failures in a row.
+    /// Failures in a row, of all kinds.
     #[must_use]
     pub fn failures(&self) -> u32 {
-        self.failures
+        self.unnamed.failures.saturating_add(self.named.failures)
+    }
+
+    /// Failures in a row of what has no name.
+    pub(crate) fn unnamed(&self) -> u32 {
+        self.unnamed.failures
     }
 
     /// One failure more; another try than before begins to count anew. Returns how many.
     pub(crate) fn failed(&mut self, of: &str) -> u32 {
-        if self.of != of {
-            self.failures = 0;
-            of.clone_into(&mut self.of);
-        }
-        self.failures = self.failures.saturating_add(1);
-        self.failures
+        let tries = self.tries(of);
+        tries.failures = tries.failures.saturating_add(1);
+        tries.failures
     }
 
-    pub(crate) fn hold(&mut self, wait: Duration, now: Timestamp) {
-        let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-        self.until = Some(now.checked_add(wait).unwrap_or(Timestamp::MAX));
+    pub(crate) fn hold(&mut self, of: &str, wait: Duration, now: Timestamp) {
+        self.tries(of).hold = Some(Hold::new(now, wait));
+    }
+
+    fn tries(&mut self, of: &str) -> &mut Tries {
+        if of.is_empty() {
+            return &mut self.unnamed;
+        }
+        if self.of != of {
+            of.clone_into(&mut self.of);
+            self.named = Tries::default();
+        }
+        &mut self.named
     }
 
     /// The back-off is over.
     pub(crate) fn succeeded(&mut self) {
-        self.failures = 0;
-        self.of.clear();
-        self.until = None;
+        *self = Self {
+            conflicts: self.conflicts,
+            ..Self::default()
+        };
     }
 
     /// One conflict more; returns how many in a row.
@@ -102,5 +157,53 @@ impl<M: Clone + Default + PartialEq> Memories<M> {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectKey, (String, Past<M>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(time: &str) -> Timestamp {
+        time.parse().unwrap()
+    }
+
+    #[test]
+    fn a_hold_lasts_for_its_time_and_no_longer_than_the_clock_goes_on() {
+        let began = at("2026-01-01T10:00:00Z");
+        let hold = Hold::new(began, Duration::from_secs(60));
+        let end = Some(at("2026-01-01T10:01:00Z"));
+        for (now, expected) in [
+            ("2026-01-01T10:00:00Z", end),
+            ("2026-01-01T10:00:59Z", end),
+            ("2026-01-01T10:01:00Z", None),
+            ("2026-01-01T09:00:00Z", None),
+        ] {
+            assert_eq!(hold.end(at(now)), expected, "{now}");
+        }
+        assert_eq!(
+            Hold::new(began, Duration::MAX).end(began),
+            Some(Timestamp::MAX),
+            "a time that no clock reaches"
+        );
+    }
+
+    #[test]
+    fn a_refused_request_neither_ends_nor_counts_for_the_back_off_of_a_call() {
+        let now = at("2026-01-01T10:00:00Z");
+        let mut retries = Retries::default();
+        for count in 1..=8 {
+            assert_eq!(retries.failed("call"), count);
+        }
+        retries.hold("call", Duration::from_secs(300), now);
+        assert_eq!(retries.failed(""), 1);
+        retries.hold("", Duration::from_secs(1), now);
+        assert!(retries.held("call", now).is_some());
+        assert_eq!(retries.failed("call"), 9);
+        assert_eq!(retries.failed("other"), 1, "another try");
+        assert_eq!(retries.held("call", now), None);
+        assert_eq!(retries.unnamed(), 1);
+        retries.succeeded();
+        assert_eq!(retries, Retries::default());
     }
 }

@@ -68,6 +68,17 @@ pub struct Trouble {
     pub of: String,
 }
 
+impl Trouble {
+    /// Of nothing that has a name.
+    #[must_use]
+    pub fn new(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            of: String::new(),
+        }
+    }
+}
+
 impl Event {
     /// An event that tells of progress.
     #[must_use]

@@ -1,5 +1,7 @@
 //! The loop around [`Controller`]: the same for every controller.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use base::{Backoff, Clock, Outcome, Random, Reconcile};
 use runtime::{ApiError, ApiErrorClass, EventType, ObjectKey, Recorder};
@@ -8,13 +10,16 @@ use tracing::Instrument as _;
 use crate::controller::{Controller, Failure, Outdated, Run};
 use crate::failures::Failures;
 use crate::memory::{Memories, Past};
-use crate::plan::{Action, Event, Next, Plan};
+use crate::plan::{Action, Event, Next, Plan, Trouble};
 use crate::secret::SecretReader;
 
 /// Rounds of one run; the longest path needs six. More would be a rule that never settles.
 const MOST_ROUNDS: usize = 12;
 /// Conflicts in a row that are planned anew at once (decision 17).
 const PATIENT_CONFLICTS: u32 = 2;
+/// The longest wait that the API server may ask for: something on the way may ask for days.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
+const ASKED_JITTER: f64 = 0.5;
 /// Failures in a row that say nothing definite, after which the user is told all the same.
 const TOLD_AFTER: u32 = 5;
 
@@ -94,8 +99,8 @@ impl<C: Controller> Reconciler<C> {
             key,
             known.as_deref().unwrap_or_default(),
             past,
-            "it does not settle",
-            "",
+            &Trouble::new("it does not settle"),
+            Duration::ZERO,
         )
     }
 
@@ -117,7 +122,15 @@ impl<C: Controller> Reconciler<C> {
                 }
                 self.conclude(subject, past, plan)
             }
-            Err((action, failure)) => self.failed(subject, past, action, failure).await,
+            Err((action, failure)) => {
+                if let (Next::Backoff(trouble), Failure::Refused(_)) = (&plan.next, &failure)
+                    && !trouble.of.is_empty()
+                {
+                    // What the plan was to tell of has failed too.
+                    self.count(&mut past, trouble, Duration::ZERO);
+                }
+                self.failed(subject, past, action, failure).await
+            }
         }
     }
 
@@ -207,7 +220,7 @@ impl<C: Controller> Reconciler<C> {
             }
             Next::Backoff(trouble) => {
                 let Subject { key, uid, .. } = subject;
-                return Round::End(self.back_off(key, uid, past, &trouble.why, &trouble.of));
+                return Round::End(self.back_off(key, uid, past, &trouble, Duration::ZERO));
             }
         };
         self.memories.remember(subject.key, subject.uid, past);
@@ -238,22 +251,34 @@ impl<C: Controller> Reconciler<C> {
     ) -> Round {
         let Subject { key, uid, .. } = *subject;
         let error = outdated.error;
-        self.failures
-            .request(self.reason(action), self.driver(subject), &error);
         let conflicts = past.retries.conflicted();
         if conflicts > PATIENT_CONFLICTS {
-            return Round::End(self.back_off(key, uid, past, &error.to_string(), ""));
+            self.lost(subject, action, &error);
+            let trouble = Trouble::new(error.to_string());
+            return Round::End(self.back_off(key, uid, past, &trouble, Duration::ZERO));
         }
         self.memories.remember(key, uid, past.clone());
         tracing::debug!(%key, conflicts, %error, "another writer was faster");
         match outdated.catch_up.await {
             // A failed test is answered as an invalid object is. Where nothing has changed it was no lost race.
-            Ok(false) if error.code() == 422 => self.refuse(subject, past, action, &error.as_invalid()),
-            Ok(_) => Round::Again,
+            Ok(false) if error.code() == 422 => self.refused(subject, past, action, &error.as_invalid()),
+            Ok(_) => {
+                self.lost(subject, action, &error);
+                Round::Again
+            }
             Err(error) => self.refused(subject, past, action, &error),
         }
     }
 
+    /// Counts a race that was lost, if something was sent.
+    fn lost(&self, subject: &Subject<'_, C>, action: &Action<C::Step>, error: &ApiError) {
+        if error.code() != 0 {
+            self.failures
+                .request(self.reason(action), self.driver(subject), error);
+        }
+    }
+
+    /// Counts a refusal, tells of it, and backs off.
     fn refused(
         &self,
         subject: &Subject<'_, C>,
@@ -263,25 +288,12 @@ impl<C: Controller> Reconciler<C> {
     ) -> Round {
         self.failures
             .request(self.reason(action), self.driver(subject), error);
-        self.refuse(subject, past, action, error)
-    }
-
-    /// The event about a refusal, and the back-off.
-    fn refuse(
-        &self,
-        subject: &Subject<'_, C>,
-        past: Past<C::Memory>,
-        action: &Action<C::Step>,
-        error: &ApiError,
-    ) -> Round {
-        if is_told(error, past.retries.failures() + 1) {
+        if is_told(error, past.retries.unnamed().saturating_add(1)) {
             self.tell(subject, &Event::warning(self.reason(action), error.to_string()));
         }
-        let outcome = self.back_off(subject.key, subject.uid, past, &error.to_string(), "");
-        Round::End(match error.retry_after() {
-            Some(wait) => Outcome::After(wait),
-            None => outcome,
-        })
+        let asked = error.retry_after().unwrap_or_default().min(LONGEST_ASKED);
+        let trouble = Trouble::new(error.to_string());
+        Round::End(self.back_off(subject.key, subject.uid, past, &trouble, asked))
     }
 
     /// Under which reason a refusal of the action is told.
@@ -297,20 +309,29 @@ impl<C: Controller> Reconciler<C> {
         self.controller.driver(subject.seen)
     }
 
+    /// Waits for the back-off, and as long as was asked for.
     fn back_off(
         &self,
         key: &ObjectKey,
         uid: &str,
         mut past: Past<C::Memory>,
-        why: &str,
-        of: &str,
+        trouble: &Trouble,
+        asked: Duration,
     ) -> Outcome {
-        let failures = past.retries.failed(of);
-        let wait = self.backoff.after(failures, &self.random);
-        past.retries.hold(wait, self.clock.now());
+        let (failures, wait) = self.count(&mut past, trouble, asked);
         self.memories.remember(key, uid, past);
-        tracing::warn!(%key, failures, ?wait, "failed: {why}");
+        tracing::warn!(%key, failures, ?wait, "failed: {}", trouble.why);
         Outcome::After(wait)
+    }
+
+    /// One failure more: how many there were in a row, and how long is waited for them.
+    fn count(&self, past: &mut Past<C::Memory>, trouble: &Trouble, asked: Duration) -> (u32, Duration) {
+        let failures = past.retries.failed(&trouble.of);
+        let wait = self.backoff.after(failures, &self.random);
+        // All who are asked to wait are asked at once, and are not to come back at once.
+        let wait = wait.max(self.random.jittered(asked, ASKED_JITTER));
+        past.retries.hold(&trouble.of, wait, self.clock.now());
+        (failures, wait)
     }
 
     fn tell(&self, subject: &Subject<'_, C>, event: &Event) {

@@ -3,9 +3,13 @@
 
 mod smallest;
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use controller::testing::resources::VOLUMES;
 use controller::testing::{Driver, World, seconds};
 use csi::v1::controller_service_capability::rpc;
+use sandbox::faults::{Call, Fault, Faults, Refusal, Schedule, Transport};
 use serde_json::json;
 use tonic::Status;
 
@@ -55,4 +59,64 @@ async fn the_frame_tells_waits_and_tries_again() {
     assert_eq!(world.driver.count("ControllerExpandVolume"), 3);
     assert_eq!(world.reasons(), ["ExpansionFailed"]);
     assert_eq!(capacity(&world, "small"), "5Gi");
+}
+
+/// What befalls the requests of a verb to the API server, one after the other; nothing when there are no more.
+struct Befalls(Mutex<BTreeMap<&'static str, Vec<Fault>>>);
+
+impl Schedule for Befalls {
+    fn fault(&self, call: &Call) -> Fault {
+        let mut rest = self.0.lock().unwrap();
+        let verb = call.name.split(' ').next().unwrap_or_default();
+        let faults = rest
+            .get_mut(verb)
+            .filter(|_| !call.watch && call.transport == Transport::Kubernetes);
+        match faults {
+            Some(faults) if !faults.is_empty() => faults.remove(0),
+            _ => Fault::None,
+        }
+    }
+}
+
+fn befalls(faults: &[(&'static str, Refusal, usize)]) -> Faults {
+    let all = faults
+        .iter()
+        .map(|(verb, refusal, times)| (*verb, vec![Fault::Refuse(*refusal); *times]));
+    Faults::new(Befalls(Mutex::new(all.collect())))
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_201_an_api_server_that_asks_for_a_second_is_asked_less_and_less_often() {
+    let world = world();
+    let process = world.start_with(befalls(&[("PATCH", Refusal::Throttled, 100)]));
+    seconds(60).await;
+    let tries = |(call, _): &(Call, Fault)| call.name.starts_with("PATCH");
+    let tries = process.faults.calls().iter().filter(|call| tries(call)).count();
+    assert!((5..=7).contains(&tries), "{tries} tries in a minute");
+    // Throttling is told to nobody.
+    assert_eq!(world.reasons(), [] as [&str; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_202_a_request_that_was_not_taken_is_counted_once() {
+    for (faults, expected) in [
+        (vec![("PATCH", Refusal::Conflict, 1)], "conflict"),
+        // Nothing has changed: it was no race.
+        (vec![("PATCH", Refusal::FailedTest, 1)], "retryable"),
+        // What it is now cannot be read.
+        (
+            vec![("PATCH", Refusal::Conflict, 1), ("GET", Refusal::ServerError, 1)],
+            "retryable",
+        ),
+    ] {
+        let world = world();
+        let process = world.start_with(befalls(&faults));
+        seconds(30).await;
+        assert_eq!(capacity(&world, "small"), "5Gi", "{faults:?}");
+        for class in ["conflict", "retryable"] {
+            let counted = process.metric("slackwater_failures_total", &[("class", class)]);
+            let count = if class == expected { 1.0 } else { 0.0 };
+            assert!((counted - count).abs() < 0.1, "{faults:?}: {class} {counted}");
+        }
+    }
 }

@@ -19,8 +19,9 @@ use crate::{events, patch};
 /// Works on attachments.
 pub(crate) struct Attachments {
     pub(crate) attachments: Objects<Attachment>,
-    pub(crate) volumes: Objects<Volume>,
-    pub(crate) nodes: Cache<CsiNode>,
+    /// None for a driver that attaches nothing; as the next.
+    pub(crate) volumes: Option<Objects<Volume>>,
+    pub(crate) nodes: Option<Cache<CsiNode>>,
     pub(crate) listing: Arc<Listing>,
     pub(crate) calls: Calls,
     pub(crate) settings: Settings,
@@ -46,10 +47,11 @@ impl controller::Controller for Attachments {
         if attachment.attacher != self.settings.driver {
             return None;
         }
-        let volume = attachment.volume.as_ref();
-        let volume = volume.and_then(|name| self.volumes.cache().get(&ObjectKey::cluster(name)));
+        let volume = attachment.volume.as_ref().zip(self.volumes.as_ref());
+        let volume = volume.and_then(|(name, volumes)| volumes.cache().get(&ObjectKey::cluster(name)));
+        let nodes = self.nodes.as_ref();
         Some(Seen {
-            node: self.nodes.get(&ObjectKey::cluster(&attachment.node)),
+            node: nodes.and_then(|nodes| nodes.get(&ObjectKey::cluster(&attachment.node))),
             differs_since: self.listing.differs_since(&attachment),
             attachment,
             volume,
@@ -94,11 +96,9 @@ impl controller::Controller for Attachments {
         match step {
             Step::Keep => {
                 // A plan without the volume's object does not keep it.
-                if let Some(volume) = &seen.volume {
+                if let (Some(volumes), Some(volume)) = (&self.volumes, &seen.volume) {
                     let change = patch::keep(volume, finalizer);
-                    self.volumes
-                        .patch(&Known::of(&**volume), Part::Main, &change)
-                        .await?;
+                    volumes.patch(&Known::of(&**volume), Part::Main, &change).await?;
                 }
             }
             Step::Mark(mark) => {
@@ -106,11 +106,9 @@ impl controller::Controller for Attachments {
                 self.attachments.patch(&known, Part::Main, &change).await?;
             }
             Step::Publish(call) => {
-                let _running = self.listing.running(&known.key);
                 return Ok(Some(Answer::Published(self.calls.publish(call, secrets()).await)));
             }
             Step::Unpublish(call) => {
-                let _running = self.listing.running(&known.key);
                 return Ok(Some(Answer::Unpublished(
                     self.calls.unpublish(call, secrets()).await,
                 )));

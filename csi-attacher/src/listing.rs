@@ -17,7 +17,7 @@ use crate::source::Source;
 /// The nodes of every volume, by what the driver calls both.
 type Listed = BTreeMap<String, BTreeSet<String>>;
 
-/// What the last comparison found, and which attachments the driver is called for at the moment. Sends nothing.
+/// What the last comparison found. Sends nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     state: Mutex<State>,
@@ -28,19 +28,6 @@ struct State {
     number: u64,
     /// UIDs.
     different: BTreeSet<String>,
-    running: BTreeSet<ObjectKey>,
-}
-
-/// The driver is called for an attachment as long as it lives.
-pub(crate) struct Running<'a> {
-    listing: &'a Listing,
-    key: &'a ObjectKey,
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.listing.lock().running.remove(self.key);
-    }
 }
 
 impl Listing {
@@ -49,16 +36,6 @@ impl Listing {
         let state = self.lock();
         let uid = attachment.metadata.uid.as_ref()?;
         state.different.contains(uid).then_some(state.number)
-    }
-
-    /// Notes that the driver is called for this attachment.
-    pub(crate) fn running<'a>(&'a self, key: &'a ObjectKey) -> Running<'a> {
-        self.lock().running.insert(key.clone());
-        Running { listing: self, key }
-    }
-
-    fn is_running(&self, key: &ObjectKey) -> bool {
-        self.lock().running.contains(key)
     }
 
     fn note(&self, different: BTreeSet<String>) {
@@ -105,7 +82,7 @@ impl Comparison {
     }
 
     async fn compare(&self) {
-        let before = self.versions();
+        let before = self.at_rest();
         let listed = match self.calls.list(self.max_entries).await {
             Ok(listed) => listed,
             Err(status) => {
@@ -118,9 +95,9 @@ impl Comparison {
         let mut keys = Vec::new();
         for attachment in self.own() {
             let key = ObjectKey::of(&*attachment);
-            // What changed while the driver listed, or changes now, is neither wrong there nor here.
+            // What is worked on, or has changed while the driver listed, is neither wrong there nor here.
             let is_settled = before.get(&key) == attachment.metadata.resource_version.as_ref();
-            if is_settled && !self.listing.is_running(&key) && self.differs(&attachment, &listed) {
+            if is_settled && !self.queue.runs(&key) && self.differs(&attachment, &listed) {
                 different.extend(attachment.metadata.uid.clone());
                 keys.push(key);
             }
@@ -151,12 +128,14 @@ impl Comparison {
         all.filter(|attachment| attachment.attacher == self.driver)
     }
 
-    fn versions(&self) -> BTreeMap<ObjectKey, String> {
+    /// The versions of those that nobody works on.
+    fn at_rest(&self) -> BTreeMap<ObjectKey, String> {
         self.own()
             .filter_map(|attachment| {
                 let version = attachment.metadata.resource_version.clone()?;
                 Some((ObjectKey::of(&*attachment), version))
             })
+            .filter(|(key, _)| !self.queue.runs(key))
             .collect()
     }
 }

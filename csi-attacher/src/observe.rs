@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use controller::{CallFailure, Retries, SecretRead};
-use jiff::Timestamp;
+use controller::{CallFailure, Hold, Retries, SecretRead};
 use runtime::objects::{Attachment, CsiNode, SecretName, Volume};
 
 use crate::source::Source;
@@ -64,12 +63,14 @@ pub enum Answer {
 pub struct Memory {
     /// Its volume, where its annotation does not tell all (Q33).
     pub volume: Option<Box<Published>>,
-    /// Since when something that it names is not known.
-    pub missing_since: Option<Timestamp>,
-    /// What the driver asked not to be called for before that time.
-    pub not_before: Option<(String, Timestamp)>,
+    /// Something that it names is not known, and may come within this time.
+    pub missing: Option<Hold>,
+    /// What the driver asked not to be called for, and for how long.
+    pub not_before: Option<(String, Hold)>,
     /// The last difference to what the driver lists that was looked into.
     pub settled_difference: Option<u64>,
+    /// The node that the driver did not know when it was last asked to detach from it, by the driver's name for it.
+    pub unknown_node: Option<String>,
 }
 
 /// What a volume is detached by.

@@ -95,9 +95,8 @@ struct Prepared {
     metrics: Metrics,
 }
 
-/// What a term of leadership reads.
-struct Caches {
-    attachments: Cache<Attachment>,
+/// What calls are made from.
+struct Around {
     volumes: Cache<Volume>,
     nodes: Cache<CsiNode>,
 }
@@ -117,110 +116,132 @@ impl Prepared {
     /// Works until the scope is stopping and running calls are done.
     async fn work(&self, scope: Scope) -> Result<(), Error> {
         let _terms = (self.attachments.term(), self.volumes.term(), self.metrics.term());
-        let caches = tokio::select! {
+        let (attachments, around) = tokio::select! {
             biased;
             () = scope.stopping() => return Ok(()),
             caches = self.caches() => caches?,
         };
         let (settings, listing) = (self.settings(), Arc::new(Listing::default()));
         let mut enqueue = Enqueue::new();
-        self.follow_attachments(&caches, &settings, &mut enqueue, &scope);
+        self.follow_attachments(&attachments, &settings, &mut enqueue, &scope);
         let calls = self.calls();
-        let comparison = self.comparison(&caches, &listing, &calls);
         let function = self.sidecar.function();
         let client = &function.context().client;
-        let attachments = Attachments {
-            attachments: Objects::new(caches.attachments.clone(), client, NAME),
-            volumes: Objects::new(caches.volumes.clone(), client, NAME),
-            nodes: caches.nodes.clone(),
-            listing,
-            calls,
+        let volumes = |around: &Around| Objects::new(around.volumes.clone(), client, NAME);
+        let rules = function.reconciler(Attachments {
+            attachments: Objects::new(attachments.clone(), client, NAME),
+            volumes: around.as_ref().map(volumes),
+            nodes: around.as_ref().map(|around| around.nodes.clone()),
+            listing: listing.clone(),
+            calls: calls.clone(),
             settings: settings.clone(),
-        };
-        let attachments = self
-            .attachments
-            .run(&scope, Arc::new(function.reconciler(attachments)));
-        if !settings.publishes {
+        });
+        let attached = self.attachments.run(&scope, Arc::new(rules));
+        let Some(around) = around else {
             // Nothing holds a volume.
-            attachments.await;
+            attached.await;
             return Ok(());
-        }
-        self.follow_volumes(&caches, &settings, &mut enqueue, &scope);
-        let volumes = function.reconciler(Volumes {
-            volumes: Objects::new(caches.volumes, client, NAME),
-            attachments: caches.attachments,
+        };
+        self.follow_around(&attachments, &around, &settings, &mut enqueue, &scope);
+        let comparison = self.comparison(&attachments, &around, listing, calls);
+        let rules = function.reconciler(Volumes {
+            volumes: volumes(&around),
+            attachments,
             settings,
         });
-        let volumes = self.volumes.run(&scope, Arc::new(volumes));
+        let released = self.volumes.run(&scope, Arc::new(rules));
         let compared = async {
             if let Some(comparison) = comparison {
                 comparison.repeat(self.config.reconcile_sync, &scope).await;
             }
         };
-        tokio::join!(biased; attachments, volumes, compared);
+        tokio::join!(biased; attached, released, compared);
         Ok(())
     }
 
-    /// The caches, up to date.
-    async fn caches(&self) -> Result<Caches, Error> {
+    /// The caches, up to date. A driver that attaches nothing wants the attachments alone.
+    async fn caches(&self) -> Result<(Cache<Attachment>, Option<Around>), Error> {
         let watches = &self.sidecar.function().context().watches;
-        let driver = self.sidecar.driver().name();
-        let caches = Caches {
-            attachments: watches.cache(Selection::default()),
-            volumes: watches.cache_keeping(migration::volumes_of(driver)),
+        let driver = self.sidecar.driver();
+        let attachments: Cache<Attachment> = watches.cache(Selection::default());
+        attachments.index_by_volume()?;
+        attachments.index(triggers::BY_NODE, triggers::node_of)?;
+        if !driver.publishes {
+            attachments.caught_up().await;
+            return Ok((attachments, None));
+        }
+        let around = Around {
+            volumes: watches.cache_keeping(migration::volumes_of(driver.name())),
             nodes: watches.cache(Selection::default()),
         };
-        caches.attachments.index_by_volume()?;
-        caches.attachments.index(triggers::BY_NODE, triggers::node_of)?;
         tokio::join!(
-            caches.attachments.caught_up(),
-            caches.volumes.caught_up(),
-            caches.nodes.caught_up(),
+            attachments.caught_up(),
+            around.volumes.caught_up(),
+            around.nodes.caught_up(),
         );
-        Ok(caches)
+        Ok((attachments, Some(around)))
     }
 
-    fn follow_attachments(&self, caches: &Caches, settings: &Settings, enqueue: &mut Enqueue, scope: &Scope) {
+    fn follow_attachments(
+        &self,
+        attachments: &Cache<Attachment>,
+        settings: &Settings,
+        enqueue: &mut Enqueue,
+        scope: &Scope,
+    ) {
         let (metrics, driver) = (self.metrics.clone(), settings.driver.clone());
-        enqueue.tell(&caches.attachments, move |change| metrics.count(change, &driver));
+        enqueue.tell(attachments, move |change| metrics.count(change, &driver));
         let driver = settings.driver.clone();
-        let of_attachments = enqueue.on(&caches.attachments, &self.attachments, move |change| {
+        let of_attachments = enqueue.on(attachments, &self.attachments, move |change| {
             let concerned = triggers::of_attachment(change, &driver);
             concerned.then(|| change.key.clone()).into_iter().collect()
         });
         of_attachments.resync_every(self.config.resync, scope);
-        let (waiting, driver) = (caches.attachments.clone(), settings.driver.clone());
-        enqueue.on(&caches.volumes, &self.attachments, move |change| {
-            triggers::waiting_for_volume(change, &waiting, &driver)
-        });
-        let (waiting, driver) = (caches.attachments.clone(), settings.driver.clone());
-        enqueue.on(&caches.nodes, &self.attachments, move |change| {
-            triggers::waiting_for_node(change, &waiting, &driver)
-        });
     }
 
-    fn follow_volumes(&self, caches: &Caches, settings: &Settings, enqueue: &mut Enqueue, scope: &Scope) {
+    fn follow_around(
+        &self,
+        attachments: &Cache<Attachment>,
+        around: &Around,
+        settings: &Settings,
+        enqueue: &mut Enqueue,
+        scope: &Scope,
+    ) {
+        let (waiting, driver) = (attachments.clone(), settings.driver.clone());
+        enqueue.on(&around.volumes, &self.attachments, move |change| {
+            triggers::waiting_for_volume(change, &waiting, &driver)
+        });
+        let (waiting, driver) = (attachments.clone(), settings.driver.clone());
+        enqueue.on(&around.nodes, &self.attachments, move |change| {
+            triggers::waiting_for_node(change, &waiting, &driver)
+        });
         let settings = settings.clone();
-        let of_volumes = enqueue.on(&caches.volumes, &self.volumes, move |change| {
+        let of_volumes = enqueue.on(&around.volumes, &self.volumes, move |change| {
             let concerned = triggers::of_volume(change, &settings);
             concerned.then(|| change.key.clone()).into_iter().collect()
         });
         of_volumes.resync_every(self.config.resync, scope);
-        enqueue.on(&caches.attachments, &self.volumes, move |change| {
+        enqueue.on(attachments, &self.volumes, move |change| {
             triggers::freed(change).into_iter().collect()
         });
     }
 
     /// None where the driver does not say where its volumes are.
-    fn comparison(&self, caches: &Caches, listing: &Arc<Listing>, calls: &Calls) -> Option<Comparison> {
+    fn comparison(
+        &self,
+        attachments: &Cache<Attachment>,
+        around: &Around,
+        listing: Arc<Listing>,
+        calls: Calls,
+    ) -> Option<Comparison> {
         let driver = self.sidecar.driver();
         driver.lists_nodes.then(|| Comparison {
-            listing: listing.clone(),
-            attachments: caches.attachments.clone(),
-            volumes: caches.volumes.clone(),
-            nodes: caches.nodes.clone(),
+            listing,
+            attachments: attachments.clone(),
+            volumes: around.volumes.clone(),
+            nodes: around.nodes.clone(),
             queue: self.attachments.clone(),
-            calls: calls.clone(),
+            calls,
             driver: driver.name().to_owned(),
             max_entries: self.config.max_entries,
         })

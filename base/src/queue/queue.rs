@@ -108,6 +108,12 @@ impl<T: QueueKey> Queue<T> {
         self.inner.shared.lock().clear();
     }
 
+    /// Whether the key runs at the moment.
+    #[must_use]
+    pub fn runs(&self, key: &T) -> bool {
+        self.inner.shared.lock().runs(key)
+    }
+
     /// For the work of one term of leadership: dropping it, however the term ends, is [`Queue::clear`]. What a term
     /// leaves behind is neither counted as waiting nor run by the next one, which is told of every object anew. Drop
     /// it after the run.

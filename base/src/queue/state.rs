@@ -81,6 +81,10 @@ impl<T: QueueKey> State<T> {
         Some((key, now.saturating_duration_since(since)))
     }
 
+    pub(super) fn runs(&self, key: &T) -> bool {
+        self.running.contains_key(key)
+    }
+
     /// The run of a key has ended; returns how long it took. A key added meanwhile lines up again.
     pub(super) fn finish(&mut self, key: &T, now: Instant) -> Duration {
         let since = self.running.remove(key).unwrap_or(now);

@@ -28,11 +28,11 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
 }
 
 /// It is attached. An error beside that is of a call that came too late: the first one was answered, but nobody had heard of it
-/// yet (case 156).
+/// yet (case 156); or of one that was made because the driver lists it differently, and stays as long as it does.
 fn refuted(observed: &Observed<'_>) -> Plan {
     let plan = done(observed);
     match &observed.attachment.status {
-        Some(status) if status.attach_error.is_some() => {
+        Some(status) if status.attach_error.is_some() && observed.differs_since.is_none() => {
             plan.step(Step::Status(Status::Attached(status.attachment_metadata.clone())))
         }
         _ => plan,
@@ -42,7 +42,7 @@ fn refuted(observed: &Observed<'_>) -> Plan {
 /// Nothing to do; what may be needed for the detachment is remembered.
 fn done(observed: &Observed<'_>) -> Plan {
     let mut memory = memory(observed);
-    memory.missing_since = None;
+    memory.missing = None;
     memory.not_before = None;
     Plan::resting(memory)
 }

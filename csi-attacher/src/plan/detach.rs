@@ -3,6 +3,7 @@
 use controller::{CallFailure, Next, patch};
 use jiff::Timestamp;
 use runtime::objects::SecretName;
+use tonic::Code;
 
 use super::problem::{Of, Problem, Secret, held, secret, told};
 use super::{Plan, Status, Step, Unpublish, differs, is_held, memory, node_id};
@@ -28,13 +29,10 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
 /// The call that the deletion wants.
 fn wanted(observed: &Observed<'_>) -> Result<(Unpublish, Option<SecretName>), Problem> {
     let published = published(observed)?;
-    let attachment = observed.attachment;
-    // What was called with is what is undone: under the name of the node there may be another machine now.
-    let noted = attachment.node_id.as_deref();
-    let Some(node_id) = noted.or_else(|| node_id(observed)) else {
+    let Some(node_id) = node_to_leave(observed) else {
         return Err(Problem::missing(format!(
             "cannot tell what the driver calls node {}: it has no CSINode with the driver, and the attachment no annotation {}",
-            attachment.node,
+            observed.attachment.node,
             runtime::objects::NODE_ID,
         )));
     };
@@ -44,6 +42,18 @@ fn wanted(observed: &Observed<'_>) -> Result<(Unpublish, Option<SecretName>), Pr
         migrated: published.migrated,
     };
     Ok((call, published.secret))
+}
+
+/// What was called with is what is undone: under the name of the node there may be another machine now. Where the driver does
+/// not know it any more, what it calls the node now is asked for in turn: it may have changed its names.
+fn node_to_leave<'a>(observed: &Observed<'a>) -> Option<&'a str> {
+    let noted = observed.attachment.node_id.as_deref();
+    let mut names = noted.into_iter().chain(node_id(observed));
+    let unknown = observed.memory.unknown_node.as_deref();
+    names
+        .clone()
+        .find(|name| unknown != Some(*name))
+        .or_else(|| names.next())
 }
 
 /// The volume that was called with, also when its object is gone (Q33): under its name there may be another one now.
@@ -76,7 +86,7 @@ fn attempt(observed: &Observed<'_>, call: Unpublish, needed: Option<&SecretName>
     {
         return plan.then(Next::Held(until));
     }
-    plan.memory.missing_since = None;
+    plan.memory.missing = None;
     plan.memory.not_before = None;
     match secret(observed, needed) {
         Ok(Secret::Ready) => plan.step(Step::Unpublish(call)).then(Next::Again),
@@ -90,7 +100,10 @@ fn attempt(observed: &Observed<'_>, call: Unpublish, needed: Option<&SecretName>
 fn unpublished(observed: &Observed<'_>, outcome: &Result<(), CallFailure>, now: Timestamp) -> Plan {
     if let Err(failure) = outcome {
         let problem = Problem::of_call(failure, DETACH.to_owned());
-        return told(observed, Of::Detachment, &problem, now);
+        let mut plan = told(observed, Of::Detachment, &problem, now);
+        let is_unknown = matches!(failure.code, Some(Code::NotFound | Code::InvalidArgument));
+        plan.memory.unknown_node = node_to_leave(observed).filter(|_| is_unknown).map(str::to_owned);
+        return plan;
     }
     let mut plan = Plan::resting(memory(observed));
     plan.memory.settled_difference = observed.differs_since;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use controller::plan::Trouble;
-use controller::{CallFailure, Next, SecretAnswer, SecretRead, UNTIL_GROWN};
+use controller::{CallFailure, Hold, Next, SecretAnswer, SecretRead, UNTIL_GROWN};
 use jiff::{SignedDuration, Timestamp};
 use runtime::objects::{AttachmentError, SecretName};
 
@@ -13,7 +13,10 @@ use crate::observe::Observed;
 /// An error that is still the same is written again so that it is seen to last.
 const REPEATED_AFTER: SignedDuration = SignedDuration::from_mins(5);
 /// Each kind comes by a watch of its own: what is named may be there already.
-const LAG: SignedDuration = SignedDuration::from_secs(1);
+const LAG: Duration = Duration::from_secs(1);
+/// The API server takes no longer message of an error, in bytes. Source: validation of VolumeAttachment.
+const LONGEST_MESSAGE: usize = 1024;
+const CUT: &str = "...";
 /// The longest wait that a driver may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
@@ -76,19 +79,19 @@ pub(super) enum Of {
 pub(super) fn told(observed: &Observed<'_>, of: Of, problem: &Problem, now: Timestamp) -> Plan {
     let mut plan = Plan::resting(memory(observed));
     if problem.is_missing {
-        let since = *plan.memory.missing_since.get_or_insert(now);
-        if now.duration_since(since) < LAG {
+        let lag = *plan.memory.missing.get_or_insert(Hold::new(now, LAG));
+        if lag.end(now).is_some() {
             return plan.then(Next::After(UNTIL_GROWN));
         }
     } else {
-        plan.memory.missing_since = None;
+        plan.memory.missing = None;
     }
     plan.memory.settled_difference = observed.differs_since;
     let code = problem
         .code
         .filter(|_| observed.settings.error_codes && of == Of::Attachment);
     let error = AttachmentError {
-        message: problem.message.clone(),
+        message: cut(&problem.message),
         time: moment(now),
         error_code: code,
     };
@@ -99,14 +102,22 @@ pub(super) fn told(observed: &Observed<'_>, of: Of, problem: &Problem, now: Time
         }));
     }
     if let Some(wait) = problem.asked {
-        let until = now.checked_add(wait).unwrap_or(now);
-        plan.memory.not_before = Some((problem.of.clone(), until));
+        plan.memory.not_before = Some((problem.of.clone(), Hold::new(now, wait)));
         return plan.then(Next::After(wait));
     }
     plan.then(Next::Backoff(Trouble {
         why: problem.message.clone(),
         of: problem.of.clone(),
     }))
+}
+
+/// As much of a message as the status can hold; the log has it whole.
+fn cut(message: &str) -> String {
+    if message.len() <= LONGEST_MESSAGE {
+        return message.to_owned();
+    }
+    let end = message.floor_char_boundary(LONGEST_MESSAGE - CUT.len());
+    format!("{}{CUT}", &message[..end])
 }
 
 fn present<'a>(observed: &Observed<'a>, of: Of) -> Option<&'a AttachmentError> {
@@ -120,7 +131,9 @@ fn present<'a>(observed: &Observed<'a>, of: Of) -> Option<&'a AttachmentError> {
 fn is_news(present: Option<&AttachmentError>, error: &AttachmentError, now: Timestamp) -> bool {
     let Some(present) = present else { return true };
     let is_old = |written: Timestamp| now.duration_since(written) >= REPEATED_AFTER;
-    present.error_code != error.error_code
+    // An API server without the field keeps none.
+    let is_other_code = present.error_code.is_some() && present.error_code != error.error_code;
+    is_other_code
         || csi::mask::mask(&present.message) != csi::mask::mask(&error.message)
         || present.time.as_ref().is_none_or(|time| is_old(time.0))
 }
@@ -128,9 +141,9 @@ fn is_news(present: Option<&AttachmentError>, error: &AttachmentError, now: Time
 /// Until when nothing is tried: the driver asked for time, or the back-off of what would be tried lasts.
 pub(super) fn held(observed: &Observed<'_>, of: &str, now: Timestamp) -> Option<Timestamp> {
     let asked = observed.memory.not_before.as_ref();
-    let asked = asked.filter(|(asked, until)| asked == of && now < *until);
+    let asked = asked.filter(|(asked, _)| asked == of);
     asked
-        .map(|(_, until)| *until)
+        .and_then(|(_, hold)| hold.end(now))
         .or_else(|| observed.retries.held(of, now))
 }
 

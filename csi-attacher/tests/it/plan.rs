@@ -181,6 +181,37 @@ fn sidecars_case_156_an_error_of_what_is_attached_is_taken_back() {
 }
 
 #[test]
+fn sidecars_case_198_an_error_of_what_is_listed_differently_stays_as_long_as_the_difference() {
+    let mut scene = scene().attached();
+    scene.attachment["status"]["attachError"] = json!({"message": "no", "time": "2026-01-01T00:59:00Z"});
+    scene.differs_since = Some(1);
+    scene.memory.settled_difference = Some(1);
+    assert_eq!(steps(&scene.plan()), [] as [&str; 0]);
+    scene.differs_since = None;
+    assert_eq!(steps(&scene.plan()), ["attached"]);
+}
+
+#[test]
+fn sidecars_case_199_a_message_is_cut_to_what_the_status_holds() {
+    let mut scene = scene().attached();
+    scene.attachment["status"] = json!({"attached": false});
+    for (long, kept) in [
+        ("x".repeat(1024), 1024),
+        ("é".repeat(2000), 1023),
+        ("x".repeat(3000), 1024),
+    ] {
+        scene.answer = Some(Answer::Published(Err(failure(Code::Internal, &long))));
+        let (message, _) = error(&scene.plan()).unwrap();
+        assert_eq!(message.len(), kept);
+        assert!(long.starts_with(message.trim_end_matches("...")));
+        scene.attachment["status"]["attachError"] =
+            json!({"message": message, "time": "2026-01-01T00:59:00Z", "errorCode": 13});
+        assert_eq!(steps(&scene.plan()), [] as [&str; 0], "the same error");
+        scene.attachment["status"] = json!({"attached": false});
+    }
+}
+
+#[test]
 fn what_keeps_an_attachment_from_being_done_is_told() {
     let source = |source: Value| {
         let mut scene = scene();
@@ -308,7 +339,10 @@ fn sidecars_case_104_a_written_error_stands_for_five_minutes() {
             Some((text.to_owned(), Some(i32::from(code))))
         );
     }
+    // An API server before 1.33 does not keep the code.
+    scene.attachment["status"]["attachError"]["errorCode"] = Value::Null;
     scene.answer = failed(Code::Internal, "no");
+    assert_eq!(steps(&scene.plan()), [] as [&str; 0]);
     scene.now = at("2026-01-01T01:04:00Z");
     assert_eq!(steps(&scene.plan()), ["attach error"]);
 }

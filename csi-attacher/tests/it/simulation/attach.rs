@@ -224,6 +224,22 @@ async fn sidecars_case_104_an_error_that_stays_is_written_once_in_five_minutes()
 }
 
 #[tokio::test(start_paused = true)]
+async fn sidecars_case_199_an_error_longer_than_the_status_holds_is_told_all_the_same() {
+    let world = World::new();
+    let long = format!("no: {}", "x".repeat(5000));
+    world.driver.state().attaching.publish = [Some(Status::resource_exhausted(long.clone()))].into();
+    let _process = world.start();
+    world.attach();
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let error = world.status()["attachError"].clone();
+    let message = error["message"].as_str().unwrap();
+    assert_eq!(message.len(), 1024);
+    assert!(message.starts_with("rpc error: code = ResourceExhausted desc = no: xxx"));
+    assert_eq!(error["errorCode"], 8);
+    assert_eq!(world.requests(), [ATTACHMENT, STATUS]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn sidecars_case_105_success_and_the_end_of_the_error_are_one_write() {
     let world = World::new();
     world.driver.state().attaching.context = [("k".into(), "v".into())].into();
@@ -292,6 +308,7 @@ async fn sidecars_case_115_a_driver_that_does_not_attach_is_not_waited_for() {
         world.delete(VOLUMES, "", "v");
         seconds(30).await;
         assert_eq!(world.requests(), [STATUS]);
+        assert!(!world.followed("csinodes") && !world.followed("persistentvolumes"));
         assert!(world.attachment().is_none());
         assert!(
             world.get(VOLUMES, "", "v").is_some(),

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use controller::testing::seconds;
 use csi::v1::controller_service_capability::rpc;
+use sandbox::faults::{Call, Fault, Faults, Transport};
 use serde_json::json;
 use tonic::Status;
 
+use super::Scripted;
 use crate::world::{DRIVER, FINALIZER, World, volume};
 
 const LISTING: [rpc::Type; 3] = [
@@ -91,6 +93,24 @@ async fn sidecars_case_117_what_changes_while_the_driver_lists_is_no_difference(
     seconds(120).await;
     assert!(world.is_attached());
     assert_eq!(world.driver.count("ControllerPublishVolume"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_200_what_is_being_written_down_is_no_difference() {
+    let world = world();
+    // The status comes long after the call, and the list of 60 s between them.
+    let _process = world.start_with(Faults::new(Scripted(|call: &Call| {
+        if call.transport == Transport::Kubernetes && call.name.ends_with("volumeattachments/a/status") {
+            Fault::Delay(Duration::from_secs(10))
+        } else {
+            Fault::None
+        }
+    })));
+    seconds(55).await;
+    world.attach();
+    seconds(60).await;
+    assert!(world.is_attached());
+    assert_eq!(world.driver.count("ControllerPublishVolume"), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,6 +83,59 @@ async fn sidecars_case_150_another_machine_of_the_name_of_the_node_is_left_alone
 }
 
 #[tokio::test(start_paused = true)]
+async fn sidecars_case_197_a_node_that_the_driver_does_not_know_any_more_is_left_by_its_present_name() {
+    for unknown in [
+        Status::not_found("no node i-1"),
+        Status::invalid_argument("i-1 is no UUID"),
+    ] {
+        let world = World::new();
+        let _process = world.start();
+        world.attach();
+        seconds(5).await;
+        world.delete(CSI_NODES, "", "n");
+        world.node("i-2");
+        world.driver.state().attaching.unpublish = [Some(unknown)].into();
+        world.detach();
+        seconds(5).await;
+        assert!(world.attachment().is_none());
+        let asked = |call: &csi::v1::ControllerUnpublishVolumeRequest| call.node_id.clone();
+        let asked: Vec<_> = world
+            .driver
+            .state()
+            .attaching
+            .unpublished
+            .iter()
+            .map(asked)
+            .collect();
+        assert_eq!(asked, ["i-1", "i-2"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_197_two_names_of_a_node_are_asked_in_turn_with_the_back_off_of_one() {
+    let world = World::new();
+    let _process = world.start();
+    world.attach();
+    seconds(5).await;
+    world.delete(CSI_NODES, "", "n");
+    world.node("i-2");
+    let unknown = || Some(Status::not_found("no such node"));
+    world.driver.state().attaching.unpublish = std::iter::repeat_with(unknown).take(20).collect();
+    world.detach();
+    seconds(40).await;
+    let asked = |call: &csi::v1::ControllerUnpublishVolumeRequest| call.node_id.clone();
+    let asked: Vec<_> = world
+        .driver
+        .state()
+        .attaching
+        .unpublished
+        .iter()
+        .map(asked)
+        .collect();
+    assert_eq!(asked, ["i-1", "i-2", "i-1", "i-2", "i-1", "i-2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn sidecars_case_110_a_detachment_costs_one_request_and_one_more_where_others_hold_it() {
     for is_held in [false, true] {
         let world = World::new();

@@ -22,6 +22,7 @@ mod iam_examples;
 mod identity;
 mod instance;
 mod labeler;
+mod late_volumes;
 mod log;
 mod modification;
 mod network;

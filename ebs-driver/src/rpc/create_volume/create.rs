@@ -32,7 +32,7 @@ pub(super) async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result
     let mut request = request(ask, place, iops);
     for _ in 0..TOKENS {
         let error = match send(core, &ask.name, &mut request, deadline).await {
-            Ok(volume) => return ready(core, ask, volume, Seen::Never, deadline).await,
+            Ok(volume) => return ready(core, ask, volume, deadline).await,
             Err(error) => error,
         };
         let is_mismatch = error.meaning() == Meaning::TokenMismatch;
@@ -40,7 +40,7 @@ pub(super) async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result
             return Err(Purpose::CreateVolume.status(&error));
         }
         match resolve(core, ask, &wanted, is_mismatch, deadline).await? {
-            Existing::Adopt(volume) => return ready(core, ask, *volume, Seen::Before, deadline).await,
+            Existing::Adopt(volume) => return ready(core, ask, *volume, deadline).await,
             Existing::Taken(id) => {
                 return Err(Status::already_exists(format!(
                     "volume {id} bears the name {} and is not what is asked for",
@@ -50,7 +50,10 @@ pub(super) async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result
             Existing::None { .. } if !is_mismatch => return Err(Purpose::CreateVolume.status(&error)),
             Existing::None { failed } => {
                 for id in failed {
-                    delete(core, &id, deadline).await;
+                    // It is of no use to fail when that does not work: the token is used up.
+                    if let Err(error) = delete(core, &id, deadline).await {
+                        tracing::warn!(volume = id, "a failed volume could not be deleted: {error}");
+                    }
                 }
                 core.tokens.burn(&ask.name);
             }
@@ -69,7 +72,7 @@ pub(super) async fn made(core: &Core, ask: &Ask, deadline: Deadline) -> Result<O
     match serving(&found, &wanted(ask, &ask.requirement.place())) {
         Some(volume) => {
             let volume = volume.clone();
-            ready(core, ask, volume, Seen::Before, deadline).await.map(Some)
+            ready(core, ask, volume, deadline).await.map(Some)
         }
         None => Ok(None),
     }
@@ -252,47 +255,26 @@ async fn by_name(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Volum
     found.map_err(|error| read(&error))
 }
 
-/// Whether EC2 has shown a volume.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Seen {
-    /// It was just made, and may be too new.
-    Never,
-    Before,
-}
-
-/// Waits until the volume can be used.
-async fn ready(
-    core: &Core,
-    ask: &Ask,
-    created: Volume,
-    seen: Seen,
-    deadline: Deadline,
-) -> Result<Volume, Status> {
-    let (mut volume, mut seen, since) = (created, seen, Instant::now());
-    if ask.is_encrypted() && !volume.is_encrypted {
-        delete(core, &volume.id, deadline).await;
-        core.tokens.burn(&ask.name);
-        return Err(Status::aborted(format!(
-            "EC2 did not encrypt volume {} as the class asks; it was deleted",
-            volume.id
-        )));
-    }
+/// Waits until the volume can be used. What is answered, adopted or found is as good as shown: only one that is then not
+/// shown for the consistency delay may be gone.
+async fn ready(core: &Core, ask: &Ask, created: Volume, deadline: Deadline) -> Result<Volume, Status> {
+    let (mut volume, mut last_shown) = (created, Instant::now());
     let mut pauses = ready_pauses();
     loop {
         match readiness(Some(volume.state)) {
             Readiness::Ready => return Ok(volume),
             Readiness::Failed => {
-                delete(core, &volume.id, deadline).await;
-                core.tokens.burn(&ask.name);
-                return Err(Status::aborted(format!(
-                    "EC2 could not make volume {}{}; the next attempt begins anew",
-                    volume.id,
-                    likely_cause(ask)
-                )));
+                let why = format!("EC2 could not make volume {}{}", volume.id, likely_cause(ask));
+                return Err(given_up(core, ask, &volume.id, &why, deadline).await);
             }
             Readiness::NotYet => {}
         }
         let Some(pause) = pauses.next() else {
+            // Not before: one that is still being made cannot be deleted.
+            Readiness::Ready if ask.is_encrypted() && !volume.is_encrypted => {
+                let why = format!("EC2 did not encrypt volume {} as the class asks", volume.id);
+                return Err(given_up(core, ask, &volume.id, &why, deadline).await);
+            }
             return Err(Status::aborted(format!(
                 "volume {} is not available yet",
                 volume.id
@@ -301,23 +283,38 @@ async fn ready(
         core.waits.poll(pause, deadline).await.map_err(interrupted)?;
         let shown = core.lookups.volumes.get(&volume.id, deadline).await;
         match shown.map_err(|error| read(&error))? {
-            Some(shown) => (volume, seen) = (shown, Seen::Before),
-            None if seen == Seen::Never && since.elapsed() < core.consistency_delay() => {}
-            None => check_taken_back(core, ask, &volume.id, deadline).await?,
+            Some(shown) => (volume, last_shown) = (shown, Instant::now()),
+            None if last_shown.elapsed() < core.consistency_delay() => {}
+            None => {
+                check_taken_back(core, ask, &volume.id, deadline).await?;
+                last_shown = Instant::now();
+            }
+        }
+    }
+}
+
+/// Deletes a volume that will never be of use. Its token is given up only once that is done: else the next attempt could
+/// not find it any more, and would make another one beside it.
+async fn given_up(core: &Core, ask: &Ask, id: &str, why: &str, deadline: Deadline) -> Status {
+    match delete(core, id, deadline).await {
+        Ok(()) => {
+            core.tokens.burn(&ask.name);
+            Status::aborted(format!("{why}; it was deleted, and the next attempt begins anew"))
         }
     }
 }
 
 /// EC2 makes volumes after it has answered, and takes them back without a word where it cannot: such a volume is shown
-/// neither by ID nor by name, and its token brings no other one.
+/// neither by ID nor by name. One that is shown late looks the same, so the token is kept: it brings that one again, and is
+/// refused where it was taken back.
 async fn check_taken_back(core: &Core, ask: &Ask, id: &str, deadline: Deadline) -> Result<(), Status> {
     let found = by_name(core, ask, deadline).await?;
     if found.iter().any(|volume| volume.id == id) {
         return Ok(());
     }
-    core.tokens.burn(&ask.name);
     Err(Status::aborted(format!(
-        "EC2 made volume {id} and took it back: the volume does not exist any more{}; the next attempt begins anew",
+        "EC2 made volume {id} and took it back, or shows it late{}; it is asked for again",
+        Err(error) => Status::aborted(format!("{why}; it could not be deleted yet: {error}")),
         likely_cause(ask)
     )))
 }
@@ -334,12 +331,10 @@ fn likely_cause(ask: &Ask) -> String {
     }
 }
 
-/// Removes a volume that will never be usable; it is of no use to fail when that does not work.
-async fn delete(core: &Core, id: &str, deadline: Deadline) {
-    if let Err(error) = core.ec2.delete_volume(id, deadline).await
-        && !Purpose::DeleteVolume.is_done(&error)
-    {
-        tracing::warn!(volume = id, "a failed volume could not be deleted: {error}");
+async fn delete(core: &Core, id: &str, deadline: Deadline) -> Result<(), Ec2Error> {
+    match core.ec2.delete_volume(id, deadline).await {
+        Err(error) if !Purpose::DeleteVolume.is_done(&error) => Err(error),
+        _ => Ok(()),
     }
 }
 

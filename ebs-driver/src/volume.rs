@@ -124,6 +124,14 @@ pub fn serving<'a>(found: &'a [Volume], wanted: &Wanted) -> Option<&'a Volume> {
     serving.min_by_key(|volume| (!wanted.is_met_by(volume), &volume.id))
 }
 
+/// What a copy is told of its encryption: whether it is asked for, and by which key. Told nothing, EC2 takes the key of an
+/// encrypted source; told to encrypt without a key, it takes the account's default key instead.
+#[must_use]
+pub fn copy_encryption<'a>(source: &Volume, is_asked: bool, key: Option<&'a str>) -> (bool, Option<&'a str>) {
+    let key = key.filter(|key| source.kms_key_id.as_deref() != Some(*key));
+    (is_asked && (key.is_some() || !source.is_encrypted), key)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -63,7 +63,7 @@ pub struct VolumeCopy {
     pub size_gib: i64,
     /// Volume type of the copy.
     pub volume_type: String,
-    /// Sent when true: a copy of an encrypted volume is encrypted anyway.
+    /// Sent when true, see [`crate::volume::copy_encryption`].
     pub is_encrypted: bool,
     /// KMS key.
     pub kms_key_id: Option<String>,

@@ -325,6 +325,35 @@ async fn a_copy_is_encrypted_as_the_class_asks() {
     );
 }
 
+/// To encrypt and no key would mean the account's default key.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_167_a_copy_keeps_the_key_of_its_source_unless_another_is_asked_for() {
+    let world = World::new();
+    let (own, other) = ("arn:aws:kms:x:1:key/own", "arn:aws:kms:x:1:key/other");
+    let encrypted = [
+        ("AvailabilityZone", "us-east-1a"),
+        ("Size", "1"),
+        ("Encrypted", "true"),
+        ("KmsKeyId", own),
+    ];
+    let source = world.ec2.create_volume_fixture_with(&encrypted, &[]).unwrap();
+    let rows = [
+        ("plain", vec![], own, None),
+        ("encrypted", vec![("encrypted", "true")], own, None),
+        ("same", vec![("encrypted", "true"), ("kmsKeyId", own)], own, None),
+        ("other", vec![("kmsKeyId", other)], other, Some("true")),
+    ];
+    for (name, parameters, key, sent) in rows {
+        let request = from_volume(volume(name, &parameters), &source);
+        let made = world.create_volume(request).await.unwrap();
+        let copy = &world.ec2.state().volumes[&made.volume_id];
+        assert_eq!(copy.kms_key_id.as_deref(), Some(key), "{name}");
+        assert_eq!(world.sent("CopyVolumes", "Encrypted").as_deref(), sent, "{name}");
+        let sent_key = world.sent("CopyVolumes", "KmsKeyId");
+        assert_eq!(sent_key.as_deref(), sent.map(|_| key), "{name}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn ebs_case_34_a_running_creation_is_not_doubled() {
     let world = World::with(Ec2Options::default(), Config::default());

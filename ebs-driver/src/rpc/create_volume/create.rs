@@ -13,7 +13,9 @@ use crate::iops::{self, BelowMinimum};
 use crate::names::TAG_VOLUME_NAME;
 use crate::rpc::expand_volume::ceiling;
 use crate::topology::Place;
-use crate::volume::{Existing, Readiness, Wanted, existing, readiness, ready_pauses, serving};
+use crate::volume::{
+    Existing, Readiness, Wanted, copy_encryption, existing, readiness, ready_pauses, serving,
+};
 use crate::waits::Interrupted;
 
 /// So many tokens are tried in one call.
@@ -26,10 +28,14 @@ enum Request {
 }
 
 pub(super) async fn create(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Volume, Status> {
-    let place = place(core, ask, deadline).await?;
+    let source = source(core, ask, deadline).await?;
+    let place = place(core, ask, source.as_ref(), deadline).await?;
     let iops = fitted_iops(core, ask, &place, deadline).await?;
     let wanted = wanted(ask, &place);
-    let mut request = request(ask, place, iops);
+    let mut request = match source {
+        Some(source) => Request::Copy(copy_of(ask, &source, iops)),
+        None => Request::New(new(ask, place, iops)),
+    };
     for _ in 0..TOKENS {
         let error = match send(core, &ask.name, &mut request, deadline).await {
             Ok(volume) => return ready(core, ask, volume, deadline).await,
@@ -78,10 +84,31 @@ pub(super) async fn made(core: &Core, ask: &Ask, deadline: Deadline) -> Result<O
     }
 }
 
+/// The volume to copy, where one is.
+async fn source(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Option<Volume>, Status> {
+    let Source::Volume(id) = &ask.source else {
+        return Ok(None);
+    };
+    let source = core
+        .lookups
+        .volumes
+        .get(id, deadline)
+        .await
+        .map_err(|error| read(&error))?
+        .ok_or_else(|| Status::not_found(format!("there is no volume {id} to copy")))?;
+    if !ask.requirement.allows_copy_at(&source.place) {
+        return Err(Status::resource_exhausted(format!(
+            "a copy of {id} is made in {}, which the topology does not allow",
+            source.place.zone.as_deref().unwrap_or("an unknown zone")
+        )));
+    }
+    Ok(Some(source))
+}
+
 /// Where the volume is made; for a copy, where its source is.
-async fn place(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Place, Status> {
-    if let Source::Volume(id) = &ask.source {
-        return source_place(core, ask, id, deadline).await;
+async fn place(core: &Core, ask: &Ask, source: Option<&Volume>, deadline: Deadline) -> Result<Place, Status> {
+    if let Some(source) = source {
+        return Ok(source.place.clone());
     }
     let place = ask.requirement.place();
     if place.zone.is_some() || place.zone_id.is_some() {
@@ -100,23 +127,6 @@ async fn place(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Place, Stat
         zone: Some(zone),
         ..place
     })
-}
-
-async fn source_place(core: &Core, ask: &Ask, id: &str, deadline: Deadline) -> Result<Place, Status> {
-    let source = core
-        .lookups
-        .volumes
-        .get(id, deadline)
-        .await
-        .map_err(|error| read(&error))?
-        .ok_or_else(|| Status::not_found(format!("there is no volume {id} to copy")))?;
-    if !ask.requirement.allows_copy_at(&source.place) {
-        return Err(Status::resource_exhausted(format!(
-            "a copy of {id} is made in {}, which the topology does not allow",
-            source.place.zone.as_deref().unwrap_or("an unknown zone")
-        )));
-    }
-    Ok(source.place)
 }
 
 /// Fits the requested IOPS to the type; EC2 is asked for its ceiling only where IOPS are requested (Q7).
@@ -167,26 +177,29 @@ fn wanted(ask: &Ask, place: &Place) -> Wanted {
     }
 }
 
-fn request(ask: &Ask, place: Place, iops: Option<i32>) -> Request {
-    if let Source::Volume(id) = &ask.source {
-        return Request::Copy(VolumeCopy {
-            client_token: String::new(),
-            source_volume_id: id.clone(),
-            size_gib: ask.size_gib,
-            volume_type: ask.volume_type.clone(),
-            is_encrypted: ask.is_encrypted(),
-            kms_key_id: ask.parameters.kms_key_id.clone(),
-            is_multi_attach: ask.is_multi_attach,
-            iops,
-            throughput: ask.throughput(),
-            tags: ask.tags.clone(),
-        });
+fn copy_of(ask: &Ask, source: &Volume, iops: Option<i32>) -> VolumeCopy {
+    let key = ask.parameters.kms_key_id.as_deref();
+    let (is_encrypted, key) = copy_encryption(source, ask.is_encrypted(), key);
+    VolumeCopy {
+        client_token: String::new(),
+        source_volume_id: source.id.clone(),
+        size_gib: ask.size_gib,
+        volume_type: ask.volume_type.clone(),
+        is_encrypted,
+        kms_key_id: key.map(str::to_owned),
+        is_multi_attach: ask.is_multi_attach,
+        iops,
+        throughput: ask.throughput(),
+        tags: ask.tags.clone(),
     }
+}
+
+fn new(ask: &Ask, place: Place, iops: Option<i32>) -> NewVolume {
     let snapshot_id = match &ask.source {
         Source::Snapshot(id) => Some(id.clone()),
         _ => None,
     };
-    Request::New(NewVolume {
+    NewVolume {
         client_token: String::new(),
         size_gib: ask.size_gib,
         volume_type: ask.volume_type.clone(),
@@ -202,7 +215,7 @@ fn request(ask: &Ask, place: Place, iops: Option<i32>) -> Request {
         iops,
         throughput: ask.throughput(),
         tags: ask.tags.clone(),
-    })
+    }
 }
 
 async fn send(
@@ -262,6 +275,11 @@ async fn ready(core: &Core, ask: &Ask, created: Volume, deadline: Deadline) -> R
     let mut pauses = ready_pauses();
     loop {
         match readiness(Some(volume.state)) {
+            // Not before: one that is still being made cannot be deleted.
+            Readiness::Ready if ask.is_encrypted() && !volume.is_encrypted => {
+                let why = format!("EC2 did not encrypt volume {} as the class asks", volume.id);
+                return Err(given_up(core, ask, &volume.id, &why, deadline).await);
+            }
             Readiness::Ready => return Ok(volume),
             Readiness::Failed => {
                 let why = format!("EC2 could not make volume {}{}", volume.id, likely_cause(ask));
@@ -270,11 +288,6 @@ async fn ready(core: &Core, ask: &Ask, created: Volume, deadline: Deadline) -> R
             Readiness::NotYet => {}
         }
         let Some(pause) = pauses.next() else {
-            // Not before: one that is still being made cannot be deleted.
-            Readiness::Ready if ask.is_encrypted() && !volume.is_encrypted => {
-                let why = format!("EC2 did not encrypt volume {} as the class asks", volume.id);
-                return Err(given_up(core, ask, &volume.id, &why, deadline).await);
-            }
             return Err(Status::aborted(format!(
                 "volume {} is not available yet",
                 volume.id
@@ -301,6 +314,7 @@ async fn given_up(core: &Core, ask: &Ask, id: &str, why: &str, deadline: Deadlin
             core.tokens.burn(&ask.name);
             Status::aborted(format!("{why}; it was deleted, and the next attempt begins anew"))
         }
+        Err(error) => Status::aborted(format!("{why}; it could not be deleted yet: {error}")),
     }
 }
 
@@ -314,7 +328,6 @@ async fn check_taken_back(core: &Core, ask: &Ask, id: &str, deadline: Deadline) 
     }
     Err(Status::aborted(format!(
         "EC2 made volume {id} and took it back, or shows it late{}; it is asked for again",
-        Err(error) => Status::aborted(format!("{why}; it could not be deleted yet: {error}")),
         likely_cause(ask)
     )))
 }

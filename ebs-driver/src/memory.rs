@@ -144,6 +144,13 @@ impl<T: Made> Memory<T> {
         known.is_some_and(|known| known.since.elapsed() >= STORED_BY_NOW)
     }
 
+    /// Whether what bears the name was made, or first found, less than this ago.
+    #[must_use]
+    pub fn is_newer_than(&self, name: &str, age: Duration) -> bool {
+        let known = self.get(name).and_then(|name| name.known);
+        known.is_some_and(|known| known.since.elapsed() < age)
+    }
+
     fn change(&self, name: &str, change: impl FnOnce(&mut Name<T>)) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

@@ -5,7 +5,7 @@ use tonic::Status;
 use super::status;
 use crate::deadline::Deadline;
 use crate::driver::Core;
-use crate::ec2::codes::Purpose;
+use crate::ec2::codes::{Meaning, Purpose};
 use crate::ec2::errors::Ec2Error;
 use crate::parameters::SnapshotParameters;
 
@@ -52,6 +52,19 @@ pub(super) async fn carry_out(
         core.ec2.lock_snapshot(id, lock, deadline).await?;
     }
     Ok(())
+}
+
+/// Whether a refusal only says that EC2 does not know yet what was just taken: it can be asked again, and what EC2 does not
+/// know it has not deleted either.
+pub(super) fn is_of_lag(error: &Ec2Error, is_new: bool) -> bool {
+    is_new && error.meaning() == Meaning::NotFound
+}
+
+/// What the caller is told then. Nothing is deleted for it and nothing forgotten.
+pub(super) fn not_yet(what: &str, error: &Ec2Error) -> Status {
+    Status::unavailable(format!(
+        "{what} was just taken, and EC2 does not know it yet: {error}"
+    ))
 }
 
 /// What the caller is told when it cannot be done for what was there before. That may be in use, and may be locked already,

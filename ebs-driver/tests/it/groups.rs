@@ -494,3 +494,22 @@ async fn ebs_case_108_a_refused_lock_of_a_group_is_told_once() {
     assert!(made.ready_to_use);
     assert_eq!(held(&world).len(), database.volumes.len());
 }
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_168_a_group_that_ec2_does_not_know_yet_is_locked_later() {
+    let mut options = Ec2Options::instant();
+    options.lag.change = Duration::from_secs(2);
+    let world = World::with(options, Config::default());
+    let database = database(&world);
+    world.settle().await;
+    let lock = [("lockMode", "governance"), ("lockDuration", "1")];
+    let first = create(&world, group(&database.volumes, &lock)).await;
+    assert_eq!(code(first), Code::Unavailable);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    create(&world, group(&database.volumes, &lock)).await.unwrap();
+    let state = world.ec2.state();
+    assert_eq!(state.snapshots.len(), 2);
+    assert!(state.snapshots.values().all(|snapshot| snapshot.lock.is_some()));
+    assert_eq!(world.ec2.count("CreateSnapshots"), 1);
+    assert_eq!(world.ec2.count("DeleteSnapshot"), 0);
+}

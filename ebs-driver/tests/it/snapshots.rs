@@ -607,3 +607,49 @@ async fn ebs_case_108_an_unclear_lock_of_a_pending_snapshot_is_tried_again() {
         "locked at last"
     );
 }
+
+/// EC2 shows the snapshot, and refuses for two seconds to change or delete it.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_168_a_lock_that_comes_before_ec2_knows_the_snapshot_is_sent_again() {
+    let mut options = Ec2Options::instant();
+    options.lag.change = Duration::from_secs(2);
+    let world = World::with(options, Config::default());
+    let id = source(&world);
+    world.settle().await;
+    let ask = || world.create_snapshot(snapshot("snapshot-1", &id, &LOCK));
+    assert_eq!(code(ask().await), Code::Unavailable);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let made = ask().await.unwrap();
+    ask().await.unwrap();
+    let state = world.ec2.state();
+    assert_eq!(state.snapshots.len(), 1);
+    assert!(state.snapshots[&made.snapshot_id].lock.is_some());
+    let sent = |action| world.ec2.count(action);
+    assert_eq!(
+        (
+            sent("CreateSnapshot"),
+            sent("LockSnapshot"),
+            sent("DeleteSnapshot")
+        ),
+        (1, 2, 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_168_a_snapshot_that_ec2_does_not_know_yet_is_not_deleted() {
+    let mut options = Ec2Options::instant();
+    options.lag.change = Duration::from_secs(2);
+    let world = World::with(options, Config::default());
+    let id = source(&world);
+    world.settle().await;
+    let refused = Fault::error("UnauthorizedOperation");
+    world.ec2.inject("LockSnapshot", When::Always, refused);
+    let ask = || world.create_snapshot(snapshot("snapshot-1", &id, &LOCK));
+    let error = ask().await.unwrap_err();
+    assert_eq!(error.code(), Code::Aborted, "it still exists");
+    assert!(error.message().contains("could not be deleted"), "{error}");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(code(ask().await), Code::Aborted);
+    ask().await.unwrap();
+    assert_eq!(world.ec2.count("CreateSnapshot"), 1);
+}

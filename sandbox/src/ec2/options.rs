@@ -264,7 +264,8 @@ impl Timing {
     }
 }
 
-/// How long what is new stays unseen by the Describe actions. Actions that change things see it at once.
+/// How long what is new stays unseen by the Describe actions. Actions that change things see it at once, but for
+/// [`Self::change`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lag {
     /// A new volume, by ID and in lists.
@@ -277,6 +278,8 @@ pub struct Lag {
     pub modification: Duration,
     /// What was attached to an instance or detached from it, in DescribeInstances; volumes show it at once.
     pub instance: Duration,
+    /// A new snapshot, for the actions that change it.
+    pub change: Duration,
 }
 
 impl Default for Lag {
@@ -288,6 +291,7 @@ impl Default for Lag {
             tag: short,
             modification: Duration::ZERO,
             instance: Duration::ZERO,
+            change: Duration::ZERO,
         }
     }
 }
@@ -299,7 +303,8 @@ impl Lag {
         Self::all(Duration::ZERO)
     }
 
-    /// New volumes, snapshots and tags stay unseen for this long; modifications and attachments do not.
+    /// New volumes, snapshots and tags stay unseen by the Describe actions for this long; modifications and attachments do
+    /// not.
     #[must_use]
     pub fn all(duration: Duration) -> Self {
         Self {
@@ -308,6 +313,7 @@ impl Lag {
             tag: duration,
             modification: Duration::ZERO,
             instance: Duration::ZERO,
+            change: Duration::ZERO,
         }
     }
 }

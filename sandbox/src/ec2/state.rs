@@ -145,9 +145,11 @@ impl State {
     /// `InvalidParameterValue` for what is no snapshot ID, `InvalidSnapshot.NotFound`.
     pub(super) fn own_snapshot_mut(&mut self, id: &str, call: &Call<'_>) -> Result<&mut Snapshot, Ec2Error> {
         check_id("snapshotId", "snap-", id)?;
+        let lag = call.options.lag.change;
         self.snapshots
             .get_mut(id)
             .filter(|snapshot| snapshot.owner_id == call.options.account_id)
+            .filter(|snapshot| call.now >= super::model::after(snapshot.started_at, lag))
             .ok_or_else(|| Ec2Error::no_snapshot(id))
     }
 }

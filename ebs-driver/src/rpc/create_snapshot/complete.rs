@@ -33,12 +33,17 @@ pub(super) async fn complete(
         return Ok(());
     }
     let done = snapshot_class::carry_out(core, &ask.parameters, &snapshot.id, deadline).await;
+    let is_new = core.snapshots.is_newer_than(&ask.name, core.consistency_delay());
     match (done, origin) {
         (Ok(()), _) => {
             core.snapshots.complete(&ask.name);
             Ok(())
         }
-        (Err(error), Origin::Created) => Err(undone(core, &snapshot.id, &error, deadline).await),
+        (Err(error), _) if snapshot_class::is_of_lag(&error, is_new) => Err(snapshot_class::not_yet(
+            &format!("snapshot {}", snapshot.id),
+            &error,
+        )),
+        (Err(error), Origin::Created) => Err(undone(core, &snapshot.id, &error, is_new, deadline).await),
         (Err(error), Origin::Found) => {
             let is_pending = snapshot.state == SnapshotState::Pending;
             let told = snapshot_class::refused(&format!("snapshot {}", snapshot.id), &error, is_pending);
@@ -51,11 +56,15 @@ pub(super) async fn complete(
 }
 
 /// Deletes a new snapshot that cannot be made as the class asks; final only when that worked.
-async fn undone(core: &Core, id: &str, error: &Ec2Error, deadline: Deadline) -> Status {
+async fn undone(core: &Core, id: &str, error: &Ec2Error, is_new: bool, deadline: Deadline) -> Status {
     match core.ec2.delete_snapshot(id, deadline).await {
-        Err(second) if !Purpose::DeleteSnapshot.is_done(&second) => Status::aborted(format!(
-            "snapshot {id}: {error}; it could not be deleted: {second}"
-        )),
+        Err(second)
+            if snapshot_class::is_of_lag(&second, is_new) || !Purpose::DeleteSnapshot.is_done(&second) =>
+        {
+            Status::aborted(format!(
+                "snapshot {id}: {error}; it could not be deleted: {second}"
+            ))
+        }
         _ => {
             core.snapshots.forget_snapshot(id);
             Status::new(

@@ -28,7 +28,7 @@ pub(in crate::rpc) async fn call(
 ) -> Result<CreateVolumeGroupSnapshotResponse, Status> {
     let ask = Ask::parse(core, request)?;
     let _guard = core.in_flight.begin(Key::GroupName(ask.name.clone()))?;
-    let (snapshots, is_new) = match find(core, &ask, call, hint).await? {
+    let (snapshots, is_made) = match find(core, &ask, call, hint).await? {
         Some(snapshots) => (snapshots, false),
         None => (create(core, &ask, call).await?, true),
     };
@@ -40,7 +40,7 @@ pub(in crate::rpc) async fn call(
         // Internal is final: a caller that has not stored the IDs yet would forget the snapshots.
         Some(failure) if core.groups.is_surely_stored(&ask.name) => return Err(Status::internal(failure)),
         Some(failure) => tracing::warn!(group = ask.name, "{failure}; the IDs are answered first"),
-        None => complete(core, &ask, &snapshots, is_new, call.deadline).await?,
+        None => complete(core, &ask, &snapshots, is_made, call.deadline).await?,
     }
     Ok(CreateVolumeGroupSnapshotResponse {
         group_snapshot: Some(message(&ask.name, &snapshots)),
@@ -114,14 +114,14 @@ async fn checked(
         .partition(|snapshot| ask.sources.contains(&snapshot.volume_id));
     let missing = group::missing(&wanted, &ask.sources);
     if missing.is_empty() {
-        remove(core, &others, deadline)
+        remove(core, &others, true, deadline)
             .await
             .map_err(|error| Status::aborted(format!("a snapshot too many could not be deleted: {error}")))?;
         return Ok(group::in_order(&wanted, &ask.sources));
     }
     let all: Vec<&Snapshot> = made.iter().collect();
     let lack = format!("EC2 made no snapshot of {}", missing.join(" and "));
-    match remove(core, &all, deadline).await {
+    match remove(core, &all, true, deadline).await {
         Ok(()) => Err(Status::aborted(format!(
             "{lack}; the others of the group were deleted"
         ))),
@@ -131,8 +131,13 @@ async fn checked(
     }
 }
 
-/// Deletes snapshots that nobody has heard of.
-async fn remove(core: &Core, snapshots: &[&Snapshot], deadline: Deadline) -> Result<(), Ec2Error> {
+/// Deletes snapshots that nobody has heard of. New ones that EC2 does not know are not gone.
+async fn remove(
+    core: &Core,
+    snapshots: &[&Snapshot],
+    is_new: bool,
+    deadline: Deadline,
+) -> Result<(), Ec2Error> {
     for snapshot in snapshots {
         tracing::warn!(
             snapshot = snapshot.id,
@@ -140,7 +145,11 @@ async fn remove(core: &Core, snapshots: &[&Snapshot], deadline: Deadline) -> Res
             "deleting a part of a group"
         );
         match core.ec2.delete_snapshot(&snapshot.id, deadline).await {
-            Err(error) if !Purpose::DeleteSnapshot.is_done(&error) => return Err(error),
+            Err(error)
+                if snapshot_class::is_of_lag(&error, is_new) || !Purpose::DeleteSnapshot.is_done(&error) =>
+            {
+                return Err(error);
+            }
             _ => {}
         }
     }
@@ -153,7 +162,7 @@ async fn complete(
     core: &Core,
     ask: &Ask,
     snapshots: &[Snapshot],
-    is_new: bool,
+    is_made: bool,
     deadline: Deadline,
 ) -> Result<(), Status> {
     let known = core.groups.get(&ask.name).and_then(|name| name.known);
@@ -164,7 +173,14 @@ async fn complete(
         core.groups.complete(&ask.name);
         return Ok(());
     };
-    if !is_new {
+    let is_new = core.groups.is_newer_than(&ask.name, core.consistency_delay());
+    if snapshot_class::is_of_lag(&error, is_new) {
+        return Err(snapshot_class::not_yet(
+            &format!("the group {}", ask.name),
+            &error,
+        ));
+    }
+    if !is_made {
         let is_pending = snapshots
             .iter()
             .any(|snapshot| snapshot.state == SnapshotState::Pending);
@@ -174,7 +190,7 @@ async fn complete(
         return snapshot_class::refused(&format!("the group {}", ask.name), &error, is_pending);
     }
     let all: Vec<&Snapshot> = snapshots.iter().collect();
-    match remove(core, &all, deadline).await {
+    match remove(core, &all, is_new, deadline).await {
         Ok(()) => {
             for snapshot in snapshots {
                 core.groups.forget_snapshot(&snapshot.id);

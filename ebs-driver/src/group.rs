@@ -2,11 +2,14 @@
 //!
 //! CreateSnapshots makes all snapshots of a group or none, has no client token, and DescribeSnapshots may lag behind it.
 //! So the rules of [`crate::snapshot`] hold for the group as a whole: its snapshots bear the moment of the call that made
-//! them, and what bears the same moment is one set.
+//! them and a sign of the volumes that were asked for, and what bears the same is one set. By the sign it is told what was
+//! made beside the group, since a volume came to the instance meanwhile, from a group of other volumes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::ec2::types::{Attachment, AttachmentState, Instance, NewSnapshotSet, Snapshot, Volume};
@@ -27,11 +30,11 @@ pub enum Plan {
     },
     /// This is it, in the order of the sources.
     Adopt(Vec<Snapshot>),
-    /// There are several sets, and have been for a consistency delay: delete the later ones, adopt the first.
+    /// There is more than the group, and has been for a consistency delay: delete that, adopt the first set.
     DeleteDuplicates {
         /// The earliest whole one.
         adopt: Vec<Snapshot>,
-        /// The snapshots of the others.
+        /// The snapshots of the others, and those of other volumes in it.
         duplicates: Vec<String>,
     },
     /// A part is missing, and EC2 has had time to show it.
@@ -48,16 +51,11 @@ pub enum Plan {
 /// Decides what a lookup by name, begun at `looked_at`, means. Total. In `memory` the duplicates are sets.
 #[must_use]
 pub fn plan(found: &[Snapshot], sources: &[String], looked_at: Instant, memory: &Memory<'_>) -> Plan {
-    let sets = sets(found);
-    let wanted: BTreeSet<&str> = sources.iter().map(String::as_str).collect();
-    let of_others: BTreeSet<&str> = found
-        .iter()
-        .map(|snapshot| snapshot.volume_id.as_str())
-        .filter(|volume| !wanted.contains(volume))
-        .collect();
+    let of_others = of_other_groups(found, sources);
     if !of_others.is_empty() {
         return Plan::Conflict(of_others.into_iter().map(str::to_owned).collect());
     }
+    let sets = sets(found);
     let Some(first) = sets.first() else {
         return match snapshot::plan(&[], "", looked_at, memory) {
             snapshot::Plan::LookAgain(at) => Plan::LookAgain { at, sets: Vec::new() },
@@ -67,35 +65,75 @@ pub fn plan(found: &[Snapshot], sources: &[String], looked_at: Instant, memory: 
     let whole = sets
         .iter()
         .find(|(_, snapshots)| missing(snapshots, sources).is_empty());
+    let adopt = whole.map(|(_, snapshots)| in_order(snapshots, sources));
+    let is_adopted = |snapshot: &Snapshot| adopt.iter().flatten().any(|one| one.id == snapshot.id);
+    // The sets of which not all is adopted.
     let others: Vec<&(&str, Vec<&Snapshot>)> = sets
         .iter()
-        .filter(|set| whole.is_none_or(|whole| whole.0 != set.0))
+        .filter(|(_, snapshots)| !snapshots.iter().all(|snapshot| is_adopted(snapshot)))
         .collect();
     let names = || others.iter().map(|(attempt, _)| (*attempt).to_owned()).collect();
     let settled = settled(&others, looked_at, memory.duplicates, memory.consistency_delay);
-    match whole {
-        Some((_, snapshots)) if others.is_empty() => Plan::Adopt(in_order(snapshots, sources)),
+    let surplus = found.iter().filter(|snapshot| !is_adopted(snapshot));
+    let surplus: Vec<String> = surplus.map(|snapshot| snapshot.id.clone()).collect();
+    match adopt {
+        Some(adopt) if others.is_empty() => Plan::Adopt(adopt),
         _ if looked_at < settled => Plan::LookAgain {
             at: settled,
             sets: names(),
         },
-        Some((_, snapshots)) => Plan::DeleteDuplicates {
-            adopt: in_order(snapshots, sources),
-            duplicates: others.iter().flat_map(|(_, snapshots)| ids(snapshots)).collect(),
+        Some(adopt) => Plan::DeleteDuplicates {
+            adopt,
+            duplicates: surplus,
         },
         None => Plan::Incomplete {
-            present: sets.iter().flat_map(|(_, snapshots)| ids(snapshots)).collect(),
+            present: surplus,
             missing: missing(&first.1, sources),
         },
     }
+}
+
+/// The volumes that the group does not have, of snapshots that were not taken for a group of just these sources.
+fn of_other_groups<'a>(found: &'a [Snapshot], sources: &[String]) -> BTreeSet<&'a str> {
+    let sign = sign(sources);
+    let is_of_other = |snapshot: &&Snapshot| {
+        let of_ours = attempt_of(snapshot).split_once(SEPARATOR);
+        !sources.contains(&snapshot.volume_id) && of_ours.is_none_or(|(_, of_set)| of_set != sign)
+    };
+    let others = found.iter().filter(is_of_other);
+    others.map(|snapshot| snapshot.volume_id.as_str()).collect()
+}
+
+/// Between the moment of a call and the sign of its sources.
+const SEPARATOR: char = '/';
+/// So many digits of the digest are the sign: enough to tell groups of one name apart.
+const SIGN: usize = 16;
+
+/// What tells one CreateSnapshots from another, and what it was sent for.
+#[must_use]
+pub fn attempt(now: Timestamp, sources: &[String]) -> String {
+    format!("{now}{SEPARATOR}{}", sign(sources))
+}
+
+/// Stands for the sources, in whatever order.
+fn sign(sources: &[String]) -> String {
+    let sorted: BTreeSet<&str> = sources.iter().map(String::as_str).collect();
+    let sorted: Vec<&str> = sorted.into_iter().collect();
+    let mut sign = hex::encode(Sha256::digest(sorted.join(" ").as_bytes()));
+    sign.truncate(SIGN);
+    sign
+}
+
+/// The call that took a snapshot.
+fn attempt_of(snapshot: &Snapshot) -> &str {
+    snapshot.tags.get(TAG_GROUP_ATTEMPT).map_or("", String::as_str)
 }
 
 /// The sets that were found, the earliest first, by the moment of the call that made them.
 fn sets(found: &[Snapshot]) -> Vec<(&str, Vec<&Snapshot>)> {
     let mut sets: BTreeMap<&str, Vec<&Snapshot>> = BTreeMap::new();
     for snapshot in found {
-        let attempt = snapshot.tags.get(TAG_GROUP_ATTEMPT).map_or("", String::as_str);
-        sets.entry(attempt).or_default().push(snapshot);
+        sets.entry(attempt_of(snapshot)).or_default().push(snapshot);
     }
     let mut sets: Vec<_> = sets.into_iter().collect();
     sets.sort_by_key(|(attempt, snapshots)| {
@@ -138,10 +176,6 @@ pub fn in_order(snapshots: &[&Snapshot], sources: &[String]) -> Vec<Snapshot> {
         .filter_map(of)
         .map(|snapshot| (*snapshot).clone())
         .collect()
-}
-
-fn ids(snapshots: &[&Snapshot]) -> Vec<String> {
-    snapshots.iter().map(|snapshot| snapshot.id.clone()).collect()
 }
 
 /// The instance to which all volumes are attached; of several the one of the lowest ID.
@@ -310,6 +344,35 @@ mod tests {
             planned(&[a, b, other], &[], 0),
             Plan::Conflict(vec!["vol-c".into()])
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ebs_case_169_what_was_taken_beside_the_group_is_surplus() {
+        let now = FIRST.parse().unwrap();
+        let taken_for = |sources: &[String]| {
+            let attempt = attempt(now, sources);
+            let mut found: Vec<Snapshot> = whole(&attempt, "1").into();
+            found.push(snapshot("snap-c", "vol-c", &attempt));
+            found
+        };
+        let ours = taken_for(&["vol-a".into(), "vol-b".into()]);
+        let sets = vec![attempt(now, &sources())];
+        assert!(matches!(planned(&ours, &[], 10), Plan::LookAgain { sets: seen, .. } if seen == sets));
+        assert_eq!(
+            planned(&ours, &[(&sets[0], 10)], 15),
+            Plan::DeleteDuplicates {
+                adopt: vec![ours[1].clone(), ours[0].clone()],
+                duplicates: vec!["snap-c".into()]
+            }
+        );
+        let of_others = taken_for(&["vol-a".into(), "vol-b".into(), "vol-c".into()]);
+        assert_eq!(planned(&of_others, &[], 15), Plan::Conflict(vec!["vol-c".into()]));
+        // Without a source it is no group, whatever else was taken.
+        let part = [ours[0].clone(), ours[2].clone()];
+        assert!(matches!(
+            planned(&part, &[(&sets[0], 10)], 15),
+            Plan::Incomplete { missing, .. } if missing == ["vol-b"]
+        ));
     }
 
     fn volume(id: &str, instances: &[&str]) -> Volume {

@@ -513,3 +513,36 @@ async fn ebs_case_168_a_group_that_ec2_does_not_know_yet_is_locked_later() {
     assert_eq!(world.ec2.count("CreateSnapshots"), 1);
     assert_eq!(world.ec2.count("DeleteSnapshot"), 0);
 }
+
+/// A volume comes to the instance meanwhile, and the process dies before it has deleted its snapshot.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_169_a_part_too_many_is_deleted_by_the_next_process() {
+    let world = World::settled().await;
+    let database = database(&world);
+    let late = world.ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
+    let delay = Fault::Delay(Duration::from_secs(2));
+    world.ec2.inject("DescribeInstances", When::Next, delay);
+    world.ec2.inject("DeleteSnapshot", When::Next, Fault::Timeout);
+    let comes = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world
+            .ec2
+            .attach_volume_fixture(&late, &database.instance, "/dev/xvdad")
+            .unwrap();
+    };
+    let cut = async {
+        let cut = create(&world, group(&database.volumes, &[]));
+        tokio::time::timeout(Duration::from_secs(10), cut).await
+    };
+    let (cut, ()) = tokio::join!(cut, comes);
+    assert!(cut.is_err(), "{cut:?}");
+    assert_eq!(held(&world).len(), 3);
+    let world = world.restarted();
+    let other = [database.volumes[0].clone(), database.log.clone()];
+    let conflict = create(&world, group(&other, &[])).await;
+    assert_eq!(code(conflict), Code::AlreadyExists);
+    let made = create(&world, group(&database.volumes, &[])).await.unwrap();
+    assert_eq!(made.snapshots.len(), 2);
+    assert_eq!(held(&world), sorted(&database.volumes));
+    assert_eq!(world.ec2.count("CreateSnapshots"), 1);
+}

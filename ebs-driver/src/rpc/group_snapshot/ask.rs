@@ -6,6 +6,7 @@ use csi::v1::CreateVolumeGroupSnapshotRequest;
 use tonic::Status;
 
 use crate::driver::Core;
+use crate::group;
 use crate::names::NODE_LOCAL_PREFIX;
 use crate::parameters::SnapshotParameters;
 use crate::rpc::{required, status};
@@ -60,7 +61,7 @@ impl Ask {
 
     /// The tags of each snapshot of one CreateSnapshots, sent now.
     pub(super) fn tags(&self, core: &Core) -> Result<BTreeMap<String, String>, Status> {
-        let attempt = core.clock.now().to_string();
+        let attempt = group::attempt(core.clock.now(), &self.sources);
         let tags = tags::of_group(&core.config.tags, &self.name, &attempt, &self.parameters);
         Ok(tags.map_err(status::bad)?.tags)
     }

@@ -8,7 +8,9 @@ use super::{Call, required};
 use crate::attach;
 use crate::driver::Core;
 use crate::ec2::codes::Purpose;
+use crate::ec2::errors::Ec2Error;
 use crate::ec2::types::AttachmentState;
+use crate::hyperpod::ClusterNode;
 use crate::in_flight::Key;
 use crate::names::NODE_LOCAL_PREFIX;
 
@@ -38,11 +40,29 @@ pub(super) async fn call(
             let instance_id = cluster_node.as_ref().map_or(node_id, |node| &node.instance_id);
             wait(core, volume_id, (node_id, instance_id), call).await?;
         }
-        Err(error) if !Purpose::Detach.is_done(&error) => return Err(Purpose::Detach.status(&error)),
+        Err(error) if !Purpose::Detach.is_done(&error) => {
+            let is_away = match &cluster_node {
+                Some(node) => is_away(core, volume_id, node, &error, call).await,
+                None => false,
+            };
+            if !is_away {
+                return Err(Purpose::Detach.status(&error));
+            }
+        }
         _ => {}
     }
     core.attachments.detached(volume_id, node_id);
     Ok(ControllerUnpublishVolumeResponse {})
+}
+
+/// Whether the volume is not at the node of a cluster that SageMaker refuses to take it from. Nodes and clusters come and go,
+/// and SageMaker has no code of its own for a volume that is not attached.
+async fn is_away(core: &Core, volume_id: &str, node: &ClusterNode, refusal: &Ec2Error, call: Call) -> bool {
+    if refusal.meaning().is_transient() {
+        return false;
+    }
+    let shown = core.lookups.volumes.get(volume_id, call.deadline).await;
+    shown.is_ok_and(|volume| attach::is_away(volume.as_ref(), &node.instance_id))
 }
 
 /// Polls until nothing of the volume is left at the instance. Errors of single polls are passed over.

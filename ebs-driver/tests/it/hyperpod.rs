@@ -184,3 +184,20 @@ async fn ebs_case_157_an_attachment_whose_answer_was_lost_is_found() {
     assert!(elsewhere.message().contains(&other), "{elsewhere}");
     assert_eq!(region.world.ec2.count(ATTACH), 0);
 }
+
+/// Neither would ever be known again, and the node's object could not go.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_171_a_node_that_is_gone_holds_no_volume() {
+    let region = Region::new(Ec2Options::instant());
+    let gone = format!("hyperpod-{CLUSTER}-i-0123456789abcdef0");
+    region.unpublish_at(&gone).await.unwrap();
+    assert_eq!(region.world.ec2.refusals()["ResourceNotFound"], 1);
+
+    region.publish().await.unwrap();
+    let unknown = Fault::error("ResourceNotFound");
+    region.world.ec2.inject(DETACH, When::Times(1), unknown);
+    let refused = region.unpublish().await.unwrap_err();
+    assert_eq!(refused.code(), Code::Internal, "EC2 shows it there");
+    assert!(refused.message().contains("ResourceNotFound"), "{refused}");
+    region.unpublish().await.unwrap();
+}

@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-
 use crate::ec2::types::{Attachment, AttachmentState, Instance, Mapping, Volume};
 
-/// After so long in state `attaching` an attachment will never be usable.
-const STUCK: SignedDuration = SignedDuration::from_secs(90);
+/// Seen in state `attaching` for longer, an attachment will never be usable.
+const STUCK: Duration = Duration::from_secs(90);
 
 /// The device names in the order in which they are tried: 127 of them.
 pub fn device_names() -> impl Iterator<Item = String> {
@@ -83,9 +81,15 @@ pub enum Seen {
     Gone,
 }
 
-/// Judges a description of a volume. A device or card that is not the expected one is not there yet.
+/// Judges a description of a volume, which has been seen in state `attaching` for so long. A device or card that is not the
+/// expected one is not there yet.
 #[must_use]
-pub fn seen(volume: Option<&Volume>, instance_id: &str, expected: &Expected, now: Timestamp) -> Seen {
+pub fn seen(
+    volume: Option<&Volume>,
+    instance_id: &str,
+    expected: &Expected,
+    attaching_for: Duration,
+) -> Seen {
     let Some(volume) = volume else {
         return Seen::Gone;
     };
@@ -111,10 +115,9 @@ pub fn seen(volume: Option<&Volume>, instance_id: &str, expected: &Expected, now
         .as_ref()
         .is_none_or(|device| *device == here.device)
         && (expected.card.is_none() || expected.card == here.card);
-    let is_old = here.begun.is_some_and(|begun| now.duration_since(begun) > STUCK);
     match here.state {
         AttachmentState::Attached if is_expected => Seen::Attached(here.device.clone()),
-        AttachmentState::Attaching if is_old => Seen::Stuck,
+        AttachmentState::Attaching if attaching_for > STUCK => Seen::Stuck,
         _ => Seen::NotYet,
     }
 }
@@ -132,6 +135,17 @@ pub fn state_at(volume: &Volume, instance_id: &str) -> Option<AttachmentState> {
     here.find(|one| one.instance_id == instance_id)
         .map(|one| one.state)
         .filter(|state| *state != AttachmentState::Detached)
+}
+
+/// Whether a volume is on its way to an instance, so that it may hang there.
+#[must_use]
+pub fn is_attaching(volume: Option<&Volume>, instance_id: &str) -> bool {
+    volume.is_some_and(|volume| {
+        let mut attachments = volume.attachments.iter();
+        attachments.any(|one| {
+            one.instance_id == instance_id && one.state == AttachmentState::Attaching && !one.is_of_service
+        })
+    })
 }
 
 /// The pauses between the polls: 1 s growing by 1.8 each time, about 24 minutes in all; the caller's deadline
@@ -172,7 +186,7 @@ mod tests {
             device: "/dev/xvdaa".into(),
             state,
             card: Some(1),
-            begun: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+            is_of_service: false,
         }
     }
 
@@ -212,9 +226,7 @@ mod tests {
     #[expect(clippy::too_many_lines, reason = "a table")]
     fn a_description_says_how_far_it_is() {
         use AttachmentState::{Attached, Attaching, Detached, Detaching, Other};
-        let begun: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let now = begun + SignedDuration::from_secs(80);
-        let late = begun + SignedDuration::from_secs(100);
+        let (now, late) = (Duration::from_secs(80), Duration::from_secs(100));
         let any = Expected::default();
         let there = Seen::Attached("/dev/xvdaa".into());
         let rows = [
@@ -273,6 +285,16 @@ mod tests {
             assert_eq!(seen(Some(&volume), "i-1", &expected, now), outcome, "{volume:?}");
         }
         assert_eq!(seen(None, "i-1", &Expected::default(), now), Seen::Gone);
+    }
+
+    #[test]
+    fn ebs_case_172_what_a_service_attaches_is_not_ours_to_detach() {
+        let mut one = at("i-1", AttachmentState::Attaching);
+        assert!(is_attaching(Some(&volume(vec![one.clone()], false)), "i-1"));
+        assert!(!is_attaching(Some(&volume(vec![one.clone()], false)), "i-2"));
+        one.is_of_service = true;
+        assert!(!is_attaching(Some(&volume(vec![one], false)), "i-1"));
+        assert!(!is_attaching(None, "i-1"));
     }
 
     #[test]

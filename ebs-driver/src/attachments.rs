@@ -19,7 +19,7 @@ const SETTLING: Duration = Duration::from_secs(120);
 const FILLED: Duration = Duration::from_secs(6 * 3600);
 /// Only detachments that take longer are worth a series.
 const PENDING: Duration = Duration::from_secs(60);
-/// A detachment that nobody asked for in this time is no longer shown.
+/// What nobody asked for in this time, which is longer than the longest pause between polls, is no longer known to be on its way.
 const IDLE: Duration = Duration::from_secs(900);
 
 /// A volume on its way to an instance.
@@ -57,6 +57,8 @@ struct State {
     filling: BTreeMap<String, (Initialization, Instant)>,
     /// By volume ID and instance ID.
     detaching: BTreeMap<Pair, Detaching>,
+    /// By instance ID and volume ID: when it was first and last seen in state `attaching`.
+    attaching: BTreeMap<Pair, (Instant, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -178,6 +180,24 @@ impl Attachments {
         self.with(|state, _| {
             state.filling.insert(volume_id.to_owned(), (filling, again));
         });
+    }
+
+    /// For how long the volume has been seen on its way to the instance, where it was seen so now; anything else begins anew.
+    /// EC2 tells when it began by its own clock, which may be far from ours.
+    #[must_use]
+    pub fn attaching(&self, instance_id: &str, volume_id: &str, is_attaching: bool) -> Duration {
+        self.with(|state, now| {
+            let is_fresh = |last: Instant| now.duration_since(last) < IDLE;
+            state.attaching.retain(|_, (_, last)| is_fresh(*last));
+            let key = pair(instance_id, volume_id);
+            if !is_attaching {
+                state.attaching.remove(&key);
+                return Duration::ZERO;
+            }
+            let (first, last) = state.attaching.entry(key).or_insert((now, now));
+            *last = now;
+            now.duration_since(*first)
+        })
     }
 
     /// A detachment is pending in this state.

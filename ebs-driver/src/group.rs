@@ -381,7 +381,7 @@ mod tests {
             device: "/dev/xvdaa".into(),
             state: AttachmentState::Attached,
             card: None,
-            begun: None,
+            is_of_service: false,
         };
         Volume {
             id: id.into(),

@@ -169,8 +169,8 @@ pub struct Attachment {
     pub state: AttachmentState,
     /// The EBS card, where the instance has several.
     pub card: Option<i32>,
-    /// When it was begun.
-    pub begun: Option<Timestamp>,
+    /// Whether a service keeps the instance, which knows itself what hangs.
+    pub is_of_service: bool,
 }
 
 /// An attachment to be made. Unset fields are not sent.

@@ -191,11 +191,15 @@ impl<'a> Pair<'a> {
     async fn look(&self, core: &Core, expected: &Expected, call: Call) -> Result<Seen, Status> {
         let volume = core.lookups.volumes.get(self.volume_id, call.deadline).await;
         let volume = volume.map_err(|error| Purpose::AttachRead.status(&error))?;
+        let is_attaching = attach::is_attaching(volume.as_ref(), self.node_id);
+        let attaching_for = core
+            .attachments
+            .attaching(self.node_id, self.volume_id, is_attaching);
         Ok(attach::seen(
             volume.as_ref(),
             self.node_id,
             expected,
-            core.clock.now(),
+            attaching_for,
         ))
     }
 

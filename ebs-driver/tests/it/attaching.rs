@@ -487,3 +487,26 @@ async fn a_device_in_use_is_not_tried_again() {
     assert_eq!(code(publish(&world, &volumes[0], &node).await), Code::Internal);
     assert_eq!(publish(&world, &volumes[0], &node).await.unwrap(), "/dev/xvdab");
 }
+
+/// The clock of the node is three minutes before EC2's or behind it: only what is seen to hang for long hangs.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_172_a_wrong_clock_makes_no_attachment_hang_and_hides_none() {
+    for of_ec2 in ["2025-12-31T23:57:00Z", "2026-01-01T00:03:00Z"] {
+        for (takes, hangs) in [(20, false), (600, true)] {
+            let mut options = Ec2Options::default();
+            options.timing.attaching = Duration::from_secs(takes);
+            let world = World::with_clock_of_ec2(of_ec2, options, Config::default());
+            let node = world.ec2.create_instance_fixture(ZONE, "m5.large", &[]).unwrap();
+            let volume = world.ec2.create_volume_fixture(ZONE, 1, &[]).unwrap();
+            let begun = tokio::time::Instant::now();
+            match publish(&world, &volume, &node).await {
+                Ok(device) => assert_eq!((device.as_str(), hangs), ("/dev/xvdaa", false), "{of_ec2}"),
+                Err(error) => {
+                    assert!(hangs && error.message().contains("hangs on its way"), "{error}");
+                    assert!(begun.elapsed() > Duration::from_secs(90), "{of_ec2}");
+                }
+            }
+            assert_eq!(world.ec2.count("DetachVolume"), u64::from(hangs), "{of_ec2}");
+        }
+    }
+}

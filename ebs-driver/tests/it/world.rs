@@ -40,6 +40,13 @@ impl World {
         Self::over(ec2, clock, config)
     }
 
+    /// The same where EC2's clock shows another time than the driver's.
+    pub fn with_clock_of_ec2(now: &str, options: Ec2Options, config: Config) -> Self {
+        let clock = Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
+        let of_ec2 = Clock::simulated(now.parse().unwrap());
+        Self::over(Ec2::new(of_ec2, Random::seeded(7), options), clock, config)
+    }
+
     fn over(ec2: Ec2, clock: Clock, config: Config) -> Self {
         let registry = Registry::new();
         let scope = Scope::new();

@@ -176,8 +176,6 @@ pub(super) struct AttachmentElement {
     #[serde(default)]
     status: String,
     ebs_card_index: Option<i32>,
-    #[serde(default, deserialize_with = "time")]
-    attach_time: Option<Timestamp>,
     /// What a service keeps the instance for.
     associated_resource: Option<String>,
 }
@@ -190,8 +188,7 @@ impl From<AttachmentElement> for Attachment {
             state: attachment_state(&attachment.status),
             device: attachment.device,
             card: attachment.ebs_card_index,
-            // Whether one of a service hangs is the service's to know.
-            begun: attachment.attach_time.filter(|_| of_cluster.is_none()),
+            is_of_service: of_cluster.is_some(),
             instance_id: of_cluster.map_or(attachment.instance_id, str::to_owned),
         }
     }

@@ -85,7 +85,7 @@ impl QueryEc2 {
             device: attached.device_name,
             state: attachment_state(&attached.status),
             card: None,
-            begun: None,
+            is_of_service: true,
         })
     }
 

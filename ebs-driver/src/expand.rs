@@ -276,6 +276,17 @@ pub fn is_met(volume: &Volume, change: &Change) -> bool {
     plan(volume, None, change) == Step::Done
 }
 
+/// Whether a volume is shown as it was before a modification that has brought what is asked for: EC2's two lists do not
+/// change at one moment.
+#[must_use]
+pub fn is_behind(volume: &Volume, modification: Option<&Modification>, change: &Change) -> bool {
+    modification.is_some_and(|modification| {
+        progress(Some(modification), None) == Progress::InEffect
+            && !is_met(volume, change)
+            && is_met(&after(volume, modification), change)
+    })
+}
+
 /// The volume as a modification that is in effect leaves it.
 #[must_use]
 pub fn after(volume: &Volume, modification: &Modification) -> Volume {
@@ -393,6 +404,25 @@ mod tests {
                 expected,
                 "{current} {state:?} {wanted}"
             );
+        }
+    }
+
+    #[test]
+    fn ebs_case_174_a_volume_may_be_shown_as_it_was_before() {
+        use ModificationState::{Completed, Failed, Modifying, Optimizing};
+        // The modification is to 20 GiB.
+        for (shown, state, asked, expected) in [
+            (10, Some(Optimizing), 20, true),
+            (10, Some(Completed), 15, true),
+            (10, Some(Optimizing), 30, false),
+            (20, Some(Optimizing), 20, false),
+            (10, Some(Modifying), 20, false),
+            (10, Some(Failed), 20, false),
+            (10, None, 20, false),
+        ] {
+            let row = state.map(modification);
+            let found = is_behind(&volume(shown), row.as_ref(), &size(asked));
+            assert_eq!(found, expected, "{shown} {state:?} {asked}");
         }
     }
 

@@ -225,18 +225,18 @@ impl Expander {
         Changed { size, attributes }
     }
 
-    async fn attempt(&self, id: &str, change: Change, deadline: Deadline) -> Expansion {
-        if change.is_of_tags_only() {
+    async fn attempt(&self, id: &str, asked: Change, deadline: Deadline) -> Expansion {
+        if asked.is_of_tags_only() {
             // Nobody reads the size.
-            self.tag(id, &change, deadline).await?;
+            self.tag(id, &asked, deadline).await?;
             return Ok(0);
         }
-        let (volume, modification) = futures::try_join!(
-            self.lookups.volumes.get(id, one_call(deadline)),
-            self.lookups.modifications.get(id, one_call(deadline)),
-        )?;
-        let volume = volume.ok_or_else(|| ExpandError::NotFound(id.to_owned()))?;
-        let change = self.with_iops(&volume, change, deadline).await?;
+        // In this order: what a modification has brought by the time it is looked at, the volume has after that.
+        let modification = self.lookups.modifications.get(id, one_call(deadline)).await?;
+        let (mut volume, mut change) = self.look(id, &asked, deadline).await?;
+        if expand::is_behind(&volume, modification.as_ref(), &change) {
+            (volume, change) = self.look(id, &asked, deadline).await?;
+        }
         let step = expand::plan(&volume, modification.as_ref(), &change);
         // Tags change only with what they belong to: first what needs no call is refused.
         match &step {
@@ -257,6 +257,19 @@ impl Expander {
             }
             Step::Modify(wanted) => self.modify(&volume, &wanted, deadline).await,
         }
+    }
+
+    /// The volume, and the change with the IOPS to ask for.
+    async fn look(
+        &self,
+        id: &str,
+        asked: &Change,
+        deadline: Deadline,
+    ) -> Result<(Volume, Change), ExpandError> {
+        let volume = self.lookups.volumes.get(id, one_call(deadline)).await?;
+        let volume = volume.ok_or_else(|| ExpandError::NotFound(id.to_owned()))?;
+        let change = self.with_iops(&volume, asked.clone(), deadline).await?;
+        Ok((volume, change))
     }
 
     /// Removes and sets the tags that are asked for.

@@ -371,3 +371,60 @@ async fn ebs_case_122_the_day_of_four_modifications_ends_with_the_first() {
         "another process began three of them"
     );
 }
+
+/// As [`expand`] to 30 GiB, by a caller that knows that no other change is pending.
+async fn expand_at_once(world: &World, id: &str) -> Result<ControllerExpandVolumeResponse, Status> {
+    let request = ControllerExpandVolumeRequest {
+        volume_id: id.into(),
+        capacity_range: range(30 * GIB, 0),
+        ..ControllerExpandVolumeRequest::default()
+    };
+    let mut request = csi::channel::request(request, Duration::from_secs(60));
+    csi::hints::attach_single_change(&mut request);
+    let answer = world
+        .channel
+        .controller()
+        .controller_expand_volume(request)
+        .await?;
+    Ok(answer.into_inner())
+}
+
+/// A modification that nobody waits for any more takes effect while the looks before another one are under way.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_174_a_modification_that_takes_effect_meanwhile_is_seen() {
+    let mut options = Ec2Options::default();
+    options.timing.modifying = Duration::from_secs(10);
+    let (world, id) = with_volume(options, 20);
+    let effect = world.clock.now() + Duration::from_secs(10);
+    world.ec2.inject("ModifyVolume", When::Next, Fault::LostAnswer);
+    let cut = tokio::time::timeout(Duration::from_secs(1), expand_at_once(&world, &id));
+    assert!(cut.await.is_err());
+    tokio::time::sleep(Duration::from_millis(8_900)).await;
+    assert_eq!(world.ec2.state().volumes[&id].size_gib, 20, "not yet");
+    let action = "DescribeVolumesModifications";
+    let throttled = Fault::error("RequestLimitExceeded");
+    world.ec2.inject(action, When::Times(3), throttled);
+    let answer = expand_at_once(&world, &id).await.unwrap();
+    assert_eq!(answer.capacity_bytes, 30 * GIB);
+    let calls = world.ec2.calls();
+    let seen = calls.iter().rfind(|call| call.action == action).unwrap();
+    assert!(seen.at > effect, "it was looked at after that");
+    assert_eq!(world.ec2.count("ModifyVolume"), 1);
+}
+
+/// EC2's list of volumes lags behind that of modifications.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_174_a_volume_that_is_shown_as_it_was_is_looked_at_once_more() {
+    let (world, id) = with_volume(Ec2Options::default(), 20);
+    expand(&world, &id, 30).await.unwrap();
+    let former = format!(
+        r#"<DescribeVolumesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><volumeSet><item>
+        <volumeId>{id}</volumeId><size>20</size><status>available</status><volumeType>gp3</volumeType>
+        </item></volumeSet></DescribeVolumesResponse>"#
+    );
+    world
+        .ec2
+        .inject("DescribeVolumes", When::Next, Fault::Body(former));
+    assert_eq!(expand(&world, &id, 30).await.unwrap().capacity_bytes, 30 * GIB);
+    assert_eq!(world.ec2.count("ModifyVolume"), 1);
+}

@@ -41,8 +41,8 @@ struct Pending<T> {
     number: u64,
     /// The window that still takes changes.
     open: Option<Open<T>>,
-    /// What was begun last.
-    last: Option<WeakRunning<T>>,
+    /// What was begun, oldest first: a window whose waiters have gone is no end of the execution before it.
+    begun: Vec<WeakRunning<T>>,
 }
 
 struct Open<T> {
@@ -107,11 +107,14 @@ impl<T: Clone + Send + Sync + 'static> Coalescer<T> {
     ) -> Result<Running<T>, Conflict> {
         let mut volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
         // A volume for whose changes nobody waits any more is forgotten.
-        volumes.retain(|_, pending| pending.last.as_ref().is_some_and(|last| last.upgrade().is_some()));
+        volumes.retain(|_, pending| {
+            pending.begun.retain(|running| running.upgrade().is_some());
+            !pending.begun.is_empty()
+        });
         let pending = volumes.entry(volume_id.to_owned()).or_insert(Pending {
             number: 0,
             open: None,
-            last: None,
+            begun: Vec::new(),
         });
         if let Some(open) = &mut pending.open
             && let Some(running) = open.running.upgrade()
@@ -124,7 +127,8 @@ impl<T: Clone + Send + Sync + 'static> Coalescer<T> {
             return Ok(running);
         }
         pending.number += 1;
-        let before = pending.last.take().and_then(|last| last.upgrade());
+        // Each waits for the one before it.
+        let before = pending.begun.last().and_then(WeakShared::upgrade);
         let close = Arc::new(Notify::new());
         if window == Window::Close {
             close.notify_one();
@@ -137,7 +141,7 @@ impl<T: Clone + Send + Sync + 'static> Coalescer<T> {
             before,
         );
         let running = run.boxed().shared();
-        pending.last = running.downgrade();
+        pending.begun.extend(running.downgrade());
         pending.open = running.downgrade().map(|running| Open {
             change,
             deadline,
@@ -260,6 +264,26 @@ mod tests {
         assert_eq!((first, second), (Ok(20), Ok(30)));
         let starts: Vec<u64> = log.lock().unwrap().iter().map(|(at, _)| *at).collect();
         assert_eq!(starts, [2, 12]);
+    }
+
+    /// The second one waits for the first and gives up.
+    #[tokio::test(start_paused = true)]
+    async fn ebs_case_175_a_third_change_waits_for_the_first_though_the_second_gave_up() {
+        let (coalescer, log) = logging();
+        let change = |gib| coalescer.change("vol-1", size(gib), Window::Close, Deadline::NONE);
+        let second = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            tokio::time::timeout(Duration::from_secs(1), change(30)).await
+        };
+        let third = async {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            change(40).await
+        };
+        let (first, second, third) = tokio::join!(change(20), second, third);
+        assert!(second.is_err());
+        assert_eq!((first, third), (Ok(20), Ok(40)));
+        let starts: Vec<u64> = log.lock().unwrap().iter().map(|(at, _)| *at).collect();
+        assert_eq!(starts, [0, 10]);
     }
 
     #[tokio::test(start_paused = true)]

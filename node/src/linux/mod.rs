@@ -9,7 +9,7 @@
 //! | `options` | mount options as mount(8) takes them |
 //! | `paths` | paths without links |
 //! | `size` | how far a file system reaches |
-//! | `tools` | programs with a time limit, and what their ends mean |
+//! | `tools` | programs, how long they may take, and what their ends mean |
 //!
 //! Nothing here is unsafe but the one ioctl of `nvme`: mounts go through `rustix`, device sizes are found by seeking.
 

@@ -1,4 +1,5 @@
-//! Programs with a time limit, and what their ends mean. A program whose caller has gone is killed.
+//! Programs, and what their ends mean. Those that a large file system holds up for hours, and that may damage it when they
+//! are cut off, have no time limit; a program whose caller has gone is killed.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,11 +13,12 @@ use crate::error::{HostError, bounded_output};
 use crate::types::{Check, Contents, MountRequest};
 
 /// Questions.
-const SHORT: Duration = Duration::from_secs(30);
-/// Making and growing file systems.
-const LONG: Duration = Duration::from_secs(600);
-/// Checking a large one.
-const CHECK: Duration = Duration::from_secs(3600);
+const SHORT: Option<Duration> = Some(Duration::from_secs(30));
+/// Making file systems, and growing mounted ones.
+const LONG: Option<Duration> = Some(Duration::from_secs(600));
+/// Checking, and growing what is not mounted: begun anew they would take as long again, and repairs that are cut off leave
+/// less than there was.
+const WHATEVER_IT_TAKES: Option<Duration> = None;
 
 /// How a program ended.
 #[derive(Debug)]
@@ -67,27 +69,31 @@ async fn run<A: AsRef<OsStr>>(
     tools: &Tools,
     tool: &str,
     package: &'static str,
-    limit: Duration,
+    limit: Option<Duration>,
     arguments: impl IntoIterator<Item = A>,
 ) -> Result<Ended, HostError> {
     let mut command = Command::new(tools.program(tool));
     command.args(arguments).env("LC_ALL", "C");
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = match tokio::time::timeout(limit, command.output()).await {
-        Err(_) => {
-            return Err(HostError::ToolTimeout {
+    let ended = match limit {
+        None => command.output().await,
+        Some(limit) => {
+            let in_time = tokio::time::timeout(limit, command.output()).await;
+            in_time.map_err(|_| HostError::ToolTimeout {
                 tool: tool.to_owned(),
                 limit,
-            });
+            })?
         }
-        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+    };
+    let output = match ended {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(HostError::ToolMissing {
                 tool: tool.to_owned(),
                 package,
             });
         }
-        Ok(Err(error)) => return Err(super::devices::io("run", Path::new(tool))(error)),
-        Ok(Ok(output)) => output,
+        Err(error) => return Err(super::devices::io("run", Path::new(tool))(error)),
+        Ok(output) => output,
     };
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push('\n');
@@ -147,7 +153,7 @@ pub(super) async fn format(
 
 pub(super) async fn check(tools: &Tools, device: &Path) -> Result<Check, HostError> {
     let arguments = [OsStr::new("-a"), device.as_os_str()];
-    match run(tools, "fsck", "util-linux", CHECK, arguments).await {
+    match run(tools, "fsck", "util-linux", WHATEVER_IT_TAKES, arguments).await {
         Ok(ended) => Ok(judge(ended)),
         Err(HostError::ToolMissing { tool, .. }) => Ok(Check::Unknown(format!("{tool} is not installed"))),
         Err(error) => Err(error),
@@ -193,11 +199,11 @@ pub(super) async fn grow(
         ("ext2" | "ext3" | "ext4", None) => {
             // resize2fs wants a file system that was just checked.
             let arguments = [OsStr::new("-f"), OsStr::new("-p"), device.as_os_str()];
-            let ended = run(tools, "e2fsck", package, CHECK, arguments).await?;
+            let ended = run(tools, "e2fsck", package, WHATEVER_IT_TAKES, arguments).await?;
             if !matches!(ended.code, Some(0 | 1)) {
                 return Err(ended.failed());
             }
-            run(tools, "resize2fs", package, LONG, [device])
+            run(tools, "resize2fs", package, WHATEVER_IT_TAKES, [device])
                 .await?
                 .success()
                 .map(drop)

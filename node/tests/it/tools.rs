@@ -109,3 +109,20 @@ async fn a_capability_that_is_lacking_is_told_from_other_failures() {
     let grown = host.grow(&device, "ext4", Some(Path::new("/nowhere"))).await;
     assert!(matches!(grown, Err(HostError::ToolFailed { .. })), "{grown:?}");
 }
+
+/// On a paused clock any time limit is over before the program is.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_170_checks_and_growth_without_a_mount_take_whatever_they_take() {
+    let slow = "sleep 0.3; exit 0";
+    let (host, device, _folder) = machine(&[
+        ("fsck", slow),
+        ("e2fsck", slow),
+        ("resize2fs", slow),
+        ("blkid", slow),
+    ]);
+    assert_eq!(host.check(&device).await.unwrap(), Check::Clean);
+    host.grow(&device, "ext4", None).await.unwrap();
+    // What only asks has a limit.
+    let asked = host.contents(&device).await;
+    assert!(matches!(asked, Err(HostError::ToolTimeout { .. })), "{asked:?}");
+}

@@ -85,6 +85,8 @@ struct Content {
     /// With how often its files are looked at.
     tls: Option<(Tls, Duration)>,
     scrapes: Option<Bucket>,
+    /// Held while metrics are gathered.
+    gathering: Arc<tokio::sync::Mutex<()>>,
     health: Option<Arc<dyn Health>>,
 }
 
@@ -248,7 +250,7 @@ async fn answer(State(content): State<Arc<Content>>, request: Request) -> Respon
         {
             return (StatusCode::TOO_MANY_REQUESTS, "too many requests\n").into_response();
         }
-        return metrics(registries);
+        return metrics(&content.gathering, registries.clone()).await;
     }
     match path {
         "/healthz" => match &content.health {
@@ -271,8 +273,15 @@ async fn answer(State(content): State<Arc<Content>>, request: Request) -> Respon
     }
 }
 
-fn metrics(registries: &[Registry]) -> Response {
-    match exposition::exposition(registries) {
+/// A collector may wait for a disk: all are asked beside the other tasks, and once at a time.
+async fn metrics(gathering: &Arc<tokio::sync::Mutex<()>>, registries: Vec<Registry>) -> Response {
+    let turn = gathering.clone().lock_owned().await;
+    let gathered = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        exposition::exposition(&registries).map_err(|error| error.to_string())
+    });
+    let text = gathered.await.map_err(|error| error.to_string()).flatten();
+    match text {
         Ok(text) => ([(header::CONTENT_TYPE, exposition::MEDIA_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

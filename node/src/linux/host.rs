@@ -12,7 +12,7 @@ use crate::nvme::Disks;
 use crate::types::{BlockDevice, Check, Contents, Mount, MountRequest, PathKind, Statistics, Usage};
 
 /// Runs what may block. It cannot be given up in the middle: its result is then dropped.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     path: &Path,
     act: impl FnOnce() -> Result<T, HostError> + Send + 'static,
 ) -> Result<T, HostError> {

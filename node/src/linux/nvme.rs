@@ -13,6 +13,8 @@ use crate::error::HostError;
 const GET_LOG_PAGE: u8 = 0x02;
 /// The namespace of an EBS volume.
 const NAMESPACE: u32 = 1;
+/// How long a disk may take: the kernel would wait a minute for one that is on its way out.
+const PATIENCE_MS: u32 = 2000;
 
 /// `struct nvme_passthru_cmd`.
 #[repr(C)]
@@ -56,6 +58,7 @@ impl<'a> Admin<'a> {
                 addr: data.as_mut_ptr() as u64,
                 data_len: length,
                 cdw10: u32::from(page) | words << 16,
+                timeout_ms: PATIENCE_MS,
                 ..Command::default()
             },
             _data: data,
@@ -112,8 +115,12 @@ mod tests {
         let admin = Admin::get_log_page(0xd0, &mut data);
         assert_eq!(admin.opcode() as u64 & 0xffff_ffff, 0xc048_4e41);
         assert_eq!(
-            (admin.command.cdw10, admin.command.data_len),
-            (0xd0 | 899 << 16, 3600)
+            (
+                admin.command.cdw10,
+                admin.command.data_len,
+                admin.command.timeout_ms
+            ),
+            (0xd0 | 899 << 16, 3600, 2000)
         );
     }
 

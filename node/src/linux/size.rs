@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::devices::read_at;
+use super::host::blocking;
 use super::tools::{self, Tools};
 use crate::error::HostError;
 
@@ -16,15 +17,21 @@ pub(super) async fn of(
 ) -> Result<u64, HostError> {
     let unknown = || HostError::Unsupported(format!("the size of a {fs_type} on {}", device.display()));
     match (fs_type, mount_point) {
-        ("ext2" | "ext3" | "ext4", _) => ext(&read_at(device, 1024, 1024)?).ok_or_else(unknown),
-        ("xfs", None) => xfs(&read_at(device, 0, 512)?).ok_or_else(unknown),
+        ("ext2" | "ext3" | "ext4", _) => ext(&block(device, 1024, 1024).await?).ok_or_else(unknown),
+        ("xfs", None) => xfs(&block(device, 0, 512).await?).ok_or_else(unknown),
         ("xfs", Some(at)) => {
             let output = tools::geometry(tools, at).await?;
             geometry(&output).ok_or_else(unknown)
         }
-        ("btrfs", _) => btrfs(&read_at(device, 0x10000, 512)?).ok_or_else(unknown),
+        ("btrfs", _) => btrfs(&block(device, 0x10000, 512).await?).ok_or_else(unknown),
         _ => Err(unknown()),
     }
+}
+
+/// A part of the device, which may not answer for a long time.
+async fn block(device: &Path, offset: u64, length: usize) -> Result<Vec<u8>, HostError> {
+    let of_act = device.to_owned();
+    blocking(device, move || read_at(&of_act, offset, length)).await
 }
 
 fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {

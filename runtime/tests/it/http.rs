@@ -8,6 +8,8 @@ use std::time::Duration;
 use base::args::{HttpAddress, LogArgs};
 use base::http::{Endpoints, Guard, Readiness, Tls, TlsError};
 use base::{Clock, RateLimit, Scope};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, Registry};
 use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -138,6 +140,56 @@ async fn sidecars_case_10_a_hung_leader_answers_500() {
         get(address, "/healthz/leader-election").await,
         (500, text.to_owned())
     );
+}
+
+/// A collector that waits for a disk, as long as the test says.
+struct Disk {
+    asked: Mutex<Option<tokio::sync::oneshot::Sender<()>>>,
+    answers: Mutex<std::sync::mpsc::Receiver<()>>,
+    counter: IntCounter,
+}
+
+impl Collector for Disk {
+    fn desc(&self) -> Vec<&Desc> {
+        self.counter.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        if let Some(asked) = self.asked.lock().unwrap().take() {
+            asked.send(()).unwrap();
+            // The limit only ends the test where the server waits too.
+            let limit = Duration::from_secs(20);
+            self.answers.lock().unwrap().recv_timeout(limit).unwrap();
+        }
+        self.counter.collect()
+    }
+}
+
+#[tokio::test]
+async fn ebs_case_173_a_collector_that_waits_holds_nobody_else_up() {
+    let (asked, is_asked) = tokio::sync::oneshot::channel();
+    let (answer, answers) = std::sync::mpsc::channel();
+    let disk = Disk {
+        asked: Mutex::new(Some(asked)),
+        answers: Mutex::new(answers),
+        counter: IntCounter::new("disk_total", "help").unwrap(),
+    };
+    let registry = Registry::new();
+    registry.register(Box::new(disk)).unwrap();
+    let mut endpoints = Endpoints::new(Readiness::default());
+    endpoints.add(&at("127.0.0.1:0", false), &registry, None);
+    let bound = endpoints.bind().await.unwrap();
+    let (scope, address) = (Scope::new(), bound.addresses()[0]);
+    bound.serve(&scope);
+    let others = async {
+        is_asked.await.unwrap();
+        let health = get(address, "/healthz").await;
+        answer.send(()).unwrap();
+        health
+    };
+    let ((code, text), health) = tokio::join!(get(address, "/metrics"), others);
+    assert_eq!(health, (200, "ok".to_owned()));
+    assert_eq!((code, text.contains("disk_total 0")), (200, true));
 }
 
 #[tokio::test]

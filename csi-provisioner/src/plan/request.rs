@@ -70,7 +70,7 @@ pub fn prepare(observed: &Observed<'_>, wish: &Wish, class: &Class<'_>) -> Resul
     let claim = observed.claim;
     let size = claim.request.unwrap_or_default();
     let filled = source::filled(observed, class, size)?;
-    check_supported(observed, wish, size)?;
+    check_supported(observed, wish, class, size)?;
     let name = volume_name(settings, claim.metadata.uid.as_deref().unwrap_or_default());
     let fs_type = parameters::fs_type(&class.parameters, settings)?;
     let capabilities = capabilities(wish, &fs_type, class, settings.driver.single_node_multi_writer)?;
@@ -119,13 +119,26 @@ pub fn prepare(observed: &Observed<'_>, wish: &Wish, class: &Class<'_>) -> Resul
 }
 
 /// What neither the source nor the class decides: whether the driver and we can make such a volume at all.
-fn check_supported(observed: &Observed<'_>, wish: &Wish, size: Quantity) -> Result<(), Obstacle> {
+fn check_supported(
+    observed: &Observed<'_>,
+    wish: &Wish,
+    class: &Class<'_>,
+    size: Quantity,
+) -> Result<(), Obstacle> {
     let driver = &observed.settings.driver;
     if !driver.makes_volumes {
         return Err(source::lacks(&driver.name, "CREATE_DELETE_VOLUME"));
     }
     if attributes_class(observed).is_some() && !driver.modifies {
         return Err(source::lacks(&driver.name, "MODIFY_VOLUME"));
+    }
+    if attributes_class(observed).is_some() && class.is_migrated {
+        // The API server would refuse the volume once it is made.
+        return Err(Obstacle::Refused(format!(
+            "a volume of the in-tree plugin cannot have a VolumeAttributesClass from the start: name the class once the claim is \
+             bound, or use a StorageClass whose provisioner is {}",
+            driver.name
+        )));
     }
     if wish.has_selector {
         return Err(Obstacle::refused(

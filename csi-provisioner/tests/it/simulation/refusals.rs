@@ -137,3 +137,32 @@ async fn sidecars_case_29_30_each_access_mode_is_asked_for() {
         assert_eq!(found, asked, "{modes:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_205_an_attributes_class_for_a_volume_of_the_plugin_is_told_before_any_call() {
+    let world = World::of_driver("ebs.csi.aws.com", &[rpc::Type::ModifyVolume]);
+    world.attributes_class("gold", "ebs.csi.aws.com");
+    world.class("in-tree", &json!({"provisioner": "kubernetes.io/aws-ebs"}));
+    let _process = world.start();
+    seconds(1).await;
+    let mark = world.mark();
+    let name = world.claim(|claim| {
+        claim["metadata"]["annotations"] = json!({
+            "volume.kubernetes.io/storage-provisioner": "kubernetes.io/aws-ebs",
+            "pv.kubernetes.io/migrated-to": "ebs.csi.aws.com",
+        });
+        claim["spec"]["storageClassName"] = json!("in-tree");
+        claim["spec"]["volumeAttributesClassName"] = json!("gold");
+    });
+    seconds(30).await;
+    let told = world.events();
+    assert_eq!((told.len(), told[0].count), (1, 1), "{told:?}");
+    assert!(
+        told[0].message.contains("name the class once the claim is bound"),
+        "{told:?}"
+    );
+    assert_eq!(
+        (world.calls(), world.requests_since(mark), world.volume(&name)),
+        ([0, 0], Vec::new(), None)
+    );
+}

@@ -234,6 +234,8 @@ pub struct Unwanted {
     pub handle: String,
     /// What is wrong with it.
     pub why: String,
+    /// What the request was made from: however many volumes it brings, it is one try.
+    pub of: String,
     /// The Secret of the calls.
     pub secret: Option<SecretRead>,
     /// It was made for the in-tree plugin.

@@ -120,7 +120,7 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
             Some(until) => held(observed, until),
             None => outcome::save(observed, made),
         },
-        (Stage::Unwanted(unwanted), _) => match observed.retries.held(&unwanted.handle, now) {
+        (Stage::Unwanted(unwanted), _) => match observed.retries.held(&unwanted.of, now) {
             Some(until) => held(observed, until),
             None => Plan::resting(observed.memory.clone())
                 .step(Step::Discard(unwanted.clone()))

@@ -104,6 +104,7 @@ fn unwanted(begun: &Begun, volume: &v1::Volume, why: String) -> Plan {
     let unwanted = Arc::new(Unwanted {
         handle: volume.volume_id.clone(),
         why,
+        of: begun.of.clone(),
         secret: begun.secret.clone(),
         is_migrated: begun.is_migrated,
     });
@@ -121,7 +122,7 @@ fn unwanted(begun: &Begun, volume: &v1::Volume, why: String) -> Plan {
 /// The wrong volume was deleted, or not.
 pub(super) fn discarded(unwanted: &Arc<Unwanted>, outcome: &Result<(), CallFailure>) -> Plan {
     match outcome {
-        Ok(()) => Plan::resting(Memory::default()).then(backoff(unwanted.why.clone(), &unwanted.handle)),
+        Ok(()) => Plan::resting(Memory::default()).then(backoff(unwanted.why.clone(), &unwanted.of)),
         Err(failure) => {
             let memory = Memory {
                 stage: Stage::Unwanted(unwanted.clone()),
@@ -133,7 +134,7 @@ pub(super) fn discarded(unwanted: &Arc<Unwanted>, outcome: &Result<(), CallFailu
             );
             Plan::resting(memory)
                 .event(Event::warning(events::FAILED, text.clone()))
-                .then(backoff(text, &unwanted.handle))
+                .then(backoff(text, &unwanted.of))
         }
     }
 }

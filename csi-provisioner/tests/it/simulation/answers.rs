@@ -212,6 +212,26 @@ async fn sidecars_case_38_67_68_a_wrong_volume_is_deleted_and_asked_for_again() 
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_207_wrong_volumes_are_further_and_further_apart() {
+    let world = World::new();
+    let wrong = std::iter::repeat_with(|| Some(VolumeAnswer::Made(|volume| volume.capacity_bytes = 5)));
+    world.driver.state().volumes.create.extend(wrong.take(10));
+    // A deletion that fails is of the same try.
+    let refusals = [None, Some(Status::internal("no"))];
+    world.driver.state().volumes.delete.extend(refusals);
+    let _process = world.start();
+    world.claim(|_| {});
+    seconds(2000).await;
+    let times = world.driver.times("DeleteVolume");
+    let waits: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    for (wait, least) in waits.iter().zip([1, 2, 4, 8, 16, 32, 64, 128]) {
+        assert!((least..=least + least / 8 + 1).contains(wait), "{waits:?}");
+    }
+    assert_eq!((world.calls(), world.made()), ([11, 11], 1));
+    assert_eq!(world.phase("c"), "Bound");
+}
+
 /// A refusal of this code that asks for so much time.
 fn come_back(code: Code, delay_seconds: u64) -> Status {
     csi::retry::status_with_delay(code, "come back", Duration::from_secs(delay_seconds))

@@ -129,20 +129,32 @@ pub fn of_provisioner(parameters: &Parameters, about: &About<'_>) -> Result<Opti
     one(parameters, &PROVISIONER, about)
 }
 
+/// Under which of the two keys a class says it; none where under neither.
+fn key_in_use(
+    parameters: &Parameters,
+    key: &'static str,
+    old: Option<&'static str>,
+) -> Result<Option<&'static str>, String> {
+    let is_there = |key: &&str| parameters.contains_key(*key);
+    match (Some(key).filter(is_there), old.filter(is_there)) {
+        (Some(key), Some(old)) => Err(format!(
+            "the class names one secret twice, by {old:?} and {key:?}; keep the latter"
+        )),
+        (new, old) => Ok(new.or(old)),
+    }
+}
+
 fn one(parameters: &Parameters, keys: &Keys, about: &About<'_>) -> Result<Option<SecretName>, String> {
-    let is_there =
-        |(name, namespace): (&str, &str)| parameters.contains_key(name) || parameters.contains_key(namespace);
-    let own = is_there((keys.name, keys.namespace));
-    let (name_key, namespace_key) = match keys.old.filter(|old| is_there(*old)) {
-        Some((old, _)) if own => {
-            return Err(format!(
-                "the class names one secret twice, by {old:?} and {:?}; keep the latter",
-                keys.name
-            ));
-        }
-        Some(old) => old,
-        None if own => (keys.name, keys.namespace),
-        None => (DEFAULT.name, DEFAULT.namespace),
+    // Name and namespace may stand under one old and one new key.
+    let name = key_in_use(parameters, keys.name, keys.old.map(|(name, _)| name))?;
+    let namespace = key_in_use(
+        parameters,
+        keys.namespace,
+        keys.old.map(|(_, namespace)| namespace),
+    )?;
+    let (name_key, namespace_key) = match (name, namespace) {
+        (None, None) => (DEFAULT.name, DEFAULT.namespace),
+        (name, namespace) => (name.unwrap_or(keys.name), namespace.unwrap_or(keys.namespace)),
     };
     if parameters.contains_key(name_key) != parameters.contains_key(namespace_key) {
         return Err(format!(

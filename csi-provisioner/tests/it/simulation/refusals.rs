@@ -166,3 +166,30 @@ async fn sidecars_case_205_an_attributes_class_for_a_volume_of_the_plugin_is_tol
         ([0, 0], Vec::new(), None)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_206_a_secret_may_be_named_by_one_old_and_one_new_key() {
+    for (name, namespace) in [
+        (
+            "csiProvisionerSecretName",
+            "csi.storage.k8s.io/provisioner-secret-namespace",
+        ),
+        (
+            "csi.storage.k8s.io/provisioner-secret-name",
+            "csiProvisionerSecretNamespace",
+        ),
+    ] {
+        let world = World::new();
+        world.class("k", &json!({"parameters": {name: "sec", namespace: "default"}}));
+        world.secret("x");
+        let _process = world.start();
+        let volume = world.claim(|claim| claim["spec"]["storageClassName"] = json!("k"));
+        seconds(3).await;
+        let volume = world.volume(&volume).unwrap();
+        let key = "volume.kubernetes.io/provisioner-deletion-secret-name";
+        assert_eq!(volume["metadata"]["annotations"][key], "sec", "{name}");
+    }
+    // By half all the same.
+    let world = with(json!({"csiProvisionerSecretName": "sec"}), |_| {}).await;
+    assert!(world.events()[0].message.contains("by half"));
+}

@@ -12,6 +12,7 @@ use k8s_openapi::api::storage::v1::CSIStorageCapacity;
 use prometheus::{IntGauge, Registry};
 use runtime::ObjectKey;
 
+use super::counts::Counts;
 use super::segments::{self, Segment};
 
 /// Upstream's counts.
@@ -71,6 +72,7 @@ struct State {
     wanted: BTreeMap<ObjectKey, Segment>,
     /// What each object that is there is about.
     present: BTreeMap<ObjectKey, ObjectKey>,
+    counts: Counts,
     stale: BTreeSet<ObjectKey>,
 }
 
@@ -89,6 +91,8 @@ impl Ledger {
         let came = state.wanted.keys().filter(|key| !former.contains_key(key));
         let went = former.keys().filter(|key| !state.wanted.contains_key(key));
         let changed = came.chain(went).cloned().collect();
+        let State { wanted, counts, .. } = &mut *state;
+        counts.anew(|about| wanted.contains_key(about));
         self.show(&state);
         changed
     }
@@ -101,14 +105,14 @@ impl Ledger {
     /// Takes in a change of an object; answers what it was and is about.
     pub(crate) fn note(&self, change: Difference<'_, CSIStorageCapacity>) -> Vec<ObjectKey> {
         let mut state = self.lock();
-        let former = match change.new {
-            Some(object) => state
-                .present
-                .insert(change.key.clone(), segments::about_object(object)),
+        let now = change.new.map(segments::about_object);
+        let former = match &now {
+            Some(about) => state.present.insert(change.key.clone(), about.clone()),
             None => state.present.remove(change.key),
         };
+        let State { wanted, counts, .. } = &mut *state;
+        counts.change(former.as_ref(), now.as_ref(), |about| wanted.contains_key(about));
         self.show(&state);
-        let now = change.new.map(segments::about_object);
         let mut concerned: Vec<ObjectKey> = former.into_iter().chain(now).collect();
         concerned.dedup();
         concerned
@@ -136,16 +140,10 @@ impl Ledger {
     }
 
     fn show(&self, state: &State) {
-        let about: BTreeSet<&ObjectKey> = state.present.values().collect();
-        let current = about
-            .iter()
-            .filter(|about| state.wanted.contains_key(**about))
-            .count();
-        let obsolete = state
-            .present
-            .values()
-            .filter(|about| !state.wanted.contains_key(about));
-        self.0.gauges.set(state.wanted.len(), current, obsolete.count());
+        let Counts {
+            current, obsolete, ..
+        } = state.counts;
+        self.0.gauges.set(state.wanted.len(), current, obsolete);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

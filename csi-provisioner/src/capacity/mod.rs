@@ -5,11 +5,12 @@
 //! |---|---|
 //! | [`segments`] | for which classes and places |
 //! | [`plan`] | what an object needs |
-//! | `ledger` | which objects are wanted, and upstream's counts of them |
+//! | `ledger`, `counts` | which objects are wanted, and upstream's counts of them |
 //! | `objects`, `topology` | objects and places as the frame runs them |
 //! | `owner` | whose the objects are |
 //! | `publishing` | start-up and work |
 
+mod counts;
 mod ledger;
 mod objects;
 mod owner;

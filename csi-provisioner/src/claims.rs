@@ -23,7 +23,7 @@ use crate::events;
 use crate::former::Former;
 use crate::grants::Grants;
 use crate::local::LocalNode;
-use crate::lookups::{Found, Lookups};
+use crate::lookups::{Asker, Found, Lookups};
 use crate::metrics::Metrics;
 use crate::observe::{Answer, Memory, Observed, Settings, Stage};
 use crate::plan::source::{self, CLONE_FINALIZER, Kind, SNAPSHOT_FINALIZER, Source, SourceKey};
@@ -41,6 +41,9 @@ pub(crate) struct Claims {
     pub(crate) snapshots: Arc<Lookups<VolumeSnapshot>>,
     pub(crate) snapshot_editor: Arc<Editor<VolumeSnapshot>>,
     pub(crate) contents: Arc<Lookups<VolumeSnapshotContent>>,
+    /// Claims to be cloned, and their volumes.
+    pub(crate) origins: Lookups<Claim>,
+    pub(crate) origin_volumes: Lookups<Volume>,
     /// None with the gate off.
     pub(crate) grants: Option<Grants>,
     /// None for a driver without topology.
@@ -93,8 +96,8 @@ pub(crate) struct Seen {
     has_volume: bool,
     snapshot: Found<VolumeSnapshot>,
     content: Found<VolumeSnapshotContent>,
-    origin: Option<Arc<Claim>>,
-    origin_volume: Option<Arc<Volume>>,
+    origin: Found<Claim>,
+    origin_volume: Found<Volume>,
     is_granted: bool,
     is_let_go: bool,
     attributes: Found<AttributesClass>,
@@ -114,14 +117,18 @@ impl Seen {
             has_volume: false,
             snapshot: Found::Absent,
             content: Found::Absent,
-            origin: None,
-            origin_volume: None,
+            origin: Found::Absent,
+            origin_volume: Found::Absent,
             is_granted: false,
             is_let_go: false,
             attributes: Found::Absent,
             topology: Ok(None),
             is_busy: false,
         }
+    }
+
+    fn asker(&self) -> Asker {
+        Asker::Claim(self.key.clone())
     }
 
     fn uid(&self) -> &str {
@@ -145,7 +152,11 @@ impl controller::Controller for Claims {
         let present = present.filter(|claim| claim.metadata.uid.as_deref() == Some(&key.name));
         let is_present = present.is_some();
         let is_busy = busy.is_some();
-        let mut seen = Seen::of(key, present.or(busy)?, is_present);
+        let Some(claim) = present.or(busy) else {
+            self.forget(key);
+            return None;
+        };
+        let mut seen = Seen::of(key, claim, is_present);
         seen.class = self.class_of(&seen.claim);
         seen.is_busy = is_busy;
         if !is_busy {
@@ -185,8 +196,8 @@ impl controller::Controller for Claims {
             may_be_made: self.former.has(seen.uid()),
             snapshot: seen.snapshot.lookup(),
             content: seen.content.lookup(),
-            origin: seen.origin.as_deref(),
-            origin_volume: seen.origin_volume.as_deref(),
+            origin: seen.origin.lookup(),
+            origin_volume: seen.origin_volume.lookup(),
             is_granted: seen.is_granted,
             is_let_go: seen.is_let_go,
             attributes: seen.attributes.lookup(),
@@ -202,67 +213,18 @@ impl controller::Controller for Claims {
             self.metrics.not_made(&plan::labels(&observed));
         }
         self.keep(seen, &plan);
+        if plan.next != Next::Again {
+            self.forget(&seen.key);
+        }
         plan
     }
 
     async fn take(&self, seen: &Seen, step: &Step, _run: &Run<Answer>) -> Result<Option<Answer>, Failure> {
-        match step {
-            Step::Protect(source) => return self.protect(seen, source).await,
-            Step::Create(begun) => {
-                let answer = self.calls.create(&seen.key, begun).await;
-                self.learn(seen, &answer);
-                return Ok(Some(answer));
-            }
-            Step::Look(begun) => {
-                let answer = self.calls.look(begun).await;
-                self.learn(seen, &answer);
-                return Ok(Some(answer));
-            }
-            Step::Wait => {
-                let answer = self.calls.wait(&seen.key).await;
-                answer.iter().for_each(|answer| self.learn(seen, answer));
-                return Ok(answer);
-            }
-            Step::Measure(measure) => return Ok(Some(Answer::Room(self.calls.has_room(measure).await))),
-            Step::Select(node) => {
-                let (known, seen) = (Known::of(&*seen.claim), seen.claim.metadata.finalizers.as_deref());
-                let edit = Edit::AddAnnotation {
-                    key: Claim::SELECTED_NODE,
-                    value: node,
-                };
-                let written = self.claim_editor.edit(&known, seen, edit).await;
-                self.claims.settle(&known, written)?;
-            }
-            Step::Save(made) => {
-                match self.volumes.create_raw(&made.volume).await {
-                    Ok(()) => {}
-                    // An earlier POST whose answer was lost, or one of another leader.
-                    Err(error) if error.class() == ApiErrorClass::AlreadyExists => {}
-                    Err(error) => return Err(Failure::Refused(error)),
-                }
-                self.metrics.made(&made.labels, made.took);
-                self.former.settle(seen.uid());
-                self.end(&seen.key);
-            }
-            Step::Discard(unwanted) => {
-                let (secret, is_migrated) = (unwanted.secret.as_ref(), unwanted.is_migrated);
-                let outcome = self.calls.delete(&unwanted.handle, secret, is_migrated).await;
-                return Ok(Some(Answer::Discarded(outcome)));
-            }
-            Step::Unselect(node) => {
-                let (known, seen) = (Known::of(&*seen.claim), seen.claim.metadata.finalizers.as_deref());
-                let edit = Edit::RemoveAnnotation {
-                    key: Claim::SELECTED_NODE,
-                    value: node,
-                };
-                let written = self.claim_editor.edit(&known, seen, edit).await;
-                self.claims.settle(&known, written)?;
-            }
-            Step::ReadSnapshot(key) => self.snapshots.read(key).await?,
-            Step::ReadContent(name) => self.contents.read(&ObjectKey::cluster(name)).await?,
-            Step::ReadAttributes(name) => self.attributes.read(&ObjectKey::cluster(name)).await?,
+        let taken = self.carry_out(seen, step).await;
+        if taken.is_err() {
+            self.forget(&seen.key);
         }
-        Ok(None)
+        taken
     }
 
     fn refusal_reason(&self, _step: &Step) -> &'static str {
@@ -288,6 +250,88 @@ impl controller::Controller for Claims {
 }
 
 impl Claims {
+    async fn carry_out(&self, seen: &Seen, step: &Step) -> Result<Option<Answer>, Failure> {
+        match step {
+            Step::Protect(source) => return self.protect(seen, source).await,
+            Step::Create(begun) => {
+                let answer = self.calls.create(&seen.key, begun).await;
+                self.learn(seen, &answer);
+                return Ok(Some(answer));
+            }
+            Step::Look(begun) => {
+                let answer = self.calls.look(begun).await;
+                self.learn(seen, &answer);
+                return Ok(Some(answer));
+            }
+            Step::Wait => {
+                let answer = self.calls.wait(&seen.key).await;
+                answer.iter().for_each(|answer| self.learn(seen, answer));
+                return Ok(answer);
+            }
+            Step::Measure(measure) => return Ok(Some(Answer::Room(self.calls.has_room(measure).await))),
+            Step::Select(node) => {
+                let (key, value) = (Claim::SELECTED_NODE, node);
+                self.annotate(&seen.claim, Edit::AddAnnotation { key, value })
+                    .await?;
+            }
+            Step::Save(made) => {
+                match self.volumes.create_raw(&made.volume).await {
+                    Ok(()) => {}
+                    // An earlier POST whose answer was lost, or one of another leader.
+                    Err(error) if error.class() == ApiErrorClass::AlreadyExists => {}
+                    Err(error) => return Err(Failure::Refused(error)),
+                }
+                self.metrics.made(&made.labels, made.took);
+                self.former.settle(seen.uid());
+                self.end(&seen.key);
+            }
+            Step::Discard(unwanted) => {
+                let (secret, is_migrated) = (unwanted.secret.as_ref(), unwanted.is_migrated);
+                let outcome = self.calls.delete(&unwanted.handle, secret, is_migrated).await;
+                return Ok(Some(Answer::Discarded(outcome)));
+            }
+            Step::Unselect(node) => {
+                let (key, value) = (Claim::SELECTED_NODE, node);
+                self.annotate(&seen.claim, Edit::RemoveAnnotation { key, value })
+                    .await?;
+            }
+            Step::ReadSnapshot(_)
+            | Step::ReadContent(_)
+            | Step::ReadAttributes(_)
+            | Step::ReadOrigin(_)
+            | Step::ReadOriginVolume(_) => self.read(&seen.asker(), step).await?,
+        }
+        Ok(None)
+    }
+
+    async fn annotate(&self, claim: &Claim, edit: Edit<'_>) -> Result<(), Failure> {
+        let (known, finalizers) = (Known::of(claim), claim.metadata.finalizers.as_deref());
+        let written = self.claim_editor.edit(&known, finalizers, edit).await;
+        self.claims.settle(&known, written)
+    }
+
+    /// GET of what the claim names.
+    async fn read(&self, asker: &Asker, step: &Step) -> Result<(), Failure> {
+        match step {
+            Step::ReadSnapshot(key) => self.snapshots.read(asker, key).await,
+            Step::ReadContent(name) => self.contents.read(asker, &ObjectKey::cluster(name)).await,
+            Step::ReadAttributes(name) => self.attributes.read(asker, &ObjectKey::cluster(name)).await,
+            Step::ReadOrigin(key) => self.origins.read(asker, key).await,
+            Step::ReadOriginVolume(name) => self.origin_volumes.read(asker, &ObjectKey::cluster(name)).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// What a run has asked for is not for the next one.
+    fn forget(&self, key: &ObjectKey) {
+        let asker = Asker::Claim(key.clone());
+        self.attributes.forget(&asker);
+        self.snapshots.forget(&asker);
+        self.contents.forget(&asker);
+        self.origins.forget(&asker);
+        self.origin_volumes.forget(&asker);
+    }
+
     fn class_of(&self, claim: &Claim) -> Option<Arc<StorageClass>> {
         self.classes
             .get(&ObjectKey::cluster(claim.class_of_new_volume()?))
@@ -301,11 +345,15 @@ impl Claims {
         if !plan::is_ours(wish, &self.settings) {
             return;
         }
-        let claim = &*seen.claim;
+        let (claim, asker) = (&*seen.claim, seen.asker());
         let name = request::volume_name(&self.settings, claim.metadata.uid.as_deref().unwrap_or_default());
         seen.has_volume = self.volumes.cache().get(&ObjectKey::cluster(name)).is_some();
+        if seen.has_volume {
+            // It is looked at once more when it is bound, and nothing else matters then.
+            return;
+        }
         if let Some(name) = claim.wanted_class() {
-            seen.attributes = self.attributes.find(&ObjectKey::cluster(name));
+            seen.attributes = self.attributes.find(&asker, &ObjectKey::cluster(name));
         }
         if let Some(class) = &seen.class
             && (wish.selected_node().is_some() || !plan::is_for_first_consumer(class))
@@ -326,7 +374,7 @@ impl Claims {
         seen.is_let_go = self.busy.is_let_go(&source);
         match source.kind {
             Kind::Snapshot => {
-                seen.snapshot = self.snapshots.find(&source.key);
+                seen.snapshot = self.snapshots.find(&asker, &source.key);
                 let Found::Here(snapshot) = &seen.snapshot else {
                     return;
                 };
@@ -334,14 +382,16 @@ impl Claims {
                 if let Some(name) =
                     status.and_then(|status| status.bound_volume_snapshot_content_name.as_ref())
                 {
-                    seen.content = self.contents.find(&ObjectKey::cluster(name));
+                    seen.content = self.contents.find(&asker, &ObjectKey::cluster(name));
                 }
             }
             Kind::Claim => {
-                seen.origin = self.claims.cache().get(&source.key);
-                let volume = seen.origin.as_ref().and_then(|origin| origin.volume_name.clone());
-                seen.origin_volume =
-                    volume.and_then(|name| self.volumes.cache().get(&ObjectKey::cluster(name)));
+                seen.origin = self.origins.find(&asker, &source.key);
+                if let Found::Here(origin) = &seen.origin
+                    && let Some(name) = &origin.volume_name
+                {
+                    seen.origin_volume = self.origin_volumes.find(&asker, &ObjectKey::cluster(name));
+                }
             }
         }
     }
@@ -447,16 +497,16 @@ impl Claims {
                         tracing::warn!(%error, %snapshot, "it cannot be protected while a volume is restored from it");
                         return Ok(Some(Answer::Unprotected));
                     }
-                    written => self.snapshots.settle(&known, written)?,
+                    written => self.snapshots.settle(&seen.asker(), &known, written)?,
                 }
             }
-            (Kind::Claim, _, Some(origin)) => {
+            (Kind::Claim, _, Found::Here(origin)) => {
                 let (known, finalizers) = (Known::of(&**origin), origin.metadata.finalizers.as_deref());
                 let written = self
                     .claim_editor
                     .edit(&known, finalizers, Edit::AddFinalizer(CLONE_FINALIZER))
                     .await;
-                self.claims.settle(&known, written)?;
+                self.origins.settle(&seen.asker(), &known, written)?;
             }
             // A plan from a source that was not seen protects none.
             _ => {}

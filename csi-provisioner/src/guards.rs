@@ -16,7 +16,7 @@ use runtime::{Cache, Cached, ObjectKey, migration};
 use crate::busy::Busy;
 use crate::driver::Driver;
 use crate::events;
-use crate::lookups::{Found, Lookups};
+use crate::lookups::{Asker, Found, Lookups};
 use crate::observe::Settings;
 use crate::plan::parameters;
 use crate::plan::source::{CLONE_FINALIZER, Kind, SNAPSHOT_FINALIZER, SourceKey};
@@ -33,7 +33,7 @@ pub(crate) trait Guarded: Cached {
     fn is_taken_by(driver: &Driver) -> bool;
 
     /// Whose it is: only volumes of the same driver can be made from it.
-    fn owner(&self, driver: &Driver, origins: &Origins) -> Owner;
+    fn owner(&self, asker: &Asker, driver: &Driver, origins: &Origins) -> Owner;
 }
 
 /// Sources, and what tells whose they are. Claims and guards share them: what one has written the other sees.
@@ -65,13 +65,13 @@ impl Guarded for VolumeSnapshot {
         driver.snapshots
     }
 
-    fn owner(&self, driver: &Driver, origins: &Origins) -> Owner {
+    fn owner(&self, asker: &Asker, driver: &Driver, origins: &Origins) -> Owner {
         let status = self.status.as_ref();
         let name = status.and_then(|status| status.bound_volume_snapshot_content_name.as_ref());
         let Some(key) = name.map(ObjectKey::cluster) else {
             return Owner::Nobody;
         };
-        match origins.contents.recall(&key) {
+        match origins.contents.recall(asker, &key) {
             Found::Unread => Owner::Unread(key),
             Found::Unserved | Found::Absent => Owner::Nobody,
             Found::Here(content) if content.spec.driver == driver.name => Owner::Us,
@@ -89,7 +89,7 @@ impl Guarded for Claim {
         driver.clones
     }
 
-    fn owner(&self, driver: &Driver, origins: &Origins) -> Owner {
+    fn owner(&self, _: &Asker, driver: &Driver, origins: &Origins) -> Owner {
         if self.phase != ClaimPhase::Bound {
             return Owner::Nobody;
         }
@@ -161,15 +161,19 @@ impl<K: Guarded> controller::Controller for Guards<K> {
         if !K::is_taken_by(driver) {
             return None;
         }
-        let source = match self.sources.find(key) {
+        let (named, asker) = (named::<K>(key), asker::<K>(key));
+        let source = match self.sources.find(&asker, key) {
             Found::Here(source) => {
-                let owner = source.owner(driver, &self.origins);
+                let owner = source.owner(&asker, driver, &self.origins);
                 Some((source, owner))
             }
-            Found::Unserved | Found::Absent => return None,
+            Found::Unserved | Found::Absent => {
+                self.forget(&asker);
+                return None;
+            }
             Found::Unread => None,
         };
-        let is_used = self.is_used(&named::<K>(key));
+        let is_used = self.is_used(&named);
         Some(Seen {
             key: key.clone(),
             source,
@@ -196,43 +200,24 @@ impl<K: Guarded> controller::Controller for Guards<K> {
     }
 
     fn plan(&self, seen: &Seen<K>, _: &Past<()>, _: &Run<()>, _: Timestamp) -> Plan<Step, ()> {
-        let plan = Plan::resting(());
-        match &seen.source {
-            _ if seen.is_used => plan,
-            None => plan.step(Step::Read).then(Next::Again),
-            Some((source, _)) if !is_due(&**source) => plan,
-            Some((_, Owner::Unread(content))) => {
-                plan.step(Step::ReadContent(content.clone())).then(Next::Again)
-            }
-            Some((_, Owner::Us | Owner::Nobody)) => plan.step(Step::Release),
-            Some((_, Owner::Other)) => plan,
+        let plan = plan(seen);
+        if plan.steps().next().is_none() {
+            self.forget(&asker::<K>(&seen.key));
         }
+        plan
     }
 
     async fn take(&self, seen: &Seen<K>, step: &Step, _: &Run<()>) -> Result<Option<()>, Failure> {
-        let source = match (step, seen.object()) {
-            (Step::Release, Some(source)) => source,
-            (Step::ReadContent(key), _) => {
-                self.origins.contents.read(key).await?;
-                return Ok(None);
-            }
-            _ => {
-                self.sources.read(&seen.key).await?;
-                return Ok(None);
-            }
+        let asker = asker::<K>(&seen.key);
+        let taken = match (step, seen.object()) {
+            (Step::Release, Some(source)) => self.release(&asker, &seen.key, source).await,
+            (Step::ReadContent(key), _) => self.origins.contents.read(&asker, key).await,
+            _ => self.sources.read(&asker, &seen.key).await,
         };
-        let named = named::<K>(&seen.key);
-        let _going = self.busy.let_go(&named);
-        if self.is_used(&named) {
-            // Since it was looked at.
-            return Ok(None);
+        if taken.is_err() || *step == Step::Release {
+            self.forget(&asker);
         }
-        let known = Known::of(&**source);
-        let finalizers = source.meta().finalizers.as_deref();
-        let edit = Edit::RemoveFinalizer(K::FINALIZER);
-        let written = self.editor.edit(&known, finalizers, edit).await;
-        self.sources.settle(&known, written)?;
-        Ok(None)
+        taken.map(|()| None)
     }
 
     fn refusal_reason(&self, _: &Step) -> &'static str {
@@ -251,7 +236,43 @@ fn named<K: Guarded>(key: &ObjectKey) -> SourceKey {
     }
 }
 
+fn asker<K: Guarded>(key: &ObjectKey) -> Asker {
+    Asker::Guard(named::<K>(key))
+}
+
+fn plan<K: Guarded>(seen: &Seen<K>) -> Plan<Step, ()> {
+    let plan = Plan::resting(());
+    match &seen.source {
+        _ if seen.is_used => plan,
+        None => plan.step(Step::Read).then(Next::Again),
+        Some((source, _)) if !is_due(&**source) => plan,
+        Some((_, Owner::Unread(content))) => plan.step(Step::ReadContent(content.clone())).then(Next::Again),
+        Some((_, Owner::Us | Owner::Nobody)) => plan.step(Step::Release),
+        Some((_, Owner::Other)) => plan,
+    }
+}
+
 impl<K: Guarded> Guards<K> {
+    async fn release(&self, asker: &Asker, key: &ObjectKey, source: &Arc<K>) -> Result<(), Failure> {
+        let named = named::<K>(key);
+        let _going = self.busy.let_go(&named);
+        if self.is_used(&named) {
+            // Since it was looked at.
+            return Ok(());
+        }
+        let known = Known::of(&**source);
+        let finalizers = source.meta().finalizers.as_deref();
+        let edit = Edit::RemoveFinalizer(K::FINALIZER);
+        let written = self.editor.edit(&known, finalizers, edit).await;
+        self.sources.settle(asker, &known, written)
+    }
+
+    /// What a run has asked for is not for the next one.
+    fn forget(&self, asker: &Asker) {
+        self.sources.forget(asker);
+        self.origins.contents.forget(asker);
+    }
+
     fn is_used(&self, source: &SourceKey) -> bool {
         self.busy.uses(source) || self.is_wanted(source)
     }

@@ -37,9 +37,9 @@ pub struct Observed<'a> {
     /// The content that the snapshot names.
     pub content: Lookup<'a, VolumeSnapshotContent>,
     /// The claim that it is to be a clone of.
-    pub origin: Option<&'a Claim>,
+    pub origin: Lookup<'a, Claim>,
     /// That claim's volume.
-    pub origin_volume: Option<&'a Volume>,
+    pub origin_volume: Lookup<'a, Volume>,
     /// A ReferenceGrant allows the source of another namespace.
     pub is_granted: bool,
     /// The protection of the source is being taken away.
@@ -63,7 +63,7 @@ pub struct Observed<'a> {
 /// An object that another one names.
 #[derive(Debug)]
 pub enum Lookup<'a, K> {
-    /// It must be asked for: our role does not let us follow the kind.
+    /// It must be asked for: our role does not let us follow the kind, or it is none of those that are kept.
     Unread,
     /// The API server does not have the kind.
     Unserved,

@@ -54,6 +54,10 @@ pub enum Step {
     ReadContent(String),
     /// GET of an attributes class.
     ReadAttributes(String),
+    /// GET of a claim that is to be cloned.
+    ReadOrigin(ObjectKey),
+    /// GET of that claim's volume.
+    ReadOriginVolume(String),
 }
 
 /// What stands between a claim and its CreateVolume.
@@ -78,6 +82,10 @@ pub enum Obstacle {
     ReadContent(String),
     /// An attributes class must be read first.
     ReadAttributes(String),
+    /// The claim that is to be cloned must be read first.
+    ReadOrigin(ObjectKey),
+    /// That claim's volume must be read first.
+    ReadOriginVolume(String),
 }
 
 impl From<String> for Obstacle {
@@ -380,6 +388,8 @@ fn obstructed(observed: &Observed<'_>, obstacle: Obstacle, now: Timestamp) -> Pl
         Obstacle::ReadSnapshot(key) => resting.step(Step::ReadSnapshot(key)).then(Next::Again),
         Obstacle::ReadContent(name) => resting.step(Step::ReadContent(name)).then(Next::Again),
         Obstacle::ReadAttributes(name) => resting.step(Step::ReadAttributes(name)).then(Next::Again),
+        Obstacle::ReadOrigin(key) => resting.step(Step::ReadOrigin(key)).then(Next::Again),
+        Obstacle::ReadOriginVolume(name) => resting.step(Step::ReadOriginVolume(name)).then(Next::Again),
     }
 }
 

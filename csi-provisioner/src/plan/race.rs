@@ -74,13 +74,10 @@ pub(super) fn plan(
         Ok(prepared) if observed.settings.driver.tells_room => waiting
             .step(Step::Measure(Arc::new(measure(prepared.begun.request))))
             .then(Next::Again),
-        Err(
-            obstacle @ (Obstacle::ReadSecret(_)
-            | Obstacle::ReadSnapshot(_)
-            | Obstacle::ReadContent(_)
-            | Obstacle::ReadAttributes(_)),
-        ) => obstructed(observed, obstacle, now),
-        Ok(_) | Err(_) => select(observed, local, race, now),
+        Ok(_) | Err(Obstacle::Refused(_) | Obstacle::LeftToPopulator | Obstacle::NodeGone { .. }) => {
+            select(observed, local, race, now)
+        }
+        Err(unread) => obstructed(observed, unread, now),
     }
 }
 

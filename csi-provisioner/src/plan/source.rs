@@ -329,11 +329,12 @@ fn cloned(
     size: Quantity,
 ) -> Result<Filled, Obstacle> {
     let refuse = |text: String| Err(Obstacle::Refused(text));
-    let Some(origin) = observed.origin else {
-        return refuse(format!(
-            "the source claim {} does not exist, or has no volume of this driver",
-            key.key
-        ));
+    let origin = match observed.origin {
+        Lookup::Unread => return Err(Obstacle::ReadOrigin(key.key)),
+        Lookup::Unserved | Lookup::Absent => {
+            return refuse(format!("the source claim {} does not exist", key.key));
+        }
+        Lookup::Found(origin) => origin,
     };
     if origin.phase != ClaimPhase::Bound {
         return refuse(format!("the source claim {} is not bound", key.key));
@@ -352,9 +353,14 @@ fn cloned(
             "requested volume size {size} is less than the size {least} of the source claim"
         ));
     }
-    let source = observed
-        .origin_volume
-        .and_then(|volume| matching(observed, class, origin, volume));
+    let source = match observed.origin_volume {
+        Lookup::Unread => {
+            let name = origin.volume_name.clone().unwrap_or_default();
+            return Err(Obstacle::ReadOriginVolume(name));
+        }
+        Lookup::Unserved | Lookup::Absent => None,
+        Lookup::Found(volume) => matching(observed, class, origin, volume),
+    };
     let Some(handle) = source else {
         return refuse(format!(
             "claim in dataSource not bound or invalid: the volume of {} is not one of driver {} that is bound to it, in the same \

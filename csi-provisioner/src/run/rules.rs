@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use controller::{Editor, Objects};
 
@@ -17,11 +16,6 @@ use crate::volumes::Volumes;
 use super::term::Term;
 use super::{NAME, Prepared};
 
-/// An attributes class does not change; it may be replaced.
-const ATTRIBUTES_GOOD_FOR: Duration = Duration::from_secs(30);
-/// Long enough for one attempt.
-const SNAPSHOT_GOOD_FOR: Duration = Duration::from_secs(2);
-
 impl Prepared {
     pub(super) fn ended(&self) -> Ended {
         Ended {
@@ -32,10 +26,9 @@ impl Prepared {
 
     pub(super) fn origins(&self, term: &Term) -> Origins {
         let client = &self.sidecar.function().context().client;
-        let (contents, good_for) = (term.contents.clone(), SNAPSHOT_GOOD_FOR);
-        let snapshots = Lookups::new(term.snapshots.clone(), client, NAME, good_for);
-        let contents = Lookups::new(contents, client, NAME, good_for);
-        let claims = Lookups::new(Some(term.claims.clone()), client, NAME, good_for);
+        let snapshots = Lookups::new(term.snapshots.clone(), client, NAME);
+        let contents = Lookups::new(term.contents.clone(), client, NAME);
+        let claims = Lookups::new(Some(term.claims.clone()), client, NAME);
         Origins {
             claims: Arc::new(claims),
             volumes: term.volumes.clone(),
@@ -52,11 +45,12 @@ impl Prepared {
             claim_editor: term.claim_editor.clone(),
             volumes: Objects::new(term.volumes.clone(), client, NAME),
             classes: term.classes.clone(),
-            attributes: Lookups::new(attributes, client, NAME, ATTRIBUTES_GOOD_FOR)
-                .in_version_of(&term.all_attributes),
+            attributes: Lookups::new(attributes, client, NAME).in_version_of(&term.all_attributes),
             snapshots: origins.snapshots.clone(),
             snapshot_editor: term.snapshot_editor.clone(),
             contents: origins.contents.clone(),
+            origins: Lookups::kept(term.claims.clone(), client, NAME),
+            origin_volumes: Lookups::kept(term.volumes.clone(), client, NAME),
             grants: term.grants.clone().map(Grants),
             nodes: self.nodes(term),
             refresh: refresh_of(term),

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use controller::testing::resources::{CLAIMS, CONTENTS, SNAPSHOTS, VOLUMES};
+use controller::testing::resources::{ATTRIBUTES_CLASSES, CLAIMS, CONTENTS, SNAPSHOTS, VOLUMES};
 use controller::testing::seconds;
 use csi::v1::controller_service_capability::rpc;
 use sandbox::faults::{Call, Fault, Faults, Refusal, Schedule};
@@ -12,7 +12,7 @@ use sandbox::kube::Denial;
 use serde_json::json;
 use tonic::Status;
 
-use crate::world::{SAVE, SNAPSHOT_FINALIZER, World, from_snapshot};
+use crate::world::{DRIVER, SAVE, SNAPSHOT_FINALIZER, World, from_snapshot};
 
 const USER: &str = "csi-provisioner";
 
@@ -246,4 +246,47 @@ async fn sidecars_case_189_a_restore_waits_for_the_protection_that_is_being_take
     seconds(30).await;
     assert_eq!(world.phase("c"), "Bound");
     assert!(world.finalizers(SNAPSHOTS, "default", "snap").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_209_an_attributes_class_that_is_asked_for_is_the_one_of_now() {
+    let world = World::of(&[rpc::Type::ModifyVolume]);
+    world.api.deny(USER, Denial::of("watch", ATTRIBUTES_CLASSES));
+    let _process = world.start();
+    for (name, iops) in [("first", "4000"), ("second", "5000")] {
+        let class = json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttributesClass", "metadata": {"name": "gold"},
+            "driverName": DRIVER, "parameters": {"iops": iops},
+        });
+        world.create(ATTRIBUTES_CLASSES, class);
+        world.claim_named(name, |claim| {
+            claim["spec"]["volumeAttributesClassName"] = json!("gold")
+        });
+        seconds(3).await;
+        let sent = world.driver.state().volumes.created.last().cloned().unwrap();
+        assert_eq!(sent.mutable_parameters["iops"], iops);
+        world.remove_by_force(ATTRIBUTES_CLASSES, "", "gold");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_210_a_restore_settles_however_long_each_answer_takes() {
+    let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
+    world.snapshot();
+    for denial in [Denial::of("list", SNAPSHOTS), Denial::of("list", CONTENTS)] {
+        world.api.deny(USER, denial);
+    }
+    let late = Fault::Delay(Duration::from_secs(9));
+    let _process = world.start_with(Some::of("GET /apis/snapshot.storage.k8s.io/v1/", 1..=99, late));
+    seconds(2).await;
+    let mark = world.mark();
+    world.claim(from_snapshot);
+    seconds(60).await;
+    assert_eq!(world.phase("c"), "Bound", "{:?}", world.events());
+    assert!(world.finalizers(SNAPSHOTS, "default", "snap").is_empty());
+    let requests = world.requests_since(mark);
+    let asked = |what: &str| requests.iter().filter(|request| *request == what).count();
+    // By the claim and by the guard; whose the snapshot is does not change.
+    assert_eq!(asked("get volumesnapshots 200"), 2, "{requests:?}");
+    assert_eq!(asked("get volumesnapshotcontents 200"), 1, "{requests:?}");
 }

@@ -6,6 +6,7 @@ use controller::testing::resources::{CLAIMS, CONTENTS, SNAPSHOTS, VOLUMES};
 use controller::testing::seconds;
 use csi::v1::controller_service_capability::rpc;
 use csi::v1::volume_content_source::Type;
+use sandbox::faults::{Call, Fault, Faults, Schedule};
 use sandbox::kube::GroupResource;
 use serde_json::json;
 use tonic::Status;
@@ -317,6 +318,12 @@ const OTHER: &str = "other.csi";
 
 /// Puts a claim with a bound volume of that driver there.
 fn bound_of(world: &World, name: &str, driver: &str) {
+    volume_of(world, name, driver);
+    claim_of(world, name);
+}
+
+/// A volume of that driver for the claim of its name.
+fn volume_of(world: &World, name: &str, driver: &str) {
     world.create(
         VOLUMES,
         json!({
@@ -328,6 +335,10 @@ fn bound_of(world: &World, name: &str, driver: &str) {
             },
         }),
     );
+}
+
+/// The claim of that volume.
+fn claim_of(world: &World, name: &str) {
     world.claim_named(name, |claim| {
         claim["metadata"]["annotations"] = json!({});
         claim["spec"]["storageClassName"] = json!("t");
@@ -533,4 +544,37 @@ async fn sidecars_case_184_a_restore_without_the_snapshot_kinds_is_told_and_made
     seconds(400).await;
     assert_eq!(world.phase("c"), "Bound", "{:?}", world.events());
     assert!(!is_protected(&world));
+}
+
+/// The watch of volumes is late by so much.
+struct LateVolumes(Duration);
+
+impl Schedule for LateVolumes {
+    fn fault(&self, call: &Call) -> Fault {
+        match call.watch && call.name == "GET /api/v1/persistentvolumes" {
+            true => Fault::LagWatch(self.0),
+            false => Fault::None,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_208_a_claim_that_was_bound_before_its_volume_was_known_can_be_cloned() {
+    // While the volume is not known yet, and long after.
+    for (later, read) in [(1, 2), (60, 1)] {
+        let world = World::of(&[rpc::Type::CloneVolume]);
+        world.class("t", &json!({}));
+        let _process = world.start_with(Faults::new(LateVolumes(Duration::from_secs(20))));
+        seconds(100).await;
+        bound_of(&world, "source", DRIVER);
+        seconds(later).await;
+        assert_eq!(world.phase("source"), "Bound");
+        let mark = world.mark();
+        world.claim(from_claim);
+        seconds(2).await;
+        assert_eq!(world.phase("c"), "Bound", "{later}: {:?}", world.events());
+        let requests = world.requests_since(mark);
+        let reads = requests.iter().filter(|request| request.starts_with("get "));
+        assert_eq!(reads.count(), read, "{later}: {requests:?}");
+    }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Busy(Arc<Mutex<State>>);
 struct State {
     /// By their keys in the queue.
     claims: BTreeMap<ObjectKey, Entry>,
+    /// Sources of which a use has ended here, until it is settled whether they are let go.
+    ended: BTreeSet<SourceKey>,
     let_go: BTreeSet<SourceKey>,
 }
 
@@ -56,6 +58,21 @@ impl Busy {
             .claims
             .values()
             .any(|entry| entry.source.as_ref() == Some(source))
+    }
+
+    /// A use of the source has ended here.
+    pub(crate) fn note_end(&self, source: &SourceKey) {
+        self.lock().ended.insert(source.clone());
+    }
+
+    /// Whether it is for us to let the source go: one has ended here and not on another node.
+    pub(crate) fn has_ended(&self, source: &SourceKey) -> bool {
+        self.lock().ended.contains(source)
+    }
+
+    /// It is let go, or used again.
+    pub(crate) fn settle_end(&self, source: &SourceKey) {
+        self.lock().ended.remove(source);
     }
 
     /// The protection of this source is being taken away until what is answered is dropped. Who uses the source is to be asked

@@ -76,10 +76,17 @@ pub(crate) enum Nodes {
 pub(crate) struct Ended {
     pub(crate) snapshots: Queue<ObjectKey>,
     pub(crate) clones: Queue<ObjectKey>,
+    pub(crate) busy: Busy,
 }
 
 impl Ended {
+    /// A use of it has ended here.
     pub(crate) fn tell(&self, source: SourceKey) {
+        self.busy.note_end(&source);
+        self.look_at(source);
+    }
+
+    pub(crate) fn look_at(&self, source: SourceKey) {
         match source.kind {
             Kind::Snapshot => self.snapshots.add(source.key),
             Kind::Claim => self.clones.add(source.key),

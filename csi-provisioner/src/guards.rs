@@ -2,12 +2,14 @@
 //! claim when it is being deleted (sidecars.md 2.7, 2.8, Q11, Q19). All provisioners share the names of the finalizers, and which
 //! calls of another one still run only that one knows.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use controller::{Edit, Editor, Failure, Known, Next, Past, Plan, Run};
 use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::storage::v1::StorageClass;
 use runtime::objects::{Claim, ClaimPhase, Volume};
@@ -16,6 +18,7 @@ use runtime::{Cache, Cached, ObjectKey, migration};
 use crate::busy::Busy;
 use crate::driver::Driver;
 use crate::events;
+use crate::local::LocalNode;
 use crate::lookups::{Asker, Found, Lookups};
 use crate::observe::Settings;
 use crate::plan::parameters;
@@ -31,6 +34,9 @@ pub(crate) trait Guarded: Cached {
 
     /// Whether this driver makes volumes from it.
     fn is_taken_by(driver: &Driver) -> bool;
+
+    /// Whether it is on this node, and what is made from it with it.
+    fn is_on(&self, node: &LocalNode, origins: &Origins) -> bool;
 
     /// Whose it is: only volumes of the same driver can be made from it.
     fn owner(&self, asker: &Asker, driver: &Driver, origins: &Origins) -> Owner;
@@ -65,6 +71,11 @@ impl Guarded for VolumeSnapshot {
         driver.snapshots
     }
 
+    /// No object says where a snapshot is.
+    fn is_on(&self, _: &LocalNode, _: &Origins) -> bool {
+        false
+    }
+
     fn owner(&self, asker: &Asker, driver: &Driver, origins: &Origins) -> Owner {
         let status = self.status.as_ref();
         let name = status.and_then(|status| status.bound_volume_snapshot_content_name.as_ref());
@@ -87,6 +98,13 @@ impl Guarded for Claim {
 
     fn is_taken_by(driver: &Driver) -> bool {
         driver.clones
+    }
+
+    fn is_on(&self, node: &LocalNode, origins: &Origins) -> bool {
+        let name = self.volume_name.as_ref().map(ObjectKey::cluster);
+        let volume = name.and_then(|name| origins.volumes.get(&name));
+        let affinity = volume.as_deref().and_then(migration::affinity_of);
+        affinity.is_some_and(|affinity| node.reaches(Some(&affinity)))
     }
 
     fn owner(&self, _: &Asker, driver: &Driver, origins: &Origins) -> Owner {
@@ -122,7 +140,12 @@ pub(crate) struct Guards<K: Cached> {
     pub(crate) classes: Cache<StorageClass>,
     pub(crate) busy: Busy,
     pub(crate) settings: Settings,
+    /// `--snapshot-orphan-sweep-interval`.
+    pub(crate) sweep_interval: Duration,
 }
+
+/// Since when a source that is not for this node to let go is seen protected and unused.
+type Memory = Option<Timestamp>;
 
 /// A source, whose it is, and whether anybody uses it.
 pub(crate) struct Seen<K> {
@@ -130,6 +153,8 @@ pub(crate) struct Seen<K> {
     /// None until it was asked for.
     source: Option<(Arc<K>, Owner)>,
     is_used: bool,
+    /// So long it must be unused before this node lets it go; none where that is for us to do at once.
+    patience: Option<Duration>,
 }
 
 impl<K> Seen<K> {
@@ -152,16 +177,17 @@ pub(crate) enum Step {
 #[async_trait]
 impl<K: Guarded> controller::Controller for Guards<K> {
     type Seen = Seen<K>;
-    type Memory = ();
+    type Memory = Memory;
     type Step = Step;
     type Answer = ();
 
     fn observe(&self, key: &ObjectKey) -> Option<Seen<K>> {
         let driver = &self.settings.driver;
+        let (named, asker) = (named::<K>(key), asker::<K>(key));
         if !K::is_taken_by(driver) {
+            self.busy.settle_end(&named);
             return None;
         }
-        let (named, asker) = (named::<K>(key), asker::<K>(key));
         let source = match self.sources.find(&asker, key) {
             Found::Here(source) => {
                 let owner = source.owner(&asker, driver, &self.origins);
@@ -169,15 +195,16 @@ impl<K: Guarded> controller::Controller for Guards<K> {
             }
             Found::Unserved | Found::Absent => {
                 self.forget(&asker);
+                self.busy.settle_end(&named);
                 return None;
             }
             Found::Unread => None,
         };
-        let is_used = self.is_used(&named);
         Some(Seen {
             key: key.clone(),
+            is_used: self.is_used(&named),
+            patience: self.patience(&named, source.as_ref().map(|(source, _)| &**source)),
             source,
-            is_used,
         })
     }
 
@@ -199,10 +226,13 @@ impl<K: Guarded> controller::Controller for Guards<K> {
         }
     }
 
-    fn plan(&self, seen: &Seen<K>, _: &Past<()>, _: &Run<()>, _: Timestamp) -> Plan<Step, ()> {
-        let plan = plan(seen);
+    fn plan(&self, seen: &Seen<K>, past: &Past<Memory>, _: &Run<()>, now: Timestamp) -> Plan<Step, Memory> {
+        let plan = plan(seen, past.memory, now);
         if plan.steps().next().is_none() {
             self.forget(&asker::<K>(&seen.key));
+        }
+        if plan.actions.is_empty() && plan.next == Next::Await {
+            self.busy.settle_end(&named::<K>(&seen.key));
         }
         plan
     }
@@ -240,16 +270,40 @@ fn asker<K: Guarded>(key: &ObjectKey) -> Asker {
     Asker::Guard(named::<K>(key))
 }
 
-fn plan<K: Guarded>(seen: &Seen<K>) -> Plan<Step, ()> {
-    let plan = Plan::resting(());
-    match &seen.source {
-        _ if seen.is_used => plan,
-        None => plan.step(Step::Read).then(Next::Again),
-        Some((source, _)) if !is_due(&**source) => plan,
-        Some((_, Owner::Unread(content))) => plan.step(Step::ReadContent(content.clone())).then(Next::Again),
-        Some((_, Owner::Us | Owner::Nobody)) => plan.step(Step::Release),
-        Some((_, Owner::Other)) => plan,
+fn plan<K: Guarded>(seen: &Seen<K>, memory: Memory, now: Timestamp) -> Plan<Step, Memory> {
+    let (settled, reading) = (Plan::resting(None), Plan::resting(memory).then(Next::Again));
+    let (source, owner) = match &seen.source {
+        _ if seen.is_used => return settled,
+        // There is no sweep of what is not followed.
+        None if seen.patience.is_some() => return settled,
+        None => return reading.step(Step::Read),
+        Some(source) => source,
+    };
+    if !is_due(&**source) || *owner == Owner::Other {
+        return settled;
     }
+    let since = memory.unwrap_or(now);
+    let until = seen.patience.map(|patience| later(since, patience));
+    if let Some(until) = until.filter(|until| now < *until) {
+        return Plan::resting(Some(since)).then(Next::Held(until));
+    }
+    match owner {
+        Owner::Unread(content) => reading.step(Step::ReadContent(content.clone())),
+        Owner::Us | Owner::Nobody | Owner::Other => settled.step(Step::Release),
+    }
+}
+
+fn later(since: Timestamp, wait: Duration) -> Timestamp {
+    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+    since.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// By node and source, less than the whole: of many nodes one is the first, and the others see what it did.
+fn share(whole: Duration, node: &str, source: &SourceKey) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (node, source.to_string()).hash(&mut hasher);
+    let part = u32::try_from(hasher.finish() >> 32).unwrap_or_default();
+    whole.mul_f64(f64::from(part) / f64::from(u32::MAX))
 }
 
 impl<K: Guarded> Guards<K> {
@@ -258,13 +312,28 @@ impl<K: Guarded> Guards<K> {
         let _going = self.busy.let_go(&named);
         if self.is_used(&named) {
             // Since it was looked at.
+            self.busy.settle_end(&named);
             return Ok(());
         }
         let known = Known::of(&**source);
         let finalizers = source.meta().finalizers.as_deref();
         let edit = Edit::RemoveFinalizer(K::FINALIZER);
         let written = self.editor.edit(&known, finalizers, edit).await;
-        self.sources.settle(asker, &known, written)
+        self.sources.settle(asker, &known, written)?;
+        self.busy.settle_end(&named);
+        Ok(())
+    }
+
+    /// Where each node has a process of its own, another node's CreateVolume may still run from a source that looks unused. A
+    /// source of which no node takes the protection, since that one is gone, is found by the sweep.
+    fn patience(&self, named: &SourceKey, source: Option<&K>) -> Option<Duration> {
+        let node = self.settings.local.as_ref()?;
+        let is_here = source.is_some_and(|source| source.is_on(node, &self.origins));
+        if is_here || self.busy.has_ended(named) {
+            return None;
+        }
+        let interval = self.sweep_interval;
+        Some(interval + share(interval, &node.name, named))
     }
 
     /// What a run has asked for is not for the next one.

@@ -6,6 +6,7 @@ use kube::Resource;
 use runtime::objects::{Attachment, AttributesClass, Claim, Volume};
 use runtime::{Cache, ObjectKey};
 
+use crate::local::LocalNode;
 use crate::observe::Settings;
 use crate::plan::is_ours;
 use crate::plan::source::{self, Kind, SourceKey};
@@ -29,8 +30,13 @@ pub(crate) fn uid_of(claim: &Claim) -> Vec<String> {
 }
 
 pub(crate) fn sources_of(claim: &Claim) -> Vec<String> {
+    sources(claim).iter().map(ToString::to_string).collect()
+}
+
+/// What a claim without a volume is made from.
+pub(crate) fn sources(claim: &Claim) -> Vec<SourceKey> {
     match claim.wish {
-        Some(_) => source::used_by(claim).iter().map(ToString::to_string).collect(),
+        Some(_) => source::used_by(claim),
         None => Vec::new(),
     }
 }
@@ -150,9 +156,14 @@ pub(crate) fn is_another<K: Resource>(change: Difference<'_, K>) -> bool {
     change.new.is_some_and(came)
 }
 
-/// The sources that a claim used and uses no more: it has its volume, or is gone.
-pub(crate) fn ended_sources(change: Difference<'_, Claim>) -> Vec<SourceKey> {
-    let Some(old) = change.old.filter(|old| old.wish.is_some()) else {
+/// The sources that a claim used and uses no more: it has its volume, or is gone. Where each node has a process of its own those of
+/// claims of this node: what another one still does with the source only that one knows.
+pub(crate) fn ended_sources(change: Difference<'_, Claim>, local: Option<&LocalNode>) -> Vec<SourceKey> {
+    let is_here = |claim: &&Claim| {
+        let wish = claim.wish.as_ref();
+        wish.is_some_and(|wish| local.is_none_or(|local| wish.selected_node() == Some(&*local.name)))
+    };
+    let Some(old) = change.old.filter(is_here) else {
         return Vec::new();
     };
     let goes_on = |new: &Claim| new.metadata.uid == old.metadata.uid && new.wish.is_some();

@@ -42,18 +42,27 @@ impl Prepared {
 
     /// Claims wait for their sources, and sources for the end of their use.
     pub(super) fn follow_sources(&self, term: &Term, enqueue: &mut Enqueue, scope: &Scope) {
-        let (queues, ended) = (&self.queues, self.ended());
+        let (queues, ended, local) = (&self.queues, self.ended(term), self.local.clone());
         enqueue.tell(&term.claims, move |change| {
-            for source in triggers::ended_sources(change) {
+            for source in triggers::ended_sources(change, local.as_ref()) {
                 ended.tell(source);
             }
         });
+        if self.local.is_some() && !self.config.sweep_interval.is_zero() {
+            // How long nobody has used a source counts from its latest use by any node.
+            let ended = self.ended(term);
+            enqueue.tell(&term.claims, move |change| {
+                for source in change.new.into_iter().flat_map(triggers::sources) {
+                    ended.look_at(source);
+                }
+            });
+        }
         let claims = term.claims.clone();
         enqueue.on(&term.claims, &queues.claims, move |change| {
             triggers::of_source(&claims, Kind::Claim, change.key)
         });
         enqueue.on(&term.claims, &queues.clones, |change| {
-            let is_due = change.new.is_some_and(guards::is_due);
+            let is_due = change.sides().any(guards::is_due);
             is_due.then(|| change.key.clone()).into_iter().collect()
         });
         let Some(snapshots) = &term.snapshots else {
@@ -65,7 +74,7 @@ impl Prepared {
         });
         if !self.config.sweep_interval.is_zero() {
             let swept = enqueue.on(snapshots, &queues.snapshots, |change| {
-                let is_due = change.new.is_some_and(guards::is_due);
+                let is_due = change.sides().any(guards::is_due);
                 is_due.then(|| change.key.clone()).into_iter().collect()
             });
             swept.resync_every(self.config.sweep_interval, scope);

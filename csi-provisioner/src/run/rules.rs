@@ -17,8 +17,9 @@ use super::term::Term;
 use super::{NAME, Prepared};
 
 impl Prepared {
-    pub(super) fn ended(&self) -> Ended {
+    pub(super) fn ended(&self, term: &Term) -> Ended {
         Ended {
+            busy: term.busy.clone(),
             snapshots: self.queues.snapshots.clone(),
             clones: self.queues.clones.clone(),
         }
@@ -56,7 +57,7 @@ impl Prepared {
             refresh: refresh_of(term),
             busy: term.busy.clone(),
             former: term.former.clone(),
-            ended: self.ended(),
+            ended: self.ended(term),
             calls: self.calls(),
             metrics: self.metrics.clone(),
             settings: term.settings.clone(),
@@ -105,6 +106,7 @@ impl Prepared {
             classes: term.classes.clone(),
             busy: term.busy.clone(),
             settings: term.settings.clone(),
+            sweep_interval: self.config.sweep_interval,
         }
     }
 

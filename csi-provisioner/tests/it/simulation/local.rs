@@ -1,18 +1,22 @@
 //! A provisioner on each node (sidecars.md 2.12).
 
-use controller::testing::resources::{CLAIMS, STORAGE_CLASSES};
+use controller::testing::resources::{CLAIMS, SNAPSHOTS, STORAGE_CLASSES};
 use controller::testing::{Driver, Process, seconds};
 use csi::v1::Topology;
 use csi::v1::controller_service_capability::rpc;
 use sandbox::faults::{Faults, transports};
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::Status;
 
-use crate::world::{CAPACITIES, DRIVER, World, ZONE};
+use crate::world::{CAPACITIES, DRIVER, SNAPSHOT_FINALIZER, World, ZONE, from_claim, from_snapshot};
 
-/// A driver with room for 5Gi on a node that is its own zone.
-fn driver(node: &str) -> Driver {
-    let driver = Driver::new(DRIVER, &[rpc::Type::CreateDeleteVolume, rpc::Type::GetCapacity]);
+/// A driver with room for 5Gi on a node that is its own zone, which can do this too.
+fn driver(node: &str, capabilities: &[rpc::Type]) -> Driver {
+    let all = [
+        capabilities,
+        &[rpc::Type::CreateDeleteVolume, rpc::Type::GetCapacity],
+    ];
+    let driver = Driver::new(DRIVER, &all.concat());
     let volumes = &mut driver.state().volumes;
     volumes.have_topology = true;
     volumes.is_at = Some(Topology {
@@ -31,11 +35,23 @@ struct Nodes {
 
 impl Nodes {
     fn new(names: &[&str], flags: &str) -> Self {
-        let mut world = World::new();
+        Self::in_world(World::new(), names, flags, &[])
+    }
+
+    /// With drivers that can make volumes from others, and a snapshot.
+    fn with_sources(names: &[&str], flags: &str) -> Self {
+        let world = World::new();
+        world.snapshot();
+        let capabilities = [rpc::Type::CreateDeleteSnapshot, rpc::Type::CloneVolume];
+        Self::in_world(world, names, flags, &capabilities)
+    }
+
+    fn in_world(mut world: World, names: &[&str], flags: &str, capabilities: &[rpc::Type]) -> Self {
         world.flags = format!("--node-deployment {flags}");
+        let drivers = names.iter().map(|name| driver(name, capabilities));
         let mut nodes = Self {
             world,
-            drivers: names.iter().map(|name| driver(name)).collect(),
+            drivers: drivers.collect(),
             processes: Vec::new(),
         };
         for (name, driver) in names.iter().zip(nodes.drivers.clone()) {
@@ -237,7 +253,7 @@ async fn sidecars_case_176_each_node_publishes_its_own_capacity() {
         .world
         .class("late", &json!({"volumeBindingMode": "WaitForFirstConsumer"}));
     seconds(2).await;
-    let shown = |object: serde_json::Value| {
+    let shown = |object: Value| {
         let manager = &object["metadata"]["labels"]["csi.storage.k8s.io/managed-by"];
         let place = &object["nodeTopology"]["matchLabels"][ZONE];
         format!("{} {}", manager.as_str().unwrap(), place.as_str().unwrap())
@@ -248,4 +264,95 @@ async fn sidecars_case_176_each_node_publishes_its_own_capacity() {
         published,
         ["external-provisioner-n1 n1", "external-provisioner-n2 n2"]
     );
+}
+
+/// For this node.
+fn on(node: &str, claim: &mut Value) {
+    claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] = json!(node);
+}
+
+impl Nodes {
+    fn is_protected(&self) -> bool {
+        let finalizers = self.world.finalizers(SNAPSHOTS, "default", "snap");
+        finalizers.contains(&SNAPSHOT_FINALIZER.to_owned())
+    }
+
+    /// How many requests of all nodes since then were for this kind.
+    fn requests_for(&self, kind: &str, mark: u64) -> Vec<String> {
+        let mut requests = self.world.requests_since(mark);
+        requests.retain(|request| request.split(' ').nth(1) == Some(kind));
+        requests
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_220_a_restore_on_one_of_many_nodes_costs_what_it_costs_on_one() {
+    let nodes = Nodes::with_sources(&["n1", "n2", "n3", "n4"], "");
+    seconds(2).await;
+    let mark = nodes.world.mark();
+    nodes.world.claim(|claim| {
+        from_snapshot(claim);
+        on("n1", claim);
+    });
+    seconds(60).await;
+    assert_eq!(nodes.world.phase("c"), "Bound");
+    assert!(!nodes.is_protected());
+    let requests = nodes.requests_for("volumesnapshots", mark);
+    assert_eq!(requests, ["patch volumesnapshots 200"; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_221_a_snapshot_stays_protected_for_a_call_of_another_node() {
+    let nodes = Nodes::with_sources(&["n1", "n2", "n3"], "");
+    nodes.drivers[0].refuse_volumes(&Status::unavailable("later"), 5);
+    nodes.drivers[0].refuse_volumes(&Status::internal("no"), 1);
+    seconds(2).await;
+    nodes.world.claim(|claim| {
+        from_snapshot(claim);
+        on("n1", claim);
+    });
+    seconds(1).await;
+    nodes.world.remove_by_force(CLAIMS, "default", "c");
+    seconds(25).await;
+    assert!(nodes.is_protected(), "{:?}", nodes.calls("CreateVolume"));
+    seconds(20).await;
+    assert_eq!(
+        (nodes.calls("CreateVolume"), nodes.is_protected()),
+        (vec![6, 0, 0], false)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_222_a_protection_that_no_node_takes_away_is_swept_by_one() {
+    let nodes = Nodes::with_sources(&["n1", "n2", "n3"], "--snapshot-orphan-sweep-interval=60s");
+    seconds(2).await;
+    let mark = nodes.world.mark();
+    nodes.world.change(SNAPSHOTS, "default", "snap", |snapshot| {
+        snapshot["metadata"]["finalizers"] = json!([SNAPSHOT_FINALIZER]);
+    });
+    seconds(58).await;
+    assert!(nodes.is_protected());
+    seconds(65).await;
+    assert!(!nodes.is_protected());
+    let requests = nodes.requests_for("volumesnapshots", mark);
+    assert_eq!(requests, ["patch volumesnapshots 200"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_223_a_cloned_claim_is_let_go_at_once_by_the_node_that_has_its_volume() {
+    let nodes = Nodes::with_sources(&["n1", "n2", "n3"], "");
+    nodes.world.claim_named("source", |claim| on("n2", claim));
+    seconds(2).await;
+    nodes.world.claim(|claim| {
+        from_claim(claim);
+        on("n2", claim);
+    });
+    seconds(2).await;
+    assert_eq!(nodes.made(), [0, 2, 0]);
+    let mark = nodes.world.mark();
+    nodes.world.delete(CLAIMS, "default", "source");
+    seconds(2).await;
+    assert!(nodes.world.get(CLAIMS, "default", "source").is_none());
+    let requests = nodes.requests_for("persistentvolumeclaims", mark);
+    assert_eq!(requests, ["patch persistentvolumeclaims 200"]);
 }

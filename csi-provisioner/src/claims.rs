@@ -371,13 +371,13 @@ impl Claims {
         let Some(reference) = source::reference(claim) else {
             return;
         };
+        if let (Some(grants), Some(there)) = (&self.grants, source::elsewhere(claim, reference)) {
+            let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
+            seen.is_granted = grants.allow(namespace, reference, there);
+        }
         let Source::Known(source) = source::meaning(claim, reference) else {
             return;
         };
-        if let (Some(grants), Some(_)) = (&self.grants, source::elsewhere(claim, reference)) {
-            let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
-            seen.is_granted = grants.allow(namespace, reference, &source.key);
-        }
         seen.is_let_go = self.busy.is_let_go(&source);
         match source.kind {
             Kind::Snapshot => {

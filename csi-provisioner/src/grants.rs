@@ -2,8 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
+use runtime::Cache;
 use runtime::objects::DataSource;
-use runtime::{Cache, ObjectKey};
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -111,9 +111,9 @@ pub(crate) fn namespace_of(grant: &ReferenceGrant) -> Vec<String> {
 }
 
 impl Grants {
-    /// Whether claims of this namespace may name this source.
-    pub(crate) fn allow(&self, namespace: &str, reference: &DataSource, source: &ObjectKey) -> bool {
+    /// Whether claims of this namespace may name this source, which is in namespace `there`.
+    pub(crate) fn allow(&self, namespace: &str, reference: &DataSource, there: &str) -> bool {
         let allows = |grant: &ReferenceGrant| grant.allows(namespace, reference);
-        self.0.find(BY_NAMESPACE, &source.namespace, allows).is_some()
+        self.0.find(BY_NAMESPACE, there, allows).is_some()
     }
 }

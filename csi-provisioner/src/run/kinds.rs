@@ -11,6 +11,8 @@ const ATTRIBUTES: &str = "volumeattributesclasses";
 const SNAPSHOT_V1: &str = "snapshot.storage.k8s.io/v1";
 pub(super) const SNAPSHOTS: &str = "volumesnapshots";
 const CONTENTS: &str = "volumesnapshotcontents";
+const GRANTS_V1BETA1: &str = "gateway.networking.k8s.io/v1beta1";
+const GRANTS: &str = "referencegrants";
 
 /// Which kinds there are in this term.
 pub(super) struct Kinds {
@@ -24,6 +26,8 @@ pub(super) struct Kinds {
     pub(super) follows_snapshots: bool,
     /// The same for their contents.
     pub(super) follows_contents: bool,
+    /// Grants are looked at, and the API server has the kind.
+    pub(super) serves_grants: bool,
 }
 
 impl Prepared {
@@ -39,6 +43,7 @@ impl Prepared {
             serves_snapshots: has_snapshots,
             follows_snapshots: has_snapshots && self.may_follow(crds::names::GROUP, SNAPSHOTS).await,
             follows_contents: has_snapshots && self.may_follow(crds::names::GROUP, CONTENTS).await,
+            serves_grants: self.config.cross_namespace && self.serves(GRANTS_V1BETA1, GRANTS).await,
         }
     }
 

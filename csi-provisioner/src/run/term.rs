@@ -1,6 +1,7 @@
 //! What a term of leadership works on: its caches, and how they begin.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use controller::{Driver as _, Editor, Error};
 use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
@@ -25,6 +26,9 @@ const PATCH_SNAPSHOTS: Permission = Permission {
     resource: SNAPSHOTS,
 };
 
+/// So long the grants are waited for.
+const GRANTS_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What a term of leadership works on.
 pub(super) struct Term {
     pub(super) claims: Cache<Claim>,
@@ -38,6 +42,7 @@ pub(super) struct Term {
     pub(super) snapshots: Option<Cache<VolumeSnapshot>>,
     pub(super) contents: Option<Cache<VolumeSnapshotContent>>,
     pub(super) grants: Option<Cache<ReferenceGrant>>,
+    serves_grants: bool,
     pub(super) attachments: Option<Cache<Attachment>>,
     pub(super) nodes: Option<(Cache<NodeLabels>, Cache<CSINode>)>,
     /// None where no capacity is published.
@@ -50,8 +55,14 @@ pub(super) struct Term {
 }
 
 impl Term {
-    /// Waits for the caches. Grants are not waited for: where their kind does not exist nothing is granted.
+    /// Waits for the caches. Grants are waited for where their kind is served, so that a claim is not told of one that is only not
+    /// known yet, and for a while only: our role may not show them.
     async fn caught_up(&self) {
+        let grants = async {
+            if self.serves_grants {
+                let _ = tokio::time::timeout(GRANTS_PATIENCE, caught_up(self.grants.as_ref())).await;
+            }
+        };
         let nodes = async {
             if let Some((labels, drivers)) = &self.nodes {
                 tokio::join!(labels.caught_up(), drivers.caught_up());
@@ -64,6 +75,7 @@ impl Term {
             caught_up(self.attributes.as_ref()),
             caught_up(self.snapshots.as_ref()),
             caught_up(self.contents.as_ref()),
+            grants,
             nodes,
         );
     }
@@ -104,6 +116,7 @@ impl Prepared {
             snapshots,
             contents,
             grants,
+            serves_grants: kinds.serves_grants,
             attachments,
             nodes,
             capacity,

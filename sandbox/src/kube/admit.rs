@@ -118,7 +118,8 @@ pub(crate) fn fields_of_new(state: &State, target: &Target<'_>, sent: &mut Value
 /// What the server sets beside defaults on a new object of a built-in kind, and nobody owns.
 pub(crate) fn begin_life(state: &State, target: &Target<'_>, value: &mut Value) {
     if !target.resource.is_custom() {
-        validation::begin_life(&target.resource.group, &target.resource.kind, value);
+        let (group, kind) = (&target.resource.group, &target.resource.kind);
+        validation::begin_life(group, kind, value, state.sources_may_cross);
     }
     note_phase(state, target, &Value::Null, value);
 }

@@ -128,6 +128,11 @@ impl ApiServer {
         self.inner.lock().denials.clear(user);
     }
 
+    /// Lets claims name sources of other namespaces from now on: the gate CrossNamespaceVolumeDataSource.
+    pub fn let_sources_cross(&self) {
+        self.inner.lock().sources_may_cross = true;
+    }
+
     /// Serves a built-in kind in this version alone from now on, as older API servers do. Objects that are there already keep
     /// theirs: there should be none.
     pub fn serve_only(&self, resource: GroupResource<'_>, version: &str) {

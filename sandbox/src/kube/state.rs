@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub random: Random,
     pub audit: Audit,
     pub denials: Denials,
+    /// The gate CrossNamespaceVolumeDataSource.
+    pub sources_may_cross: bool,
     /// The last resourceVersion given.
     pub revision: u64,
     groups: Groups,
@@ -48,6 +50,7 @@ impl State {
             random,
             audit: Audit::default(),
             denials: Denials::default(),
+            sources_may_cross: false,
             revision: 0,
             groups: BTreeMap::new(),
             subscribers: Vec::new(),

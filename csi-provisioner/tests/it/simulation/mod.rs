@@ -5,6 +5,7 @@ mod capacity;
 mod crash;
 mod create;
 mod delete;
+mod grants;
 mod local;
 mod nodes;
 mod pending;

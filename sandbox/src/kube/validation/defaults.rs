@@ -46,10 +46,10 @@ pub fn default(group: &str, kind: &str, object: &mut Value) {
     }
 }
 
-/// What the server sets on a new object whoever made it.
-pub fn begin_life(group: &str, kind: &str, object: &mut Value) {
+/// What the server sets on a new object whoever made it. The sources of claims may be in other namespaces where that is so.
+pub fn begin_life(group: &str, kind: &str, object: &mut Value, sources_may_cross: bool) {
     match (group, kind) {
-        ("", "PersistentVolumeClaim") => sources::prepare(object, None),
+        ("", "PersistentVolumeClaim") => sources::prepare(object, None, sources_may_cross),
         ("", "Event") => event(object),
         ("", "Namespace") => fill(object, "/spec", &json!({"finalizers": ["kubernetes"]})),
         ("storage.k8s.io", "VolumeAttachment") => fill(object, "/status", &json!({"attached": false})),
@@ -61,7 +61,7 @@ pub fn begin_life(group: &str, kind: &str, object: &mut Value) {
 pub fn prepare_update(group: &str, kind: &str, new: &mut Value, old: &Value) {
     match (group, kind) {
         ("", "PersistentVolumeClaim") => {
-            sources::prepare(new, old.get("spec"));
+            sources::prepare(new, old.get("spec"), false);
             sources::complete(new);
         }
         ("", "Event") => event(new),

@@ -13,13 +13,13 @@ const CORE_ONLY: &str = "must be 'PersistentVolumeClaim' when referencing the de
 
 /// Drops what the API server drops without a word, so that the user gets an empty volume, and lets either form stand
 /// for both. `old` is the spec of the stored claim.
-pub(super) fn prepare(claim: &mut Value, old: Option<&Value>) {
+pub(super) fn prepare(claim: &mut Value, old: Option<&Value>, may_cross: bool) {
     let Some(Value::Object(spec)) = claim.get_mut("spec") else {
         return;
     };
     let had = |field: &str| old.is_some_and(|old| old.get(field).is_some_and(Value::is_object));
-    if spec.get(REFERENCE).is_some_and(names_namespace) && !had(REFERENCE) {
-        // References to other namespaces are behind a gate that is off.
+    if spec.get(REFERENCE).is_some_and(names_namespace) && !had(REFERENCE) && !may_cross {
+        // References to other namespaces are behind a gate that is off by default.
         spec.remove(REFERENCE);
     }
     let is_new = !had(SOURCE) && !had(REFERENCE);

@@ -1,11 +1,16 @@
 //! Which changes concern which claims, volumes and sources. Source: sidecars.md 2.2, 2.7, 2.8, 2.11.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use controller::Difference;
+use crds::v1::VolumeSnapshotContent;
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use kube::Resource;
-use runtime::objects::{Attachment, AttributesClass, Claim, Volume};
+use runtime::objects::{Attachment, AttributesClass, Claim, NodeLabels, Volume, VolumePhase};
 use runtime::{Cache, ObjectKey};
 
+use crate::grants::ReferenceGrant;
 use crate::local::LocalNode;
 use crate::observe::Settings;
 use crate::plan::is_ours;
@@ -19,8 +24,10 @@ pub(crate) const BY_SOURCE: &str = "csi-provisioner-source";
 pub(crate) const BY_CLASS: &str = "csi-provisioner-class";
 /// Index of claims without a volume by attributes class.
 pub(crate) const BY_ATTRIBUTES: &str = "csi-provisioner-attributes";
-/// Index of claims without a volume by selected node.
+/// Index of claims without a volume by selected node; empty for those that have none.
 pub(crate) const BY_NODE: &str = "csi-provisioner-node";
+/// Index of claims without a volume by the other namespace that their source is in.
+pub(crate) const BY_SOURCE_NAMESPACE: &str = "csi-provisioner-source-namespace";
 /// Index of attachments by volume.
 pub(crate) const BY_VOLUME: &str = "csi-provisioner-volume";
 
@@ -52,8 +59,16 @@ pub(crate) fn attributes_of(claim: &Claim) -> Vec<String> {
 }
 
 pub(crate) fn node_of(claim: &Claim) -> Vec<String> {
-    let node = claim.wish.as_ref().and_then(|wish| wish.selected_node());
-    node.into_iter().map(str::to_owned).collect()
+    let node = claim.wish.as_ref().map(|wish| wish.selected_node());
+    node.map(|node| node.unwrap_or_default().to_owned())
+        .into_iter()
+        .collect()
+}
+
+pub(crate) fn source_namespace_of(claim: &Claim) -> Vec<String> {
+    let reference = source::reference(claim).filter(|_| claim.wish.is_some());
+    let elsewhere = reference.and_then(|reference| source::elsewhere(claim, reference));
+    elsewhere.into_iter().map(str::to_owned).collect()
 }
 
 pub(crate) fn volume_of(attachment: &Attachment) -> Vec<String> {
@@ -121,19 +136,87 @@ pub(crate) fn registration(node: Option<&CSINode>, driver: &str) -> Option<Vec<S
     Some(ours.topology_keys.clone().unwrap_or_default())
 }
 
-/// The claims for a node on which the driver was registered, or registered anew.
+/// The nodes that the driver is registered on.
+#[derive(Default)]
+pub(crate) struct Registered(Mutex<BTreeSet<String>>);
+
+impl Registered {
+    /// Takes in what is so of a node now; true for the first one that it is registered on.
+    fn note(&self, node: &str, is_registered: bool) -> bool {
+        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let had_none = nodes.is_empty();
+        match is_registered {
+            true => had_none & nodes.insert(node.to_owned()),
+            false => {
+                nodes.remove(node);
+                false
+            }
+        }
+    }
+}
+
+/// The claims for a node on which the driver was registered, or registered anew; with the first one those that no node was chosen
+/// for, since there was no place to make volumes in.
 pub(crate) fn of_driver(
     change: Difference<'_, CSINode>,
     claims: &Cache<Claim>,
     driver: &str,
+    registered: &Registered,
 ) -> Vec<ObjectKey> {
     let keys = |node| registration(node, driver).unwrap_or_default();
     let keys_now = keys(change.new);
-    let is_registered = !keys_now.is_empty() && (change.old.is_none() || keys(change.old) != keys_now);
-    if is_registered {
+    let mut concerned = match registered.note(&change.key.name, !keys_now.is_empty()) {
+        true => waiting(claims, BY_NODE, ""),
+        false => Vec::new(),
+    };
+    if !keys_now.is_empty() && (change.old.is_none() || keys(change.old) != keys_now) {
+        concerned.extend(waiting(claims, BY_NODE, &change.key.name));
+    }
+    concerned
+}
+
+/// The claims for a node that came, or has other labels now.
+pub(crate) fn of_labels(change: Difference<'_, NodeLabels>, claims: &Cache<Claim>) -> Vec<ObjectKey> {
+    let labels = |node: Option<&NodeLabels>| node.map(|node| node.labels.clone());
+    if change.new.is_some() && labels(change.old) != labels(change.new) {
         waiting(claims, BY_NODE, &change.key.name)
     } else {
         Vec::new()
+    }
+}
+
+/// The claims that are to be clones of the one whose volume is bound now.
+pub(crate) fn of_bound(change: Difference<'_, Volume>, claims: &Cache<Claim>) -> Vec<ObjectKey> {
+    let is_bound = |volume: &&Volume| volume.phase == VolumePhase::Bound;
+    let now = change.new.filter(is_bound);
+    match now.and_then(|volume| volume.claim.as_ref()) {
+        Some(of) if change.old.filter(is_bound).is_none() => {
+            let key = ObjectKey::new(of.namespace.clone(), of.name.clone());
+            of_source(claims, Kind::Claim, &key)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The claims with a source in the namespace of a grant.
+pub(crate) fn of_grant(change: Difference<'_, ReferenceGrant>, claims: &Cache<Claim>) -> Vec<ObjectKey> {
+    let says = |grant: Option<&ReferenceGrant>| grant.map(|grant| grant.spec.clone());
+    if change.new.is_some() && says(change.old) != says(change.new) {
+        waiting(claims, BY_SOURCE_NAMESPACE, &change.key.namespace)
+    } else {
+        Vec::new()
+    }
+}
+
+/// The claims that are to be made from the snapshot of a content.
+pub(crate) fn of_content(
+    change: Difference<'_, VolumeSnapshotContent>,
+    claims: &Cache<Claim>,
+) -> Vec<ObjectKey> {
+    let of = change.new.map(|content| &content.spec.volume_snapshot_ref);
+    match of.and_then(|of| of.namespace.clone().zip(of.name.clone())) {
+        Some((namespace, name)) => of_source(claims, Kind::Snapshot, &ObjectKey::new(namespace, name)),
+        None => Vec::new(),
     }
 }
 

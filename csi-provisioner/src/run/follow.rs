@@ -4,6 +4,7 @@ use base::Scope;
 use controller::Enqueue;
 
 use crate::plan::source::Kind;
+use crate::triggers::Registered;
 use crate::{guards, triggers};
 
 use super::Prepared;
@@ -32,10 +33,13 @@ impl Prepared {
                 triggers::of_attributes(change, &claims)
             });
         }
-        if let Some((_, drivers)) = &term.nodes {
+        if let Some((labels, drivers)) = &term.nodes {
+            let claims = term.claims.clone();
+            enqueue.on(labels, queue, move |change| triggers::of_labels(change, &claims));
             let (claims, driver) = (term.claims.clone(), term.settings.driver.name.clone());
+            let registered = Registered::default();
             enqueue.on(drivers, queue, move |change| {
-                triggers::of_driver(change, &claims, &driver)
+                triggers::of_driver(change, &claims, &driver, &registered)
             });
         }
     }
@@ -65,6 +69,22 @@ impl Prepared {
             let is_due = change.sides().any(guards::is_due);
             is_due.then(|| change.key.clone()).into_iter().collect()
         });
+        let claims = term.claims.clone();
+        enqueue.on(&term.volumes, &queues.claims, move |change| {
+            triggers::of_bound(change, &claims)
+        });
+        if let Some(grants) = &term.grants {
+            let claims = term.claims.clone();
+            enqueue.on(grants, &queues.claims, move |change| {
+                triggers::of_grant(change, &claims)
+            });
+        }
+        if let Some(contents) = &term.contents {
+            let claims = term.claims.clone();
+            enqueue.on(contents, &queues.claims, move |change| {
+                triggers::of_content(change, &claims)
+            });
+        }
         let Some(snapshots) = &term.snapshots else {
             return;
         };

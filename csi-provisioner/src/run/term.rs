@@ -140,6 +140,7 @@ impl Prepared {
         claims.index(triggers::BY_CLASS, triggers::class_of)?;
         claims.index(triggers::BY_ATTRIBUTES, triggers::attributes_of)?;
         claims.index(triggers::BY_NODE, triggers::node_of)?;
+        claims.index(triggers::BY_SOURCE_NAMESPACE, triggers::source_namespace_of)?;
         Ok(claims)
     }
 

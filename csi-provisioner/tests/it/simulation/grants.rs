@@ -129,3 +129,22 @@ async fn sidecars_case_212_grants_that_cannot_be_had_hold_nothing_up() {
         assert_eq!(world.phase("c"), "Bound", "{is_defined} {is_denied}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_213_a_claim_begins_as_soon_as_its_source_is_granted() {
+    let world = world();
+    define_grants(&world);
+    let _process = world.start();
+    seconds(2).await;
+    claim_from_snapshot(&world);
+    seconds(100).await;
+    assert_eq!(world.calls(), [0, 0]);
+    assert!(
+        world.events()[0].message.contains("no ReferenceGrant"),
+        "{:?}",
+        world.events()
+    );
+    grant_snapshots(&world);
+    seconds(1).await;
+    assert_eq!(world.calls(), [1, 0]);
+}

@@ -1,6 +1,7 @@
 //! Volumes for the node of their first consumer (sidecars.md 2.6).
 
 use controller::testing::seconds;
+use serde_json::json;
 use tonic::Status;
 
 use crate::world::{CSI_NODES, NODES, World, ZONE};
@@ -155,4 +156,36 @@ async fn sidecars_case_55_places_that_say_nothing_make_a_volume_without_affinity
     seconds(5).await;
     assert!(world.volume(&name).unwrap()["spec"].get("nodeAffinity").is_none());
     assert_eq!(world.phase("c"), "Bound");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_215_labels_of_the_node_that_come_late_are_noticed_at_once() {
+    let world = World::with_nodes();
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n3"}});
+    world.create(NODES, node);
+    world.register("n3");
+    let _process = world.start();
+    world.claim(|_| {});
+    world.select("n3");
+    seconds(100).await;
+    assert_eq!(world.calls(), [0, 0]);
+    world.change(NODES, "", "n3", |node| {
+        node["metadata"]["labels"] = json!({ZONE: "c"});
+    });
+    seconds(1).await;
+    assert_eq!(zones(&world), ["c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_216_the_first_node_of_the_driver_is_noticed_at_once() {
+    let world = World::new();
+    world.driver.state().volumes.have_topology = true;
+    let _process = world.start();
+    world.claim(|_| {});
+    world.node("n1", "a");
+    seconds(100).await;
+    assert_eq!(world.calls(), [0, 0]);
+    world.register("n1");
+    seconds(1).await;
+    assert_eq!(zones(&world), ["a"]);
 }

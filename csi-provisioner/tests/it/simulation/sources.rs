@@ -578,3 +578,55 @@ async fn sidecars_case_208_a_claim_that_was_bound_before_its_volume_was_known_ca
         assert_eq!(reads.count(), read, "{later}: {requests:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_217_a_clone_begins_as_soon_as_the_volume_of_its_source_is_known_to_be_bound() {
+    let world = World::of(&[rpc::Type::CloneVolume]);
+    world.class("t", &json!({}));
+    volume_of(&world, "source", DRIVER);
+    let _process = world.start_with(Faults::new(LateVolumes(Duration::from_secs(40))));
+    seconds(200).await;
+    claim_of(&world, "source");
+    seconds(1).await;
+    world.claim(from_claim);
+    seconds(3).await;
+    assert!(
+        world.events()[0].message.contains("not bound"),
+        "{:?}",
+        world.events()
+    );
+    seconds(78).await;
+    // The next try would be after more than two minutes.
+    assert_eq!(world.phase("c"), "Bound", "{:?}", world.events());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_214_a_restore_begins_as_soon_as_the_content_allows_it() {
+    let world = restoring();
+    world.change_status(CONTENTS, "", "content", &json!({"snapshotHandle": null}));
+    let _process = world.start();
+    world.claim(from_snapshot);
+    seconds(100).await;
+    assert_eq!(world.calls(), [0, 0]);
+    world.change_status(CONTENTS, "", "content", &json!({"snapshotHandle": "snap-1"}));
+    seconds(1).await;
+    assert_eq!(world.calls(), [1, 0]);
+
+    let world = restoring();
+    world.change(CONTENTS, "", "content", |content| {
+        content["spec"]["sourceVolumeMode"] = json!("Filesystem");
+    });
+    let _process = world.start();
+    world.claim(|claim| {
+        from_snapshot(claim);
+        claim["spec"]["volumeMode"] = json!("Block");
+    });
+    seconds(100).await;
+    assert_eq!(world.calls(), [0, 0]);
+    world.change(CONTENTS, "", "content", |content| {
+        content["metadata"]["annotations"] =
+            json!({"snapshot.storage.kubernetes.io/allow-volume-mode-change": "true"});
+    });
+    seconds(1).await;
+    assert_eq!(world.calls(), [1, 0]);
+}

@@ -1,8 +1,8 @@
 //! Which kinds a term can follow: what the API server serves and our role shows.
 
+use runtime::Selection;
 use runtime::access::{is_served, may_follow, served_version};
 use runtime::objects::AttributesClass;
-use runtime::{ApiError, Selection};
 
 use super::Prepared;
 
@@ -16,8 +16,10 @@ const GRANTS: &str = "referencegrants";
 
 /// Which kinds there are in this term.
 pub(super) struct Kinds {
-    /// All attributes classes, where the API server serves them.
+    /// All attributes classes, where the API server serves them, or does not say.
     pub(super) attributes: Option<Selection>,
+    /// The API server says that it serves them.
+    pub(super) serves_attributes: bool,
     /// Our role and the driver let us follow them.
     pub(super) follows_attributes: bool,
     /// The driver makes snapshots, and the API server has the kinds.
@@ -33,13 +35,14 @@ pub(super) struct Kinds {
 impl Prepared {
     pub(super) async fn kinds(&self) -> Kinds {
         let driver = self.sidecar.driver();
-        let attributes = self.served_attributes().await;
+        let (attributes, serves_attributes) = self.served_attributes().await;
         let has_snapshots = driver.snapshots && self.serves(SNAPSHOT_V1, SNAPSHOTS).await;
         Kinds {
-            follows_attributes: attributes.is_some()
+            follows_attributes: serves_attributes
                 && driver.modifies
                 && self.may_follow(STORAGE, ATTRIBUTES).await,
             attributes,
+            serves_attributes,
             serves_snapshots: has_snapshots,
             follows_snapshots: has_snapshots && self.may_follow(crds::names::GROUP, SNAPSHOTS).await,
             follows_contents: has_snapshots && self.may_follow(crds::names::GROUP, CONTENTS).await,
@@ -60,28 +63,39 @@ impl Prepared {
         may
     }
 
-    /// All attributes classes as the API server has them; none where it has none, or they are off.
-    async fn served_attributes(&self) -> Option<Selection> {
+    /// All attributes classes as the API server has them, and whether it says so; none where it has none, or they are off. Where it
+    /// does not say a volume of the default kind would be made for a claim that asks for a class: each class is asked for then.
+    async fn served_attributes(&self) -> (Option<Selection>, bool) {
         if !self.config.attributes_classes {
-            return None;
+            return (None, false);
         }
         let versions = AttributesClass::versions(self.config.attributes_fallback);
         let context = self.sidecar.function().context();
         let random = context.random.fork();
         let served = served_version(&context.client, &random, STORAGE, versions, ATTRIBUTES).await;
-        let version = served.unwrap_or_else(|error| unsaid(&error, ATTRIBUTES))?;
-        Some(Selection::default().in_version::<AttributesClass>(version))
+        match served {
+            Ok(Some(version)) => {
+                let all = Selection::default().in_version::<AttributesClass>(version);
+                (Some(all), true)
+            }
+            Ok(None) => (None, false),
+            Err(error) => {
+                tracing::warn!(
+                    %error,
+                    resource = ATTRIBUTES,
+                    "the API server does not say whether it serves these: each is asked for when it is named"
+                );
+                (Some(Selection::default()), false)
+            }
+        }
     }
 
     async fn serves(&self, group_version: &str, resource: &'static str) -> bool {
         let context = self.sidecar.function().context();
         let served = is_served(&context.client, &context.random.fork(), group_version, resource).await;
-        served.unwrap_or_else(|error| unsaid(&error, resource))
+        served.unwrap_or_else(|error| {
+            tracing::warn!(%error, resource, "the API server does not say whether it serves these; taken as no");
+            false
+        })
     }
-}
-
-/// What is taken as served where the API server does not say: nothing.
-fn unsaid<T: Default>(error: &ApiError, resource: &str) -> T {
-    tracing::warn!(%error, resource, "the API server does not say whether it serves these; taken as no");
-    T::default()
 }

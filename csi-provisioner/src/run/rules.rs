@@ -46,7 +46,9 @@ impl Prepared {
             claim_editor: term.claim_editor.clone(),
             volumes: Objects::new(term.volumes.clone(), client, NAME),
             classes: term.classes.clone(),
-            attributes: Lookups::new(attributes, client, NAME).in_version_of(&term.all_attributes),
+            attributes: Lookups::new(attributes, client, NAME)
+                .in_version_of(&term.all_attributes)
+                .where_served(term.serves_attributes),
             snapshots: origins.snapshots.clone(),
             snapshot_editor: term.snapshot_editor.clone(),
             contents: origins.contents.clone(),

@@ -38,6 +38,8 @@ pub(super) struct Term {
     pub(super) attributes: Option<Cache<AttributesClass>>,
     /// The attributes classes as the API server has them.
     pub(super) all_attributes: Selection,
+    /// The API server says that it serves them.
+    pub(super) serves_attributes: bool,
     pub(super) serves_snapshots: bool,
     pub(super) snapshots: Option<Cache<VolumeSnapshot>>,
     pub(super) contents: Option<Cache<VolumeSnapshotContent>>,
@@ -112,6 +114,7 @@ impl Prepared {
             classes,
             attributes,
             all_attributes: kinds.attributes.unwrap_or_default(),
+            serves_attributes: kinds.serves_attributes,
             serves_snapshots: kinds.serves_snapshots,
             snapshots,
             contents,

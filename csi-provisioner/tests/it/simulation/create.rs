@@ -6,6 +6,7 @@ use controller::testing::resources::{ATTRIBUTES_CLASSES, CLAIMS, SECRETS, STORAG
 use controller::testing::{VolumeAnswer, seconds};
 use csi::v1::controller_service_capability::rpc;
 use csi::v1::volume_capability::AccessType;
+use sandbox::faults::{Call, Fault, Faults, Refusal, Schedule};
 use sandbox::kube::Denial;
 use serde_json::json;
 use tonic::Status;
@@ -461,4 +462,39 @@ async fn sidecars_case_183_what_is_of_an_untranslated_plugin_is_told() {
     assert_eq!(told.reason, "VolumeFailedDelete", "{told:?}");
     assert!(told.message.contains("neither csi nor migratable"), "{told:?}");
     assert!(!world.requests_since(mark).contains(&PATCH.to_owned()));
+}
+
+/// The API server does not let us ask what it serves.
+struct SilentDiscovery;
+
+impl Schedule for SilentDiscovery {
+    fn fault(&self, call: &Call) -> Fault {
+        match call.name == "GET /apis/storage.k8s.io/v1" {
+            true => Fault::Refuse(Refusal::Denied),
+            false => Fault::None,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_219_attributes_classes_are_used_where_the_api_server_does_not_say_what_it_serves() {
+    for is_served in [true, false] {
+        let world = World::of(&[rpc::Type::ModifyVolume]);
+        match is_served {
+            true => world.attributes_class("gold", DRIVER),
+            false => world.api.serve_only(ATTRIBUTES_CLASSES, "v1beta1"),
+        }
+        let _process = world.start_with(Faults::new(SilentDiscovery));
+        seconds(60).await;
+        world.claim(|claim| claim["spec"]["volumeAttributesClassName"] = json!("gold"));
+        seconds(3).await;
+        if is_served {
+            let sent = world.driver.state().volumes.created[0].mutable_parameters.clone();
+            assert_eq!(sent["iops"], "4000");
+        } else {
+            assert_eq!(world.calls(), [0, 0]);
+            let told = world.events();
+            assert!(told[0].message.contains("gold does not exist"), "{told:?}");
+        }
+    }
 }

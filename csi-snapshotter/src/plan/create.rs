@@ -167,15 +167,17 @@ fn answered(observed: &Observed<'_>, snapshot: &Snapshot, now: Timestamp) -> Pla
     poll(plan, observed, now)
 }
 
-/// A group of which a part is missing, or that has become another one, is never ready. Its handle is kept, so that it can be
-/// deleted.
+/// A group of which a part is missing, or that has become another one, is not ready. Its handle is kept with all that is in it,
+/// so that it can be deleted.
 fn flawed(observed: &Observed<'_>, snapshot: &Snapshot, flaw: &str, now: Timestamp) -> Plan {
     let content = observed.content;
     let mut plan = begin(observed);
-    if content.is_being_created() {
+    let is_begun = content.is_being_created();
+    if is_begun || members::grows(content, snapshot) {
         let kept = Answer::of_flawed(content, snapshot, now);
         plan = plan.step(Step::Status(StatusChange::Answer(kept)));
-        return plan.step(Step::Settle).then(Next::Again);
+        let ends = is_begun.then_some(Step::Settle);
+        return ends.into_iter().fold(plan, Plan::step).then(Next::Again);
     }
     status::failed(observed, plan, flaw, now)
 }

@@ -7,7 +7,7 @@ use crds::group::v1::VolumeSnapshotInfo;
 use crate::content::Content;
 use crate::observe::Snapshot;
 
-/// Why an answer makes no whole group: it has not one snapshot of each volume, or other ones than before. None for a snapshot.
+/// Why an answer makes no whole group: it has not one snapshot of each volume, or not those of before. None for a snapshot.
 pub(super) fn flaw(content: &dyn Content, answered: &Snapshot) -> Option<String> {
     if !content.words().is_group {
         return None;
@@ -32,9 +32,8 @@ pub(super) fn flaw(content: &dyn Content, answered: &Snapshot) -> Option<String>
         }
         return Some(text);
     }
-    let before = handles(content.status().unwrap_or_default().members);
-    let now: BTreeSet<&str> = members.iter().map(|member| member.handle.as_str()).collect();
-    (!before.is_empty() && before != now).then(|| {
+    let (before, now) = (known(content), handles(answered));
+    (!before.is_subset(&now)).then(|| {
         format!(
             "the driver answered the snapshots {} of group {group} where it had answered {} before; those are kept",
             joined(&now),
@@ -58,14 +57,20 @@ fn named(volumes: &[&str]) -> String {
     names.join(", ")
 }
 
-/// What `volumeSnapshotInfoList` becomes, if anything else: it is written with the first answer, and again when the group
-/// turns ready, so that a poll writes nothing.
+/// What `volumeSnapshotInfoList` becomes, if anything else: it is written with the first answer, with one that has more, and
+/// again when the group turns ready, so that a poll writes nothing.
 pub(super) fn infos(content: &dyn Content, answered: &Snapshot) -> Option<Vec<VolumeSnapshotInfo>> {
     let status = content.status().unwrap_or_default();
     let turns_ready = answered.ready && status.ready != Some(true);
     let infos: Vec<VolumeSnapshotInfo> = answered.members.iter().map(info).collect();
-    let is_due = content.volumes().is_some() && (status.members.is_empty() || turns_ready);
+    let is_due = content.volumes().is_some() && (grows(content, answered) || turns_ready);
     (is_due && infos != status.members).then_some(infos)
+}
+
+/// The answer has all the snapshots that are known, and more.
+pub(super) fn grows(content: &dyn Content, answered: &Snapshot) -> bool {
+    let (before, now) = (known(content), handles(answered));
+    before.is_subset(&now) && before.len() < now.len()
 }
 
 /// What the driver does not say stays unset.
@@ -80,11 +85,14 @@ fn info(member: &Snapshot) -> VolumeSnapshotInfo {
     }
 }
 
-fn handles(infos: &[VolumeSnapshotInfo]) -> BTreeSet<&str> {
-    infos
-        .iter()
-        .filter_map(|info| info.snapshot_handle.as_deref())
-        .collect()
+fn known(content: &dyn Content) -> BTreeSet<&str> {
+    let infos = content.status().unwrap_or_default().members.iter();
+    infos.filter_map(|info| info.snapshot_handle.as_deref()).collect()
+}
+
+fn handles(answered: &Snapshot) -> BTreeSet<&str> {
+    let members = answered.members.iter();
+    members.map(|member| member.handle.as_str()).collect()
 }
 
 fn joined(handles: &BTreeSet<&str>) -> String {

@@ -1,6 +1,6 @@
 //! Groups of snapshots. The rules are those of snapshots; here is what groups have of their own.
 
-use crds::group::v1::VolumeGroupSnapshotClass;
+use crds::group::v1::{VolumeGroupSnapshotClass, VolumeSnapshotInfo};
 use csi::Class::{Final, InProgress};
 use csi_snapshotter::patch;
 use serde_json::{Value, json};
@@ -307,6 +307,39 @@ fn snapshot_case_133_a_group_of_which_a_part_is_missing_is_never_ready_and_can_b
     assert_eq!(plan.steps, [failed(&message, false)]);
     let plan = group(partly.being_deleted()).plan();
     assert_eq!(plan.steps, [delete_group("group-1", &["snap-1"])]);
+}
+
+#[test]
+fn snapshot_case_172_a_group_that_was_answered_in_part_is_ready_once_it_is_whole() {
+    let known = |infos: Vec<VolumeSnapshotInfo>| {
+        dynamic()
+            .cut()
+            .status(|status| status.volume_snapshot_info_list = Some(infos))
+    };
+    let plan = group(known(vec![info(1, false)])).reply(created(true)).plan();
+    let whole = Answer {
+        ready: Some(true),
+        members: Some(vec![info(1, true), info(2, true)]),
+        ..Answer::default()
+    };
+    assert_eq!((plan.steps, plan.next), (vec![answer(whole)], Next::Await));
+    let plan = group(known(vec![info(1, false)])).reply(created(false)).plan();
+    let whole = Answer {
+        members: Some(vec![info(1, false), info(2, false)]),
+        ..Answer::default()
+    };
+    assert_eq!(plan.steps, [answer(whole)], "also while it is not ready");
+    // Known before anything is told, so that it can be deleted.
+    let mut part = taken(true);
+    part.members[1].volume_handle = "vol-9".into();
+    let plan = group(known(vec![info(1, false)]))
+        .reply(Reply::Created(Ok(part)))
+        .plan();
+    let [Step::Status(StatusChange::Answer(kept))] = &plan.steps[..] else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(kept.members.as_ref().map(Vec::len), Some(2));
+    assert_eq!((kept.ready, plan.next), (None, Next::Again));
 }
 
 #[test]

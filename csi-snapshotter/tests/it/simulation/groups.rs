@@ -172,6 +172,21 @@ async fn snapshot_case_133_a_part_of_a_group_is_never_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn snapshot_case_172_a_group_that_was_answered_in_part_is_ready_once_it_is_whole() {
+    let world = GroupWorld::new();
+    world.driver.state().groups.lacks = 1;
+    let _process = world.start();
+    world.create(&dynamic());
+    seconds(20).await;
+    assert!(!world.is_ready() && world.error().is_some());
+    world.driver.state().groups.lacks = 0;
+    seconds(60).await;
+    assert!(world.is_ready() && world.error().is_none(), "{:?}", world.error());
+    let members = world.status().volume_snapshot_info_list.unwrap_or_default();
+    assert_eq!(members.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn snapshot_case_134_an_import_costs_one_request() {
     let world = GroupWorld::new();
     world

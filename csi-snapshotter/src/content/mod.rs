@@ -99,10 +99,15 @@ pub trait Content: Debug + Send + Sync {
     }
 
     /// A call that makes it may be running. Only one with volumes to cut has any, and no member of a group: elsewhere the
-    /// mark was copied from another content, and what is blank no driver can cut.
+    /// mark was copied from another content, and what is blank no driver can cut. One that nothing gives a name cannot be
+    /// repeated to its end.
     fn call_may_run(&self) -> bool {
         let can_be_cut = |volumes: &[String]| !volumes.is_empty() && !volumes.iter().any(|one| is_blank(one));
-        self.is_being_created() && !self.is_group_member() && self.volumes().is_some_and(can_be_cut)
+        let is_named = !self.asker_uid().is_empty() || !self.uid_in_name().is_empty();
+        self.is_being_created()
+            && is_named
+            && !self.is_group_member()
+            && self.volumes().is_some_and(can_be_cut)
     }
 
     /// It has a deletionTimestamp.

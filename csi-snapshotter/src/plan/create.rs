@@ -23,8 +23,8 @@ use crate::observe::{Memory, Observed, Snapshot};
 pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let content = observed.content;
     let uid = match content.asker_uid() {
-        // The call that must end was named by it.
-        "" if must_end(observed) => content.uid_in_name(),
+        // The calls up to now were named by it.
+        "" if content.is_being_created() || content.stored_handle().is_some() => content.uid_in_name(),
         uid => uid,
     };
     if uid.is_empty() {

@@ -19,6 +19,9 @@ const QUIET: SignedDuration = SignedDuration::from_secs(60);
 /// The longest wait that a driver may ask for: EC2 counts modifications over this time.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
+/// Kubelet's longest pause between two tries on a node.
+const NODE_BACKOFF: Duration = Duration::from_secs(122);
+
 /// Decides what is written of an attempt. Sends: PATCH of the volume and PATCH of the claim's status, where they
 /// change.
 pub(super) fn plan(observed: &Observed<'_>, volume: &Volume, attempt: &Attempt, now: Timestamp) -> Plan {
@@ -70,17 +73,22 @@ fn succeeded(
 
 /// Rounds with a node that gives up are paced (Q16).
 fn after_success(observed: &Observed<'_>, attempt: &Attempt, now: Timestamp) -> Memory {
-    if observed.claim.resize != Some(ResizeStatus::NodeResizeInfeasible) {
+    let claim = observed.claim;
+    if claim.resize != Some(ResizeStatus::NodeResizeInfeasible) {
         return Memory::default();
     }
     let settings = observed.settings;
+    let longest = match claim.request == claim.allocated {
+        true => settings.retry_interval_max,
+        false => settings.retry_interval_max.min(NODE_BACKOFF),
+    };
     let rounds = observed.memory.node_rounds.saturating_add(1);
     let factor = 2_u32.saturating_pow(rounds.min(31) - 1);
     let wait = settings.retry_interval_start.saturating_mul(factor);
     Memory {
         node_rounds: rounds,
         hold: Some(Hold {
-            until: later(now, wait.min(settings.retry_interval_max)),
+            until: later(now, wait.min(longest)),
             target: Some(attempt.target),
         }),
         ..Memory::default()

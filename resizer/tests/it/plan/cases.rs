@@ -1,5 +1,7 @@
 //! Cases of resize.md 12 that are decided by what is observed alone.
 
+use std::time::Duration;
+
 use controller::capability::{self, Access};
 use controller::{Action, Next};
 use resizer::observe::{Attempt, Grown, Hold};
@@ -188,12 +190,11 @@ fn resize_case_37_a_driver_of_nodes_gives_a_size_up_without_a_call() {
     );
 }
 
-#[test]
-fn resize_case_38_rounds_with_a_node_that_gives_up_are_paced() {
-    let mut scene = scene().allocated("20Gi").grown("20Gi").wanted("20Gi");
+/// The waits between rounds, each of which ends with a node that gives up.
+fn gaps(mut scene: Scene, rounds: usize) -> Vec<u64> {
     let mut at = now();
     let mut gaps = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..rounds {
         scene = scene.stage("NodeResizeInfeasible");
         let plan = scene.plan_at(at);
         if let Next::After(wait) = plan.next {
@@ -207,7 +208,24 @@ fn resize_case_38_rounds_with_a_node_that_gives_up_are_paced() {
             scene.take(plan, 0, true);
         }
     }
-    assert_eq!(gaps, [1, 2, 4, 8, 16, 32, 64, 128, 256]);
+    gaps
+}
+
+#[test]
+fn resize_case_38_rounds_with_a_node_that_gives_up_are_paced() {
+    let scene = scene().allocated("20Gi").grown("20Gi").wanted("20Gi");
+    assert_eq!(gaps(scene, 10), [1, 2, 4, 8, 16, 32, 64, 128, 256]);
+}
+
+#[test]
+fn resize_case_124_a_rounded_size_that_the_node_refuses_is_tried_at_kubelets_pace() {
+    let of = |wanted: &str| {
+        let mut scene = scene().proven("4Gi").allocated("5Gi").grown("5Gi").wanted(wanted);
+        scene.settings.retry_interval_max = Duration::from_secs(1800);
+        gaps(scene, 11)
+    };
+    assert_eq!(of("4608Mi"), [1, 2, 4, 8, 16, 32, 64, 122, 122, 122]);
+    assert_eq!(of("5120Mi"), [1, 2, 4, 8, 16, 32, 64, 128, 256, 512], "by value");
 }
 
 #[test]
@@ -366,7 +384,7 @@ fn a_hold_is_kept_for_its_size_only() {
         until,
         target: Some(gib(20)),
     });
-    assert_eq!(scene.plan().next, Next::After(std::time::Duration::from_secs(30)));
+    assert_eq!(scene.plan().next, Next::After(Duration::from_secs(30)));
     assert_eq!(asked(scene.wanted("15Gi")), [15 * G]);
 }
 

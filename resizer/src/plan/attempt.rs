@@ -90,7 +90,7 @@ fn pause(
     let in_use_since = memory.in_use_since.filter(|_| observed.settings.handle_in_use);
     if let Some(since) = in_use_since {
         let expired = now >= later(since, observed.settings.retry_interval_max);
-        match usage(observed) {
+        match usage(observed, since) {
             _ if expired => {}
             Usage::InUse => {
                 plan.memory.was_in_use = true;
@@ -122,11 +122,16 @@ fn pause(
     None
 }
 
-/// The control plane may have said it on the claim; else what was found out.
-fn usage(observed: &Observed<'_>) -> Usage {
-    match conditions::find(observed.claim, UNUSED).map(|unused| unused.status.as_str()) {
-        Some("True") => Usage::Free,
-        Some("False") => Usage::InUse,
+/// The control plane may have said it on the claim; else what was found out. That no pod used it before the driver refused tells
+/// nothing: it can still be attached.
+fn usage(observed: &Observed<'_>, refused: Timestamp) -> Usage {
+    let Some(unused) = conditions::find(observed.claim, UNUSED) else {
+        return observed.usage;
+    };
+    let since = unused.last_transition_time.as_ref().map(|time| time.0);
+    match unused.status.as_str() {
+        "True" if since >= Some(refused) => Usage::Free,
+        "False" => Usage::InUse,
         _ => observed.usage,
     }
 }

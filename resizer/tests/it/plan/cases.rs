@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use controller::capability::{self, Access};
 use controller::{Action, Next};
-use resizer::observe::{Attempt, Grown, Hold};
+use resizer::observe::{Attempt, Grown, Hold, Usage};
 use resizer::plan::{Step, VolumeChange};
 use runtime::objects::Volume;
 use serde_json::{Value, json};
@@ -226,6 +226,35 @@ fn resize_case_124_a_rounded_size_that_the_node_refuses_is_tried_at_kubelets_pac
     };
     assert_eq!(of("4608Mi"), [1, 2, 4, 8, 16, 32, 64, 122, 122, 122]);
     assert_eq!(of("5120Mi"), [1, 2, 4, 8, 16, 32, 64, 128, 256, 512], "by value");
+}
+
+#[test]
+fn resize_case_127_that_no_pod_used_it_before_the_refusal_does_not_free_a_volume() {
+    let refused = now();
+    let rows = [
+        ("True", -1, Usage::InUse, false),
+        ("True", -1, Usage::Free, true),
+        ("True", 0, Usage::InUse, true),
+        ("True", 5, Usage::InUse, true),
+        ("False", 5, Usage::Free, false),
+    ];
+    for (status, moved, usage, is_called) in rows {
+        let at = refused
+            .checked_add(jiff::SignedDuration::from_secs(moved))
+            .unwrap();
+        let mut scene = scene()
+            .wanted("20Gi")
+            .allocated("20Gi")
+            .stage("ControllerResizeInProgress");
+        scene.claim["status"]["conditions"] =
+            json!([{"type": "Unused", "status": status, "lastTransitionTime": at.to_string()}]);
+        scene.usage = usage;
+        scene.memory.in_use_since = Some(refused);
+        let later = refused.checked_add(jiff::SignedDuration::from_secs(10)).unwrap();
+        let plan = scene.plan_at(later);
+        let calls = plan.steps().any(|step| matches!(step, Step::Expand(_)));
+        assert_eq!(calls, is_called, "{status} {moved} {usage:?}");
+    }
 }
 
 #[test]

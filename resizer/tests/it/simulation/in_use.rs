@@ -61,6 +61,24 @@ async fn resize_case_66_and_67_no_call_while_attached_and_one_after() {
     assert!(!world.followed("pods"));
 }
 
+/// The pod went a minute ago, and its volume is still attached.
+#[tokio::test(start_paused = true)]
+async fn resize_case_127_a_claim_without_pods_waits_for_its_detachment() {
+    let world = World::bound();
+    attach(&world).await;
+    world.status(&json!({"conditions": [
+        {"type": "Unused", "status": "True", "lastTransitionTime": "2020-01-01T00:00:00Z"},
+    ]}));
+    world.driver.refuse(&Status::failed_precondition("in use"), 1);
+    let _process = world.start();
+    world.ask("20Gi");
+    seconds(250).await;
+    assert_eq!(world.driver.asked(), [20]);
+    world.delete(ATTACHMENTS, "", "a");
+    seconds(2).await;
+    assert_eq!(world.driver.asked(), [20, 20]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn resize_case_68_where_attachments_are_hidden_pods_count() {
     let world = World::bound();

@@ -90,6 +90,10 @@ impl Conditions {
         self.with(CONTROLLER_RESIZE_ERROR, None, Some(message))
     }
 
+    pub(super) fn waiting(self) -> Self {
+        self.without(&[CONTROLLER_RESIZE_ERROR])
+    }
+
     pub(super) fn finished(self) -> Self {
         self.without(&OF_RESIZE)
     }

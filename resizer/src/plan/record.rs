@@ -71,7 +71,8 @@ fn succeeded(
     Plan { memory, ..plan }.then(Next::Again)
 }
 
-/// Rounds with a node that gives up are paced (Q16).
+/// Rounds with a node that gives up are paced (Q16). While the size that is asked for differs from the allocated one, as with a
+/// driver that rounds, kubelet gives up at any error, and such a one may pass: then the pace is kubelet's own.
 fn after_success(observed: &Observed<'_>, attempt: &Attempt, now: Timestamp) -> Memory {
     let claim = observed.claim;
     if claim.resize != Some(ResizeStatus::NodeResizeInfeasible) {
@@ -166,13 +167,13 @@ fn failed(
     let message = format!("failed to expand pvc with {}", failure.text);
     // A driver that says when it may be asked again has not failed.
     let waits = failure.retry_after.is_some() && !infeasible;
-    let change = if settings.recover && !waits {
-        failure_change(observed, failure, &message, now)
-    } else {
-        ClaimChange::none()
+    let change = match (settings.recover, waits) {
+        (true, true) => wait_change(observed, failure, now),
+        (true, false) => failure_change(observed, failure, &message, now),
+        (false, _) => ClaimChange::none(),
     };
     if change != ClaimChange::none() {
-        if change.conditions.is_some() {
+        if change.conditions.is_some() && !waits {
             plan.memory.error_written = Some(now);
         }
         plan = plan.step(Step::Claim(change));
@@ -206,8 +207,9 @@ fn wait(
 ) -> Plan {
     if let Some(asked) = failure.wait(LONGEST_WAIT) {
         let until = later(now, asked);
-        // It refuses every size until then.
-        plan.memory.hold = Some(Hold { until, target: None });
+        // It refuses every size until then, unless it is the size that it refuses.
+        let target = (failure.class == Class::Infeasible).then_some(attempt.target);
+        plan.memory.hold = Some(Hold { until, target });
         return wait_until(plan, until, now);
     }
     if let Some(until) = plan.memory.slow_until {
@@ -219,8 +221,23 @@ fn wait(
     }))
 }
 
-/// Nothing is written of an unclear outcome where the mark says already that the call may run `[K]`. An infeasible size that was
-/// tried once more has no mark.
+/// The call may run now. The mark says so already, but for an infeasible size that was tried once more.
+fn running(observed: &Observed<'_>) -> Option<Option<ResizeStatus>> {
+    let is_infeasible = observed.claim.resize == Some(ResizeStatus::ControllerResizeInfeasible);
+    is_infeasible.then_some(Some(ResizeStatus::ControllerResizeInProgress))
+}
+
+/// An error of an earlier call is over while the driver only waits.
+fn wait_change(observed: &Observed<'_>, failure: &CallFailure, now: Timestamp) -> ClaimChange {
+    let claim = observed.claim;
+    ClaimChange {
+        resize: running(observed).filter(|_| failure.class == Class::InProgress),
+        conditions: Conditions::of(claim, now).waiting().changed(claim),
+        ..ClaimChange::none()
+    }
+}
+
+/// Nothing is written of an unclear outcome where the mark says already that the call may run `[K]`.
 fn failure_change(
     observed: &Observed<'_>,
     failure: &CallFailure,
@@ -232,9 +249,8 @@ fn failure_change(
     // What failed before the call is told, whatever runs (Q13).
     let reached = Some(ResizeStatus::ControllerResizeInfeasible);
     if !infeasible && failure.class != Class::Final && failure.code.is_some() {
-        let running = Some(Some(ResizeStatus::ControllerResizeInProgress));
         return ClaimChange {
-            resize: running.filter(|_| claim.resize == reached),
+            resize: running(observed),
             ..ClaimChange::none()
         };
     }

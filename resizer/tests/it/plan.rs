@@ -7,3 +7,4 @@ mod modify;
 mod modify_interleavings;
 mod properties;
 mod scene;
+mod waits;

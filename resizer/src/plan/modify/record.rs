@@ -101,13 +101,15 @@ fn is_wait(failure: &CallFailure) -> bool {
 
 /// As long as the driver asked for; for ever the same infeasible class slowly; else the back-off.
 fn wait(mut plan: Plan, class: &str, failure: &CallFailure, now: Timestamp) -> Plan {
-    if let Some(asked) = failure.wait(LONGEST_WAIT) {
-        let until = later(now, asked);
-        plan.memory.hold = Some(until);
+    let asked = failure.wait(LONGEST_WAIT).map(|asked| later(now, asked));
+    if let Some(slow) = &mut plan.memory.slow {
+        // It is the class that is refused: another one need not wait.
+        slow.until = asked.map_or(slow.until, |asked| asked.max(slow.until));
+        let until = slow.until;
         return wait_until(plan, until, now);
     }
-    if let Some(slow) = &plan.memory.slow {
-        let until = slow.until;
+    if let Some(until) = asked {
+        plan.memory.hold = Some(until);
         return wait_until(plan, until, now);
     }
     plan.then(Next::Backoff(Trouble {
@@ -140,14 +142,20 @@ fn failure_change(
     } else {
         "failed. Waiting for retry."
     };
-    let conditions = Conditions::of(claim, now).modifying(format!("Modifying volume to {class:?} {how}"));
+    let conditions = Conditions::of(claim, now);
+    let progress = format!("Modifying volume to {class:?} {how}");
     let reason = reason(failure);
     let text = bare(&failure.text);
     let is_told = is_wait(failure) || is_told(observed, reason, text, now);
-    let conditions = if is_told {
-        conditions
+    let conditions = if is_wait(failure) {
+        // An error of an earlier call is over.
+        conditions.modify_begun(progress)
+    } else if is_told {
+        conditions.modifying(progress)
     } else {
-        conditions.modify_failed(reason, text.to_owned())
+        conditions
+            .modifying(progress)
+            .modify_failed(reason, text.to_owned())
     };
     let change = ClaimChange {
         modify: (concerns_status && claim.modify() != Some(&reached)).then_some(Some(reached)),

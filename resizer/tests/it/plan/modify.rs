@@ -92,7 +92,7 @@ impl Classes {
     }
 
     /// Takes a plan; the driver answers this. Returns the class that was asked for.
-    fn take(&mut self, plan: Plan, outcome: &Result<(), CallFailure>) -> (Option<String>, Next) {
+    pub fn take(&mut self, plan: Plan, outcome: &Result<(), CallFailure>) -> (Option<String>, Next) {
         let (claim, volume) = self.objects();
         self.memory = plan.memory.clone();
         let mut asked = None;

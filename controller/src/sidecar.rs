@@ -29,6 +29,8 @@ pub struct SidecarOptions {
     pub component: fn(&str, &str) -> String,
     /// How to reach the driver.
     pub driver: DriverConfig,
+    /// Longest time of one call of its work, where that is not the driver's.
+    pub longest_call: Option<Duration>,
     /// Calls are measured by whether they are for a volume of an in-tree plugin.
     pub tells_migrated: bool,
 }
@@ -74,7 +76,7 @@ impl<D: Driver> Sidecar<D> {
             lease: (options.lease)(driver.name()),
             component: (options.component)(driver.name(), &context.identity),
             // A running CSI call may use all of its time.
-            drain: Some(timeout),
+            drain: Some(options.longest_call.unwrap_or(timeout)),
         };
         Ok(Self {
             function: Function::new(function, common, context)?,

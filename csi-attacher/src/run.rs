@@ -68,6 +68,7 @@ impl Start for Config {
             lease: |driver| format!("external-attacher-leader-{driver}"),
             component: |driver, _| events::component(driver),
             driver: self.driver.clone(),
+            longest_call: None,
             tells_migrated: true,
         };
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;

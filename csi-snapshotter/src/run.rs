@@ -77,6 +77,7 @@ impl Start for Config {
             component: |driver, _| events::component(driver),
             driver: self.driver.clone(),
             // A content does not tell what its volume was made by, and upstream has no such label here.
+            longest_call: None,
             tells_migrated: false,
         };
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;

@@ -71,6 +71,7 @@ impl Start for Config {
             lease: |driver| format!("external-resizer-{driver}"),
             component: |driver, _| events::component(driver),
             driver: self.driver.clone(),
+            longest_call: Some(self.resize_timeout.max(self.modify_timeout)),
             tells_migrated: true,
         };
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;

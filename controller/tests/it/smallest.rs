@@ -127,6 +127,7 @@ impl Start for Config {
             lease: |driver| format!("least-size-{driver}"),
             component: |driver, _| format!("least-size {driver}"),
             driver: self.driver.clone(),
+            longest_call: None,
             tells_migrated: false,
         };
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;

@@ -73,6 +73,7 @@ impl Start for Config {
             lease: |driver| driver.replace('/', "-"),
             component: events::component,
             driver: self.driver.clone(),
+            longest_call: None,
             tells_migrated: true,
         };
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;

@@ -230,6 +230,25 @@ async fn resize_case_101_a_stop_lets_the_call_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn resize_case_130_a_stop_lets_a_call_end_that_has_a_time_of_its_own() {
+    for flag in ["--resize-timeout=60s", "--timeout=60s"] {
+        let mut world = World::bound();
+        world.flags = format!("--leader-election {flag}");
+        world.driver.state().takes = Duration::from_secs(50);
+        let process = world.start();
+        seconds(1).await;
+        world.ask("20Gi");
+        seconds(1).await;
+        assert!(process.stop().await.unwrap().is_ok());
+        assert!(
+            world.shown().contains("NodeResizePending"),
+            "{flag}: {}",
+            world.shown()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn resize_case_76_and_77_drivers_that_can_do_nothing() {
     for (capabilities, serves, text) in [
         (vec![], true, "NodeGetCapabilities"),

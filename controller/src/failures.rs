@@ -13,6 +13,8 @@ pub const UNKNOWN_DRIVER: &str = "unknown";
 
 const RETRYABLE: &str = "retryable";
 const INFEASIBLE: &str = "infeasible";
+/// No failure to whoever looks: the driver has said when it may be asked again.
+const WAITING: &str = "waiting";
 const CONFLICT: &str = "conflict";
 const FORBIDDEN: &str = "forbidden";
 
@@ -31,8 +33,8 @@ impl Failures {
     pub fn new(registry: &Registry, component: &'static str) -> Result<Self, prometheus::Error> {
         let opts = Opts::new(
             "slackwater_failures_total",
-            "Failed CSI calls by RPC, requests that the API server did not take and objects that cannot be worked on by the \
-             reason of their event.",
+            "Failed CSI calls by RPC (class waiting: put off by the driver to a time), requests that the API server did not take \
+             and objects that cannot be worked on by the reason of their event.",
         );
         let labels = ["component", "operation", "driver_name", "grpc_code", "class"];
         let total = register(registry, IntCounterVec::new(opts, &labels)?)?;
@@ -43,6 +45,7 @@ impl Failures {
     pub(crate) fn call(&self, operation: Operation, driver: &str, failure: &CallFailure) {
         let class = match failure.class {
             Class::Infeasible => INFEASIBLE,
+            _ if failure.retry_after.is_some() => WAITING,
             Class::Ok | Class::Final | Class::InProgress => RETRYABLE,
         };
         let code = failure.code.map_or("", code_name);
@@ -71,5 +74,32 @@ impl Failures {
     fn count(&self, operation: &str, driver: &str, code: &str, class: &str) {
         let labels = [self.component, operation, driver, code, class];
         self.total.with_label_values(&labels).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_call_that_the_driver_puts_off_is_counted_apart() {
+        for (class, retry_after, counted) in [
+            (Class::Final, None, RETRYABLE),
+            (Class::Final, Some(Duration::from_secs(9)), WAITING),
+            (Class::InProgress, Some(Duration::from_secs(9)), WAITING),
+            (Class::Infeasible, Some(Duration::from_secs(9)), INFEASIBLE),
+        ] {
+            let failures = Failures::new(&Registry::new(), "csi-resizer").unwrap();
+            let failure = CallFailure {
+                retry_after,
+                ..CallFailure::nonsense(class, "")
+            };
+            failures.call(Operation::ExpandVolume, "d", &failure);
+            let labels = ["csi-resizer", "ControllerExpandVolume", "d", "Internal", counted];
+            let count = failures.total.with_label_values(&labels).get();
+            assert_eq!(count, 1, "{class:?} {retry_after:?}");
+        }
     }
 }

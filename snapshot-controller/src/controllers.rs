@@ -17,6 +17,7 @@ use crate::observe::Caches;
 use crate::plan::content::ObservedContent;
 use crate::plan::protect::ObservedClaim;
 use crate::plan::{self, Lookup, Observed, Plan, Step};
+use crate::triggers::Concerned;
 
 /// What the three share.
 #[derive(Clone)]
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
 /// Works on VolumeSnapshots.
 pub(crate) struct Snapshots {
     pub(crate) shared: Shared,
+    pub(crate) concerned: Concerned,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
 }
@@ -73,7 +75,12 @@ impl Controller for Snapshots {
             snapshot: Some(&seen.snapshot),
             content: seen.content.found().map(AsRef::as_ref),
         };
-        self.shared.executor.take(&around, step).await
+        let taken = self.shared.executor.take(&around, step).await;
+        if taken.is_err() && matches!(step, Step::CreateContent(_)) {
+            // No object tells of it.
+            self.concerned.going_claim(&ObjectKey::of(&*seen.snapshot));
+        }
+        taken
     }
 
     fn refusal_reason(&self, step: &Step) -> &'static str {

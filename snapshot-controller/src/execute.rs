@@ -9,7 +9,7 @@ use runtime::{ApiErrorClass, ObjectKey};
 
 use crate::claims::ClaimWriter;
 use crate::events;
-use crate::observe::Unclear;
+use crate::observe::Names;
 use crate::plan::{ContentIntent, Step};
 
 /// The function's name.
@@ -24,7 +24,8 @@ pub(crate) struct Executor {
     pub(crate) snapshots: Objects<VolumeSnapshot>,
     pub(crate) contents: Objects<VolumeSnapshotContent>,
     pub(crate) claims: ClaimWriter,
-    pub(crate) unclear: Arc<Unclear>,
+    pub(crate) unclear: Arc<Names>,
+    pub(crate) refused: Arc<Names>,
 }
 
 /// What a plan was made from, as far as its steps write it.
@@ -78,20 +79,21 @@ impl Executor {
     /// that the next plan can check whose content it is.
     async fn create(&self, content: &VolumeSnapshotContent) -> Result<(), Failure> {
         let name = content.name_any();
-        match self.contents.create(content).await {
-            Ok(()) => Ok(()),
-            Err(error) if error.class() == ApiErrorClass::AlreadyExists => {
+        self.refused.clear(&name);
+        let Err(error) = self.contents.create(content).await else {
+            return Ok(());
+        };
+        match error.class() {
+            ApiErrorClass::AlreadyExists => {
                 self.unclear.add(&name);
                 self.read_content(&name).await?;
-                Err(Failure::outdated(error))
+                return Err(Failure::outdated(error));
             }
-            Err(error) => {
-                if error.class() == ApiErrorClass::Transient {
-                    self.unclear.add(&name);
-                }
-                Err(Failure::Refused(error))
-            }
+            ApiErrorClass::Transient => self.unclear.add(&name),
+            ApiErrorClass::Forbidden | ApiErrorClass::Invalid => self.refused.add(&name),
+            ApiErrorClass::NotFound | ApiErrorClass::Conflict | ApiErrorClass::Gone => {}
         }
+        Err(Failure::Refused(error))
     }
 
     async fn read_content(&self, name: &str) -> Result<(), Failure> {

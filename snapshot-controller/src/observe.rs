@@ -49,16 +49,18 @@ pub(crate) struct Caches {
     pub(crate) nodes: Option<Cache<NodeMeta>>,
     pub(crate) options: Options,
     /// Contents whose POST had an unclear outcome.
-    pub(crate) unclear: Arc<Unclear>,
+    pub(crate) unclear: Arc<Names>,
+    /// Contents whose POST the API server has refused for what it is: a right, a rule or a webhook denies it.
+    pub(crate) refused: Arc<Names>,
     /// The group kinds, once it is known that there are any.
     pub(crate) groups: Switch,
 }
 
-/// Names of contents of which it is not known whether they exist.
+/// Names of contents of which something is remembered.
 #[derive(Debug, Default)]
-pub(crate) struct Unclear(Mutex<BTreeSet<String>>);
+pub(crate) struct Names(Mutex<BTreeSet<String>>);
 
-impl Unclear {
+impl Names {
     pub(crate) fn add(&self, name: &str) {
         self.with(|names| names.insert(name.to_owned()));
     }
@@ -89,6 +91,7 @@ impl Caches {
             nodes: options.distributed.then(|| watches.cache(all())),
             options,
             unclear: Arc::default(),
+            refused: Arc::default(),
             groups: Switch::default(),
         };
         caches.index()?;
@@ -177,11 +180,13 @@ impl Caches {
         };
         let content = self.content_of(&snapshot);
         let nodes = self.nodes(&snapshot, &content);
+        let is_content_refused = content_name(&snapshot).is_some_and(|name| self.refused.has(&name));
         Observed {
             group: self
                 .groups
                 .group_of(&snapshot, content.found().map(AsRef::as_ref)),
             content,
+            is_content_refused,
             class,
             default_classes: self.classes.indexed(DEFAULTS, ""),
             claim,

@@ -91,6 +91,8 @@ pub struct Observed {
     pub snapshot: Arc<VolumeSnapshot>,
     /// The content by [`content_name`].
     pub content: Lookup<Arc<VolumeSnapshotContent>>,
+    /// The API server has refused the last POST of it for what it is.
+    pub is_content_refused: bool,
     /// The class that `spec.volumeSnapshotClassName` names.
     pub class: Lookup<Arc<VolumeSnapshotClass>>,
     /// Every class marked as default, for any driver, in the order of names.

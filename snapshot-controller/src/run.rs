@@ -26,7 +26,7 @@ use crate::execute::{Executor, NAME};
 use crate::group::{self, Groups};
 use crate::metrics::Metrics;
 use crate::observe::Caches;
-use crate::triggers::{Queues, enqueue};
+use crate::triggers::{Concerned, Queues, enqueue};
 
 /// The lease that upstream's replicas compete for too.
 const LEASE: &str = "snapshot-controller-leader";
@@ -152,9 +152,11 @@ impl Prepared {
         if !self.config.groups {
             groups.switch_off();
         }
+        let concerned = Concerned::new(&caches, queues);
         let shared = self.shared(caches, verb);
         let snapshots = Snapshots {
             shared: shared.clone(),
+            concerned,
             metrics: self.metrics.clone(),
             clock: self.function.context().clock.clone(),
         };
@@ -201,6 +203,7 @@ impl Prepared {
                 contents: Objects::new(caches.contents.clone(), client, NAME),
                 claims: ClaimWriter::new(claims, verb),
                 unclear: caches.unclear.clone(),
+                refused: caches.refused.clone(),
             }),
             caches,
         }

@@ -15,7 +15,7 @@ use crate::observe::{
     BY_PARTNER, Caches, NodeMeta, WAITING_BY_CLAIM, WAITING_BY_CLASS, is_waiting, origins, reference_key,
 };
 use crate::plan::protect::is_protected;
-use crate::plan::{Source, class, is_deleting};
+use crate::plan::{Source, class, content_name, is_deleting};
 
 /// The queues of the function.
 #[derive(Clone)]
@@ -82,13 +82,14 @@ fn gone(change: Difference<'_, VolumeSnapshot>) -> Option<&VolumeSnapshot> {
     (!stays).then_some(old)
 }
 
-struct Concerned {
+/// Knows who is concerned.
+pub(crate) struct Concerned {
     caches: Caches,
     queues: Queues,
 }
 
 impl Concerned {
-    fn new(caches: &Caches, queues: &Queues) -> Self {
+    pub(crate) fn new(caches: &Caches, queues: &Queues) -> Self {
         Self {
             caches: caches.clone(),
             queues: queues.clone(),
@@ -110,7 +111,10 @@ impl Concerned {
                 Source::PreProvisioned(_) | Source::Member | Source::Invalid => {}
             }
         }
-        if gone(change).is_some() {
+        if let Some(old) = gone(change) {
+            if let Some(name) = content_name(old) {
+                self.caches.refused.clear(&name);
+            }
             add_all(
                 &self.queues.contents,
                 &self.caches.contents,
@@ -139,8 +143,8 @@ impl Concerned {
         self.snapshots(BY_PARTNER, &change.key.name);
     }
 
-    /// The claim of a snapshot, if it is held and is to go: that the driver takes no snapshot may let it.
-    fn going_claim(&self, snapshot: &ObjectKey) {
+    /// The claim of a snapshot, if it is held and is to go: that no snapshot of it is taken may let it.
+    pub(crate) fn going_claim(&self, snapshot: &ObjectKey) {
         let Some(snapshot) = self.caches.snapshots.get(snapshot) else {
             return;
         };

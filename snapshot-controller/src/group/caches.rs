@@ -12,7 +12,7 @@ use runtime::objects::Volume;
 use runtime::{Cache, ObjectKey, Selection, Watches};
 
 use crate::observe::{
-    BY_GROUP, BY_PARTNER, Caches, DEFAULTS, Unclear, WAITING_BY_CLASS, group_handle, joined, look,
+    BY_GROUP, BY_PARTNER, Caches, DEFAULTS, Names, WAITING_BY_CLASS, group_handle, joined, look,
 };
 use crate::plan::group::content::ObservedGroupContent;
 use crate::plan::group::{
@@ -34,7 +34,7 @@ pub(crate) struct GroupCaches {
     pub(super) contents: Cache<VolumeGroupSnapshotContent>,
     pub(super) classes: Cache<VolumeGroupSnapshotClass>,
     /// Contents whose POST had an unclear outcome.
-    pub(super) unclear: Arc<Unclear>,
+    pub(super) unclear: Arc<Names>,
 }
 
 /// What is known of the group kinds. Clones share it.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::caches::{GroupCaches, with_volumes};
 use crate::events::group as events;
 use crate::execute::NAME;
-use crate::observe::{Caches, Unclear};
+use crate::observe::{Caches, Names};
 use crate::plan::ContentIntent;
 use crate::plan::group::{SelectedClaim, Step};
 
@@ -34,7 +34,7 @@ pub(super) struct Executor {
     member_contents: Objects<VolumeSnapshotContent>,
     claims: Writer<Claim>,
     caches: Caches,
-    unclear: Arc<Unclear>,
+    unclear: Arc<Names>,
 }
 
 /// What a plan was made from, as far as its steps write it.
@@ -128,7 +128,7 @@ impl Executor {
 
 /// An unclear outcome is remembered until a read has told; "already exists" is followed by a read at once, so that the
 /// next plan can check whose object it is.
-async fn create<K>(objects: &Objects<K>, object: &K, unclear: Option<&Unclear>) -> Result<(), Failure>
+async fn create<K>(objects: &Objects<K>, object: &K, unclear: Option<&Names>) -> Result<(), Failure>
 where
     K: Cached + Resource<DynamicType = ()> + Serialize,
 {
@@ -155,7 +155,7 @@ where
     }
 }
 
-async fn read<K: Cached>(objects: &Objects<K>, name: &str, unclear: &Unclear) -> Result<(), Failure> {
+async fn read<K: Cached>(objects: &Objects<K>, name: &str, unclear: &Names) -> Result<(), Failure> {
     let read = objects.read(&ObjectKey::cluster(name)).await;
     read.map_err(Failure::Refused)?;
     unclear.clear(name);

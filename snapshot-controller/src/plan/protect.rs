@@ -41,20 +41,22 @@ pub fn plan(observed: &ObservedClaim) -> Plan {
 }
 
 /// True for a snapshot that is not ready, not being deleted, and has a content or is about to get one. One
-/// that cannot be taken (no class, wrong driver, ...) holds nothing, and what the driver has refused holds no claim that is to go.
+/// that cannot be taken (no class, wrong driver, ...) holds nothing, and what the driver has refused, or the API server the
+/// content of, holds no claim that is to go.
 #[must_use]
 pub fn needs_claim(observed: &Observed) -> bool {
     let snapshot = &observed.snapshot;
     if is_deleting(&**snapshot) || is_ready(snapshot) || !matches!(Source::of(snapshot), Source::Dynamic(_)) {
         return false;
     }
+    let is_going = observed.claim.found().is_some_and(|claim| is_deleting(&**claim));
     match &observed.content {
-        Lookup::Found(_) => owned_content(observed).is_some_and(|content| {
-            let is_going = observed.claim.found().is_some_and(|claim| is_deleting(&**claim));
-            !is_going || !is_refused(content)
-        }),
+        Lookup::Found(_) => owned_content(observed).is_some_and(|content| !(is_going && is_refused(content))),
         Lookup::Unknown => true,
-        Lookup::Absent | Lookup::NotReferenced => may_be_created(snapshot) && inputs(observed).is_ok(),
+        Lookup::Absent | Lookup::NotReferenced => {
+            let will_be_taken = may_be_created(snapshot) && inputs(observed).is_ok();
+            will_be_taken && !(is_going && observed.is_content_refused)
+        }
     }
 }
 

@@ -82,6 +82,22 @@ fn snapshot_case_165_a_snapshot_that_the_driver_has_refused_holds_no_claim_that_
 }
 
 #[test]
+fn snapshot_case_173_a_snapshot_whose_content_is_refused_holds_no_claim_that_is_to_go() {
+    for (is_refused, is_going, steps) in [(true, true, 1), (true, false, 0), (false, true, 0)] {
+        let mut scene = held(Scene::new());
+        scene.content_refused = is_refused;
+        if is_going {
+            scene.set("pvc", "p", json!({"metadata": {"deletionTimestamp": NOW}}));
+        }
+        assert_eq!(
+            scene.plan_claim("p").steps().count(),
+            steps,
+            "{is_refused} {is_going}"
+        );
+    }
+}
+
+#[test]
 fn snapshot_case_49_snapshots_that_are_being_deleted_hold_nothing() {
     let mut scene = held(Scene::new().without("vs", "s"));
     for number in 0..8 {

@@ -48,6 +48,8 @@ pub struct Scene {
     pub distributed: bool,
     pub ignore_mode: bool,
     pub content_unknown: bool,
+    /// The POST of the content was refused.
+    pub content_refused: bool,
     /// Not all kinds are followed.
     pub is_lost: bool,
     /// The group that the snapshot is a member of.
@@ -171,6 +173,7 @@ impl Scene {
         };
         Observed {
             content,
+            is_content_refused: self.content_refused,
             class: self.look("class", snapshot.spec.volume_snapshot_class_name.as_deref()),
             default_classes: self.default_classes(),
             claim,

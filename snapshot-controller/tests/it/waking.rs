@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use sandbox::kube::Denial;
 use serde_json::json;
 
-use crate::world::{CLAIMS, CLASSES, CONTENTS, SNAPSHOTS, Sidecar, World, class, seconds, snapshot};
+use crate::scene::CLAIM_SOURCE;
+use crate::world::{CLAIMS, CLASSES, CONTENTS, SNAPSHOTS, Sidecar, USER, World, class, seconds, snapshot};
 
 #[tokio::test(start_paused = true)]
 async fn snapshot_case_34_a_class_that_comes_late_is_noticed_at_once() {
@@ -87,6 +89,35 @@ async fn snapshot_case_165_a_claim_that_goes_is_let_go_once_the_driver_has_refus
     });
     seconds(2).await;
     assert!(world.get(CLAIMS, "default", "p").is_none());
+}
+
+/// The claim is deleted before the POST is refused, and after.
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_173_a_claim_that_goes_is_let_go_once_the_content_is_refused() {
+    for is_going_first in [false, true] {
+        let world = World::new().await;
+        world.api.deny(USER, Denial::of("create", CONTENTS));
+        world.create_snapshot("s");
+        if is_going_first {
+            // Held by what an earlier process has begun.
+            world.change(CLAIMS, "default", "p", |claim| {
+                claim["metadata"]["finalizers"] = json!([CLAIM_SOURCE]);
+            });
+            world.delete(CLAIMS, "default", "p");
+        }
+        let _process = world.start();
+        seconds(5).await;
+        if !is_going_first {
+            let held = world.claim_finalizers();
+            assert!(held.as_array().unwrap().contains(&json!(CLAIM_SOURCE)), "{held}");
+            world.delete(CLAIMS, "default", "p");
+            seconds(2).await;
+        }
+        assert!(world.get(CLAIMS, "default", "p").is_none(), "{is_going_first}");
+        world.delete(SNAPSHOTS, "default", "s");
+        seconds(5).await;
+        assert!(world.snapshot("s").is_null());
+    }
 }
 
 #[tokio::test(start_paused = true)]

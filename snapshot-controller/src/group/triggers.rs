@@ -69,6 +69,12 @@ impl Concerned {
         if change.old.is_none() || is_gone(change) {
             add_all(&self.snapshots, &self.caches.snapshots, BY_GROUP, &key);
         }
+        if change.old.is_none() {
+            // Those that nobody has told their group yet.
+            let contents = self.groups.contents.indexed(BY_PARTNER, &key);
+            let handles = contents.iter().filter_map(|content| handle(content));
+            handles.for_each(|handle| self.by_group_handle(handle));
+        }
         if is_gone(change) {
             add_all(&self.queues.contents, &self.groups.contents, BY_PARTNER, &key);
         }
@@ -89,10 +95,15 @@ impl Concerned {
         );
         let known = change.new.and_then(handle);
         if let Some(handle) = known.filter(|_| change.old.and_then(handle) != known) {
-            for content in self.caches.contents.indexed(BY_GROUP_HANDLE, handle) {
-                if let Some(key) = crate::observe::reference_key(&content) {
-                    self.snapshots.add(key);
-                }
+            self.by_group_handle(handle);
+        }
+    }
+
+    /// Snapshots whose contents bear the handle of this group.
+    fn by_group_handle(&self, handle: &str) {
+        for content in self.caches.contents.indexed(BY_GROUP_HANDLE, handle) {
+            if let Some(key) = crate::observe::reference_key(&content) {
+                self.snapshots.add(key);
             }
         }
     }

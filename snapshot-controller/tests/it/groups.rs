@@ -455,7 +455,13 @@ async fn snapshot_case_121_a_claim_that_is_bound_later_is_noticed_at_once() {
     assert!(lists_of_claims(&world, before) <= 3);
 }
 
-fn given() -> [Value; 4] {
+/// The status of a member's content.
+pub fn cut_of(group: &str) -> Value {
+    json!({"snapshotHandle": "old-1", "readyToUse": true, "creationTime": 1, "volumeGroupSnapshotHandle": group})
+}
+
+/// A group that existed before, content first, and one member, likewise.
+pub fn given() -> [Value; 4] {
     let name = json!({"name": "g", "namespace": "default"});
     [
         json!({
@@ -496,13 +502,7 @@ async fn snapshot_case_122_a_group_that_existed_before_takes_its_members_in() {
     let uid = world.get(GROUPS, "default", "g").unwrap()["metadata"]["uid"].clone();
     assert_eq!(bound["spec"]["volumeGroupSnapshotRef"]["uid"], uid);
     world.create(CONTENTS, member_content);
-    world.change_status(
-        CONTENTS,
-        "",
-        "c",
-        &json!({"snapshotHandle": "old-1", "readyToUse": true,
-        "creationTime": 1, "volumeGroupSnapshotHandle": "old"}),
-    );
+    world.change_status(CONTENTS, "", "c", &cut_of("old"));
     let before = world.mark();
     world.create(SNAPSHOTS, member);
     seconds(3).await;
@@ -521,6 +521,25 @@ async fn snapshot_case_122_a_group_that_existed_before_takes_its_members_in() {
     seconds(5).await;
     assert!(world.get(GROUPS, "default", "g").is_none() && world.snapshot("m").is_null());
     assert!(world.list(GROUP_CONTENTS).is_empty() && world.contents().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_169_a_group_that_comes_last_takes_its_members_in() {
+    let world = with_groups(None).await;
+    let _process = world.start();
+    let [content, group, member_content, member] = given();
+    world.create(GROUP_CONTENTS, content);
+    world.create(CONTENTS, member_content);
+    world.change_status(CONTENTS, "", "c", &cut_of("old"));
+    world.create(SNAPSHOTS, member);
+    seconds(3).await;
+    assert_eq!(world.snapshot("m")["status"]["readyToUse"], true);
+    let uid = world.create(GROUPS, group)["metadata"]["uid"].clone();
+    seconds(3).await;
+    assert_eq!(status(&world, "g")["readyToUse"], true, "{}", status(&world, "g"));
+    let taken = world.snapshot("m");
+    assert_eq!(taken["status"]["volumeGroupSnapshotName"], "g", "{taken}");
+    assert_eq!(taken["metadata"]["ownerReferences"][0]["uid"], uid);
 }
 
 #[tokio::test(start_paused = true)]

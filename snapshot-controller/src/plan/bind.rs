@@ -30,9 +30,7 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
         return refusal::show(observed, content_missing(), now);
     };
     if !is_bound(content, &observed.snapshot) {
-        if let Some(refusal) =
-            class::named_but_missing(observed).or_else(|| class_of_another_driver(observed, content))
-        {
+        if let Some(refusal) = unusable_class(observed, content) {
             return refusal::show(observed, refusal, now);
         }
         if is_deleting(&**content) && may_bind(content, &observed.snapshot) {
@@ -86,7 +84,7 @@ pub fn keep_up(observed: &Observed, content: &VolumeSnapshotContent, now: Timest
     let mut actions: Vec<Action<Step>> = [
         own(snapshot, content.spec.deletion_policy, None),
         member::join(observed),
-        bind(snapshot, content),
+        bind(observed, content),
         protect::again(observed),
     ]
     .into_iter()
@@ -97,10 +95,17 @@ pub fn keep_up(observed: &Observed, content: &VolumeSnapshotContent, now: Timest
         actions.push(Action::Event(events::rebound(content)));
     }
     actions.extend(status::follow(snapshot, content, member::group_name(observed)));
+    let lacks_class = wanted_class(snapshot, content).and_then(|_| unusable_class(observed, content));
+    actions.extend(lacks_class.and_then(|refusal| refusal::warning(observed, refusal, now)));
     if is_deleting(content) {
         actions.push(Action::Event(events::content_was_deleted(content)));
     }
     then_await(actions)
+}
+
+/// Why the class that a pre-provisioned snapshot names must not go into its content, if that is so.
+fn unusable_class(observed: &Observed, content: &VolumeSnapshotContent) -> Option<Refusal> {
+    class::named_but_missing(observed).or_else(|| class_of_another_driver(observed, content))
 }
 
 /// A content of one driver is not bound under a class of another one: the class would go into the content.
@@ -218,16 +223,15 @@ pub fn own(snapshot: &VolumeSnapshot, policy: DeletionPolicy, class_name: Option
 /// The PATCH that binds a content: UID, class and finalizer at once, and without the marks of a former binding, which
 /// would delete the snapshot under this one. Nothing when the UID is there, no such mark is, and the class equals or one
 /// side names none (spec snapshot Q9). A dynamic content is born bound, and only gets a lost UID back.
-fn bind(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> Option<Step> {
+fn bind(observed: &Observed, content: &VolumeSnapshotContent) -> Option<Step> {
+    let snapshot = &observed.snapshot;
     let unbound = !refers_to(content, snapshot);
     let mut operations = Vec::new();
     if unbound {
         operations.extend(reference_to(snapshot, content));
     }
     let pre_provisioned = matches!(Source::of(snapshot), Source::PreProvisioned(_));
-    if pre_provisioned {
-        operations.extend(class_for(snapshot, content, unbound));
-    }
+    operations.extend(class_for(observed, content));
     let marks = [
         (names::BEING_DELETED_ANNOTATION, true),
         (names::BEING_CREATED_ANNOTATION, unbound && pre_provisioned),
@@ -262,18 +266,24 @@ fn reference_to(snapshot: &VolumeSnapshot, content: &VolumeSnapshotContent) -> V
     operations
 }
 
-fn class_for(
-    snapshot: &VolumeSnapshot,
-    content: &VolumeSnapshotContent,
-    unbound: bool,
-) -> Vec<PatchOperation> {
-    let path = ["spec", "volumeSnapshotClassName"];
+/// The class that a pre-provisioned content is to take from its snapshot. Once bound it keeps the one that it has.
+fn wanted_class<'a>(snapshot: &'a VolumeSnapshot, content: &VolumeSnapshotContent) -> Option<&'a str> {
+    let is_given = matches!(Source::of(snapshot), Source::PreProvisioned(_));
     let wanted = snapshot.spec.volume_snapshot_class_name.as_deref();
     let known = content.spec.volume_snapshot_class_name.as_deref();
-    let may_be_set = unbound || known.is_none_or(str::is_empty);
-    match wanted.filter(|class| known != Some(class) && may_be_set) {
-        Some(class) => vec![patch::test(&path, json!(known)), patch::add(&path, class)],
-        None => Vec::new(),
+    let may_be_set = !refers_to(content, snapshot) || known.is_none_or(str::is_empty);
+    wanted.filter(|class| is_given && known != Some(class) && may_be_set)
+}
+
+/// With a class that is not there, or of another driver, no sidecar would look at the content any more.
+fn class_for(observed: &Observed, content: &VolumeSnapshotContent) -> Vec<PatchOperation> {
+    let path = ["spec", "volumeSnapshotClassName"];
+    let known = content.spec.volume_snapshot_class_name.as_deref();
+    match wanted_class(&observed.snapshot, content) {
+        Some(class) if unusable_class(observed, content).is_none() => {
+            vec![patch::test(&path, json!(known)), patch::add(&path, class)]
+        }
+        Some(_) | None => Vec::new(),
     }
 }
 

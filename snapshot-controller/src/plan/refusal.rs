@@ -99,6 +99,14 @@ pub fn show(observed: &Observed, refusal: Refusal, now: Timestamp) -> Plan {
     told(&*observed.snapshot, observed.is_live, &refusal, now, patch)
 }
 
+/// The event of a refusal of what the snapshot can do without: its status stays as it is. None while what seems to be missing
+/// may be there.
+#[must_use]
+pub fn warning(observed: &Observed, refusal: Refusal, now: Timestamp) -> Option<Action<Step>> {
+    let is_sure = observed.is_live && !is_young(&*observed.snapshot, now);
+    is_sure.then(|| Action::Event(Event::warning(refusal.reason, refusal.message)))
+}
+
 /// Writes the refusal to status and event unless the same text stands there, and tries again with back-off. Nothing is
 /// refused while the snapshot is young or a kind is not followed, as after an outage, when the watches come back one by
 /// one: what seems to be missing may be there.

@@ -403,6 +403,36 @@ fn snapshot_case_109_an_import_under_a_class_of_another_driver_is_refused_and_no
     assert_eq!(bound.plan("s"), settled());
 }
 
+/// The content has none, and the snapshot is told one once both are bound.
+#[test]
+fn snapshot_case_170_a_bound_import_takes_no_class_that_is_missing_or_of_another_driver() {
+    let rows = [
+        (None, Some("GetSnapshotClassFailed")),
+        (Some("other"), Some("SnapshotBindFailed")),
+        (Some("d"), None),
+    ];
+    for (driver, told) in rows {
+        let mut scene = import().with("vs", "s", json!({"spec": {"volumeSnapshotClassName": null}}));
+        assert!(scene.settle("s", 2));
+        scene.sidecar_cuts("c", true);
+        assert!(scene.settle("s", 2));
+        scene.set("vs", "s", json!({"spec": {"volumeSnapshotClassName": "late"}}));
+        if let Some(driver) = driver {
+            scene.put("class", class_of("late", driver, "Delete"));
+        }
+        let lines = scene.lines("s");
+        assert_eq!(lines.len(), 1, "{lines:#?}");
+        let Some(reason) = told else {
+            assert!(lines[0].starts_with("PATCH vsc c ["), "{lines:#?}");
+            continue;
+        };
+        assert!(lines[0].starts_with(&format!("Warning {reason}: ")), "{lines:#?}");
+        assert_eq!(scene.get("vs", "s").unwrap()["status"]["readyToUse"], true);
+        scene.is_lost = true;
+        assert!(scene.lines("s").is_empty(), "it may only not be known yet");
+    }
+}
+
 #[test]
 fn snapshot_case_112_nothing_is_refused_while_what_is_missing_may_only_not_be_known_yet() {
     let mut scene = import().without("vsc", "c");

@@ -380,13 +380,16 @@ pub(crate) mod tests {
 
     /// Caches that hold what the test records, and follow nothing.
     pub(crate) fn recorded() -> Caches {
+        Caches::start(&watches(), Options::default()).unwrap()
+    }
+
+    /// Watches of a cluster that nobody runs.
+    pub(crate) fn watches() -> Watches {
         let (clock, random, scope) = (base::Clock::system(), base::Random::seeded(1), base::Scope::new());
         let api = sandbox::kube::ApiServer::new(clock.clone(), random.fork(), &scope);
         let transport = sandbox::faults::transports::kubernetes(&api, "u", &sandbox::faults::Faults::none());
         let client = kube::Client::new(transport, "default");
-        let registry = prometheus::Registry::new();
-        let watches = Watches::new(client, clock, random, &scope, &registry);
-        Caches::start(&watches, Options::default()).unwrap()
+        Watches::new(client, clock, random, &scope, &prometheus::Registry::new())
     }
 
     /// A snapshot of the claim `ns/p`.

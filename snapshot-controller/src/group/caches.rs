@@ -18,7 +18,7 @@ use crate::plan::group::content::ObservedGroupContent;
 use crate::plan::group::{
     ObservedGroup, ObservedMember, SelectedClaim, bound_name, content_name, create, is_ready, member,
 };
-use crate::plan::{Lookup, is_deleting};
+use crate::plan::{Lookup, delete, is_deleting};
 
 /// Groups without a content, by their namespace.
 pub(super) const WAITING_BY_NAMESPACE: &str = "waiting-by-namespace";
@@ -181,8 +181,9 @@ impl GroupCaches {
         owned.retain(|snapshot| {
             member::owner(snapshot).is_some_and(|owner| group.metadata.uid.as_ref() == Some(&owner.uid))
         });
+        let holding = |member: &Arc<VolumeSnapshot>| delete::holding(member, &caches.pending(member));
         let restores = match is_deleting(&*group) {
-            true => owned.iter().flat_map(|member| caches.pending(member)).collect(),
+            true => owned.iter().flat_map(holding).collect(),
             false => Vec::new(),
         };
         Some(ObservedGroup {
@@ -306,4 +307,68 @@ pub(super) fn handle(content: &VolumeGroupSnapshotContent) -> Option<&str> {
 
 fn place(driver: &str, handle: &str) -> String {
     format!("{driver}^{handle}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::observe::tests::watches;
+    use crate::plan::Options;
+
+    const NOW: &str = "2026-01-01T00:00:00Z";
+
+    fn member(finalizers: &Value) -> VolumeSnapshot {
+        serde_json::from_value(json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+            "metadata": {"name": "m", "namespace": "ns", "uid": "mu", "resourceVersion": "1",
+                "finalizers": finalizers, "ownerReferences": [
+                {"apiVersion": "groupsnapshot.storage.k8s.io/v1", "kind": "VolumeGroupSnapshot",
+                    "name": "g", "uid": "gu"}]},
+            "spec": {"source": {"persistentVolumeClaimName": "p"}},
+        }))
+        .unwrap()
+    }
+
+    /// One of this namespace that is to be filled from the member.
+    fn pending(namespace: &str) -> runtime::objects::Claim {
+        serde_json::from_value(json!({
+            "metadata": {"name": "r", "namespace": namespace, "uid": "ru", "resourceVersion": "1"},
+            "spec": {"dataSourceRef": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot",
+                "name": "m", "namespace": "ns"}},
+            "status": {"phase": "Pending"},
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn snapshot_case_171_a_claim_of_another_namespace_holds_a_group_only_while_it_is_provisioned() {
+        let provisioned = json!([crds::names::PROVISIONER_FINALIZER]);
+        for (namespace, finalizers, holds) in [
+            ("theirs", json!([]), false),
+            ("theirs", provisioned, true),
+            ("ns", json!([]), true),
+        ] {
+            let watches = watches();
+            let caches = Caches::start(&watches, Options::default()).unwrap();
+            let groups = GroupCaches::start(&watches, &caches).unwrap();
+            let group = json!({
+                "apiVersion": "groupsnapshot.storage.k8s.io/v1", "kind": "VolumeGroupSnapshot",
+                "metadata": {"name": "g", "namespace": "ns", "uid": "gu", "resourceVersion": "1",
+                    "deletionTimestamp": NOW, "finalizers": [names::SNAPSHOT_FINALIZER]},
+                "spec": {"source": {"selector": {}}},
+            });
+            groups.groups.record(serde_json::from_value(group).unwrap());
+            caches.snapshots.record(member(&finalizers));
+            caches.claims.record(pending(namespace));
+            let seen = groups.group(&caches, &ObjectKey::new("ns", "g")).unwrap();
+            assert_eq!(seen.owned.len(), 1);
+            assert_eq!(
+                seen.restores.len(),
+                usize::from(holds),
+                "{namespace} {finalizers}"
+            );
+        }
+    }
 }

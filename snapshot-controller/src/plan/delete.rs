@@ -4,8 +4,9 @@ use controller::patch::{self, Change};
 use controller::{Action, Event};
 use crds::group::v1::VolumeGroupSnapshot;
 use crds::names;
-use crds::v1::{DeletionPolicy, VolumeSnapshotContent};
+use crds::v1::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotContent};
 use kube::ResourceExt;
+use runtime::ObjectKey;
 
 use super::bind::owned_content;
 use super::create::read_again;
@@ -46,7 +47,7 @@ pub fn plan(observed: &Observed) -> Plan {
     let Some(content) = owned_content(observed) else {
         return then_await(vec![release(observed).into()]);
     };
-    let restores = restores(observed);
+    let restores = holding(&observed.snapshot, &observed.restores);
     if !restores.is_empty() {
         return pending(&restores);
     }
@@ -97,21 +98,22 @@ fn release(observed: &Observed) -> Step {
     Step::PatchSnapshot(Change::json(operations))
 }
 
-/// The claims that are being filled, as `namespace/name`. One of another namespace counts once a provisioner works on it,
-/// which holds the snapshot by a finalizer of its own: only a provisioner knows whether a ReferenceGrant allows it, and
-/// without one anybody could hold up the deletion.
-fn restores(observed: &Observed) -> Vec<String> {
-    let metadata = &observed.snapshot.metadata;
+/// Those of the pending claims for which the deletion of the snapshot waits. One of another namespace counts once a
+/// provisioner works on it, which holds the snapshot by a finalizer of its own: only a provisioner knows whether a
+/// ReferenceGrant allows it, and without one anybody could hold up the deletion.
+#[must_use]
+pub fn holding(snapshot: &VolumeSnapshot, pending: &[ObjectKey]) -> Vec<ObjectKey> {
+    let metadata = &snapshot.metadata;
     let provisioning = patch::has_finalizer(metadata, names::PROVISIONER_FINALIZER);
     let own = metadata.namespace.as_deref().unwrap_or_default();
-    let counts = observed
-        .restores
+    let counts = pending
         .iter()
         .filter(|claim| provisioning || claim.namespace == own);
-    counts.map(ToString::to_string).collect()
+    counts.cloned().collect()
 }
 
-fn pending(restores: &[String]) -> Plan {
+fn pending(restores: &[ObjectKey]) -> Plan {
+    let restores: Vec<String> = restores.iter().map(ToString::to_string).collect();
     let refusal = Refusal::keeping(
         SNAPSHOT_DELETE_PENDING,
         format!("Snapshot is being used to restore a PVC: {}", restores.join(", ")),

@@ -199,7 +199,7 @@ impl Caches {
         }
     }
 
-    fn content_of(&self, snapshot: &VolumeSnapshot) -> Lookup<Arc<VolumeSnapshotContent>> {
+    pub(crate) fn content_of(&self, snapshot: &VolumeSnapshot) -> Lookup<Arc<VolumeSnapshotContent>> {
         let Some(name) = content_name(snapshot) else {
             return Lookup::NotReferenced;
         };

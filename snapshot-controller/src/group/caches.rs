@@ -16,7 +16,8 @@ use crate::observe::{
 };
 use crate::plan::group::content::ObservedGroupContent;
 use crate::plan::group::{
-    ObservedGroup, ObservedMember, SelectedClaim, bound_name, content_name, create, is_ready, member,
+    ObservedGroup, ObservedMember, SelectedClaim, bound_name, content_name, create, delete as group_delete,
+    is_ready, member,
 };
 use crate::plan::{Lookup, delete, is_deleting};
 
@@ -177,9 +178,17 @@ impl GroupCaches {
             None => Lookup::NotReferenced,
         };
         let content = self.content_of(&group);
+        let taken = content
+            .found()
+            .and_then(|content| group_delete::takes_along(&group, content));
         let mut owned = caches.snapshots.indexed(BY_GROUP, &key.to_string());
-        owned.retain(|snapshot| {
-            member::owner(snapshot).is_some_and(|owner| group.metadata.uid.as_ref() == Some(&owner.uid))
+        owned.retain(|snapshot| match member::owner(snapshot) {
+            Some(owner) => group.metadata.uid.as_ref() == Some(&owner.uid),
+            None => {
+                let content = caches.content_of(snapshot);
+                let of_group = content.found().and_then(|content| group_handle(content));
+                taken.is_some() && of_group == taken
+            }
         });
         let holding = |member: &Arc<VolumeSnapshot>| delete::holding(member, &caches.pending(member));
         let restores = match is_deleting(&*group) {

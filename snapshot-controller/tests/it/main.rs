@@ -16,6 +16,7 @@ mod group_scene;
 mod group_world;
 mod groups;
 mod lifecycle;
+mod orphans;
 mod plan_create;
 mod plan_delete;
 mod plan_group;

@@ -385,6 +385,29 @@ fn snapshot_case_99_the_content_goes_first_and_then_the_group() {
     assert_eq!(decide(&observed(&released), None), Plan::resting(()));
 }
 
+#[test]
+fn snapshot_case_168_members_are_let_go_before_a_group_that_keeps_its_snapshots() {
+    let dying = |finalizers: Value| {
+        let metadata = json!({"deletionTimestamp": NOW, "finalizers": finalizers});
+        let mut seen = observed(&json!({"metadata": metadata}));
+        let owner = json!([{"apiVersion": "groupsnapshot.storage.k8s.io/v1", "kind": "VolumeGroupSnapshot",
+            "name": "g", "uid": "gu"}]);
+        let member = ready("Delete").with("vs", "s", json!({"metadata": {"ownerReferences": owner}}));
+        seen.owned = vec![member.typed("vs", "s").unwrap()];
+        seen
+    };
+    for (policy, orphaning) in [("Retain", 0), ("Delete", 3)] {
+        let with_content = |mut seen: ObservedGroup| {
+            seen.content = Lookup::Found(typed(&content_of_g(&json!({"spec": {"deletionPolicy": policy}}))));
+            decide(&seen, None)
+        };
+        let plan = with_content(dying(json!([GROUP_FINALIZER, "orphan"])));
+        assert_eq!(steps(&plan).len(), orphaning, "{policy}: {:?}", steps(&plan));
+        let plan = with_content(dying(json!([GROUP_FINALIZER])));
+        assert_eq!(steps(&plan).len(), 3, "{policy}: {:?}", steps(&plan));
+    }
+}
+
 fn plan_content(content: &Value, group: Option<&Value>, is_read: bool) -> Plan {
     content::plan(&ObservedGroupContent {
         content: typed(content),

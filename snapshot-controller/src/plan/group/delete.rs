@@ -2,18 +2,22 @@
 
 use controller::patch::{self, Change};
 use controller::{Action, Event};
-use crds::group::v1::VolumeGroupSnapshotContent;
+use crds::group::v1::{VolumeGroupSnapshot, VolumeGroupSnapshotContent};
 use crds::names::group as names;
 use crds::v1::DeletionPolicy;
 
 use super::{
-    ContentIntent, Lookup, ObservedGroup, Plan, Refusal, Step, is_deleting, owned_content, read_again,
-    settled, then_again, then_await, then_retry,
+    ContentIntent, Lookup, ObservedGroup, Plan, Refusal, Step, is_bound, is_deleting, owned_content,
+    read_again, settled, then_again, then_await, then_retry,
 };
 use crate::events::SNAPSHOT_DELETE_PENDING;
 
+/// The garbage collector is about to take the owner away from what an orphaning deletion leaves behind.
+const ORPHAN: &str = "orphan";
+
 /// Decides about a group that is being deleted. The content's own policy holds, not the class's. Its members are deleted
-/// with it, and wait until it is gone; under Delete it waits until its content is.
+/// with it, and wait until it is gone; under Delete it waits until its content is. An orphaning deletion keeps the members
+/// where their snapshots stay.
 ///
 /// Reads: finalizer, content, members, pending restores. Sends: DELETE vsc, PATCH vgsc, DELETE vgsc, DELETE vs, PATCH vgs.
 /// Source: spec snapshot 4.4, Q32, Q38.
@@ -28,12 +32,15 @@ pub fn plan(observed: &ObservedGroup) -> Plan {
     if !observed.restores.is_empty() {
         return pending(observed);
     }
-    let mut actions: Vec<Action<Step>> = Vec::new();
     let content = owned_content(observed);
+    let goes_first = content.filter(|content| content.spec.deletion_policy == DeletionPolicy::Delete);
+    if goes_first.is_none() && patch::has_finalizer(&observed.group.metadata, ORPHAN) {
+        return settled();
+    }
+    let mut actions: Vec<Action<Step>> = Vec::new();
     // Before the list that tells them is gone.
     actions.extend(lone_contents(observed).map(Action::from));
     actions.extend(content.and_then(mark).map(Action::from));
-    let goes_first = content.filter(|content| content.spec.deletion_policy == DeletionPolicy::Delete);
     if goes_first.is_some_and(|content| !is_deleting(content)) {
         actions.push(Step::DeleteContent.into());
     }
@@ -43,6 +50,20 @@ pub fn plan(observed: &ObservedGroup) -> Plan {
         actions.push(release(observed).into());
     }
     then_await(actions)
+}
+
+/// The handle of a group that takes its snapshots along: under Delete they go with it, also those of members that an
+/// orphaning deletion has let go.
+#[must_use]
+pub fn takes_along<'a>(
+    group: &VolumeGroupSnapshot,
+    content: &'a VolumeGroupSnapshotContent,
+) -> Option<&'a str> {
+    let goes = is_deleting(group)
+        && is_bound(content, group)
+        && content.spec.deletion_policy == DeletionPolicy::Delete;
+    let status = content.status.as_ref().filter(|_| goes)?;
+    status.volume_group_snapshot_handle.as_deref()
 }
 
 /// The contents of members that were never made: upstream's controller makes the content first. Nobody else would know of

@@ -17,7 +17,7 @@ use crate::observe::{
 use crate::plan::group::content::ObservedGroupContent;
 use crate::plan::group::{
     ObservedGroup, ObservedMember, SelectedClaim, bound_name, content_name, create, delete as group_delete,
-    is_ready, member,
+    is_ready, may_bind, member,
 };
 use crate::plan::{Lookup, delete, is_deleting};
 
@@ -62,7 +62,8 @@ impl Switch {
     }
 
     /// The group that a snapshot is a member of: by its owner reference, else by its status, else by the handle of its
-    /// content. A content whose group nobody knows belongs to none (spec snapshot Q11).
+    /// content. A content whose group nobody knows belongs to none (spec snapshot Q11), and neither does a snapshot whose
+    /// group has only the name of the one that it was cut with.
     pub(crate) fn group_of(
         &self,
         snapshot: &VolumeSnapshot,
@@ -86,8 +87,9 @@ impl Switch {
         let namespace = snapshot.namespace().unwrap_or_default();
         if let Some(name) = named {
             let found = caches.groups.get(&ObjectKey::new(namespace, name));
-            let same = |group: &Arc<VolumeGroupSnapshot>| {
-                owner.is_none_or(|owner| group.metadata.uid.as_ref() == Some(&owner.uid))
+            let same = |group: &Arc<VolumeGroupSnapshot>| match owner {
+                Some(owner) => group.metadata.uid.as_ref() == Some(&owner.uid),
+                None => handle.is_some_and(|handle| caches.is_of(group, handle)),
             };
             return look(found.filter(same));
         }
@@ -165,9 +167,16 @@ impl GroupCaches {
 
     fn by_handle(&self, namespace: &str, handle: &str) -> Option<Arc<VolumeGroupSnapshot>> {
         let contents = self.contents.indexed(BY_HANDLE, handle);
-        let keys = contents.iter().filter_map(|content| reference_key(content));
-        let mut near = keys.filter(|key| key.namespace == namespace);
-        near.find_map(|key| self.groups.get(&key))
+        contents.iter().find_map(|content| {
+            let key = reference_key(content).filter(|key| key.namespace == namespace)?;
+            self.groups.get(&key).filter(|group| may_bind(content, group))
+        })
+    }
+
+    /// Whether a content of this very group bears the handle. That of a former group of the name refers to it too.
+    fn is_of(&self, group: &VolumeGroupSnapshot, handle: &str) -> bool {
+        let mut contents = self.contents.indexed(BY_HANDLE, handle).into_iter();
+        contents.any(|content| may_bind(&content, group))
     }
 
     /// What is known about a group; none if it is gone.

@@ -66,3 +66,37 @@ async fn snapshot_case_168_an_orphaning_deletion_under_retain_keeps_the_members(
     seconds(5).await;
     assert_eq!(world.list(SNAPSHOTS).len(), 1);
 }
+
+/// The content of the former group has stayed, and refers to the name too.
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_166_a_new_group_of_the_name_takes_no_members_of_the_former_one() {
+    let world = with_groups(None).await;
+    let _process = world.start();
+    let [mut content, given_group, member_content, member] = given();
+    content["spec"]["deletionPolicy"] = json!("Retain");
+    world.create(GROUP_CONTENTS, content);
+    world.create(GROUPS, given_group);
+    world.create(CONTENTS, member_content);
+    world.change_status(CONTENTS, "", "c", &cut_of("old"));
+    world.create(SNAPSHOTS, member);
+    seconds(5).await;
+    assert_eq!(world.snapshot("m")["status"]["volumeGroupSnapshotName"], "g");
+    delete_alone(&world);
+    seconds(5).await;
+    assert!(!has_owner(&world.snapshot("m")) && world.list(GROUP_CONTENTS).len() == 1);
+    take(&world, "g");
+    seconds(5).await;
+    assert_eq!(status(&world, "g")["readyToUse"], true);
+    assert!(!has_owner(&world.snapshot("m")), "{}", world.snapshot("m"));
+    // Nor does the new group hold it.
+    let copy = world.snapshot("m");
+    world.delete(GROUPS, "default", "g");
+    seconds(5).await;
+    assert!(world.get(GROUPS, "default", "g").is_none());
+    assert_eq!(world.snapshot("m"), copy);
+    take(&world, "g");
+    seconds(5).await;
+    world.delete(SNAPSHOTS, "default", "m");
+    seconds(5).await;
+    assert!(world.snapshot("m").is_null());
+}

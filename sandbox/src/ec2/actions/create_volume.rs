@@ -109,10 +109,13 @@ pub(in crate::ec2) fn copy(state: &mut State, mut form: Form, call: &Call<'_>) -
             source.status(call.now)
         )));
     }
+    // Unlike CreateVolume, which keeps the key of a snapshot: a copy that is to be encrypted gets the default key, unless one is
+    // named.
+    let is_asked_for = wish.encryption.is_asked_for();
     let filled_from = Source {
         size_gib: source.shape.size_gib,
         encrypted: source.encrypted,
-        kms_key_id: source.kms_key_id,
+        kms_key_id: source.kms_key_id.filter(|_| !is_asked_for),
     };
     let shape = wish.shape(source.shape.limits.name, Some(&filled_from))?;
     let encrypted = wish.encryption.of(Some(&filled_from), call)?;

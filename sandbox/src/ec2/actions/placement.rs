@@ -100,19 +100,21 @@ impl Encryption {
         })
     }
 
+    /// The call says that the volume is to be encrypted.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.encrypted.unwrap_or_default()
+    }
+
     /// What holds for a volume made of this source. A refusal of encryption is ignored
-    /// where the source or the account asks for it. The key of the source holds only where
-    /// encryption is not asked for: else it is the default key, unless one is named.
+    /// where the source or the account asks for it.
     ///
     /// # Errors
     /// `InvalidParameterDependency` for a key without encryption.
     pub(super) fn of(&self, source: Option<&Source>, call: &Call<'_>) -> Result<Encrypted, Ec2Error> {
         let options = call.options;
         let of_source = source.is_some_and(|source| source.encrypted);
-        let asked = self.encrypted.unwrap_or_default();
-        let source_key = source
-            .filter(|_| !asked)
-            .and_then(|source| source.kms_key_id.clone());
+        let asked = self.is_asked_for();
+        let source_key = source.and_then(|source| source.kms_key_id.clone());
         if self.kms_key_id.is_some() && !asked {
             return Err(Ec2Error::new(
                 "InvalidParameterDependency",

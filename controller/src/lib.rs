@@ -65,7 +65,7 @@ pub use enqueue::{Difference, Enqueue, serve_by_namespace};
 pub use entry::{Command, ConfigError, Definitions, Entry, Parsed, Start, prepare};
 pub use error::Error;
 pub use function::{Function, FunctionOptions, Ready};
-pub use memory::{Hold, Past, Retries};
+pub use memory::{Past, Retries};
 pub use objects::{Known, Objects, Part};
 pub use plan::{Action, Event, Next, Plan};
 pub use reconciler::Reconciler;

@@ -16,35 +16,6 @@ pub struct Past<M> {
     pub retries: Retries,
 }
 
-/// A time for which something is not tried, by the wall clock. A clock that was set back ends it: nobody waits for the same
-/// time twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hold {
-    since: Timestamp,
-    until: Timestamp,
-}
-
-impl Hold {
-    /// From now on for so long.
-    #[must_use]
-    pub fn new(now: Timestamp, wait: Duration) -> Self {
-        let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-        Self::until(now, now.checked_add(wait).unwrap_or(Timestamp::MAX))
-    }
-
-    /// From now on to that time.
-    #[must_use]
-    pub fn until(now: Timestamp, until: Timestamp) -> Self {
-        Self { since: now, until }
-    }
-
-    /// Its end, while it lasts.
-    #[must_use]
-    pub fn end(&self, now: Timestamp) -> Option<Timestamp> {
-        (self.since <= now && now < self.until).then_some(self.until)
-    }
-}
-
 /// Failures and conflicts in a row, and the back-off that they led to. This is the only place that counts them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retries {
@@ -59,7 +30,7 @@ pub struct Retries {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Tries {
     failures: u32,
-    hold: Option<Hold>,
+    until: Option<Timestamp>,
 }
 
 impl Retries {
@@ -71,7 +42,7 @@ impl Retries {
             _ if self.of == of => &self.named,
             _ => return None,
         };
-        tries.hold?.end(now)
+        tries.until.filter(|until| now < *until)
     }
 
     /// Failures in a row, of all kinds.
@@ -93,7 +64,8 @@ impl Retries {
     }
 
     pub(crate) fn hold(&mut self, of: &str, wait: Duration, now: Timestamp) {
-        self.tries(of).hold = Some(Hold::new(now, wait));
+        let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+        self.tries(of).until = Some(now.checked_add(wait).unwrap_or(Timestamp::MAX));
     }
 
     fn tries(&mut self, of: &str) -> &mut Tries {
@@ -166,26 +138,6 @@ mod tests {
 
     fn at(time: &str) -> Timestamp {
         time.parse().unwrap()
-    }
-
-    #[test]
-    fn a_hold_lasts_for_its_time_and_no_longer_than_the_clock_goes_on() {
-        let began = at("2026-01-01T10:00:00Z");
-        let hold = Hold::new(began, Duration::from_secs(60));
-        let end = Some(at("2026-01-01T10:01:00Z"));
-        for (now, expected) in [
-            ("2026-01-01T10:00:00Z", end),
-            ("2026-01-01T10:00:59Z", end),
-            ("2026-01-01T10:01:00Z", None),
-            ("2026-01-01T09:00:00Z", None),
-        ] {
-            assert_eq!(hold.end(at(now)), expected, "{now}");
-        }
-        assert_eq!(
-            Hold::new(began, Duration::MAX).end(began),
-            Some(Timestamp::MAX),
-            "a time that no clock reaches"
-        );
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use controller::{CallFailure, Hold, Retries, SecretRead};
+use controller::{CallFailure, Retries, SecretRead};
+use jiff::Timestamp;
 use runtime::objects::{Attachment, CsiNode, SecretName, Volume};
 
 use crate::source::Source;
@@ -63,10 +64,10 @@ pub enum Answer {
 pub struct Memory {
     /// Its volume, where its annotation does not tell all (Q33).
     pub volume: Option<Box<Published>>,
-    /// Something that it names is not known, and may come within this time.
-    pub missing: Option<Hold>,
-    /// What the driver asked not to be called for, and for how long.
-    pub not_before: Option<(String, Hold)>,
+    /// Since when something that it names is not known.
+    pub missing_since: Option<Timestamp>,
+    /// What the driver asked not to be called for before that time.
+    pub not_before: Option<(String, Timestamp)>,
     /// The last difference to what the driver lists that was looked into.
     pub settled_difference: Option<u64>,
     /// The node that the driver did not know when it was last asked to detach from it, by the driver's name for it.

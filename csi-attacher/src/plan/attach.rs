@@ -42,7 +42,7 @@ fn refuted(observed: &Observed<'_>) -> Plan {
 /// Nothing to do; what may be needed for the detachment is remembered.
 fn done(observed: &Observed<'_>) -> Plan {
     let mut memory = memory(observed);
-    memory.missing = None;
+    memory.missing_since = None;
     memory.not_before = None;
     Plan::resting(memory)
 }

@@ -86,7 +86,7 @@ fn attempt(observed: &Observed<'_>, call: Unpublish, needed: Option<&SecretName>
     {
         return plan.then(Next::Held(until));
     }
-    plan.memory.missing = None;
+    plan.memory.missing_since = None;
     plan.memory.not_before = None;
     match secret(observed, needed) {
         Ok(Secret::Ready) => plan.step(Step::Unpublish(call)).then(Next::Again),

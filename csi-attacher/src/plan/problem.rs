@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use controller::plan::Trouble;
-use controller::{CallFailure, Hold, Next, SecretAnswer, SecretRead, UNTIL_GROWN};
+use controller::{CallFailure, Next, SecretAnswer, SecretRead, UNTIL_GROWN};
 use jiff::{SignedDuration, Timestamp};
 use runtime::objects::{AttachmentError, SecretName};
 
@@ -13,7 +13,7 @@ use crate::observe::Observed;
 /// An error that is still the same is written again so that it is seen to last.
 const REPEATED_AFTER: SignedDuration = SignedDuration::from_mins(5);
 /// Each kind comes by a watch of its own: what is named may be there already.
-const LAG: Duration = Duration::from_secs(1);
+const LAG: SignedDuration = SignedDuration::from_secs(1);
 /// The API server takes no longer message of an error, in bytes. Source: validation of VolumeAttachment.
 const LONGEST_MESSAGE: usize = 1024;
 const CUT: &str = "...";
@@ -79,12 +79,12 @@ pub(super) enum Of {
 pub(super) fn told(observed: &Observed<'_>, of: Of, problem: &Problem, now: Timestamp) -> Plan {
     let mut plan = Plan::resting(memory(observed));
     if problem.is_missing {
-        let lag = *plan.memory.missing.get_or_insert(Hold::new(now, LAG));
-        if lag.end(now).is_some() {
+        let since = *plan.memory.missing_since.get_or_insert(now);
+        if now.duration_since(since) < LAG {
             return plan.then(Next::After(UNTIL_GROWN));
         }
     } else {
-        plan.memory.missing = None;
+        plan.memory.missing_since = None;
     }
     plan.memory.settled_difference = observed.differs_since;
     let code = problem
@@ -102,7 +102,8 @@ pub(super) fn told(observed: &Observed<'_>, of: Of, problem: &Problem, now: Time
         }));
     }
     if let Some(wait) = problem.asked {
-        plan.memory.not_before = Some((problem.of.clone(), Hold::new(now, wait)));
+        let until = now.checked_add(wait).unwrap_or(now);
+        plan.memory.not_before = Some((problem.of.clone(), until));
         return plan.then(Next::After(wait));
     }
     plan.then(Next::Backoff(Trouble {
@@ -141,9 +142,9 @@ fn is_news(present: Option<&AttachmentError>, error: &AttachmentError, now: Time
 /// Until when nothing is tried: the driver asked for time, or the back-off of what would be tried lasts.
 pub(super) fn held(observed: &Observed<'_>, of: &str, now: Timestamp) -> Option<Timestamp> {
     let asked = observed.memory.not_before.as_ref();
-    let asked = asked.filter(|(asked, _)| asked == of);
+    let asked = asked.filter(|(asked, until)| asked == of && now < *until);
     asked
-        .and_then(|(_, hold)| hold.end(now))
+        .map(|(_, until)| *until)
         .or_else(|| observed.retries.held(of, now))
 }
 

@@ -223,7 +223,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::too_many_lines, reason = "a table")]
     fn a_description_says_how_far_it_is() {
         use AttachmentState::{Attached, Attaching, Detached, Detaching, Other};
         let (now, late) = (Duration::from_secs(80), Duration::from_secs(100));

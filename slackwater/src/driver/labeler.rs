@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use base::args::Environment;
 use base::http::{Endpoints, Readiness};
 use base::process::{Signals, register_build_info, register_process_metrics, register_task_panics};

@@ -53,7 +53,8 @@ impl Mixed {
         let stage = Stage::new(&plane, LAYER, &name.replace(' ', "-"), UPSTREAM).await?;
         // Upstream's snapshot programs watch the group kinds too, and ask again and again where they are not there.
         let definitions = peers.definitions().display().to_string();
-        let args = ["apply", "--server-side", "-f", &definitions];
+        // The layer of definitions may have written to ours, where both run in one process.
+        let args = ["apply", "--server-side", "--force-conflicts", "-f", &definitions];
         plane.kubectl().ok(&args).unwrap();
         stage.class().await;
         Some(Self { stage, peers, plane })

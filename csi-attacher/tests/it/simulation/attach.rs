@@ -230,7 +230,7 @@ async fn sidecars_case_199_an_error_longer_than_the_status_holds_is_told_all_the
     world.driver.state().attaching.publish = [Some(Status::resource_exhausted(long.clone()))].into();
     let _process = world.start();
     world.attach();
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let error = world.status()["attachError"].clone();
     let message = error["message"].as_str().unwrap();
     assert_eq!(message.len(), 1024);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{FieldError, text, unchanged};
+use super::{FieldError, text};
 
 /// Longest message of an error, in bytes.
 const LONGEST_MESSAGE: u64 = 1024;
@@ -28,7 +28,7 @@ pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
             ));
         }
     }
-    if let Some(old) = old {
-        unchanged("spec", &new["spec"], &old["spec"], errors);
+    if old.is_some_and(|old| old["spec"] != new["spec"]) {
+        errors.push(FieldError::invalid("spec", &Value::Null, "field is immutable"));
     }
 }

@@ -1,12 +1,13 @@
 //! Which claims the process keeps in memory: there is one for every volume of the cluster, whoever's it is (sidecars.md Q23).
 
-use runtime::objects::{Claim, ClaimPhase, Volume};
+use runtime::objects::{Claim, Volume};
 use runtime::{Cache, ObjectKey, migration};
 
 use crate::plan::source::CLONE_FINALIZER;
 
 /// Claims without a volume, whoever is to make it: they count as users of their source. Claims of volumes of our driver, which may be
-/// cloned; these volumes must be synced. Protected claims whose volume is gone: nothing tells any more who has protected them.
+/// cloned; these volumes must be synced. Protected claims, whether their volume is known or not: it may come later, or be gone, and
+/// nothing else tells that they are to be let go.
 pub(crate) fn claims(
     driver: &str,
     volumes: Cache<Volume>,
@@ -20,7 +21,6 @@ pub(crate) fn claims(
         let volume = || volumes.get(&ObjectKey::cluster(name));
         let finalizers = claim.metadata.finalizers.iter().flatten();
         let is_protected = || finalizers.into_iter().any(|name| name == CLONE_FINALIZER);
-        (claim.phase != ClaimPhase::Bound && is_protected())
-            || volume().is_some_and(|volume| is_ours(&volume))
+        is_protected() || volume().is_some_and(|volume| is_ours(&volume))
     }
 }

@@ -185,6 +185,13 @@ pub(crate) fn of_labels(change: Difference<'_, NodeLabels>, claims: &Cache<Claim
     }
 }
 
+/// The claim of a volume that was not known before.
+pub(crate) fn claim_of_new(change: Difference<'_, Volume>) -> Option<ObjectKey> {
+    let new = change.new.filter(|_| change.old.is_none())?;
+    let claim = new.claim.as_ref()?;
+    Some(ObjectKey::new(claim.namespace.clone(), claim.name.clone()))
+}
+
 /// The claims that are to be clones of the one whose volume is bound now.
 pub(crate) fn of_bound(change: Difference<'_, Volume>, claims: &Cache<Claim>) -> Vec<ObjectKey> {
     let is_bound = |volume: &&Volume| volume.phase == VolumePhase::Bound;

@@ -73,6 +73,13 @@ impl Prepared {
         enqueue.on(&term.volumes, &queues.claims, move |change| {
             triggers::of_bound(change, &claims)
         });
+        // The volume tells whose its claim is, and may come after it.
+        let claims = term.claims.clone();
+        enqueue.on(&term.volumes, &queues.clones, move |change| {
+            let claim = triggers::claim_of_new(change);
+            let due = claim.filter(|key| claims.get(key).is_some_and(|claim| guards::is_due(&*claim)));
+            due.into_iter().collect()
+        });
         if let Some(grants) = &term.grants {
             let claims = term.claims.clone();
             enqueue.on(grants, &queues.claims, move |change| {

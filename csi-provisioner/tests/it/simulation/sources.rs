@@ -576,6 +576,10 @@ async fn sidecars_case_208_a_claim_that_was_bound_before_its_volume_was_known_ca
         let requests = world.requests_since(mark);
         let reads = requests.iter().filter(|request| request.starts_with("get "));
         assert_eq!(reads.count(), read, "{later}: {requests:?}");
+        // Its protection goes with it, though it was put on what nobody kept.
+        world.delete(CLAIMS, "default", "source");
+        seconds(30).await;
+        assert!(world.get(CLAIMS, "default", "source").is_none(), "{later}");
     }
 }
 

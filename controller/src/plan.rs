@@ -116,10 +116,7 @@ impl Next {
     /// The back-off of an object that is only ever tried in one way.
     #[must_use]
     pub fn backoff(why: impl Into<String>) -> Self {
-        Self::Backoff(Trouble {
-            why: why.into(),
-            of: String::new(),
-        })
+        Self::Backoff(Trouble::new(why))
     }
 }
 

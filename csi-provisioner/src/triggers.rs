@@ -187,8 +187,11 @@ pub(crate) fn of_labels(change: Difference<'_, NodeLabels>, claims: &Cache<Claim
 
 /// The claim of a volume that was not known before.
 pub(crate) fn claim_of_new(change: Difference<'_, Volume>) -> Option<ObjectKey> {
-    let new = change.new.filter(|_| change.old.is_none())?;
-    let claim = new.claim.as_ref()?;
+    claim_of(change.new.filter(|_| change.old.is_none())?)
+}
+
+fn claim_of(volume: &Volume) -> Option<ObjectKey> {
+    let claim = volume.claim.as_ref()?;
     Some(ObjectKey::new(claim.namespace.clone(), claim.name.clone()))
 }
 
@@ -196,11 +199,8 @@ pub(crate) fn claim_of_new(change: Difference<'_, Volume>) -> Option<ObjectKey> 
 pub(crate) fn of_bound(change: Difference<'_, Volume>, claims: &Cache<Claim>) -> Vec<ObjectKey> {
     let is_bound = |volume: &&Volume| volume.phase == VolumePhase::Bound;
     let now = change.new.filter(is_bound);
-    match now.and_then(|volume| volume.claim.as_ref()) {
-        Some(of) if change.old.filter(is_bound).is_none() => {
-            let key = ObjectKey::new(of.namespace.clone(), of.name.clone());
-            of_source(claims, Kind::Claim, &key)
-        }
+    match now.and_then(claim_of) {
+        Some(key) if change.old.filter(is_bound).is_none() => of_source(claims, Kind::Claim, &key),
         _ => Vec::new(),
     }
 }

@@ -7,6 +7,14 @@ use tonic::Status;
 
 use crate::world::{ATTACHMENT, FINALIZER, NODE_ID, STATUS, World, volume};
 
+impl World {
+    /// The nodes of the ControllerUnpublishVolume calls.
+    fn asked_to_leave(&self) -> Vec<String> {
+        let calls = &self.driver.state().attaching.unpublished;
+        calls.iter().map(|call| call.node_id.clone()).collect()
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn sidecars_case_107_what_may_be_attached_is_detached() {
     let world = World::new();
@@ -98,16 +106,7 @@ async fn sidecars_case_197_a_node_that_the_driver_does_not_know_any_more_is_left
         world.detach();
         seconds(5).await;
         assert!(world.attachment().is_none());
-        let asked = |call: &csi::v1::ControllerUnpublishVolumeRequest| call.node_id.clone();
-        let asked: Vec<_> = world
-            .driver
-            .state()
-            .attaching
-            .unpublished
-            .iter()
-            .map(asked)
-            .collect();
-        assert_eq!(asked, ["i-1", "i-2"]);
+        assert_eq!(world.asked_to_leave(), ["i-1", "i-2"]);
     }
 }
 
@@ -123,16 +122,7 @@ async fn sidecars_case_197_two_names_of_a_node_are_asked_in_turn_with_the_back_o
     world.driver.state().attaching.unpublish = std::iter::repeat_with(unknown).take(20).collect();
     world.detach();
     seconds(40).await;
-    let asked = |call: &csi::v1::ControllerUnpublishVolumeRequest| call.node_id.clone();
-    let asked: Vec<_> = world
-        .driver
-        .state()
-        .attaching
-        .unpublished
-        .iter()
-        .map(asked)
-        .collect();
-    assert_eq!(asked, ["i-1", "i-2", "i-1", "i-2", "i-1", "i-2"]);
+    assert_eq!(world.asked_to_leave(), ["i-1", "i-2", "i-1", "i-2", "i-1", "i-2"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "3s")]
     pub probe_timeout: GoDuration,
 
-    /// Deprecated: port of the health checks on every IPv4 address; not with --http-endpoint
+    /// Deprecated: port of the health checks on every address; not with --http-endpoint
     #[arg(long, value_name = "PORT", default_value = DEFAULT_PORT)]
     pub health_port: String,
 

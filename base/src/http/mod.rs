@@ -221,13 +221,18 @@ async fn serve_on<L: Listener<Addr: std::fmt::Debug>>(
     }
 }
 
-/// `:8080` means every address, IPv6 and IPv4 where there is IPv6.
+/// As Go's `net.Listen("tcp", address)`: `:8080` and `0.0.0.0:8080` mean every address, IPv6 and IPv4 where there is IPv6,
+/// and a name its IPv4 addresses before the others.
 ///
 /// # Errors
 /// The address is taken, or is none.
 pub async fn listen(address: &str) -> io::Result<TcpListener> {
-    let Some(port) = address.strip_prefix(':') else {
-        return TcpListener::bind(address).await;
+    let port = ["", "0.0.0.0"]
+        .iter()
+        .find_map(|every| address.strip_prefix(every)?.strip_prefix(':'));
+    let Some(port) = port else {
+        let found = tokio::net::lookup_host(address).await?;
+        return TcpListener::bind(&*in_order(found)).await;
     };
     match TcpListener::bind(format!("[::]:{port}")).await {
         Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
@@ -235,6 +240,13 @@ pub async fn listen(address: &str) -> io::Result<TcpListener> {
         }
         result => result,
     }
+}
+
+/// In the order in which they are tried.
+fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut addresses: Vec<SocketAddr> = addresses.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    addresses
 }
 
 async fn answer(State(content): State<Arc<Content>>, request: Request) -> Response {
@@ -304,4 +316,38 @@ fn election(elections: &[Elections]) -> Response {
     let text: Vec<String> = failures.into_iter().collect();
     let text = format!("internal server error: {}", text.join("; "));
     (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sidecars_case_224_every_address_is_one_of_ipv6_too() {
+        if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.is_err() {
+            // A machine without IPv6: then it is every address of IPv4.
+            let port = listen("0.0.0.0:0").await.unwrap().local_addr().unwrap().port();
+            assert_ne!(port, 0);
+            return;
+        }
+        for every in ["0.0.0.0:0", ":0", "[::]:0"] {
+            let listener = listen(every).await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.unwrap();
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        }
+        let one = listen("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        assert_eq!(one.ip(), Ipv4Addr::LOCALHOST);
+    }
+
+    #[test]
+    fn sidecars_case_225_a_name_means_its_ipv4_address_first() {
+        let (new, old) = ("[::1]:80".parse().unwrap(), "127.0.0.1:80".parse().unwrap());
+        assert_eq!(in_order([new, old].into_iter()), [old, new]);
+        assert_eq!(in_order([new].into_iter()), [new]);
+    }
 }

@@ -172,7 +172,7 @@ impl Prepared {
             return Ok((attachments, None));
         }
         let around = Around {
-            volumes: watches.cache_keeping(migration::volumes_of(driver.name())),
+            volumes: watches.cache_keeping(driver.name(), migration::volumes_of(driver.name())),
             nodes: watches.cache(Selection::default()),
         };
         tokio::join!(

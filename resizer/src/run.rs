@@ -168,10 +168,13 @@ impl Prepared {
             Err(why) => (None, Modifying::Off(why)),
         };
         let driver = self.sidecar.driver().name();
-        let volumes: Cache<Volume> = watches.cache_keeping(migration::volumes_of(driver));
+        let volumes: Cache<Volume> = watches.cache_keeping(driver, migration::volumes_of(driver));
         // Which claims are kept is seen from the volumes.
         volumes.caught_up().await;
-        let claims: Cache<Claim> = watches.cache_keeping(kept::claims(driver, volumes.clone()));
+        let claims: Cache<Claim> = watches.cache_keeping(
+            &format!("csi-resizer of {driver}"),
+            kept::claims(driver, volumes.clone()),
+        );
         let classes: Option<Cache<AttributesClass>> = all_classes.map(|all| watches.cache(all));
         claims.index(triggers::BY_CLASS, triggers::classes_of)?;
         let of_classes = async {

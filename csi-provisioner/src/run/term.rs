@@ -89,7 +89,8 @@ impl Prepared {
         let watches = &self.sidecar.function().context().watches;
         let driver = self.sidecar.driver();
         let kinds = self.kinds().await;
-        let volumes: Cache<Volume> = watches.cache_keeping(migration::volumes_of(driver.name()));
+        let volumes: Cache<Volume> =
+            watches.cache_keeping(driver.name(), migration::volumes_of(driver.name()));
         // Which claims are kept is seen from the volumes.
         volumes.caught_up().await;
         // From here on nothing is waited for: a list that is in before its cache is asked to catch up is made once more.
@@ -137,7 +138,10 @@ impl Prepared {
     fn claims(&self, volumes: &Cache<Volume>) -> Result<Cache<Claim>, Error> {
         let watches = &self.sidecar.function().context().watches;
         let driver = self.sidecar.driver().name();
-        let claims: Cache<Claim> = watches.cache_keeping(kept::claims(driver, volumes.clone()));
+        let claims: Cache<Claim> = watches.cache_keeping(
+            &format!("csi-provisioner of {driver}"),
+            kept::claims(driver, volumes.clone()),
+        );
         claims.index(triggers::BY_UID, triggers::uid_of)?;
         claims.index(triggers::BY_SOURCE, triggers::sources_of)?;
         claims.index(triggers::BY_CLASS, triggers::class_of)?;

@@ -55,17 +55,17 @@ struct Tombstone {
     recorded: Instant,
 }
 
-/// What a reader wants kept: whether it needs an object, as it is now. Known by its type, which every closure has for itself.
+/// What a reader wants kept: whether it needs an object, as it is now.
 #[derive(Clone)]
 pub(super) struct Keep<K> {
-    id: TypeId,
+    name: Arc<str>,
     needs: Arc<dyn Fn(&K) -> bool + Send + Sync>,
 }
 
 impl<K> Keep<K> {
-    pub(super) fn new<F: Fn(&K) -> bool + Send + Sync + 'static>(needs: F) -> Self {
+    pub(super) fn new(name: &str, needs: impl Fn(&K) -> bool + Send + Sync + 'static) -> Self {
         Self {
-            id: TypeId::of::<F>(),
+            name: name.into(),
             needs: Arc::new(needs),
         }
     }
@@ -222,7 +222,7 @@ impl<K: Resource + 'static> Store<K> {
         let Some(keep) = &mut self.keep else {
             return false;
         };
-        let is_new = keep.iter().all(|keep| keep.id != wanted.id);
+        let is_new = keep.iter().all(|keep| keep.name != wanted.name);
         if is_new {
             keep.push(wanted);
         }

@@ -99,11 +99,15 @@ impl Watches {
     /// The cache of all objects of this kind, of which the process keeps those of which `keep` is true, and what other readers
     /// in it ask for: an object costs nothing that nobody asks about. It is judged at each of its changes, as it is then;
     /// one that is kept no longer counts as gone. So whatever may need something must be kept, and who drops an object by its
-    /// own write sees it until the watch has shown that. `keep` runs under the cache's lock and must not use it. It is to be a
-    /// closure: the same one counts once, whatever it holds, so that a reader may come again.
+    /// own write sees it until the watch has shown that. `keep` runs under the cache's lock and must not use it. `name` says
+    /// what is kept (such as the driver): the same one counts once, so that a reader may come again.
     #[must_use]
-    pub fn cache_keeping<K: Cached>(&self, keep: impl Fn(&K) -> bool + Send + Sync + 'static) -> Cache<K> {
-        self.shared(Selection::default(), Some(Keep::new(keep)))
+    pub fn cache_keeping<K: Cached>(
+        &self,
+        name: &str,
+        keep: impl Fn(&K) -> bool + Send + Sync + 'static,
+    ) -> Cache<K> {
+        self.shared(Selection::default(), Some(Keep::new(name, keep)))
     }
 
     fn shared<K: Cached>(&self, selection: Selection, keep: Option<Keep<K>>) -> Cache<K> {

@@ -42,7 +42,7 @@ impl Bench {
 
     /// That keeps these claims.
     fn keeping(listing: Listing, keep: fn(&Claim) -> bool) -> Self {
-        Self::with(listing, |watches| watches.cache_keeping(keep))
+        Self::with(listing, |watches| watches.cache_keeping("a", keep))
     }
 
     fn with(listing: Listing, cache: impl FnOnce(&Watches) -> Cache<Claim>) -> Self {

@@ -113,7 +113,7 @@ impl Labeler {
         Self {
             client,
             ec2,
-            volumes: watches.cache_keeping(is_of_ebs),
+            volumes: watches.cache_keeping("of EBS", is_of_ebs),
             _subscription: nodes.subscribe(move |change| {
                 if change.old.is_none() {
                     told.notify_one();

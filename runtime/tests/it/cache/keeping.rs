@@ -80,17 +80,17 @@ async fn a_reader_of_all_makes_the_cache_whole_for_everybody() {
     settle().await;
     assert_eq!(bench.shown().len(), 3);
     // A later reader of some finds all.
-    let some: Cache<Claim> = bench.watches.cache_keeping(|_| false);
+    let some: Cache<Claim> = bench.watches.cache_keeping("none", |_| false);
     assert!(some.is_synced() && some.len() == 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn readers_of_some_find_each_their_own() {
     let (bench, watch) = lost_ones().await;
-    let reader_of = |watches: &Watches| -> Cache<Claim> {
-        watches.cache_keeping(|claim: &Claim| claim.metadata.name.as_deref() == Some("b"))
+    let reader_of = |watches: &Watches, name: &'static str| -> Cache<Claim> {
+        watches.cache_keeping(name, |claim: &Claim| claim.metadata.name.as_deref() == Some(name))
     };
-    let second = reader_of(&bench.watches);
+    let second = reader_of(&bench.watches, "b");
     assert!(!second.is_synced());
     drop(watch);
     let items = ["a", "b", "c"].map(|name| of_phase(name, "1", if name == "a" { "Lost" } else { "Bound" }));
@@ -102,5 +102,13 @@ async fn readers_of_some_find_each_their_own() {
     settle().await;
     assert_eq!(bench.shown(), ["b@22"]);
     // The same reader in a later term of leadership.
-    assert!(reader_of(&bench.watches).is_synced());
+    assert!(reader_of(&bench.watches, "b").is_synced());
+    // One of the same code for something else, as a sidecar of a second driver is.
+    let third = reader_of(&bench.watches, "c");
+    assert!(!third.is_synced());
+    drop(watch);
+    let items = [of_phase("b", "22", "Lost"), of_phase("c", "1", "Bound")];
+    let _watch = bench.list_and_watch("30", &items).await;
+    bench.wait(3).await;
+    assert_eq!(bench.shown(), ["b@22", "c@1"]);
 }

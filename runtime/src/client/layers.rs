@@ -11,16 +11,17 @@ use http::header::USER_AGENT;
 use http::{HeaderValue, Request, Response};
 use kube::client::Body;
 use tokio::sync::Semaphore;
-use tower::{BoxError, Service};
+use tower::{BoxError, Service, ServiceExt as _};
 
 use super::metrics::{RequestKind, RequestMetrics};
 use super::rest_client::{Call, Counted, RestClientMetrics};
+use super::transport::Transport;
 use crate::request::AnswerWithin;
 
 /// Signs with the user agent, waits for the rate limit and for its turn, sends, and counts. The time that an answer may take
 /// begins when the request is sent: what waits is not given up, since its token is spent.
 pub(super) struct Layered {
-    pub(super) base: kube::Client,
+    pub(super) base: Transport,
     pub(super) agent: Option<HeaderValue>,
     pub(super) metrics: RequestMetrics,
     pub(super) rest_client: RestClientMetrics,
@@ -64,13 +65,13 @@ impl Service<Request<Body>> for Layered {
                 Some(places) => places.acquire().await.ok(),
                 None => None,
             };
-            send(&base, &metrics, call, limit, request).await
+            send(base, &metrics, call, limit, request).await
         })
     }
 }
 
 async fn send(
-    base: &kube::Client,
+    base: Transport,
     metrics: &RequestMetrics,
     call: Call,
     limit: Duration,
@@ -83,14 +84,14 @@ async fn send(
         head
     };
     let mut measured = metrics.measure(RequestKind::of(&head));
-    let answer = tokio::time::timeout(limit, base.send(request)).await;
+    let answer = tokio::time::timeout(limit, base.oneshot(request)).await;
     match &answer {
         Ok(Ok(response)) => measured.end(response.status().as_str()),
         Ok(Err(_)) | Err(_) => measured.end("error"),
     }
     match answer {
         Ok(Ok(response)) => Ok(call.answered(response)),
-        Ok(Err(error)) => Err(Box::new(error)),
+        Ok(Err(error)) => Err(error),
         Err(_) => Err(Box::new(std::io::Error::new(
             std::io::ErrorKind::TimedOut,
             format!("timed out: no answer within {} s", limit.as_secs()),

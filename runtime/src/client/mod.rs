@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 pub use self::explain::{ClientError, explain};
 pub use self::metrics::RequestKind;
 use self::rest_client::RestClientMetrics;
+use self::transport::Transport;
 
 use crate::args::KubeArgs;
 
@@ -40,7 +41,9 @@ const UNKNOWN_HOST: &str = "none";
 /// The way to the API server.
 #[derive(Clone)]
 pub struct Connection {
-    base: kube::Client,
+    base: Transport,
+    /// Where objects without a namespace are.
+    namespace: String,
     server: String,
     /// Host and port of the API server, for metrics.
     host: String,
@@ -61,9 +64,11 @@ impl Connection {
         let agent = agent(user_agent)?;
         let server = config.cluster_url.to_string();
         let host = config.cluster_url.authority().map(ToString::to_string);
+        let namespace = config.default_namespace.clone();
         let base = transport::client(config).map_err(|error| ClientError::setup(&server, &error))?;
         Ok(Self {
             base,
+            namespace,
             server,
             host: host.unwrap_or_else(|| UNKNOWN_HOST.to_owned()),
             limit: args.rate_limit(),
@@ -75,7 +80,8 @@ impl Connection {
     #[must_use]
     pub fn over(base: kube::Client, limit: Option<RateLimit>) -> Self {
         Self {
-            base,
+            namespace: base.default_namespace().to_owned(),
+            base: transport::of_client(base),
             server: "the API server given".to_owned(),
             host: UNKNOWN_HOST.to_owned(),
             limit,
@@ -149,7 +155,7 @@ impl Connection {
             places: in_flight.map(|places| Arc::new(Semaphore::new(places))),
             answer_timeout: ANSWER_TIMEOUT,
         };
-        kube::Client::new(service, self.base.default_namespace().to_owned())
+        kube::Client::new(service, self.namespace.clone())
     }
 
     /// URL of the API server, for messages.

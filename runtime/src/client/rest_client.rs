@@ -13,6 +13,9 @@ use http_body::{Body as _, Frame, SizeHint};
 use kube::client::Body;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use tokio::time::Instant;
+use tower::BoxError;
+
+use super::transport::Answer;
 
 const SECONDS: [f64; 12] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0];
 /// From 64 bytes to 16 MiB.
@@ -116,7 +119,7 @@ impl Call {
     }
 
     /// The answer begins; what is measured of it ends with its body.
-    pub(super) fn answered(mut self, response: Response<Body>) -> Response<Counted> {
+    pub(super) fn answered(mut self, response: Response<Answer>) -> Response<Counted> {
         self.count(response.status().as_str());
         response.map(|body| Counted {
             body,
@@ -153,19 +156,19 @@ impl Drop for Call {
 
 /// The body of an answer, whose bytes are counted.
 pub(super) struct Counted {
-    body: Body,
+    body: Answer,
     bytes: usize,
     call: Call,
 }
 
 impl http_body::Body for Counted {
     type Data = Bytes;
-    type Error = kube::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, kube::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if let Some(Ok(frame)) = &frame {
             self.bytes += frame.data_ref().map_or(0, Bytes::len);

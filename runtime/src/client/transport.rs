@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::Client;
@@ -10,7 +14,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::Config;
 use kube::client::{Body, ConfigExt as _, RustlsTlsError};
-use tower::{BoxError, ServiceBuilder};
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _, service_fn};
 
 /// Limit for opening a connection: an API server that does not answer is noticed within one try of a lease.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,14 +25,40 @@ const PONG_WITHIN: Duration = Duration::from_secs(15);
 /// Connections of a server that speaks HTTP/1.1 only, one a request, are closed when idle for so long.
 const IDLE: Duration = Duration::from_secs(15);
 
-/// The client of the configured server. HTTP/1.1 where the server, or a proxy before it, speaks nothing newer.
+/// Sends requests. Clones share the connections.
+pub(super) type Transport = BoxCloneSyncService<Request<Body>, Response<Answer>, BoxError>;
+/// The body of an answer.
+pub(super) type Answer = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Sends by a client that is there already.
+pub(super) fn of_client(client: kube::Client) -> Transport {
+    of_service(service_fn(move |request| {
+        let client = client.clone();
+        async move { client.send(request).await }
+    }))
+}
+
+fn of_service<S, B>(service: S) -> Transport
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let erased = |answer: Response<B>| answer.map(|body| body.map_err(Into::into).boxed_unsync());
+    BoxCloneSyncService::new(service.map_response(erased).map_err(Into::into))
+}
+
+/// The way to the configured server, without kube's own client, which adds a queue between its users and the connection.
+/// HTTP/1.1 where the server, or a proxy before it, speaks nothing newer.
 ///
 /// # Errors
 /// When certificates, keys or credentials cannot be used, or a proxy is asked for that is not supported.
-pub(super) fn client(config: Config) -> Result<kube::Client, kube::Error> {
+pub(super) fn client(config: Config) -> Result<Transport, kube::Error> {
     if config.proxy_url.is_some() {
         // Nobody built the proxies in: this says so.
-        return kube::Client::try_from(config);
+        return kube::Client::try_from(config).map(of_client);
     }
     let client = Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -43,7 +74,7 @@ pub(super) fn client(config: Config) -> Result<kube::Client, kube::Error> {
         .layer(config.extra_headers_layer()?)
         .map_err(BoxError::from)
         .service(client);
-    Ok(kube::Client::new(service, config.default_namespace))
+    Ok(of_service(service))
 }
 
 fn connector(config: &Config) -> Result<TimeoutConnector<HttpsConnector<HttpConnector>>, kube::Error> {

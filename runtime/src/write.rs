@@ -6,8 +6,8 @@ use bytes::Bytes;
 use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
 use kube::{Client, Resource};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cache::{Selection, list_all};
@@ -208,25 +208,11 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Writer<K> {
             }),
             ..DeleteParams::background()
         };
-        let answer: Value = self
-            .answer("delete", key, Part::Main, |request| {
-                request.delete(&key.name, &params)
-            })
-            .await?;
-        if answer["kind"] == "Status" {
-            return Ok(Deleted::Gone);
-        }
-        let object: K = serde_json::from_value(answer).map_err(|error| {
-            let text = crate::error::unreadable(&error);
-            ApiError::no_answer(&text).during(operation::<K>("delete", key, Part::Main))
-        })?;
-        Ok(
-            if object.meta().deletion_timestamp.is_some() && !is_gone(&object) {
-                Deleted::Pending(object)
-            } else {
-                Deleted::Gone
-            },
-        )
+        let delete = |request: Request| request.delete(&key.name, &params);
+        let answered = async { deleted(&self.exchange(key, delete).await?) };
+        answered
+            .await
+            .map_err(|error: ApiError| error.during(operation::<K>("delete", key, Part::Main)))
     }
 
     async fn json(&self, key: &ObjectKey, part: Part, patch: json_patch::Patch) -> Result<K, ApiError> {
@@ -295,6 +281,25 @@ impl<K: Resource<DynamicType = ()> + DeserializeOwned> Writer<K> {
         let request = built(build(Request::new(path::<K>(self.version, key.namespace()))))?;
         exchange(&self.client, request).await
     }
+}
+
+/// What the answer to a DELETE says: a Status of success, or the object.
+fn deleted<K: Resource + DeserializeOwned>(answer: &[u8]) -> Result<Deleted<K>, ApiError> {
+    #[derive(Deserialize)]
+    struct Kind {
+        #[serde(default)]
+        kind: String,
+    }
+    if decode_whole::<Kind>(answer)?.kind == "Status" {
+        return Ok(Deleted::Gone);
+    }
+    let object: K = decode(answer)?;
+    let is_pending = object.meta().deletion_timestamp.is_some() && !is_gone(&object);
+    Ok(if is_pending {
+        Deleted::Pending(object)
+    } else {
+        Deleted::Gone
+    })
 }
 
 /// True for an object whose deletion is complete: marked, no finalizers and no grace period left.

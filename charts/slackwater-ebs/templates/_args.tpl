@@ -14,46 +14,66 @@
 {{- end -}}
 
 {{/* Defaults, each unless the user gives that very flag, and what the user gives: dict "defaults" (YAML) "extra" (list). Gates
-     add up. */}}
+     and tags add up. */}}
 {{- define "slackwater.merged" -}}
 {{- $given := include "slackwater.flags" (.extra | default list) | fromYamlArray -}}
 {{- $all := list -}}
 {{- range fromYamlArray .defaults -}}
 {{- $flag := include "slackwater.flag" . -}}
-{{- if or (eq $flag "feature-gates") (not (has $flag $given)) }}{{ $all = append $all . }}{{ end -}}
+{{- if or (has $flag (list "feature-gates" "extra-tags")) (not (has $flag $given)) }}{{ $all = append $all . }}{{ end -}}
 {{- end -}}
 {{- range .extra }}{{ $all = append $all (toString .) }}{{ end -}}
 {{- toYaml $all -}}
 {{- end -}}
 
-{{/* With the name of the function in front of each flag, without what the process has once: dict "args" (YAML) "function". */}}
+{{/* With the name of the function in front of each flag, without what the process has once: dict "args" (YAML) "function". A value
+     may be an item of its own, behind its flag. Behind a name there is no short flag with its value (-v5). */}}
 {{- define "slackwater.prefixed" -}}
 {{- $all := list -}}
+{{- $isLeftOut := false -}}
 {{- range fromYamlArray .args -}}
-{{- $flag := include "slackwater.flag" . -}}
-{{- if has $flag (list "kube-api-qps" "kube-api-burst") }}
-{{- else if hasPrefix "-" . }}{{ $all = append $all (regexReplaceAll "^--?" . (printf "--%s." $.function)) }}
-{{- else }}{{ $all = append $all . }}{{ end -}}
+{{- if not (hasPrefix "-" .) -}}
+{{- if not $isLeftOut }}{{ $all = append $all . }}{{ end -}}
+{{- $isLeftOut = false -}}
+{{- else -}}
+{{- $isLeftOut = has (include "slackwater.flag" .) (list "kube-api-qps" "kube-api-burst") -}}
+{{- $flag := regexReplaceAll "^-v([0-9]+)$" . "-v=${1}" -}}
+{{- if not $isLeftOut }}{{ $all = append $all (regexReplaceAll "^--?" $flag (printf "--%s." $.function)) }}{{ end -}}
+{{- $isLeftOut = and $isLeftOut (not (contains "=" .)) -}}
+{{- end -}}
 {{- end -}}
 {{- toYaml $all -}}
 {{- end -}}
 
-{{/* The port of an address: dict "address" "default". */}}
-{{- define "slackwater.port" -}}
-{{- if .address -}}
-{{- $port := regexFind "[0-9]+$" (toString .address) -}}
-{{- if not $port }}{{ fail (printf "%q is no address with a port: give host:port or :port" (toString .address)) }}{{ end -}}
-{{- $port -}}
-{{- else -}}
-{{- .default -}}
+{{/* What a flag says in a list of arguments, where it is there the last time: dict "args" (list) "flag" "default". */}}
+{{- define "slackwater.valueOf" -}}
+{{- $value := .default | default "" -}}
+{{- $isNext := false -}}
+{{- range .args -}}
+{{- $arg := toString . -}}
+{{- if $isNext -}}
+{{- $value = $arg -}}
+{{- $isNext = false -}}
+{{- else if and (hasPrefix "-" $arg) (eq (include "slackwater.flag" $arg) $.flag) -}}
+{{- if contains "=" $arg }}{{ $value = regexReplaceAll "^[^=]*=" $arg "" }}{{ else }}{{ $isNext = true }}{{ end -}}
 {{- end -}}
+{{- end -}}
+{{- $value -}}
 {{- end -}}
 
-{{/* The port that --http-endpoint in a list of arguments names: dict "args" (list) "default". */}}
+{{/* The port of an address that others reach. Nothing where the address is none, or of the pod's own network alone. */}}
+{{- define "slackwater.port" -}}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" .) -}}
+{{- if and . (not $port) }}{{ fail (printf "%q is no address with a port: give host:port or :port" .) }}{{ end -}}
+{{- if not (regexMatch `(?i)^(localhost\.?|ip6-localhost|ip6-loopback|127(\.[0-9]+){3}|\[[0:]+:0*1\]|\[::ffff:127(\.[0-9]+){3}\]):` .) }}{{ $port }}{{ end -}}
+{{- end -}}
+
+{{/* The port of --http-endpoint in a list of arguments, as "slackwater.port" has it: dict "args" (list) "default" (an address, or the
+     number of a port). */}}
 {{- define "slackwater.portOf" -}}
-{{- $address := "" -}}
-{{- range .args }}{{ if regexMatch "^--?http-endpoint=" (toString .) }}{{ $address = regexReplaceAll "^[^=]*=" (toString .) "" }}{{ end }}{{ end -}}
-{{- include "slackwater.port" (dict "address" $address "default" .default) -}}
+{{- $default := toString (.default | default "") -}}
+{{- if regexMatch "^[0-9]+$" $default }}{{ $default = printf ":%s" $default }}{{ end -}}
+{{- include "slackwater.port" (include "slackwater.valueOf" (dict "args" .args "flag" "http-endpoint" "default" $default)) -}}
 {{- end -}}
 
 {{/* Whether a sidecar takes a lease, by its arguments (YAML). */}}

@@ -37,6 +37,20 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- if and (eq $slackwater.mode "allInOne") (not .Values.nodeComponentOnly) -}}
+{{- $address := include "slackwater.valueOf" (dict "args" $controller.additionalArgs "flag" "http-endpoint" "default" (include "slackwater.driverEndpoint" .)) -}}
+{{- if not (include "slackwater.port" $address) -}}
+{{- fail (printf "controller.httpEndpoint, or --http-endpoint of controller.additionalArgs: in slackwater.mode allInOne kubelet asks there for the health of the pod, and does not reach %q: give :port" $address) -}}
+{{- end -}}
+{{- end -}}
+{{- $snapshots := include "slackwater.snapshotEndpoint" . -}}
+{{- if and $slackwater.snapshotController.enabled (not .Values.nodeComponentOnly) (not (include "slackwater.port" $snapshots)) -}}
+{{- fail (printf "slackwater.snapshotController.additionalArgs: kubelet asks at --http-endpoint for the health of the pod, and does not reach %q: give :port" $snapshots) -}}
+{{- end -}}
+{{- $probe := include "slackwater.probeHealth" . -}}
+{{- if not (include "slackwater.port" $probe) -}}
+{{- fail (printf "sidecars.livenessProbe.additionalArgs: kubelet asks at --http-endpoint for the health of the driver, and does not reach %q: give :port" $probe) -}}
+{{- end -}}
 {{- if and .Values.volumeSnapshotClasses $slackwater.strict (not (include "slackwater.hasSnapshots" .)) -}}
 {{- fail "volumeSnapshotClasses: the kind VolumeSnapshotClass (snapshot.storage.k8s.io/v1) is not there: install the definitions first (slackwater crds | kubectl apply --server-side -f -)" -}}
 {{- end -}}
@@ -108,6 +122,18 @@
 {{- range fromYamlArray (include "slackwater.flags" $values.additionalArgs) }}{{ if has . (list "kube-api-qps" "kube-api-burst") }}{{ $dropped = append $dropped (printf "--%s" .) }}{{ end }}{{ end -}}
 {{- if and $dropped (ne $name "metadataLabeler") -}}
 {{- $all = append $all (printf "sidecars.%s.additionalArgs: %s are left out: the one process of slackwater.mode allInOne has no limit of requests." $name (join ", " $dropped)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $controller.enableMetrics (not .Values.nodeComponentOnly) -}}
+{{- $closed := "nobody outside of the pod reaches it: no port, probe or Service leads there." -}}
+{{- if not (include "slackwater.driverPort" .) -}}
+{{- $all = append $all (printf "controller.httpEndpoint, or --http-endpoint of controller.additionalArgs: %s" $closed) -}}
+{{- end -}}
+{{- range fromYamlArray (include "slackwater.running" .) -}}
+{{- $given := (get $.Values.sidecars .values).additionalArgs -}}
+{{- if not (include "slackwater.portOf" (dict "args" $given "default" .port)) -}}
+{{- $all = append $all (printf "sidecars.%s.additionalArgs, --http-endpoint: %s" .values $closed) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

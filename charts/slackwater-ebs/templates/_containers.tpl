@@ -1,5 +1,6 @@
 {{/* The containers of the drop-in: upstream's, each our program in the mode of that name. */}}
 {{- define "slackwater.dropin" -}}
+{{- $endpoint := include "slackwater.driverEndpoint" . -}}
 {{- $httpPort := include "slackwater.driverPort" . -}}
 - name: ebs-plugin
   {{- include "slackwater.program" (dict "root" . "mode" "aws-ebs-csi-driver") | nindent 2 }}
@@ -9,7 +10,7 @@
   {{- $defaults := list (include "slackwater.args.driver" . | trim) }}
   {{- with .Values.controller.loggingFormat }}{{ $defaults = append $defaults (printf "- --logging-format=%s" .) }}{{ end }}
   {{- $defaults = append $defaults (printf "- --v=%v" (include "slackwater.verbosity" (dict "root" . "level" .Values.controller.logLevel))) }}
-  {{- if $httpPort }}{{ $defaults = append $defaults (printf "- --http-endpoint=%s" (.Values.controller.httpEndpoint | default "0.0.0.0:3301")) }}{{ end }}
+  {{- with $endpoint }}{{ $defaults = append $defaults (printf "- --http-endpoint=%s" .) }}{{ end }}
   {{- include "slackwater.merged" (dict "defaults" (join "\n" $defaults) "extra" .Values.controller.additionalArgs) | nindent 2 }}
   env:
   {{- include "slackwater.env" (concat (include "slackwater.controllerEnv" . | fromYamlArray) (.Values.controller.env | default list)) | nindent 2 }}
@@ -19,7 +20,7 @@
   {{- end }}
   ports:
   - name: healthz
-    containerPort: 9808
+    containerPort: {{ include "slackwater.port" (include "slackwater.probeHealth" .) }}
   {{- if $httpPort }}
   - name: metrics
     containerPort: {{ $httpPort }}
@@ -50,11 +51,15 @@
 {{ include "slackwater.livenessProbe" (dict "root" . "args" (list "--csi-address=/csi/csi.sock" "--probe-timeout=60s") "volume" "socket-dir" "envFrom" .Values.controller.envFrom "metrics" .Values.controller.enableMetrics) }}
 {{- end -}}
 
-{{/* Where the driver serves metrics in the drop-in, or nothing. */}}
-{{- define "slackwater.driverPort" -}}
-{{- if or .Values.controller.enableMetrics .Values.controller.httpEndpoint -}}
-{{- include "slackwater.port" (dict "address" .Values.controller.httpEndpoint "default" "3301") -}}
+{{/* Where the driver is told by the values to serve metrics, and in the other shape health, or nothing. */}}
+{{- define "slackwater.driverEndpoint" -}}
+{{- $default := or .Values.controller.enableMetrics (eq .Values.slackwater.mode "allInOne") | ternary "0.0.0.0:3301" "" -}}
+{{- .Values.controller.httpEndpoint | default $default -}}
 {{- end -}}
+
+{{/* Its port that others reach, or nothing; the arguments may name another address. */}}
+{{- define "slackwater.driverPort" -}}
+{{- include "slackwater.portOf" (dict "args" .Values.controller.additionalArgs "default" (include "slackwater.driverEndpoint" .)) -}}
 {{- end -}}
 
 {{- define "slackwater.containerRest" -}}
@@ -88,6 +93,8 @@ terminationMessagePolicy: FallbackToLogsOnError
 {{- $traces = list (dict "name" "OTEL_EXPORTER_OTLP_ENDPOINT" "value" .otelExporterEndpoint) }}
 {{- end }}{{ end }}
 {{- $args := include "slackwater.merged" (dict "defaults" (join "\n" $defaults) "extra" $values.additionalArgs) -}}
+{{- $port := "" -}}
+{{- if .root.Values.controller.enableMetrics }}{{ $port = include "slackwater.portOf" (dict "args" $values.additionalArgs "default" .port) }}{{ end -}}
 - name: {{ .name }}
   {{- include "slackwater.program" (dict "root" .root "mode" .name "image" $values.image) | nindent 2 }}
   args:
@@ -101,10 +108,10 @@ terminationMessagePolicy: FallbackToLogsOnError
   envFrom:
   {{- toYaml . | nindent 2 }}
   {{- end }}
-  {{- if .root.Values.controller.enableMetrics }}
+  {{- if $port }}
   ports:
   - name: {{ .portName }}
-    containerPort: {{ include "slackwater.portOf" (dict "args" $values.additionalArgs "default" .port) }}
+    containerPort: {{ $port }}
   {{- /* Without an election nothing answers there. */}}
   {{- if include "slackwater.elected" $args }}
   # It restarts when it can no longer renew its lease.
@@ -151,7 +158,11 @@ terminationMessagePolicy: FallbackToLogsOnError
 {{- $values := .Values.sidecars.volumemodifier -}}
 {{- $defaults := list "- --timeout=60s" "- --csi-address=$(ADDRESS)" (printf "- --v=%v" (include "slackwater.verbosity" (dict "root" . "level" $values.logLevel))) }}
 {{- $defaults = append $defaults (include "slackwater.election" $values.leaderElection) }}
-{{- if .Values.controller.enableMetrics }}{{ $defaults = append $defaults "- --http-endpoint=0.0.0.0:3307" }}{{ end -}}
+{{- $port := "" -}}
+{{- if .Values.controller.enableMetrics -}}
+{{- $defaults = append $defaults "- --http-endpoint=0.0.0.0:3307" -}}
+{{- $port = include "slackwater.portOf" (dict "args" $values.additionalArgs "default" 3307) -}}
+{{- end -}}
 - name: volumemodifier
   {{- include "slackwater.program" (dict "root" . "mode" "volumemodifier" "image" $values.image) | nindent 2 }}
   args:
@@ -174,20 +185,37 @@ terminationMessagePolicy: FallbackToLogsOnError
   envFrom:
   {{- toYaml . | nindent 2 }}
   {{- end }}
-  {{- if .Values.controller.enableMetrics }}
+  {{- with $port }}
   ports:
   - name: metrics-volmod
-    containerPort: {{ include "slackwater.portOf" (dict "args" $values.additionalArgs "default" 3307) }}
+    containerPort: {{ . }}
   {{- end }}
   {{- include "slackwater.containerRest" (dict "resources" (default .Values.controller.resources $values.resources) "security" $values.securityContext "mounts" $values.volumeMounts) | nindent 2 }}
+{{- end -}}
+
+{{/* Where the liveness-probe answers for the driver. */}}
+{{- define "slackwater.probeHealth" -}}
+{{- $given := .Values.sidecars.livenessProbe.additionalArgs -}}
+{{- $port := include "slackwater.valueOf" (dict "args" $given "flag" "health-port" "default" "9808") -}}
+{{- include "slackwater.valueOf" (dict "args" $given "flag" "http-endpoint") | default (printf ":%s" $port) -}}
+{{- end -}}
+
+{{/* The port of the metrics of the liveness-probe, which are beside its health where --http-endpoint is there. */}}
+{{- define "slackwater.probeMetricsPort" -}}
+{{- $given := .Values.sidecars.livenessProbe.additionalArgs -}}
+{{- $default := include "slackwater.valueOf" (dict "args" $given "flag" "metrics-address" "default" "0.0.0.0:3305") -}}
+{{- include "slackwater.port" (include "slackwater.valueOf" (dict "args" $given "flag" "http-endpoint") | default $default) -}}
 {{- end -}}
 
 {{/* dict "root" "args" (defaults, list) "volume" "envFrom" "metrics" */}}
 {{- define "slackwater.livenessProbe" -}}
 {{- $values := .root.Values.sidecars.livenessProbe -}}
-{{- $given := include "slackwater.flags" $values.additionalArgs | fromYamlArray -}}
 {{- $args := .args -}}
-{{- if and .metrics (not (has "http-endpoint" $given)) }}{{ $args = append $args "--metrics-address=0.0.0.0:3305" }}{{ end -}}
+{{- $port := "" -}}
+{{- if .metrics -}}
+{{- if not (include "slackwater.valueOf" (dict "args" $values.additionalArgs "flag" "http-endpoint")) }}{{ $args = append $args "--metrics-address=0.0.0.0:3305" }}{{ end -}}
+{{- $port = include "slackwater.probeMetricsPort" .root -}}
+{{- end -}}
 - name: liveness-probe
   {{- include "slackwater.program" (dict "root" .root "mode" "livenessprobe" "image" $values.image) | nindent 2 }}
   args:
@@ -196,10 +224,10 @@ terminationMessagePolicy: FallbackToLogsOnError
   envFrom:
   {{- toYaml . | nindent 2 }}
   {{- end }}
-  {{- if .metrics }}
+  {{- with $port }}
   ports:
   - name: metrics-lp
-    containerPort: {{ include "slackwater.portOf" (dict "args" $values.additionalArgs "default" 3305) }}
+    containerPort: {{ . }}
   {{- end }}
   resources:
   {{- with $values.resources }}
@@ -229,6 +257,8 @@ terminationMessagePolicy: FallbackToLogsOnError
 {{- $driver := list "- --endpoint=$(CSI_ENDPOINT)" (include "slackwater.args.driver" . | trim) -}}
 {{- with .Values.controller.httpEndpoint }}{{ $driver = append $driver (printf "- --http-endpoint=%s" .) }}{{ end -}}
 {{- $driverArgs := include "slackwater.merged" (dict "defaults" (join "\n" $driver) "extra" .Values.controller.additionalArgs) -}}
+{{- /* With a certificate the listener of the metrics, and so of health, speaks TLS alone. */}}
+{{- $certificate := include "slackwater.valueOf" (dict "args" .Values.controller.additionalArgs "flag" "metrics-cert-file") -}}
 - name: ebs-plugin
   image: {{ include "slackwater.image" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -255,15 +285,21 @@ terminationMessagePolicy: FallbackToLogsOnError
   {{- end }}
   ports:
   - name: metrics
-    containerPort: {{ include "slackwater.port" (dict "address" .Values.controller.httpEndpoint "default" "3301") }}
+    containerPort: {{ include "slackwater.driverPort" . }}
   {{- range $running }}
+  {{- $port := include "slackwater.portOf" (dict "args" (get $.Values.sidecars .values).additionalArgs "default" .port) }}
+  {{- if $port }}
   - name: {{ .portName }}
-    containerPort: {{ include "slackwater.portOf" (dict "args" (get $.Values.sidecars .values).additionalArgs "default" .port) }}
+    containerPort: {{ $port }}
+  {{- end }}
   {{- end }}
   livenessProbe:
     httpGet:
       path: /healthz
       port: metrics
+      {{- if $certificate }}
+      scheme: HTTPS
+      {{- end }}
     initialDelaySeconds: 10
     periodSeconds: 10
     timeoutSeconds: 5
@@ -272,7 +308,15 @@ terminationMessagePolicy: FallbackToLogsOnError
     httpGet:
       path: /readyz
       port: metrics
+      {{- if $certificate }}
+      scheme: HTTPS
+      {{- end }}
     periodSeconds: 5
     timeoutSeconds: 5
   {{- include "slackwater.containerRest" (dict "resources" .Values.slackwater.allInOne.resources "security" .Values.controller.containerSecurityContext "mounts" .Values.controller.volumeMounts) | nindent 2 }}
+{{- end -}}
+
+{{/* The address of the metrics and health of the snapshot-controller. */}}
+{{- define "slackwater.snapshotEndpoint" -}}
+{{- include "slackwater.valueOf" (dict "args" .Values.slackwater.snapshotController.additionalArgs "flag" "http-endpoint" "default" ":8080") -}}
 {{- end -}}

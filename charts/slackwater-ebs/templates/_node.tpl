@@ -95,10 +95,11 @@ spec:
         {{- include "slackwater.nodeEnvFrom" . | nindent 8 }}
         ports:
         - name: healthz
-          containerPort: 9808
-        {{- if .node.enableMetrics }}
+          containerPort: {{ include "slackwater.port" (include "slackwater.probeHealth" .root) }}
+        {{- $port := include "slackwater.portOf" (dict "args" .node.additionalArgs "default" 3302) }}
+        {{- if and .node.enableMetrics $port }}
         - name: metrics
-          containerPort: {{ include "slackwater.portOf" (dict "args" .node.additionalArgs "default" 3302) }}
+          containerPort: {{ $port }}
         {{- end }}
         livenessProbe:
           httpGet:
@@ -157,12 +158,17 @@ spec:
         {{- $env := list (dict "name" "ADDRESS" "value" "/csi/csi.sock") (dict "name" "DRIVER_REG_SOCK_PATH" "value" (printf "%scsi.sock" $plugin)) }}
         {{- include "slackwater.env" (concat $env (include "slackwater.proxy" .root | fromYamlArray) ($registrar.env | default list)) | nindent 8 }}
         {{- include "slackwater.nodeEnvFrom" . | nindent 8 }}
+        {{- $health := include "slackwater.portOf" (dict "args" $registrar.additionalArgs "default" $registrar.healthPort) }}
+        {{- with $health }}
         ports:
         - name: healthz-ndr
-          containerPort: {{ $registrar.healthPort }}
+          containerPort: {{ . }}
+        {{- end }}
         {{- with $registrar.livenessProbe }}
+        {{- if or $health (not .httpGet) }}
         livenessProbe:
           {{- toYaml . | nindent 10 }}
+        {{- end }}
         {{- end }}
         resources:
         {{- with $registrar.resources }}

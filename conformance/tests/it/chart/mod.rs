@@ -5,6 +5,7 @@ mod emptied;
 mod examples;
 mod gitops;
 mod installed;
+mod listens;
 mod modifier;
 mod moved;
 mod operator;

@@ -68,10 +68,6 @@ fn combinations() -> Vec<Refused> {
             "minAvailable",
         ),
         (
-            json!({ "controller": { "enableMetrics": true, "httpEndpoint": "here" } }),
-            "\"here\" is no address",
-        ),
-        (
             json!({ "slackwater": { "selftest": { "skip": ["restore"] } } }),
             "/slackwater/selftest/skip/0",
         ),
@@ -82,9 +78,44 @@ fn combinations() -> Vec<Refused> {
     ]
 }
 
+/// Addresses that are none, or at which kubelet cannot ask.
+fn addresses() -> Vec<Refused> {
+    vec![
+        (
+            json!({ "controller": { "enableMetrics": true, "httpEndpoint": "here" } }),
+            "\"here\" is no address",
+        ),
+        (
+            json!({ "slackwater": { "mode": "allInOne" }, "controller": { "httpEndpoint": "127.0.0.1:3301" } }),
+            "controller.httpEndpoint, or --http-endpoint of controller.additionalArgs",
+        ),
+        (
+            json!({
+                "slackwater": { "mode": "allInOne" },
+                "controller": { "httpEndpoint": ":3301", "additionalArgs": ["-http-endpoint", "localhost:3301"] },
+            }),
+            "does not reach \"localhost:3301\"",
+        ),
+        (
+            json!({ "slackwater": { "mode": "allInOne" }, "controller": { "additionalArgs": ["--http-endpoint="] } }),
+            "does not reach \"\"",
+        ),
+        (
+            json!({ "sidecars": { "livenessProbe": { "additionalArgs": ["--http-endpoint=127.0.0.1:9808"] } } }),
+            "sidecars.livenessProbe.additionalArgs",
+        ),
+        (
+            json!({ "slackwater": { "snapshotController": {
+                "enabled": true, "additionalArgs": ["--http-endpoint=localhost:8080"],
+            } } }),
+            "slackwater.snapshotController.additionalArgs",
+        ),
+    ]
+}
+
 /// All of them.
 pub(super) fn refused() -> impl Iterator<Item = Refused> {
-    values().into_iter().chain(combinations())
+    values().into_iter().chain(combinations()).chain(addresses())
 }
 
 #[test]

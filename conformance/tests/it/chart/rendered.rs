@@ -208,6 +208,25 @@ fn journeys_case_65_and_68_flags_of_a_sidecar_follow_each_value_by_itself() {
     }
 }
 
+/// Upstream's driver adds them up, so that one flag does not take the place of the other one.
+#[test]
+fn journeys_case_65_tags_of_values_and_of_arguments_add_up() {
+    let Some(helm) = Helm::find() else { return };
+    for given in [&["--extra-tags=cost=7"][..], &["-extra-tags", "cost=7"]] {
+        for (mode, prefix) in [("dropin", ""), ("allInOne", "driver.")] {
+            let objects = helm.rendered(&json!({
+                "slackwater": { "mode": mode },
+                "controller": { "extraVolumeTags": { "owner": "me" }, "additionalArgs": given },
+            }));
+            let told = args(&objects, "Deployment", CONTROLLER, "ebs-plugin").join(" ");
+            let of_values = format!("--{prefix}extra-tags=owner=me");
+            let (before, after) = told.split_once(&of_values).unwrap_or_else(|| panic!("{told}"));
+            assert!(!before.contains("extra-tags"), "{told}");
+            assert!(after.contains("extra-tags") && after.contains("cost=7"), "{told}");
+        }
+    }
+}
+
 #[test]
 fn journeys_case_66_a_limit_of_0_is_a_limit() {
     let Some(helm) = Helm::find() else { return };
@@ -651,6 +670,40 @@ fn journeys_case_79_arguments_of_a_function_reach_it_in_the_one_container() {
     assert_eq!(ended.status.code(), Some(2));
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(said.contains("--bogus"), "{ended:?}");
+}
+
+/// A value may be an item of its own, behind its flag, and goes where the flag goes.
+#[test]
+fn journeys_case_79_values_stay_with_their_flags_in_the_one_container() {
+    let Some(helm) = Helm::find() else { return };
+    for (given, expected) in [
+        (
+            &["-kube-api-qps", "50", "--workers", "5"][..],
+            &["--csi-resizer.workers", "5"][..],
+        ),
+        (&["--kube-api-qps", "50", "--kube-api-burst", "90"], &[]),
+        (
+            &["--kube-api-burst=90", "-timeout", "9s"],
+            &["--csi-resizer.timeout", "9s"],
+        ),
+        (
+            &["--workers", "5", "--kube-api-qps"],
+            &["--csi-resizer.workers", "5"],
+        ),
+        (&["-v5"], &["--csi-resizer.v=5"]),
+    ] {
+        let objects = helm.rendered(&json!({
+            "slackwater": { "mode": "allInOne" },
+            "sidecars": { "resizer": { "additionalArgs": given } },
+        }));
+        // The resizer is the last function, and what the user gives stands behind the defaults.
+        let told = args(&objects, "Deployment", CONTROLLER, "ebs-plugin");
+        let last = told
+            .iter()
+            .rposition(|arg| arg.starts_with("--csi-resizer.retry-interval-max="));
+        assert_eq!(&told[last.unwrap() + 1..], expected, "{given:?}: {told:?}");
+        flags_are_known(named(&objects, "Deployment", CONTROLLER).unwrap());
+    }
 }
 
 #[test]

@@ -59,6 +59,31 @@ fn flags_that_the_one_container_has_no_place_for_are_told() {
     }
 }
 
+/// What nobody is sent to is neither scraped nor asked for its lease.
+#[test]
+fn journeys_case_115_an_address_of_the_pod_alone_is_told() {
+    let Some(helm) = Helm::find() else { return };
+    let values = |has_metrics: bool, address: &str| {
+        json!({
+            "controller": { "enableMetrics": has_metrics, "httpEndpoint": address },
+            "sidecars": { "resizer": { "additionalArgs": ["--http-endpoint", address] } },
+        })
+    };
+    for (values, told) in [
+        (values(true, "localhost:4400"), true),
+        (values(true, ":4400"), false),
+        (values(false, "localhost:4400"), false),
+    ] {
+        let said = notes(&helm, &values);
+        for expected in [
+            "additionalArgs: nobody outside of the pod reaches it",
+            "sidecars.resizer.additionalArgs, --http-endpoint: nobody outside",
+        ] {
+            assert_eq!(said.contains(expected), told, "{values}: {said}");
+        }
+    }
+}
+
 #[test]
 fn journeys_case_127_resources_of_containers_that_are_not_there_are_told() {
     let Some(helm) = Helm::find() else { return };

@@ -175,6 +175,10 @@ async fn measure(args: &Args, set: &Set, number: usize, works: &[Work]) -> anyho
     let mut phases = Vec::new();
     for work in works {
         phases.push(bench.phase(work.name(), work.done(&load, count, binder)).await?);
+        if *work == Work::Claims && binder == Binder::User {
+            load.bind_all().await?;
+            bench.until_quiet().await?;
+        }
     }
     let idle = idle
         .processes

@@ -8,7 +8,7 @@ mod tests;
 use std::path::PathBuf;
 
 use base::args::{GoDuration, LogArgs, parse_bool};
-use clap::ArgAction::Set;
+use clap::ArgAction::{Append, Set};
 
 pub use config::{ArgsError, Config};
 pub use node::{NodeOptions, Role};
@@ -104,13 +104,13 @@ pub struct CloudArgs {
 /// Flags of the modes controller and all.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ControllerArgs {
-    /// Tags of every volume and snapshot: key=value,key=value
-    #[arg(long)]
-    pub extra_tags: Option<String>,
+    /// Tags of every volume and snapshot: key=value,key=value; may be given several times
+    #[arg(long, action = Append)]
+    pub extra_tags: Vec<String>,
 
     /// Older name of --extra-tags, which wins over it
-    #[arg(long)]
-    pub extra_volume_tags: Option<String>,
+    #[arg(long, action = Append)]
+    pub extra_volume_tags: Vec<String>,
 
     /// Cluster ID for the cluster tags
     #[arg(long)]
@@ -209,8 +209,8 @@ impl CloudArgs {
 impl ControllerArgs {
     fn first_given(&self) -> Option<&'static str> {
         first([
-            ("--extra-tags", self.extra_tags.is_some()),
-            ("--extra-volume-tags", self.extra_volume_tags.is_some()),
+            ("--extra-tags", !self.extra_tags.is_empty()),
+            ("--extra-volume-tags", !self.extra_volume_tags.is_empty()),
             ("--k8s-tag-cluster-id", self.k8s_tag_cluster_id.is_some()),
             ("--warn-on-invalid-tag", self.warn_on_invalid_tag.is_some()),
             ("--batching", self.batching.is_some()),

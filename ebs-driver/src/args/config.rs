@@ -224,9 +224,13 @@ impl Args {
 
     fn tags(&self) -> Result<TagPolicy, ArgsError> {
         let controller = &self.controller;
-        let read = |flag, text: &Option<String>| -> Result<BTreeMap<String, String>, ArgsError> {
-            tags::parse_flag(text.as_deref().unwrap_or_default())
-                .map_err(|source| ArgsError::Tags { flag, source })
+        // A flag that is given again adds to what it said before (Go's cliflag.MapStringString).
+        let read = |flag, texts: &[String]| -> Result<BTreeMap<String, String>, ArgsError> {
+            let mut tags = BTreeMap::new();
+            for text in texts {
+                tags.extend(tags::parse_flag(text).map_err(|source| ArgsError::Tags { flag, source })?);
+            }
+            Ok(tags)
         };
         let mut extra = read("--extra-volume-tags", &controller.extra_volume_tags)?;
         extra.extend(read("--extra-tags", &controller.extra_tags)?);

@@ -112,6 +112,19 @@ fn the_metadata_service_is_left_out_where_it_cannot_be_asked() {
 }
 
 #[test]
+fn ebs_case_176_tags_that_are_given_again_add_up() {
+    let line = "controller --extra-tags=a=1,b=2 --extra-tags=b=3,c=4 --extra-volume-tags=d=5 --extra-volume-tags=a=6";
+    let tags = config(line).unwrap().tags.extra;
+    let expected = [("a", "1"), ("b", "3"), ("c", "4"), ("d", "5")];
+    assert_eq!(
+        tags,
+        expected
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
+    );
+}
+
+#[test]
 fn the_chart_s_command_line_is_read() {
     let chart = config(
         "controller --endpoint=unix:///run/csi.sock --extra-tags=a=b,c=d --extra-volume-tags=a=x,e=f \

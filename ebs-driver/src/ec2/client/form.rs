@@ -106,7 +106,11 @@ impl Form {
             bucket: Bucket::of(self.action, self.members.iter().any(is_narrow)),
             asks: Asks {
                 work: same.encoded(),
-                owner: self.owner.clone(),
+                // Deletions without one wait for each other, and not for other actions.
+                owner: match self.owner.as_str() {
+                    "" => self.action.name().to_owned(),
+                    owner => owner.to_owned(),
+                },
                 needs: 1,
             },
         }
@@ -158,6 +162,8 @@ mod tests {
         let one = attach("/dev/xvdaa");
         assert_eq!(one.asks, attach("/dev/xvdab").asks, "the same work");
         assert_eq!((one.bucket, one.asks.owner.as_str()), (Bucket::Changes, "i-1"));
+        let delete = Form::new(Action::DeleteSnapshot).with("SnapshotId", "snap-1");
+        assert_eq!(delete.request().asks.owner, "DeleteSnapshot", "one owner of all");
         let describe = Form::new(Action::DescribeVolumes);
         assert_eq!(describe.request().bucket, Bucket::DescribeWhole);
         let paged = describe.clone().with("MaxResults", 500);

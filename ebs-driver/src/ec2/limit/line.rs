@@ -1,7 +1,8 @@
 //! Who is next. Pure: time is given. Source: spec 3.8; decision 122.
 //!
 //! Places go round robin over the owners of the requests: the first of each, then the second of each, and so on; equals in
-//! the order in which they came. Who cannot wait keeps the place while away, for as long as was told and a while more.
+//! the order in which they came. What has no owner is of one, so that it holds up nobody who has. Who cannot wait keeps the
+//! place while away, for as long as was told and a while more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(15);
 pub struct Asks {
     /// Equal when it is the same work again.
     pub work: String,
-    /// Places go round robin over these; empty where the owner is not known.
+    /// Places go round robin over these; all that have none are of one.
     pub owner: String,
     /// How much it needs, at least 1.
     pub needs: usize,
@@ -32,6 +33,7 @@ pub struct Place {
 #[derive(Clone, Debug)]
 struct Entry<W> {
     work: String,
+    owner: String,
     needs: usize,
     presence: Presence<W>,
 }
@@ -88,6 +90,7 @@ impl<W> Line<W> {
     fn put(&mut self, place: Place, asks: &Asks, waker: W) {
         let entry = Entry {
             work: asks.work.clone(),
+            owner: asks.owner.clone(),
             needs: asks.needs.max(1),
             presence: Presence::Here(waker),
         };
@@ -96,12 +99,7 @@ impl<W> Line<W> {
 
     fn last(&mut self, owner: &str) -> Place {
         let after = self.rounds.get(owner).map_or(0, |round| round + 1);
-        // Who owns nothing in particular is served in the order of arrival.
-        let round = if owner.is_empty() {
-            self.round
-        } else {
-            after.max(self.round)
-        };
+        let round = after.max(self.round);
         self.rounds.insert(owner.to_owned(), round);
         self.arrivals += 1;
         Place {
@@ -129,7 +127,7 @@ impl<W> Line<W> {
 
     /// The place is served.
     pub fn serve(&mut self, place: Place) {
-        self.leave(place);
+        self.take(place);
         self.round = self.round.max(place.round);
         let round = self.round;
         self.rounds.retain(|_, last| *last >= round);
@@ -137,11 +135,28 @@ impl<W> Line<W> {
 
     /// The place is given up.
     pub fn leave(&mut self, place: Place) {
-        if let Some(entry) = self.entries.remove(&place)
-            && self.away.get(&entry.work) == Some(&place)
-        {
+        if let Some(entry) = self.take(place) {
+            self.give_back(&entry.owner, place.round);
+        }
+    }
+
+    fn take(&mut self, place: Place) -> Option<Entry<W>> {
+        let entry = self.entries.remove(&place)?;
+        if self.away.get(&entry.work) == Some(&place) {
             self.away.remove(&entry.work);
         }
+        Some(entry)
+    }
+
+    /// The last round of an owner was not used: who comes next need not wait until after it.
+    fn give_back(&mut self, owner: &str, given_up: u64) {
+        if self.rounds.get(owner) != Some(&given_up) {
+            return;
+        }
+        let mut others = self.entries.iter().rev();
+        let last = others.find(|(_, entry)| entry.owner == owner);
+        let last = last.map_or(self.round, |(place, _)| place.round.max(self.round));
+        self.rounds.insert(owner.to_owned(), last.min(given_up));
     }
 
     /// The place is kept for somebody who comes back after this time.
@@ -173,7 +188,18 @@ impl<W> Line<W> {
         if self.entries.values().all(is_kept) {
             return;
         }
-        self.entries.retain(|_, entry| is_kept(entry));
+        let mut given_up = BTreeMap::new();
+        self.entries.retain(|place, entry| {
+            let keeps = is_kept(entry);
+            if !keeps {
+                // In the order of the places: the last one stays.
+                given_up.insert(std::mem::take(&mut entry.owner), place.round);
+            }
+            keeps
+        });
+        for (owner, round) in given_up {
+            self.give_back(&owner, round);
+        }
         let entries = &self.entries;
         self.away.retain(|_, place| entries.contains_key(place));
     }
@@ -202,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn ebs_case_117_owners_are_served_round_robin_and_others_in_the_order_in_which_they_came() {
+    fn ebs_case_117_owners_are_served_round_robin_and_others_as_one_owner() {
         let now = Instant::now();
         type Row = (&'static [(&'static str, &'static str)], &'static [&'static str]);
         let rows: [Row; 4] = [
@@ -215,7 +241,10 @@ mod tests {
                 &[("a1", "a"), ("a2", "a"), ("b1", "b"), ("b2", "b"), ("c1", "c")],
                 &["a1", "b1", "c1", "a2", "b2"],
             ),
-            (&[("a1", "a"), ("a2", "a"), ("1", "")], &["a1", "1", "a2"]),
+            (
+                &[("1", ""), ("2", ""), ("3", ""), ("a1", "a"), ("a2", "a")],
+                &["1", "a1", "2", "a2", "3"],
+            ),
         ];
         for (came, expected) in rows {
             let mut line = Line::default();
@@ -241,6 +270,44 @@ mod tests {
         let late = line.join(&asks("b1", "b"), "b1", now);
         assert_eq!(line.ahead(late), 0, "a has had its turns");
         assert_eq!(served(&mut line), ["b1", "a3", "a4"]);
+    }
+
+    #[test]
+    fn ebs_case_180_many_without_an_owner_hold_no_owner_up() {
+        let now = Instant::now();
+        let mut line = Line::default();
+        for number in 0..1000 {
+            line.join(&asks(&number.to_string(), ""), "delete", now);
+        }
+        for number in 0..10 {
+            line.join(&asks(&format!("a{number}"), "a"), "a", now);
+        }
+        let order = served(&mut line);
+        let last = order.iter().rposition(|name| *name == "a");
+        assert_eq!(last, Some(19), "each other turn");
+    }
+
+    #[test]
+    fn ebs_case_180_who_gave_many_places_up_is_not_behind_for_them() {
+        let now = Instant::now();
+        for goes_away in [false, true] {
+            let mut line = Line::default();
+            for number in 0..1000 {
+                let place = line.join(&asks(&number.to_string(), ""), "1", now);
+                if goes_away {
+                    line.go_away(place, Duration::ZERO, now);
+                } else {
+                    line.leave(place);
+                }
+            }
+            let later = now + GRACE;
+            line.forget(later);
+            for work in ["a1", "a2", "a3"] {
+                line.join(&asks(work, "a"), work, later);
+            }
+            line.join(&asks("b", ""), "b", later);
+            assert_eq!(served(&mut line), ["a1", "a2", "b", "a3"], "{goes_away}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Many lookups in one Describe call. Source: spec 3.4, Q4.
 //!
-//! The first request of an idle batcher goes after a millisecond, with all that asked in it; what comes while a call is outstanding waits for its end
-//! and then goes together. Equal keys share one slot. The work is driven by whoever waits for it: when all
-//! of its waiters are gone it is dropped, and nothing of it outlives its driver.
+//! The first request of an idle batcher goes after a millisecond, with all that asked in it; what comes while a call is
+//! outstanding waits for its end, two seconds at most, and then goes together. Equal keys share one slot. The work is driven by
+//! whoever waits for it: when all of its waiters are gone it is dropped, and nothing of it outlives its driver.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -18,6 +18,8 @@ use crate::metrics::Metrics;
 
 /// How long an idle batcher waits for those that ask at the same moment.
 const GATHER: Duration = Duration::from_millis(1);
+/// How long a batch waits for the one before: a call that hangs holds nobody else up.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long one batch may take, whatever its callers' deadlines are.
 const BATCH: Duration = Duration::from_secs(30);
 
@@ -167,10 +169,10 @@ impl<V: Clone + Send + Sync + 'static> Batcher<V> {
 }
 
 impl<V: Clone + Send + Sync + 'static> Inner<V> {
-    /// One batch: waits for the one before, closes itself and calls.
+    /// One batch: waits for the one before, though not long, closes itself and calls.
     async fn run(this: Weak<Self>, number: u64, before: Option<Work<V>>) -> Arc<Answers<V>> {
         if let Some(before) = before {
-            before.await;
+            let _ = tokio::time::timeout(PATIENCE, before).await;
         }
         tokio::time::sleep(GATHER).await;
         let Some(this) = this.upgrade() else {

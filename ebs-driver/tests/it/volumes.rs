@@ -8,6 +8,7 @@ use csi::v1::{
 };
 use ebs_driver::Config;
 use sandbox::ec2::{Ec2Options, Fault, When};
+use tokio::time::Instant;
 use tonic::Code;
 
 use crate::log::Log;
@@ -426,7 +427,7 @@ async fn ebs_case_39_throttles_are_repeated_and_counted() {
 async fn ebs_case_40_a_failed_volume_is_replaced() {
     let world = World::with(Ec2Options::default(), Config::default());
     world.ec2.inject("CreateVolume", When::Next, Fault::FailsLater);
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     assert_eq!(
         code(world.create_volume(volume("pvc-1", &[])).await),
         Code::Aborted
@@ -652,7 +653,7 @@ async fn ebs_case_111_a_volume_that_ec2_takes_back_ends_the_wait() {
         options.timing.volume_creation = Duration::from_secs(40);
         options.lag.volume = Duration::from_secs(shown_after);
         let world = World::with(options, Config::default());
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let class = [
             ("encrypted", "true"),
             ("kmsKeyId", "arn:aws:kms:us-east-1:1:key/k"),
@@ -695,4 +696,30 @@ async fn ebs_case_111_a_volume_that_is_shown_late_is_kept() {
     world.create_volume(volume("pvc-1", &[])).await.unwrap();
     assert_eq!(world.ec2.state().volumes.len(), 1);
     assert_eq!(world.ec2.count("CreateVolume"), 1);
+}
+
+/// What hangs is given up after 30 s; whoever asks meanwhile for another volume does not wait for that.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_184_a_describe_that_hangs_holds_no_other_lookup_up() {
+    let world = World::new();
+    let ids = [1, 2].map(|gib| world.ec2.create_volume_fixture("us-east-1a", gib, &[]).unwrap());
+    world.ec2.inject("DescribeVolumes", When::Next, Fault::Timeout);
+    let validate = async |id: &str| {
+        let request = ValidateVolumeCapabilitiesRequest {
+            volume_id: id.into(),
+            volume_capabilities: vec![mount("ext4")],
+            ..ValidateVolumeCapabilitiesRequest::default()
+        };
+        let request = csi::channel::request(request, Duration::from_secs(20));
+        let mut controller = world.channel.controller();
+        controller.validate_volume_capabilities(request).await.map(drop)
+    };
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let begun = Instant::now();
+        (validate(&ids[1]).await, begun.elapsed())
+    };
+    let (_, (second, took)) = tokio::join!(validate(&ids[0]), later);
+    second.unwrap();
+    assert!(took < Duration::from_secs(3), "{took:?}");
 }

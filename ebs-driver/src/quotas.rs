@@ -101,9 +101,14 @@ impl Quotas {
                     let out_of_time = || Ec2Error::lost(Action::CreateSnapshot, Lost::NotSent, "");
                     alone = Some(turn.ok_or_else(out_of_time)?);
                 }
-                Decision::Look => self.look(deadline).await?,
+                Decision::Look => {
+                    // Whoever is next must not wait for this one's pauses too.
+                    alone = None;
+                    self.look(deadline).await?;
+                }
                 Decision::Wait(wait) if patience == Patience::ComesBack => return Err(wait.error()),
                 Decision::Wait(wait) => {
+                    alone = None;
                     let pause = self.waits.pause(wait.after, deadline).await;
                     pause.map_err(|_| wait.error())?;
                 }
@@ -166,5 +171,83 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         self.quotas.with(|state, _| state.under_way -= self.needs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::{Clock, Random};
+    use prometheus::Registry;
+    use sandbox::ec2::Ec2Options;
+    use tokio_util::sync::CancellationToken;
+    use tower::util::BoxCloneSyncService;
+
+    use super::*;
+    use crate::args::Config;
+    use crate::ec2::client::{Ec2Transport, QueryEc2};
+    use crate::ec2::limit::Limits;
+    use crate::ec2::limit::bucket::Assume;
+    use crate::ec2::retry::Caller;
+    use crate::ec2::types::SnapshotState;
+    use crate::metrics::DeprecatedNames;
+
+    fn quotas() -> Quotas {
+        let clock = Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
+        let ec2 = sandbox::ec2::Ec2::new(clock.clone(), Random::seeded(7), Ec2Options::instant());
+        let metrics = Metrics::new(&Registry::new(), DeprecatedNames::Off).unwrap();
+        let limits = Limits::new(Assume::Nothing);
+        let caller = Caller::new(limits.clone(), Random::seeded(1), metrics.clone());
+        let transport = Ec2Transport::InProcess(BoxCloneSyncService::new(ec2));
+        let client = QueryEc2::new(transport, Config::default().ec2, clock, caller);
+        Quotas::new(
+            Arc::new(client),
+            Waits::new(CancellationToken::new(), limits),
+            metrics,
+        )
+    }
+
+    async fn room(quotas: &Quotas, volume: &str) -> Room {
+        let asks = Asks {
+            work: volume.to_owned(),
+            owner: String::new(),
+            needs: 1,
+        };
+        let volumes = BTreeSet::from([volume.to_owned()]);
+        let room = quotas.room(asks, volumes, Patience::Waits, Deadline::NONE);
+        room.await.unwrap()
+    }
+
+    /// As many are pending as are published: each is sent alone. One that has to wait for its volume then holds no other up.
+    #[tokio::test(start_paused = true)]
+    async fn ebs_case_183_who_waits_is_not_the_one_that_is_sent_alone() {
+        let quotas = quotas();
+        let snapshot = |number: usize, volume: &str| Snapshot {
+            id: format!("snap-{number}"),
+            volume_id: volume.to_owned(),
+            state: SnapshotState::Pending,
+            message: None,
+            started: None,
+            size_gib: 1,
+            tags: std::collections::BTreeMap::new(),
+        };
+        let taken: Vec<Snapshot> = (0..100).map(|number| snapshot(number, "vol-0")).collect();
+        quotas.with(|state, now| state.taken(&taken, now));
+        let first = room(&quotas, "vol-1").await;
+        let meanwhile = async {
+            tokio::task::yield_now().await;
+            // The one that is sent is refused: its volume has to wait, and so has the next of it, which is alone by then.
+            let volume = BTreeSet::from(["vol-1".to_owned()]);
+            let code = "SnapshotCreationPerVolumeRateExceeded";
+            quotas.with(|state, now| state.refused(code, &volume, now));
+            drop(first);
+        };
+        let begun = Instant::now();
+        let timed = async |volume| {
+            drop(room(&quotas, volume).await);
+            begun.elapsed()
+        };
+        let (same, other, ()) = tokio::join!(timed("vol-1"), timed("vol-2"), meanwhile);
+        assert!(same >= Duration::from_secs(10), "{same:?}");
+        assert!(other < Duration::from_secs(1), "{other:?}");
     }
 }

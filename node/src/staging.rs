@@ -175,7 +175,7 @@ pub async fn bind_directory(
     target: &Path,
     options: Vec<String>,
 ) -> Result<(), HostError> {
-    if is_there(host, target).await? {
+    if is_there(host, target, &options).await? {
         return Ok(());
     }
     host.make_directory(target).await?;
@@ -192,7 +192,7 @@ pub async fn bind_device(
     target: &Path,
     options: Vec<String>,
 ) -> Result<(), HostError> {
-    if is_there(host, target).await? {
+    if is_there(host, target, &options).await? {
         return Ok(());
     }
     if let Some(parent) = target.parent() {
@@ -221,14 +221,25 @@ pub fn bind_options(is_read_only: bool) -> &'static [&'static str] {
     if is_read_only { &["bind", "ro"] } else { &["bind"] }
 }
 
-/// Whether something is mounted at the target and answers; what does not answer is taken away.
-async fn is_there(host: &dyn Host, target: &Path) -> Result<bool, HostError> {
+/// Whether something is mounted at the target and answers; what does not answer is taken away, and what can be written to
+/// where it must not.
+async fn is_there(host: &dyn Host, target: &Path, options: &[String]) -> Result<bool, HostError> {
     if host.kind(target).await? == Some(PathKind::Corrupted) {
         tracing::warn!(target = %target.display(), "a mount that does not answer is mounted again");
         host.unmount(target).await?;
         return Ok(false);
     }
-    Ok(Mount::at(&host.mounts().await?, target).is_some())
+    let mounts = host.mounts().await?;
+    let Some(mount) = Mount::at(&mounts, target) else {
+        return Ok(false);
+    };
+    // A bind mount becomes read-only by a second act, before which the process may have died.
+    if options::is_read_only(options) && !mount.is_read_only() {
+        tracing::warn!(target = %target.display(), "a mount that is to be read-only and is not is mounted again");
+        host.unmount(target).await?;
+        return Ok(false);
+    }
+    Ok(true)
 }
 
 /// Unmounts whatever is mounted at a path and removes it; OK when nothing is there.

@@ -14,7 +14,7 @@ use crate::host::Host;
 use crate::loops::Loops;
 use crate::types::{BlockDevice, Check, Contents, Mount, MountRequest, PathKind, Statistics, Usage};
 
-/// The size of a device that is no file, and of what every path lies on, in bytes.
+/// The usual size of a device that is no file, and that of what every path lies on, in bytes.
 const GIB: u64 = 1 << 30;
 
 /// Writes a program, a line of shell, in place of what was there.
@@ -53,6 +53,8 @@ struct State {
     /// Files that are loop devices, with the size that the device has.
     loops: BTreeMap<PathBuf, u64>,
     formats: u32,
+    /// The size of a device that is no file, where it is not one GiB.
+    device_size: Option<u64>,
     /// Capabilities that the process lacks.
     lacks_growing: bool,
 }
@@ -60,6 +62,14 @@ struct State {
 impl Machine {
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A machine whose devices, but for loop devices, have so many bytes.
+    #[must_use]
+    pub fn with_device_size(bytes: u64) -> Self {
+        let machine = Self::default();
+        machine.with(|state| state.device_size = Some(bytes));
+        machine
     }
 
     /// How often a file system was made.
@@ -82,7 +92,8 @@ impl Machine {
 
 impl State {
     fn size(&self, device: &Path) -> u64 {
-        self.loops.get(device).copied().unwrap_or(GIB)
+        let size = self.loops.get(device).copied();
+        size.unwrap_or(self.device_size.unwrap_or(GIB))
     }
 }
 
@@ -111,6 +122,7 @@ impl Host for Machine {
             serial: None,
             size: self.with(|state| state.size(path)),
             is_read_only: false,
+            is_partition: false,
         }))
     }
 

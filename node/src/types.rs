@@ -13,6 +13,8 @@ pub struct BlockDevice {
     pub size: u64,
     /// The kernel refuses to write to it.
     pub is_read_only: bool,
+    /// A part of a disk, which does not grow with it.
+    pub is_partition: bool,
 }
 
 impl BlockDevice {
@@ -158,6 +160,7 @@ mod tests {
                 serial: None,
                 size: 0,
                 is_read_only: false,
+                is_partition: false,
             };
             assert_eq!(device.partition_path(number), Path::new(expected));
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use ::node::{BlockDevice, Host, HostError};
 
-/// How often to look for a device that is not there yet, and the pause between.
-const LOOKS: u32 = 4;
-const PAUSE: Duration = Duration::from_secs(1);
+/// How often to look for a device that is not there yet, or has not grown yet, and the pause between.
+pub(super) const LOOKS: u32 = 4;
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the volume's device may be, in the order in which it is looked for: the name that was sent to EC2, which udev
 /// may have made a link, and the link by volume ID. A name that is not below `/dev` is none.
@@ -58,6 +58,12 @@ pub fn check(device: &BlockDevice, volume_id: &str) -> Result<(), HostError> {
         }),
         _ => Ok(()),
     }
+}
+
+/// Whether a device has yet to grow to what the volume has in EC2. A partition does not grow with its disk.
+#[must_use]
+pub fn is_too_small(device: &BlockDevice, required_bytes: u64) -> bool {
+    !device.is_partition && device.size < required_bytes
 }
 
 /// The number of a partition; 0 and empty mean the whole device.
@@ -143,8 +149,36 @@ mod tests {
                 serial: serial.map(str::to_owned),
                 size: 1,
                 is_read_only: false,
+                is_partition: false,
             };
             assert_eq!(check(&device, "vol-0a1b").is_ok(), passes, "{serial:?}");
+        }
+    }
+
+    #[test]
+    fn ebs_case_182_a_disk_grows_with_its_volume_and_a_partition_does_not() {
+        const GIB: u64 = 1 << 30;
+        // size, partition, required, expected
+        let rows = [
+            (GIB, false, 0, false),
+            (2 * GIB, false, 2 * GIB, false),
+            (2 * GIB, false, GIB + 1, false),
+            (GIB, false, 2 * GIB, true),
+            (GIB, true, 2 * GIB, false),
+        ];
+        for (size, is_partition, required, expected) in rows {
+            let device = BlockDevice {
+                path: "/dev/nvme1n1".into(),
+                serial: None,
+                size,
+                is_read_only: false,
+                is_partition,
+            };
+            assert_eq!(
+                is_too_small(&device, required),
+                expected,
+                "{size} {is_partition} {required}"
+            );
         }
     }
 

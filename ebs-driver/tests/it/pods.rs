@@ -5,18 +5,23 @@ use std::time::Duration;
 
 use base::{Random, Scope};
 use csi::Channel;
-use csi::v1::ControllerExpandVolumeRequest;
+use csi::v1::volume_capability::access_mode::Mode;
+use csi::v1::{
+    ControllerExpandVolumeRequest, NodeExpandVolumeRequest, NodePublishVolumeRequest, NodeStageVolumeRequest,
+    VolumeCapability,
+};
 use ebs_driver::node::InstanceInfo;
 use ebs_driver::{NodeConfig, NodeService};
-use node::Host;
+use node::{Host, Mount, MountRequest};
 use prometheus::Registry;
 use sandbox::actors::{self, Options};
 use sandbox::ec2::Disk;
 use sandbox::kube::{ApiServer, GroupResource, Store};
 use sandbox::node::Machine;
 use serde_json::{Value, json};
+use tonic::{Code, Status};
 
-use crate::world::{GIB, World, mount, range};
+use crate::world::{GIB, World, block, code, map, mount, range};
 
 const DRIVER: &str = "ebs.csi.aws.com";
 const ZONE: &str = "us-east-1a";
@@ -28,6 +33,7 @@ const NODES: GroupResource<'_> = GroupResource::new("", "nodes");
 struct Cluster {
     world: World,
     machine: Machine,
+    node: Channel,
     api: ApiServer,
     store: Store,
     _scope: Scope,
@@ -56,12 +62,13 @@ impl Cluster {
         let node = Channel::in_process(service.unwrap().routes());
         let options = Options::default()
             .with_attacher(DRIVER, world.channel.clone())
-            .with_node(machine.node().with_driver(DRIVER, node));
+            .with_node(machine.node().with_driver(DRIVER, node.clone()));
         actors::run_with(&api, &scope, world.clock.clone(), options);
         let store = api.store("tester");
         Self {
             world,
             machine,
+            node,
             api,
             store,
             _scope: scope,
@@ -227,4 +234,150 @@ async fn a_volume_with_other_data_is_not_touched_and_the_pod_is_told() {
         event["reason"] == "FailedMount" && message.contains("holds btrfs, and ext4 is asked for")
     });
     assert!(told, "{events:?}");
+}
+
+const STAGING: &str = "/staging";
+const TARGET: &str = "/pods/1/volume";
+
+/// A machine with a volume of one GiB, without kubelet.
+struct Node {
+    cluster: Cluster,
+    volume: String,
+    wanted: VolumeCapability,
+}
+
+impl Node {
+    async fn staged(wanted: VolumeCapability) -> Self {
+        let cluster = Cluster::new();
+        let ec2 = &cluster.world.ec2;
+        let volume = ec2.create_volume_fixture(ZONE, 1, &[]).unwrap();
+        ec2.attach_volume_fixture(&volume, cluster.machine.instance_id(), "/dev/xvdaa")
+            .unwrap();
+        let node = Self {
+            cluster,
+            volume,
+            wanted,
+        };
+        let request = NodeStageVolumeRequest {
+            volume_id: node.volume.clone(),
+            publish_context: map(&[("devicePath", "/dev/xvdaa")]),
+            staging_target_path: STAGING.into(),
+            volume_capability: Some(node.wanted.clone()),
+            ..NodeStageVolumeRequest::default()
+        };
+        node.cluster.node.node().node_stage_volume(request).await.unwrap();
+        node
+    }
+
+    async fn publish(&self, readonly: bool) -> Result<(), Status> {
+        let request = NodePublishVolumeRequest {
+            volume_id: self.volume.clone(),
+            publish_context: map(&[("devicePath", "/dev/xvdaa")]),
+            staging_target_path: STAGING.into(),
+            target_path: TARGET.into(),
+            volume_capability: Some(self.wanted.clone()),
+            readonly,
+            ..NodePublishVolumeRequest::default()
+        };
+        self.cluster
+            .node
+            .node()
+            .node_publish_volume(request)
+            .await
+            .map(drop)
+    }
+
+    /// The answer, and after how many seconds it came.
+    async fn expand(&self, required_bytes: i64) -> (Result<i64, Status>, u64) {
+        let request = NodeExpandVolumeRequest {
+            volume_id: self.volume.clone(),
+            volume_path: TARGET.into(),
+            capacity_range: range(required_bytes, 0),
+            volume_capability: Some(self.wanted.clone()),
+            ..NodeExpandVolumeRequest::default()
+        };
+        let begun = tokio::time::Instant::now();
+        let answer = self.cluster.node.node().node_expand_volume(request).await;
+        let bytes = answer.map(|answer| answer.into_inner().capacity_bytes);
+        (bytes, begun.elapsed().as_secs())
+    }
+
+    /// What the resizer asks for.
+    async fn grow(&self, gib: i64) {
+        let request = ControllerExpandVolumeRequest {
+            volume_id: self.volume.clone(),
+            capacity_range: range(gib * GIB, 0),
+            ..ControllerExpandVolumeRequest::default()
+        };
+        let request = csi::channel::request(request, Duration::from_secs(60));
+        let mut controller = self.cluster.world.channel.controller();
+        controller.controller_expand_volume(request).await.unwrap();
+    }
+
+    async fn mounts(&self) -> Vec<Mount> {
+        self.cluster.machine.host().mounts().await.unwrap()
+    }
+}
+
+/// The process was killed after the bind and before it made that read-only.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_181_a_mount_that_should_be_read_only_is_made_again() {
+    let is_at_target = |mount: &&Mount| mount.target.as_os_str() == TARGET;
+    for wanted in [mount("ext4"), block(Mode::SingleNodeWriter)] {
+        let source = match block(Mode::SingleNodeWriter) == wanted {
+            true => "/dev/xvdaa",
+            false => STAGING,
+        };
+        let node = Node::staged(wanted).await;
+        let host = node.cluster.machine.host();
+        // A first publication makes the paths.
+        node.publish(true).await.unwrap();
+        host.unmount(TARGET.as_ref()).await.unwrap();
+        let half = MountRequest {
+            source: source.into(),
+            target: TARGET.into(),
+            fs_type: None,
+            options: vec!["bind".into()],
+        };
+        host.mount(&half).await.unwrap();
+        for _ in 0..2 {
+            node.publish(true).await.unwrap();
+            let mounts = node.mounts().await;
+            let there: Vec<&Mount> = mounts.iter().filter(is_at_target).collect();
+            assert!(there.len() == 1 && there[0].is_read_only(), "{source}: {there:?}");
+        }
+        // Who may write gets what is there.
+        host.unmount(TARGET.as_ref()).await.unwrap();
+        node.publish(false).await.unwrap();
+        node.publish(false).await.unwrap();
+        let mounts = node.mounts().await;
+        let there: Vec<&Mount> = mounts.iter().filter(is_at_target).collect();
+        assert!(
+            there.len() == 1 && !there[0].is_read_only(),
+            "{source}: {there:?}"
+        );
+    }
+}
+
+/// The kernel reads a new size a while after EC2 has it.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_182_a_device_that_has_not_grown_yet_is_waited_for() {
+    for (wanted, told) in [(mount("ext4"), 2 * GIB), (block(Mode::SingleNodeWriter), 0)] {
+        let node = Node::staged(wanted).await;
+        node.publish(false).await.unwrap();
+        let (early, took) = node.expand(2 * GIB).await;
+        assert_eq!((code(early), took), (Code::Unavailable, 3));
+        let (waits, ()) = tokio::join!(node.expand(2 * GIB), async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            node.grow(2).await;
+        });
+        assert_eq!(waits.0.unwrap(), told);
+        // A size that EBS has rounded up.
+        let (rounded, took) = node.expand(2 * GIB - 5).await;
+        assert_eq!((rounded.unwrap(), took), (told, 0));
+        if told > 0 {
+            let disk = node.cluster.world.ec2.disk(&node.volume);
+            assert_eq!(disk, Some(Disk::file_system("ext4", 2 << 30)));
+        }
+    }
 }

@@ -168,7 +168,7 @@ proptest! {
             prop_assert!(below.components().all(|one| matches!(one, Component::Normal(_))), "{candidate:?}");
             prop_assert!(below.components().next().is_some());
         }
-        let device = BlockDevice { path: dev.join("xvdaa"), serial: serial.clone(), size: 1, is_read_only: false };
+        let device = BlockDevice { path: dev.join("xvdaa"), serial: serial.clone(), size: 1, is_read_only: false, is_partition: false };
         let named = serial.as_deref().and_then(volume_in_serial);
         let is_anothers = named.is_some_and(|named| named != id.replace('-', ""));
         prop_assert_eq!(check(&device, &id).is_err(), is_anothers);

@@ -71,11 +71,13 @@ pub(super) fn block_device(roots: &Roots, path: &Path) -> Result<Option<BlockDev
         let text = std::fs::read_to_string(disk.parent()?.join("device/serial")).ok()?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     };
-    let serial = read("device/serial").or_else(|| read("partition").and_then(|_| of_disk()));
+    let is_partition = read("partition").is_some();
+    let serial = read("device/serial").or_else(|| is_partition.then(of_disk).flatten());
     Ok(Some(BlockDevice {
         serial,
         size,
         is_read_only: read("ro").as_deref() == Some("1"),
+        is_partition,
         path,
     }))
 }

@@ -64,6 +64,7 @@ async fn devices_are_what_is_attached() {
         serial: Some(id.clone()),
         size: 10 << 30,
         is_read_only: false,
+        is_partition: false,
     };
     let link = format!("/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_{id}");
     for name in [NAME, "/dev/nvme1n1", link.as_str()] {

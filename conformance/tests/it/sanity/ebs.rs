@@ -80,7 +80,7 @@ async fn serve_node(instance_id: String, socket: PathBuf, stopping: Cancellation
         interfaces: 1,
         ..InstanceInfo::default()
     };
-    let machine = Arc::new(Machine::default());
+    let machine = Arc::new(Machine::with_device_size(20 << 30));
     let service = NodeService::new(
         NodeConfig::default(),
         machine,

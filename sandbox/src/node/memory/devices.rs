@@ -54,6 +54,7 @@ impl Device {
             serial: Some(self.volume.volume_id.replace('-', "")),
             size: self.volume.bytes,
             is_read_only: false,
+            is_partition: false,
         }
     }
 }

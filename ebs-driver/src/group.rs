@@ -51,6 +51,9 @@ pub enum Plan {
 /// Decides what a lookup by name, begun at `looked_at`, means. Total. In `memory` the duplicates are sets.
 #[must_use]
 pub fn plan(found: &[Snapshot], sources: &[String], looked_at: Instant, memory: &Memory<'_>) -> Plan {
+    if let Some(at) = snapshot::shows_removals_at(looked_at, memory) {
+        return Plan::LookAgain { at, sets: Vec::new() };
+    }
     let of_others = of_other_groups(found, sources);
     if !of_others.is_empty() {
         return Plan::Conflict(of_others.into_iter().map(str::to_owned).collect());
@@ -269,6 +272,7 @@ mod tests {
             unclear_since: None,
             is_first_attempt: false,
             duplicates: &duplicates,
+            is_removing: false,
             consistency_delay: DELAY,
         };
         plan(found, &sources(), at(looked_at), &memory)

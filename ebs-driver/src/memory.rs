@@ -1,7 +1,7 @@
 //! What this process remembers of recent names of snapshots and groups. Losing it costs lookups, never a snapshot.
 //! Source: spec 1.7, 3.11, Q13, Q14.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -76,6 +76,8 @@ pub struct Name<T> {
     pub unclear_since: Option<Instant>,
     /// What else bears this name, and when each was seen first.
     pub duplicates: BTreeMap<String, Instant>,
+    /// What was to be deleted again and may be gone or not. EC2 may show it for a while although it is.
+    pub removing: BTreeSet<String>,
 }
 
 /// The recent names. Clones share them.
@@ -151,6 +153,14 @@ impl<T: Made> Memory<T> {
         known.is_some_and(|known| known.since.elapsed() < age)
     }
 
+    /// Whether this snapshot bears a name, and was made, or first found, less than this ago.
+    #[must_use]
+    pub fn has_new(&self, id: &str, age: Duration) -> bool {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = names.by_name.values().filter_map(|name| name.known.as_ref());
+        known.any(|known| known.since.elapsed() < age && known.made.ids().contains(&id))
+    }
+
     fn change(&self, name: &str, change: impl FnOnce(&mut Name<T>)) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -159,6 +169,7 @@ impl<T: Made> Memory<T> {
             known: None,
             unclear_since: None,
             duplicates: BTreeMap::new(),
+            removing: BTreeSet::new(),
         });
         entry.used = now;
         change(entry);
@@ -193,7 +204,14 @@ impl<T: Made> Memory<T> {
         self.change(name, |entry| {
             entry.unclear_since = None;
             entry.duplicates.clear();
+            entry.removing.clear();
         });
+    }
+
+    /// Surely nothing bears the name.
+    pub fn forget(&self, name: &str) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.by_name.remove(name);
     }
 
     /// These were seen beside the adopted one; those seen before keep their time.
@@ -224,20 +242,27 @@ impl<T: Made> Memory<T> {
         Attempt {
             memory: self.clone(),
             name: name.to_owned(),
+            removing: BTreeSet::new(),
             is_resolved: false,
         }
     }
 }
 
-/// An attempt to create whose outcome is not known yet.
+/// An attempt to create, or to delete again what was created, whose outcome is not known yet.
 #[derive(Debug)]
 pub struct Attempt<T: Made> {
     memory: Memory<T>,
     name: String,
+    removing: BTreeSet<String>,
     is_resolved: bool,
 }
 
 impl<T: Made> Attempt<T> {
+    /// From here on these are deleted: nobody has heard of them.
+    pub fn removes(&mut self, ids: impl IntoIterator<Item = String>) {
+        self.removing.extend(ids);
+    }
+
     /// The outcome is known: nothing can come of this attempt that was not seen.
     pub fn resolve(mut self) {
         self.is_resolved = true;
@@ -248,8 +273,15 @@ impl<T: Made> Drop for Attempt<T> {
     fn drop(&mut self) {
         if !self.is_resolved {
             let now = Instant::now();
-            self.memory
-                .change(&self.name, |entry| entry.unclear_since = Some(now));
+            let mut removing = std::mem::take(&mut self.removing);
+            self.memory.change(&self.name, |entry| {
+                entry.unclear_since = Some(now);
+                if !removing.is_empty() {
+                    // Only a lookup tells what is left: by its ID it would be missed for ever.
+                    entry.known = None;
+                    entry.removing.append(&mut removing);
+                }
+            });
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Memory<'a> {
     pub is_first_attempt: bool,
     /// Later ones of this name and volume, and when each was seen first.
     pub duplicates: &'a BTreeMap<String, Instant>,
+    /// What the unclear attempt left was to be deleted again: it may be shown although it is gone.
+    pub is_removing: bool,
     /// How far DescribeSnapshots may lag.
     pub consistency_delay: Duration,
 }
@@ -63,6 +65,9 @@ pub enum Plan {
 /// Decides what a lookup by name, begun at `looked_at`, means. Total.
 #[must_use]
 pub fn plan(found: &[Snapshot], source_volume_id: &str, looked_at: Instant, memory: &Memory<'_>) -> Plan {
+    if let Some(at) = shows_removals_at(looked_at, memory) {
+        return Plan::LookAgain(at);
+    }
     let mut same: Vec<&Snapshot> = found
         .iter()
         .filter(|snapshot| snapshot.volume_id == source_volume_id)
@@ -89,6 +94,33 @@ pub fn shows_all(unclear_since: Instant, looked_at: Instant, consistency_delay: 
     unclear_since
         .checked_add(consistency_delay)
         .is_some_and(|from| looked_at >= from)
+}
+
+/// When to look again where this lookup may still show what was deleted.
+pub(crate) fn shows_removals_at(looked_at: Instant, memory: &Memory<'_>) -> Option<Instant> {
+    let since = memory.unclear_since.filter(|_| memory.is_removing)?;
+    let at = since.checked_add(memory.consistency_delay)?;
+    (looked_at < at).then_some(at)
+}
+
+/// What EC2's NotFound for a snapshot means.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Absence {
+    /// It is gone.
+    Gone,
+    /// It may have been taken so short a while ago that EC2 does not know it yet.
+    TooEarly,
+}
+
+/// Whether EC2's NotFound says that a snapshot is gone: not while one that was taken here is new, nor while one of the process
+/// before may be. Total.
+#[must_use]
+pub fn absence(is_new: bool, process_age: Duration, consistency_delay: Duration) -> Absence {
+    if is_new || process_age < consistency_delay {
+        Absence::TooEarly
+    } else {
+        Absence::Gone
+    }
 }
 
 /// From when on a lookup that finds nothing means that there is nothing.
@@ -168,6 +200,7 @@ mod tests {
                 unclear_since: unclear.map(at),
                 is_first_attempt,
                 duplicates: &none,
+                is_removing: false,
                 consistency_delay: DELAY,
             };
             assert_eq!(
@@ -194,6 +227,7 @@ mod tests {
                 unclear_since: None,
                 is_first_attempt: false,
                 duplicates,
+                is_removing: false,
                 consistency_delay: DELAY,
             };
             plan(&found, "vol-1", looked_at, &memory)
@@ -222,6 +256,7 @@ mod tests {
             unclear_since: None,
             is_first_attempt: false,
             duplicates: &BTreeMap::new(),
+            is_removing: false,
             consistency_delay: DELAY,
         };
         let (mine, other) = (
@@ -232,6 +267,43 @@ mod tests {
         let found = [other.clone(), mine.clone()];
         assert_eq!(plan(&found, "vol-1", now, &memory), Plan::Adopt(mine));
         assert_eq!(plan(&found[..1], "vol-1", now, &memory), Plan::Conflict(other));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ebs_case_178_what_was_to_be_deleted_is_adopted_only_when_it_is_surely_there() {
+        let start = Instant::now();
+        let at = |count| seconds(start, count);
+        let none = BTreeMap::new();
+        let shown = snapshot("snap-a", "vol-1", "02");
+        let planned = |found: &[Snapshot], looked_at, is_removing| {
+            let memory = Memory {
+                process_started: start,
+                unclear_since: Some(at(98)),
+                is_first_attempt: false,
+                duplicates: &none,
+                is_removing,
+                consistency_delay: DELAY,
+            };
+            plan(found, "vol-1", at(looked_at), &memory)
+        };
+        let found = std::slice::from_ref(&shown);
+        assert_eq!(planned(found, 100, true), Plan::LookAgain(at(103)));
+        assert_eq!(planned(found, 103, true), Plan::Adopt(shown.clone()));
+        assert_eq!(planned(&[], 103, true), Plan::Create);
+        assert_eq!(planned(found, 100, false), Plan::Adopt(shown.clone()));
+    }
+
+    #[test]
+    fn ebs_case_177_what_was_just_taken_is_not_gone() {
+        let rows = [
+            (false, 5, Absence::Gone),
+            (false, 4, Absence::TooEarly),
+            (true, 100, Absence::TooEarly),
+        ];
+        for (is_new, seconds, expected) in rows {
+            let age = Duration::from_secs(seconds);
+            assert_eq!(absence(is_new, age, DELAY), expected, "{is_new} {seconds}");
+        }
     }
 
     #[test]

@@ -28,8 +28,30 @@ pub(super) fn plan<T: Made, P>(
         unclear_since: remembered.as_ref().and_then(|name| name.unclear_since),
         is_first_attempt: hint == CreateSnapshotHint::FirstAttempt,
         duplicates: remembered.as_ref().map_or(&none, |name| &name.duplicates),
+        is_removing: remembered.as_ref().is_some_and(|name| !name.removing.is_empty()),
         consistency_delay: core.consistency_delay(),
     })
+}
+
+/// What was taken before its class came to be refused. InvalidArgument is final, and who hears it forgets what was taken: so the
+/// refusal is said only where there is surely nothing of the name.
+pub(super) async fn taken_before<T>(
+    name: &str,
+    refusal: &Status,
+    hint: CreateSnapshotHint<'_>,
+    find: impl Future<Output = Result<Option<T>, Status>>,
+) -> Result<T, Status> {
+    let taken = match hint {
+        CreateSnapshotHint::FirstAttempt => None,
+        _ => find.await?,
+    };
+    let taken = taken.ok_or_else(|| refusal.clone())?;
+    tracing::warn!(
+        name,
+        "it was taken before its class changed: {}",
+        refusal.message()
+    );
+    Ok(taken)
 }
 
 /// Forgets an unclear attempt once this lookup shows whatever came of it.

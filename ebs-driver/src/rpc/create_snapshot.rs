@@ -11,7 +11,7 @@ use csi::CreateSnapshotHint;
 use csi::v1::{CreateSnapshotRequest, CreateSnapshotResponse};
 use tonic::Status;
 
-use super::{Call, list_snapshots, snapshot_class};
+use super::{Call, by_name, list_snapshots, snapshot_class};
 use crate::driver::Core;
 use crate::ec2::codes::{Meaning, Purpose};
 use crate::ec2::limit::line::Asks;
@@ -22,7 +22,6 @@ use crate::snapshot;
 
 use ask::Ask;
 use complete::Origin;
-use find::Found;
 
 pub(super) async fn call(
     core: &Core,
@@ -32,6 +31,12 @@ pub(super) async fn call(
 ) -> Result<CreateSnapshotResponse, Status> {
     let ask = Ask::parse(core, request)?;
     let _guard = core.in_flight.begin(Key::SnapshotName(ask.name.clone()))?;
+    if let Some(refusal) = &ask.refusal {
+        let find = find::find(core, &ask, call, hint);
+        let snapshot = by_name::taken_before(&ask.name, refusal, hint, find).await?;
+        note(core, &ask, &snapshot);
+        return Ok(answer(&snapshot));
+    }
     // Before anything is looked up: who has to wait comes again many times.
     let held = if is_known(core, &ask, hint) {
         None
@@ -39,23 +44,32 @@ pub(super) async fn call(
         Some(room(core, &ask, call).await?)
     };
     let (snapshot, origin) = match (find::find(core, &ask, call, hint).await?, held) {
-        (Found::Snapshot(snapshot), _) => (snapshot, Origin::Found),
-        (Found::Nothing, Some(room)) => (create(core, &ask, &room, call).await?, Origin::Created),
-        (Found::Nothing, None) => {
+        (Some(snapshot), _) => (snapshot, Origin::Found),
+        (None, Some(room)) => (create(core, &ask, &room, call).await?, Origin::Created),
+        (None, None) => {
             let room = room(core, &ask, call).await?;
             (create(core, &ask, &room, call).await?, Origin::Created)
         }
     };
-    core.snapshots.remember(&ask.name, &snapshot);
-    core.polls.watch(&snapshot);
+    note(core, &ask, &snapshot);
     match snapshot::failure(&snapshot) {
         Some(failure) if is_stored(core, &ask, &snapshot, hint) => return Err(Status::internal(failure)),
         Some(failure) => tracing::warn!(snapshot = ask.name, "{failure}; its ID is answered first"),
         None => complete::complete(core, &ask, &snapshot, origin, call.deadline).await?,
     }
-    Ok(CreateSnapshotResponse {
-        snapshot: Some(list_snapshots::message(&snapshot)),
-    })
+    Ok(answer(&snapshot))
+}
+
+/// From now on its name is known, and its state is asked for with that of the others.
+fn note(core: &Core, ask: &Ask, snapshot: &Snapshot) {
+    core.snapshots.remember(&ask.name, snapshot);
+    core.polls.watch(snapshot);
+}
+
+fn answer(snapshot: &Snapshot) -> CreateSnapshotResponse {
+    CreateSnapshotResponse {
+        snapshot: Some(list_snapshots::message(snapshot)),
+    }
 }
 
 /// Whether the caller has the ID of a failed snapshot, so that it deletes the snapshot with its object: Internal is

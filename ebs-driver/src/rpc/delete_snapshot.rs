@@ -3,7 +3,7 @@
 use csi::v1::{DeleteSnapshotRequest, DeleteSnapshotResponse};
 use tonic::Status;
 
-use super::{Call, required};
+use super::{Call, required, snapshot_class};
 use crate::driver::Core;
 use crate::ec2::codes::Purpose;
 use crate::in_flight::Key;
@@ -25,6 +25,9 @@ pub(super) async fn call(
     let _guard = core.in_flight.begin(Key::Snapshot(id.to_owned()))?;
     match core.ec2.delete_snapshot(id, call.deadline).await {
         Err(error) if !Purpose::DeleteSnapshot.is_done(&error) => Err(Purpose::DeleteSnapshot.status(&error)),
+        Err(error) if snapshot_class::may_be_there(core, id, &error) => {
+            Err(snapshot_class::too_early(id, &error.to_string()))
+        }
         _ => {
             core.snapshots.forget_snapshot(id);
             Ok(DeleteSnapshotResponse {})

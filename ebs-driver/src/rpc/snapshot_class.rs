@@ -8,6 +8,7 @@ use crate::driver::Core;
 use crate::ec2::codes::{Meaning, Purpose};
 use crate::ec2::errors::Ec2Error;
 use crate::parameters::SnapshotParameters;
+use crate::snapshot::{self, Absence};
 
 /// Refuses what cannot be done once the snapshot is made. A snapshot that is there already is not refused for it: its class
 /// may have changed meanwhile.
@@ -58,6 +59,24 @@ pub(super) async fn carry_out(
 /// know it has not deleted either.
 pub(super) fn is_of_lag(error: &Ec2Error, is_new: bool) -> bool {
     is_new && error.meaning() == Meaning::NotFound
+}
+
+/// Whether EC2's word that it does not know a snapshot may only come too early.
+pub(super) fn may_be_there(core: &Core, id: &str, error: &Ec2Error) -> bool {
+    error.meaning() == Meaning::NotFound && may_be_unknown(core, id)
+}
+
+/// Whether EC2 may not know this snapshot yet.
+pub(super) fn may_be_unknown(core: &Core, id: &str) -> bool {
+    let delay = core.consistency_delay();
+    let is_new = core.snapshots.has_new(id, delay) || core.groups.has_new(id, delay);
+    let process_age = core.snapshots.process_started.elapsed();
+    snapshot::absence(is_new, process_age, delay) == Absence::TooEarly
+}
+
+/// What the caller is told then who wants it deleted: it asks again, and keeps its object until then.
+pub(super) fn too_early(id: &str, why: &str) -> Status {
+    Status::aborted(format!("EC2 may not know snapshot {id} yet: {why}"))
 }
 
 /// What the caller is told then. Nothing is deleted for it and nothing forgotten.

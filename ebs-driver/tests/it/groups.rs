@@ -247,7 +247,7 @@ async fn volumes_that_are_not_at_one_instance_are_refused_by_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_requests_reach_no_ec2() {
+async fn bad_requests_ask_no_more_than_what_bears_their_name() {
     let world = World::settled().await;
     let before = world.calls();
     let volume = || vec!["vol-1".to_owned()];
@@ -282,7 +282,8 @@ async fn bad_requests_reach_no_ec2() {
     }
     assert_eq!(code(get(&world, "", &[]).await), Code::InvalidArgument);
     assert_eq!(code(delete(&world, "", &[]).await), Code::InvalidArgument);
-    assert!(world.actions_since(before).is_empty());
+    // Case 185: of what a class asks wrongly there may be one from before.
+    assert_eq!(world.actions_since(before), ["DescribeSnapshots"; 4]);
 }
 
 /// Twenty seconds a snapshot, and EC2's search and lists lag behind.
@@ -545,4 +546,129 @@ async fn ebs_case_169_a_part_too_many_is_deleted_by_the_next_process() {
     assert_eq!(made.snapshots.len(), 2);
     assert_eq!(held(&world), sorted(&database.volumes));
     assert_eq!(world.ec2.count("CreateSnapshots"), 1);
+}
+
+/// Whoever takes NotFound for the end lets go of the only object that names the snapshots.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_177_a_group_that_ec2_does_not_know_yet_is_not_deleted() {
+    for (restarts, shows) in [(false, true), (true, true), (false, false), (true, false)] {
+        let mut options = Ec2Options::instant();
+        let lag = Duration::from_secs(2);
+        options.lag.change = lag;
+        if !shows {
+            (options.lag.snapshot, options.lag.tag) = (lag, lag);
+        }
+        let mut world = World::with(options, Config::default());
+        let database = database(&world);
+        world.settle().await;
+        let made = create(&world, group(&database.volumes, &[])).await.unwrap();
+        if restarts {
+            world = world.restarted();
+        }
+        let early = delete(&world, NAME, &ids(&made)).await;
+        assert_eq!(code(early), Code::Aborted, "{restarts} {shows}");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        delete(&world, NAME, &ids(&made)).await.unwrap();
+        assert!(held(&world).is_empty(), "{restarts} {shows}");
+    }
+}
+
+/// The first part is deleted; by what is remembered of the group the second one is still known to be new.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_177_a_part_that_ec2_knows_later_is_not_left() {
+    let world = World::settled().await;
+    let database = database(&world);
+    let made = create(&world, group(&database.volumes, &[])).await.unwrap();
+    let unknown = Fault::error("InvalidSnapshot.NotFound");
+    world.ec2.inject("DeleteSnapshot", When::Nth(2), unknown.clone());
+    assert_eq!(code(delete(&world, NAME, &ids(&made)).await), Code::Aborted);
+    assert_eq!(held(&world).len(), 1);
+    world.ec2.inject("DeleteSnapshot", When::Next, unknown);
+    assert_eq!(code(delete(&world, NAME, &ids(&made)).await), Code::Aborted);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    delete(&world, NAME, &ids(&made)).await.unwrap();
+    assert!(held(&world).is_empty());
+}
+
+/// The clean-up of a group that could not be locked takes effect for one part, for both or for none, and nobody hears of it.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_178_a_group_whose_clean_up_is_unclear_is_looked_up() {
+    let lock = [("lockMode", "governance"), ("lockDuration", "1")];
+    for (nth, fault) in [
+        (1, Fault::LostAnswer),
+        (2, Fault::LostAnswer),
+        (2, Fault::Timeout),
+        (2, Fault::error("InternalError")),
+        (2, Fault::error("UnauthorizedOperation")),
+    ] {
+        let world = World::settled().await;
+        let database = database(&world);
+        let refused = Fault::error("UnauthorizedOperation");
+        world.ec2.inject("LockSnapshot", When::Next, refused);
+        world.ec2.inject("DeleteSnapshot", When::Nth(nth), fault.clone());
+        let first = create(&world, group(&database.volumes, &lock));
+        if let Ok(first) = tokio::time::timeout(Duration::from_secs(10), first).await {
+            assert!(matches!(code(first), Code::Aborted | Code::Internal), "{fault:?}");
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let made = create(&world, group(&database.volumes, &lock)).await.unwrap();
+        assert_eq!(made.snapshots.len(), 2, "{fault:?}");
+        assert_eq!(held(&world), sorted(&database.volumes), "{fault:?}");
+        let state = world.ec2.state();
+        assert!(state.snapshots.values().all(|snapshot| snapshot.lock.is_some()));
+    }
+}
+
+/// EC2 shows nothing of the group yet, and its part too many could not be deleted.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_179_a_group_with_a_part_too_many_is_not_taken_twice() {
+    for gives_up in [false, true] {
+        let mut options = Ec2Options::instant();
+        let lag = Duration::from_millis(4500);
+        (options.lag.snapshot, options.lag.tag) = (lag, lag);
+        let world = World::with(options, Config::default());
+        let database = database(&world);
+        world.settle().await;
+        let late = world.ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
+        let delay = Fault::Delay(Duration::from_secs(2));
+        world.ec2.inject("DescribeInstances", When::Next, delay);
+        let fault = match gives_up {
+            true => Fault::Timeout,
+            false => Fault::error("UnauthorizedOperation"),
+        };
+        world.ec2.inject("DeleteSnapshot", When::Next, fault);
+        let comes = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            world
+                .ec2
+                .attach_volume_fixture(&late, &database.instance, "/dev/xvdad")
+                .unwrap();
+        };
+        let cut = async {
+            let cut = create(&world, group(&database.volumes, &[]));
+            tokio::time::timeout(Duration::from_secs(3), cut).await
+        };
+        let (cut, ()) = tokio::join!(cut, comes);
+        assert_eq!(cut.is_err(), gives_up, "{cut:?}");
+        assert_eq!(held(&world).len(), 3);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let made = create(&world, group(&database.volumes, &[])).await.unwrap();
+        assert_eq!(made.snapshots.len(), 2);
+        assert_eq!(world.ec2.count("CreateSnapshots"), 1, "{gives_up}");
+        assert_eq!(held(&world), sorted(&database.volumes));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_185_a_group_is_answered_though_its_class_is_refused_now() {
+    let world = World::settled().await;
+    let volumes = database(&world).volumes;
+    let refused = [("colour", "red")];
+    let none = create(&world, group(&volumes, &refused)).await;
+    assert_eq!(none.unwrap_err().code(), Code::InvalidArgument, "none was taken");
+    world.ec2.inject("CreateSnapshots", When::Next, Fault::LostAnswer);
+    let lost = create(&world, group(&volumes, &[])).await;
+    assert_eq!(lost.unwrap_err().code(), Code::Unavailable);
+    let found = create(&world, group(&volumes, &refused)).await.unwrap();
+    assert_eq!((found.snapshots.len(), world.ec2.state().snapshots.len()), (2, 2));
 }

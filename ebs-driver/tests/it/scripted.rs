@@ -41,6 +41,7 @@ impl Scripted {
             serial: Some(serial.into()),
             size: 1 << 30,
             is_read_only: false,
+            is_partition: false,
         };
         let mut state = self.state();
         for name in names.iter().chain([&path]) {

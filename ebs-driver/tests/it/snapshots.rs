@@ -2,13 +2,21 @@ use std::time::Duration;
 
 use csi::v1::{DeleteSnapshotRequest, ListSnapshotsRequest, ListSnapshotsResponse};
 use ebs_driver::Config;
-use sandbox::ec2::{Ec2Options, Fault, When};
+use sandbox::ec2::{Ec2Error, Ec2Options, Fault, When};
 use tonic::{Code, Status};
 
 use crate::world::{GIB, World, code, snapshot};
 
 fn source(world: &World) -> String {
     world.ec2.create_volume_fixture("us-east-1a", 2, &[]).unwrap()
+}
+
+/// EC2's search and lists show snapshots and their tags late.
+fn late() -> Ec2Options {
+    let mut options = Ec2Options::instant();
+    options.lag.snapshot = Duration::from_millis(4500);
+    options.lag.tag = Duration::from_millis(4500);
+    options
 }
 
 /// Snapshots take some twenty seconds; the driver has been there for a while.
@@ -227,10 +235,7 @@ async fn a_lost_answer_is_looked_up_again_after_the_lag() {
         Fault::Disconnect,
         Fault::Body("<garbage".into()),
     ] {
-        let mut options = Ec2Options::instant();
-        options.lag.snapshot = Duration::from_millis(4500);
-        options.lag.tag = Duration::from_millis(4500);
-        let world = World::with(options, Config::default());
+        let world = World::with(late(), Config::default());
         let id = source(&world);
         world.settle().await;
         world.ec2.inject("CreateSnapshot", When::Next, fault.clone());
@@ -247,10 +252,27 @@ async fn a_lost_answer_is_looked_up_again_after_the_lag() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ebs_case_185_a_snapshot_is_answered_though_its_class_is_refused_now() {
+    let world = World::with(late(), Config::default());
+    let id = source(&world);
+    world.settle().await;
+    let refused = [("colour", "red")];
+    let none = world.create_snapshot(snapshot("snapshot-1", &id, &refused)).await;
+    assert_eq!(code(none), Code::InvalidArgument, "none was taken");
+    world.ec2.inject("CreateSnapshot", When::Next, Fault::LostAnswer);
+    let lost = world.create_snapshot(snapshot("snapshot-1", &id, &[])).await;
+    assert_eq!(code(lost), Code::Unavailable);
+    let found = world
+        .create_snapshot(snapshot("snapshot-1", &id, &refused))
+        .await
+        .unwrap();
+    assert!(world.ec2.state().snapshots.contains_key(&found.snapshot_id));
+    assert_eq!(world.ec2.state().snapshots.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crash_at_each_call_ends_in_one_snapshot() {
-    let mut options = Ec2Options::instant();
-    options.lag.snapshot = Duration::from_millis(4500);
-    options.lag.tag = Duration::from_millis(4500);
+    let options = late();
     let config = Config::default();
     for action in ["DescribeSnapshots", "CreateSnapshot"] {
         for fault in [Fault::Timeout, Fault::LostAnswer] {
@@ -276,10 +298,7 @@ async fn a_crash_at_each_call_ends_in_one_snapshot() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_call_is_an_unclear_attempt() {
-    let mut options = Ec2Options::instant();
-    options.lag.snapshot = Duration::from_millis(4500);
-    options.lag.tag = Duration::from_millis(4500);
-    let world = World::with(options, Config::default());
+    let world = World::with(late(), Config::default());
     let id = source(&world);
     world.settle().await;
     world.ec2.inject("CreateSnapshot", When::Next, Fault::LostAnswer);
@@ -652,4 +671,66 @@ async fn ebs_case_168_a_snapshot_that_ec2_does_not_know_yet_is_not_deleted() {
     assert_eq!(code(ask().await), Code::Aborted);
     ask().await.unwrap();
     assert_eq!(world.ec2.count("CreateSnapshot"), 1);
+}
+
+/// Whoever takes NotFound for the end lets go of the only object that names the snapshot.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_177_a_snapshot_that_ec2_does_not_know_yet_is_not_deleted() {
+    for restarts in [false, true] {
+        let mut options = Ec2Options::instant();
+        options.lag.change = Duration::from_secs(2);
+        let mut world = World::with(options, Config::default());
+        let id = source(&world);
+        world.settle().await;
+        let made = world
+            .create_snapshot(snapshot("snapshot-1", &id, &[]))
+            .await
+            .unwrap();
+        if restarts {
+            world = world.restarted();
+        }
+        let early = delete(&world, &made.snapshot_id).await.unwrap_err();
+        assert_eq!(early.code(), Code::Aborted, "{restarts}: {early}");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        delete(&world, &made.snapshot_id).await.unwrap();
+        assert!(world.ec2.state().snapshots.is_empty(), "{restarts}");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        delete(&world, &made.snapshot_id).await.unwrap();
+    }
+}
+
+/// The clean-up takes effect, its answer is lost, and repeated it reads as if EC2 did not know the snapshot yet.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_178_a_snapshot_whose_clean_up_is_unclear_is_looked_up() {
+    for caller_gives_up in [false, true] {
+        let world = World::settled().await;
+        let id = source(&world);
+        let refused = Fault::error("UnauthorizedOperation");
+        world.ec2.inject("LockSnapshot", When::Next, refused);
+        let lost = if caller_gives_up {
+            Fault::LostAnswer
+        } else {
+            Fault::ErrorAfterEffect(error_of_ec2())
+        };
+        world.ec2.inject("DeleteSnapshot", When::Next, lost);
+        let ask = || world.create_snapshot(snapshot("snapshot-1", &id, &LOCK));
+        let first = tokio::time::timeout(Duration::from_secs(10), ask()).await;
+        assert_eq!(first.is_err(), caller_gives_up);
+        if let Ok(first) = first {
+            assert_eq!(code(first), Code::Aborted);
+        }
+        assert!(world.ec2.state().snapshots.is_empty());
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let made = ask().await.unwrap();
+        let state = world.ec2.state();
+        assert_eq!(state.snapshots.len(), 1);
+        assert!(state.snapshots[&made.snapshot_id].lock.is_some());
+    }
+}
+
+fn error_of_ec2() -> Ec2Error {
+    let Fault::Error(error) = Fault::error("InternalError") else {
+        unreachable!()
+    };
+    error
 }

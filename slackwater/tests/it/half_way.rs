@@ -570,12 +570,13 @@ async fn snapshot_case_147_a_deletion_that_upstream_left_half_way_is_finished() 
         write(&world, writes);
         let _process = world.start(Faults::none()).await;
         is_gone(&world, after(writes)).await;
-        // Where EC2's answer was not written, the call is made again, which does no harm.
-        let expected = u64::from(done <= LOST);
-        assert_eq!(
-            world.ec2.count("DeleteSnapshot"),
-            expected,
-            "after: {}",
+        // Where EC2's answer was not written, the call is made again, which does no harm; a new process takes EC2's word that
+        // there is no such snapshot only once it is older than that may be late.
+        let expected = u64::from(done < LOST);
+        let deleted = world.ec2.count("DeleteSnapshot");
+        assert!(
+            deleted == expected || done == LOST && deleted > 0,
+            "{deleted} after: {}",
             after(writes)
         );
     }

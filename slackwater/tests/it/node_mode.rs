@@ -268,11 +268,11 @@ async fn ebs_case_4_all_serves_both_sides_and_falls_back_to_the_node_object() {
     let channel = machine.channel().await;
     let expected = ("i-0fedcba9876543210".to_owned(), 7, "us-east-1b".to_owned());
     assert_eq!(info(&channel).await, expected);
-    let request = csi::v1::DeleteSnapshotRequest {
-        snapshot_id: "snap-0123456789abcdef0".into(),
-        ..csi::v1::DeleteSnapshotRequest::default()
+    let request = csi::v1::DeleteVolumeRequest {
+        volume_id: "vol-0123456789abcdef0".into(),
+        ..csi::v1::DeleteVolumeRequest::default()
     };
-    channel.controller().delete_snapshot(request).await.unwrap();
+    channel.controller().delete_volume(request).await.unwrap();
     channel.identity().probe(ProbeRequest {}).await.unwrap();
     drop(channel);
     let (code, text) = terminated(process).await;

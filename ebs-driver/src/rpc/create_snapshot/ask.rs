@@ -11,11 +11,16 @@ use crate::parameters::SnapshotParameters;
 use crate::rpc::{required, status};
 use crate::tags;
 
+/// Parameters and tags.
+type Wanted = (SnapshotParameters, BTreeMap<String, String>);
+
 pub(super) struct Ask {
     pub(super) name: String,
     pub(super) source_volume_id: String,
     pub(super) parameters: SnapshotParameters,
     pub(super) tags: BTreeMap<String, String>,
+    /// Why no snapshot is taken as the class asks. One that was taken before the class was changed is answered all the same.
+    pub(super) refusal: Option<Status>,
 }
 
 impl Ask {
@@ -25,16 +30,25 @@ impl Ask {
         if source_volume_id.starts_with(NODE_LOCAL_PREFIX) {
             return Err(Status::invalid_argument("a node-local volume has no snapshots"));
         }
-        let parameters = SnapshotParameters::parse(&request.parameters).map_err(status::bad)?;
-        let tags = tags::of_snapshot(&core.config.tags, &name, &parameters).map_err(status::bad)?;
-        for dropped in &tags.dropped {
-            tracing::warn!(snapshot = name, "tag dropped: {dropped}");
-        }
+        let ((parameters, tags), refusal) = match wanted(core, &name, &request.parameters) {
+            Ok(wanted) => (wanted, None),
+            Err(refusal) => (Wanted::default(), Some(refusal)),
+        };
         Ok(Self {
             name,
             source_volume_id,
             parameters,
-            tags: tags.tags,
+            tags,
+            refusal,
         })
     }
+}
+
+fn wanted(core: &Core, name: &str, parameters: &BTreeMap<String, String>) -> Result<Wanted, Status> {
+    let parameters = SnapshotParameters::parse(parameters).map_err(status::bad)?;
+    let tags = tags::of_snapshot(&core.config.tags, name, &parameters).map_err(status::bad)?;
+    for dropped in &tags.dropped {
+        tracing::warn!(snapshot = name, "tag dropped: {dropped}");
+    }
+    Ok((parameters, tags.tags))
 }

@@ -43,7 +43,7 @@ pub(super) async fn complete(
             &format!("snapshot {}", snapshot.id),
             &error,
         )),
-        (Err(error), Origin::Created) => Err(undone(core, &snapshot.id, &error, is_new, deadline).await),
+        (Err(error), Origin::Created) => Err(undone(core, ask, &snapshot.id, &error, is_new, deadline).await),
         (Err(error), Origin::Found) => {
             let is_pending = snapshot.state == SnapshotState::Pending;
             let told = snapshot_class::refused(&format!("snapshot {}", snapshot.id), &error, is_pending);
@@ -55,8 +55,18 @@ pub(super) async fn complete(
     }
 }
 
-/// Deletes a new snapshot that cannot be made as the class asks; final only when that worked.
-async fn undone(core: &Core, id: &str, error: &Ec2Error, is_new: bool, deadline: Deadline) -> Status {
+/// Deletes a new snapshot that cannot be made as the class asks; final only when that worked. Else it may be gone or not, and
+/// the next call looks it up by its name.
+async fn undone(
+    core: &Core,
+    ask: &Ask,
+    id: &str,
+    error: &Ec2Error,
+    is_new: bool,
+    deadline: Deadline,
+) -> Status {
+    let mut attempt = core.snapshots.attempt(&ask.name);
+    attempt.removes([id.to_owned()]);
     match core.ec2.delete_snapshot(id, deadline).await {
         Err(second)
             if snapshot_class::is_of_lag(&second, is_new) || !Purpose::DeleteSnapshot.is_done(&second) =>
@@ -66,6 +76,7 @@ async fn undone(core: &Core, id: &str, error: &Ec2Error, is_new: bool, deadline:
             ))
         }
         _ => {
+            attempt.resolve();
             core.snapshots.forget_snapshot(id);
             Status::new(
                 Purpose::NewSnapshotClass.code(error),

@@ -12,30 +12,25 @@ use crate::memory::Known;
 use crate::rpc::{Call, by_name};
 use crate::snapshot::{self, Memory, Plan};
 
-pub(super) enum Found {
-    Snapshot(Snapshot),
-    /// Surely none.
-    Nothing,
-}
-
+/// The snapshot of the name; none when there is surely none.
 pub(super) async fn find(
     core: &Core,
     ask: &Ask,
     call: Call,
     hint: CreateSnapshotHint<'_>,
-) -> Result<Found, Status> {
+) -> Result<Option<Snapshot>, Status> {
     let memory = core.snapshots.get(&ask.name);
     if let CreateSnapshotHint::Stored(id) = hint {
         let known = memory.and_then(|memory| memory.known);
         let known = known.filter(|known| known.made.id == id);
-        return stored(core, ask, id, known, call).await.map(Found::Snapshot);
+        return stored(core, ask, id, known, call).await.map(Some);
     }
     let is_settled = memory
         .as_ref()
         .is_some_and(|memory| memory.unclear_since.is_none());
     match memory.and_then(|memory| memory.known) {
         // After an unclear attempt there may be two of the name: only the lookup by tag shows both.
-        Some(known) if is_settled => poll(core, ask, known, call).await.map(Found::Snapshot),
+        Some(known) if is_settled => poll(core, ask, known, call).await.map(Some),
         _ => look_up(core, ask, call, hint).await,
     }
 }
@@ -87,7 +82,12 @@ fn deleted(id: &str) -> Status {
     ))
 }
 
-async fn look_up(core: &Core, ask: &Ask, call: Call, hint: CreateSnapshotHint<'_>) -> Result<Found, Status> {
+async fn look_up(
+    core: &Core,
+    ask: &Ask,
+    call: Call,
+    hint: CreateSnapshotHint<'_>,
+) -> Result<Option<Snapshot>, Status> {
     loop {
         let looked_at = Instant::now();
         let found = core.lookups.snapshots_by_name.get(&ask.name, call.deadline).await;
@@ -98,18 +98,18 @@ async fn look_up(core: &Core, ask: &Ask, call: Call, hint: CreateSnapshotHint<'_
         let moment = match by_name::plan(core, &core.snapshots, &ask.name, hint, decide) {
             Plan::Create => {
                 // Nothing came of an earlier attempt: what is created now is the only one of its name.
-                by_name::settle(core, &core.snapshots, &ask.name, looked_at);
-                return Ok(Found::Nothing);
+                core.snapshots.forget(&ask.name);
+                return Ok(None);
             }
             Plan::Adopt(snapshot) => {
                 by_name::settle(core, &core.snapshots, &ask.name, looked_at);
-                return Ok(Found::Snapshot(snapshot));
+                return Ok(Some(snapshot));
             }
             Plan::Conflict(other) => return Err(conflict(ask, &other)),
             Plan::DeleteDuplicates { adopt, duplicates } => {
                 by_name::delete_duplicates(core, &ask.name, &adopt.id, &duplicates, call).await?;
                 by_name::settle(core, &core.snapshots, &ask.name, looked_at);
-                return Ok(Found::Snapshot(adopt));
+                return Ok(Some(adopt));
             }
             Plan::LookAgain(moment) => moment,
             Plan::Settle { at, duplicates } => {

@@ -19,6 +19,8 @@ pub(super) struct Ask {
     pub(super) name: String,
     pub(super) sources: Vec<String>,
     pub(super) parameters: SnapshotParameters,
+    /// Why no group is taken as the class asks. One that was taken before the class was changed is answered all the same.
+    pub(super) refusal: Option<Status>,
 }
 
 impl Ask {
@@ -45,18 +47,16 @@ impl Ask {
                 )));
             }
         }
-        let parameters = SnapshotParameters::parse(&request.parameters).map_err(status::bad)?;
-        let ask = Self {
+        let (parameters, refusal) = match wanted(core, &name, &request.parameters) {
+            Ok(parameters) => (parameters, None),
+            Err(refusal) => (SnapshotParameters::default(), Some(refusal)),
+        };
+        Ok(Self {
             name,
             sources,
             parameters,
-        };
-        // What is wrong with the tags is said before anything is looked up.
-        let tags = tags::of_group(&core.config.tags, &ask.name, "", &ask.parameters).map_err(status::bad)?;
-        for dropped in &tags.dropped {
-            tracing::warn!(group = ask.name, "tag dropped: {dropped}");
-        }
-        Ok(ask)
+            refusal,
+        })
     }
 
     /// The tags of each snapshot of one CreateSnapshots, sent now.
@@ -65,4 +65,18 @@ impl Ask {
         let tags = tags::of_group(&core.config.tags, &self.name, &attempt, &self.parameters);
         Ok(tags.map_err(status::bad)?.tags)
     }
+}
+
+/// What is wrong with parameters and tags is known before anything is asked for.
+fn wanted(
+    core: &Core,
+    name: &str,
+    parameters: &BTreeMap<String, String>,
+) -> Result<SnapshotParameters, Status> {
+    let parameters = SnapshotParameters::parse(parameters).map_err(status::bad)?;
+    let tags = tags::of_group(&core.config.tags, name, "", &parameters).map_err(status::bad)?;
+    for dropped in &tags.dropped {
+        tracing::warn!(group = name, "tag dropped: {dropped}");
+    }
+    Ok(parameters)
 }

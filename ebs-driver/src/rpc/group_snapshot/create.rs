@@ -16,8 +16,9 @@ use crate::ec2::limit::line::Asks;
 use crate::ec2::types::{Snapshot, SnapshotState, Volume};
 use crate::group;
 use crate::in_flight::Key;
+use crate::memory::{Attempt, Made as _};
 use crate::quotas::Room;
-use crate::rpc::{Call, snapshot_class};
+use crate::rpc::{Call, by_name, snapshot_class};
 use crate::snapshot;
 
 pub(in crate::rpc) async fn call(
@@ -28,23 +29,38 @@ pub(in crate::rpc) async fn call(
 ) -> Result<CreateVolumeGroupSnapshotResponse, Status> {
     let ask = Ask::parse(core, request)?;
     let _guard = core.in_flight.begin(Key::GroupName(ask.name.clone()))?;
+    if let Some(refusal) = &ask.refusal {
+        let find = find(core, &ask, call, hint);
+        let snapshots = by_name::taken_before(&ask.name, refusal, hint, find).await?;
+        note(core, &ask, &snapshots);
+        return Ok(answer(&ask, &snapshots));
+    }
     let (snapshots, is_made) = match find(core, &ask, call, hint).await? {
         Some(snapshots) => (snapshots, false),
         None => (create(core, &ask, call).await?, true),
     };
-    core.groups.remember(&ask.name, &snapshots);
-    for snapshot in &snapshots {
-        core.polls.watch(snapshot);
-    }
+    note(core, &ask, &snapshots);
     match snapshots.iter().find_map(snapshot::failure) {
         // Internal is final: a caller that has not stored the IDs yet would forget the snapshots.
         Some(failure) if core.groups.is_surely_stored(&ask.name) => return Err(Status::internal(failure)),
         Some(failure) => tracing::warn!(group = ask.name, "{failure}; the IDs are answered first"),
         None => complete(core, &ask, &snapshots, is_made, call.deadline).await?,
     }
-    Ok(CreateVolumeGroupSnapshotResponse {
-        group_snapshot: Some(message(&ask.name, &snapshots)),
-    })
+    Ok(answer(&ask, &snapshots))
+}
+
+/// From now on its name is known, and its state is asked for with that of the others.
+fn note(core: &Core, ask: &Ask, snapshots: &Vec<Snapshot>) {
+    core.groups.remember(&ask.name, snapshots);
+    for snapshot in snapshots {
+        core.polls.watch(snapshot);
+    }
+}
+
+fn answer(ask: &Ask, snapshots: &[Snapshot]) -> CreateVolumeGroupSnapshotResponse {
+    CreateVolumeGroupSnapshotResponse {
+        group_snapshot: Some(message(&ask.name, snapshots)),
+    }
 }
 
 /// Waits until EC2 is likely to take as many snapshots.
@@ -82,13 +98,17 @@ async fn create(core: &Core, ask: &Ask, call: Call) -> Result<Vec<Snapshot>, Sta
     set.tags = ask.tags(core)?;
     // From here on the outcome is unclear until EC2 answers, also when this call is cancelled.
     let attempt = core.groups.attempt(&ask.name);
-    let answer = core.ec2.create_snapshots(&set, deadline).await;
-    if !matches!(&answer, Err(error) if error.meaning() == Meaning::Unclear) {
-        attempt.resolve();
-    }
-    let made = answer.map_err(|error| Purpose::CreateSnapshot.status(&room.refused(error)))?;
+    let made = match core.ec2.create_snapshots(&set, deadline).await {
+        Ok(made) => made,
+        Err(error) => {
+            if error.meaning() != Meaning::Unclear {
+                attempt.resolve();
+            }
+            return Err(Purpose::CreateSnapshot.status(&room.refused(error)));
+        }
+    };
     room.taken(&made);
-    checked(core, ask, made, deadline).await
+    checked(core, ask, made, attempt, deadline).await
 }
 
 async fn volumes(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Volume>, Status> {
@@ -102,11 +122,12 @@ async fn volumes(core: &Core, ask: &Ask, deadline: Deadline) -> Result<Vec<Volum
 }
 
 /// What was attached or detached while the instance was looked at is in the answer or is not: a part too many goes, and
-/// without a part nothing stays.
+/// without a part nothing stays. Until that is done nothing is remembered, so the attempt is unclear.
 async fn checked(
     core: &Core,
     ask: &Ask,
     made: Vec<Snapshot>,
+    mut attempt: Attempt<Vec<Snapshot>>,
     deadline: Deadline,
 ) -> Result<Vec<Snapshot>, Status> {
     let (wanted, others): (Vec<&Snapshot>, Vec<&Snapshot>) = made
@@ -117,14 +138,19 @@ async fn checked(
         remove(core, &others, true, deadline)
             .await
             .map_err(|error| Status::aborted(format!("a snapshot too many could not be deleted: {error}")))?;
+        attempt.resolve();
         return Ok(group::in_order(&wanted, &ask.sources));
     }
     let all: Vec<&Snapshot> = made.iter().collect();
+    attempt.removes(made.ids().into_iter().map(str::to_owned));
     let lack = format!("EC2 made no snapshot of {}", missing.join(" and "));
     match remove(core, &all, true, deadline).await {
-        Ok(()) => Err(Status::aborted(format!(
-            "{lack}; the others of the group were deleted"
-        ))),
+        Ok(()) => {
+            attempt.resolve();
+            Err(Status::aborted(format!(
+                "{lack}; the others of the group were deleted"
+            )))
+        }
         Err(error) => Err(Status::aborted(format!(
             "{lack}; the others could not be deleted: {error}"
         ))),
@@ -190,8 +216,11 @@ async fn complete(
         return snapshot_class::refused(&format!("the group {}", ask.name), &error, is_pending);
     }
     let all: Vec<&Snapshot> = snapshots.iter().collect();
+    let mut attempt = core.groups.attempt(&ask.name);
+    attempt.removes(all.iter().map(|snapshot| snapshot.id.clone()));
     match remove(core, &all, is_new, deadline).await {
         Ok(()) => {
+            attempt.resolve();
             for snapshot in snapshots {
                 core.groups.forget_snapshot(&snapshot.id);
             }

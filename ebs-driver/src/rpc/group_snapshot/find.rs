@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::ask::Ask;
+use crate::deadline::Deadline;
 use crate::driver::Core;
 use crate::ec2::codes::Purpose;
 use crate::ec2::types::Snapshot;
@@ -83,7 +84,7 @@ async fn look_up(
         match by_name::plan(core, &core.groups, &ask.name, hint, decide) {
             Plan::Create => {
                 // Nothing came of an earlier attempt: what is created now is the only one of its name.
-                by_name::settle(core, &core.groups, &ask.name, looked_at);
+                core.groups.forget(&ask.name);
                 return Ok(None);
             }
             Plan::Adopt(snapshots) => {
@@ -91,6 +92,9 @@ async fn look_up(
                 return Ok(Some(snapshots));
             }
             Plan::Conflict(others) => return Err(conflict(ask, &others)),
+            Plan::Incomplete { present, .. } if is_ours_to_remove(core, ask, &present) => {
+                remove_rest(core, ask, present, call.deadline).await?;
+            }
             Plan::Incomplete { present, missing } => return Err(incomplete(ask, &present, &missing)),
             Plan::DeleteDuplicates { adopt, duplicates } => {
                 let adopted = adopt.ids().join(", ");
@@ -105,6 +109,32 @@ async fn look_up(
             }
         }
     }
+}
+
+/// Whether all that is left was to be deleted by this process, which did not get to the end.
+fn is_ours_to_remove(core: &Core, ask: &Ask, present: &[String]) -> bool {
+    let removing = core.groups.get(&ask.name).map(|name| name.removing);
+    removing.is_some_and(|removing| present.iter().all(|id| removing.contains(id)))
+}
+
+/// Goes on with it. What EC2 shows there is no longer new.
+async fn remove_rest(core: &Core, ask: &Ask, present: Vec<String>, deadline: Deadline) -> Result<(), Status> {
+    let mut attempt = core.groups.attempt(&ask.name);
+    attempt.removes(present.iter().cloned());
+    for id in &present {
+        match core.ec2.delete_snapshot(id, deadline).await {
+            Err(error) if !Purpose::DeleteSnapshot.is_done(&error) => {
+                return Err(Status::aborted(format!(
+                    "group {}: what is left of an earlier attempt could not be deleted: {error}",
+                    ask.name
+                )));
+            }
+            _ => {}
+        }
+    }
+    // What was deleted may still be shown for a while: the attempt stays unclear, and the next lookup waits for it.
+    drop(attempt);
+    Ok(())
 }
 
 fn conflict(ask: &Ask, others: &[String]) -> Status {

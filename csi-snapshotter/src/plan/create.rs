@@ -105,23 +105,26 @@ fn must_end(observed: &Observed<'_>) -> bool {
     observed.content.is_terminating() && observed.content.is_being_created()
 }
 
-/// The parameters of the class. Where it has vanished: those of the last call if a call must end or a snapshot
-/// exists, and none at all if a call must end and nothing is remembered.
+/// The parameters of the class, or those of the last call while that one may still run: only the same request is repeated.
+/// Where the class has vanished: those of the last call if a call must end or a snapshot exists, and none at all if a call must
+/// end and nothing is remembered.
 fn usable_parameters(
     observed: &Observed<'_>,
     notes: &mut Vec<String>,
 ) -> Result<BTreeMap<String, String>, String> {
+    let content = observed.content;
+    let remembered = observed.memory.parameters.clone();
+    let may_run = content.is_being_created() && content.stored_handle().is_none();
     let reason = match parameters::of_class(observed) {
-        Ok(parameters) => return Ok(parameters),
+        Ok(parameters) => return Ok(remembered.filter(|_| may_run).unwrap_or(parameters)),
         Err(reason) => reason,
     };
-    let remembered = observed.memory.parameters.clone();
     if must_end(observed) {
         notes.push(reason);
         return Ok(remembered.unwrap_or_default());
     }
     match remembered {
-        Some(parameters) if observed.content.stored_handle().is_some() => Ok(parameters),
+        Some(parameters) if content.stored_handle().is_some() => Ok(parameters),
         _ => Err(reason),
     }
 }

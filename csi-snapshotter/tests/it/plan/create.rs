@@ -621,6 +621,26 @@ fn snapshot_case_57_a_begun_call_ends_without_class_and_secret() {
 }
 
 #[test]
+fn snapshot_case_178_a_call_that_may_run_is_repeated_as_it_was() {
+    let fast = [("type".to_string(), "fast".to_string())];
+    let mut given = given(dynamic().marked()).class(Some(class(&[("type", "slow")])));
+    assert_eq!(
+        given.plan().steps,
+        [create_with(&[("type", "slow")])],
+        "nothing is remembered"
+    );
+    given.memory.parameters = Some(fast.clone().into());
+    assert_eq!(given.plan().steps, [create()]);
+    let mut anew = super::given(dynamic()).class(Some(class(&[("type", "slow")])));
+    anew.memory.parameters = Some(fast.into());
+    assert_eq!(
+        anew.plan().steps.last(),
+        Some(&create_with(&[("type", "slow")])),
+        "it has ended"
+    );
+}
+
+#[test]
 fn snapshot_case_118_a_begun_call_ends_also_where_the_reference_has_lost_the_uid() {
     let mut content = dynamic().marked().being_deleted();
     content.0.spec.volume_snapshot_ref.uid = None;

@@ -26,13 +26,15 @@ pub(crate) type NodeMeta = PartialObjectMeta<Node>;
 pub(crate) const WAITING_BY_CLASS: &str = "waiting-by-class";
 /// Dynamic snapshots by `namespace/name` of their claim, while they may need it or wait for it.
 pub(crate) const WAITING_BY_CLAIM: &str = "waiting-by-claim";
+/// Snapshots that may wait for something, under "".
+pub(crate) const WAITING: &str = "waiting";
 /// Snapshots by the name of their content; contents by `namespace/name` of their snapshot.
 pub(crate) const BY_PARTNER: &str = "partner";
 /// Claims by `namespace/name` of the snapshot that they are filled from.
 pub(crate) const BY_ORIGIN: &str = "origin";
 /// Snapshots by `namespace/name` of the group that they are members of, and all members under "".
 pub(crate) const BY_GROUP: &str = "group";
-/// Contents by the handle of the group that their snapshot belongs to.
+/// Contents by the handle of the group that their snapshot belongs to, and all that have one under "".
 pub(crate) const BY_GROUP_HANDLE: &str = "group-handle";
 /// Default classes, under "".
 pub(crate) const DEFAULTS: &str = "default";
@@ -117,6 +119,9 @@ impl Caches {
                     _ => Vec::new(),
                 }
             })?;
+        self.snapshots.index(WAITING, |snapshot: &VolumeSnapshot| {
+            is_waiting(snapshot).then(String::new).into_iter().collect()
+        })?;
         self.snapshots.index(BY_PARTNER, |snapshot: &VolumeSnapshot| {
             content_name(snapshot).into_iter().collect()
         })?;
@@ -129,7 +134,8 @@ impl Caches {
         self.snapshots.index(BY_GROUP, groups_of)?;
         self.contents
             .index(BY_GROUP_HANDLE, |content: &VolumeSnapshotContent| {
-                group_handle(content).map(str::to_owned).into_iter().collect()
+                let handle = group_handle(content);
+                handle.map_or_else(Vec::new, |handle| vec![handle.to_owned(), String::new()])
             })?;
         self.classes.index(DEFAULTS, |candidate: &VolumeSnapshotClass| {
             class::is_default(candidate)
@@ -194,6 +200,7 @@ impl Caches {
             restores: self.restores(&snapshot),
             nodes,
             is_live: self.are_followed(),
+            sees_users: self.contents.is_followed() && self.claims.is_followed(),
             options: self.options,
             snapshot,
         }
@@ -208,6 +215,11 @@ impl Caches {
             None if self.unclear.has(&name) => Lookup::Unknown,
             None => Lookup::Absent,
         }
+    }
+
+    /// Members, what is bound to them and what is filled from them.
+    pub(crate) fn follow_users(&self) -> bool {
+        self.snapshots.is_followed() && self.contents.is_followed() && self.claims.is_followed()
     }
 
     pub(crate) fn are_followed(&self) -> bool {

@@ -107,6 +107,8 @@ pub struct Observed {
     pub nodes: Vec<Arc<NodeFacts>>,
     /// Every kind above is followed at this moment. Else what is missing may only not be known yet.
     pub is_live: bool,
+    /// Contents and claims are, by which a deletion is decided.
+    pub sees_users: bool,
     /// The group that the snapshot is a member of; unknown until it is known whether there are group kinds.
     pub group: Lookup<Arc<VolumeGroupSnapshot>>,
     /// Options of the controller.

@@ -12,7 +12,8 @@ use runtime::{Cache, ObjectKey};
 
 use crate::metrics::Metrics;
 use crate::observe::{
-    BY_PARTNER, Caches, NodeMeta, WAITING_BY_CLAIM, WAITING_BY_CLASS, is_waiting, origins, reference_key,
+    BY_PARTNER, Caches, NodeMeta, WAITING, WAITING_BY_CLAIM, WAITING_BY_CLASS, is_waiting, origins,
+    reference_key,
 };
 use crate::plan::protect::is_protected;
 use crate::plan::{Source, class, content_name, is_deleting};
@@ -202,11 +203,7 @@ impl Concerned {
         if labels(change.old) == labels(change.new) {
             return;
         }
-        for snapshot in self.caches.snapshots.all() {
-            if is_waiting(&snapshot) {
-                self.queues.snapshots.add(ObjectKey::of(&*snapshot));
-            }
-        }
+        self.snapshots(WAITING, "");
     }
 
     fn snapshots(&self, index: &'static str, value: &str) {

@@ -212,6 +212,7 @@ impl GroupCaches {
             owned,
             restores,
             is_live: self.are_followed() && caches.are_followed(),
+            sees_users: self.contents.is_followed() && caches.follow_users(),
             options: caches.options,
             group,
         })

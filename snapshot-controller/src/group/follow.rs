@@ -15,7 +15,7 @@ use super::controllers::{GroupContents, GroupSnapshots, Shared};
 use super::execute::Executor;
 use super::triggers::{Concerned, enqueue};
 use crate::metrics::Metrics;
-use crate::observe::{BY_GROUP, Caches};
+use crate::observe::{BY_GROUP, BY_GROUP_HANDLE, Caches, reference_key};
 
 /// The queues of the group kinds.
 #[derive(Clone)]
@@ -116,10 +116,16 @@ impl Groups<'_> {
         .await;
     }
 
-    /// Members that are being deleted wait until it is known whether their groups are there.
+    /// Members that are being deleted wait until it is known whether their groups are there, also those of which only the
+    /// contents tell that they are some.
     fn wake_members(&self) {
         for member in self.caches.snapshots.indexed(BY_GROUP, "") {
             self.snapshots.add(ObjectKey::of(&*member));
+        }
+        for content in self.caches.contents.indexed(BY_GROUP_HANDLE, "") {
+            if let Some(member) = reference_key(&content) {
+                self.snapshots.add(member);
+            }
         }
     }
 }

@@ -68,9 +68,7 @@ impl Concerned {
         let key = change.key.to_string();
         if change.old.is_none() || is_gone(change) {
             add_all(&self.snapshots, &self.caches.snapshots, BY_GROUP, &key);
-        }
-        if change.old.is_none() {
-            // Those that nobody has told their group yet.
+            // Those that nobody has told their group.
             let contents = self.groups.contents.indexed(BY_PARTNER, &key);
             let handles = contents.iter().filter_map(|content| handle(content));
             handles.for_each(|handle| self.by_group_handle(handle));
@@ -93,9 +91,10 @@ impl Concerned {
             BY_PARTNER,
             &change.key.name,
         );
-        let known = change.new.and_then(handle);
-        if let Some(handle) = known.filter(|_| change.old.and_then(handle) != known) {
-            self.by_group_handle(handle);
+        let (old, new) = (change.old.and_then(handle), change.new.and_then(handle));
+        if old != new {
+            let handles = old.into_iter().chain(new);
+            handles.for_each(|handle| self.by_group_handle(handle));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Deletion of a snapshot (spec snapshot 2.8).
 
 use controller::patch::{self, Change};
-use controller::{Action, Event};
+use controller::{Action, Event, Next, UNTIL_GROWN};
 use crds::group::v1::VolumeGroupSnapshot;
 use crds::names;
 use crds::v1::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotContent};
@@ -43,6 +43,10 @@ pub fn plan(observed: &Observed) -> Plan {
     }
     if observed.content == Lookup::Unknown {
         return then_again(vec![read_again(observed).into()]);
+    }
+    if !observed.sees_users {
+        // What is bound to it or filled from it may only not be known yet.
+        return settled().then(Next::After(UNTIL_GROWN));
     }
     let Some(content) = owned_content(observed) else {
         return then_await(vec![release(observed).into()]);

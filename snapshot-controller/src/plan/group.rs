@@ -56,6 +56,8 @@ pub struct ObservedGroup {
     pub restores: Vec<ObjectKey>,
     /// Every kind above is followed at this moment. Else what is missing may only not be known yet.
     pub is_live: bool,
+    /// Contents, those of its members, these and claims are, by which a deletion is decided.
+    pub sees_users: bool,
     /// Options of the controller.
     pub options: Options,
 }

@@ -141,6 +141,7 @@ impl GroupScene {
                 false => Vec::new(),
             },
             is_live: true,
+            sees_users: true,
             options: Options::default(),
             content,
             group,

@@ -375,10 +375,8 @@ async fn snapshot_case_102_without_the_gate_groups_are_nothing_and_members_are_r
     assert_eq!(of_groups.count(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn snapshot_case_86_a_snapshot_of_a_group_that_nobody_has_is_ready_and_names_none() {
-    let world = with_groups(None).await;
-    let _process = world.start();
+/// A ready snapshot `s` whose content is told to be of the group `nobody`.
+async fn of_nobodys_group(world: &World) {
     world.create(
         CONTENTS,
         json!({
@@ -399,6 +397,13 @@ async fn snapshot_case_86_a_snapshot_of_a_group_that_nobody_has_is_ready_and_nam
     seconds(2).await;
     world.change_status(CONTENTS, "", "c", &json!({"volumeGroupSnapshotHandle": "nobody"}));
     seconds(5).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_86_a_snapshot_of_a_group_that_nobody_has_is_ready_and_names_none() {
+    let world = with_groups(None).await;
+    let _process = world.start();
+    of_nobodys_group(&world).await;
     let found = &world.snapshot("s")["status"];
     assert_eq!(found["readyToUse"], true, "{found}");
     assert!(
@@ -408,6 +413,18 @@ async fn snapshot_case_86_a_snapshot_of_a_group_that_nobody_has_is_ready_and_nam
     // It belongs to no group, so nothing holds it.
     world.delete(SNAPSHOTS, "default", "s");
     seconds(5).await;
+    assert!(world.snapshot("s").is_null());
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_case_176_a_snapshot_of_a_group_that_nobody_has_goes_in_a_later_term() {
+    let world = with_groups(None).await;
+    let process = world.start();
+    of_nobodys_group(&world).await;
+    process.kill().await;
+    world.delete(SNAPSHOTS, "default", "s");
+    let _process = world.start();
+    seconds(60).await;
     assert!(world.snapshot("s").is_null());
 }
 

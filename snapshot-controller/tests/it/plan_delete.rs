@@ -385,3 +385,18 @@ fn a_bound_content_without_finalizer_gets_it_and_an_unbound_one_does_not() {
     );
     assert_eq!(unbound.plan_content("snapcontent-u", false), settled());
 }
+
+#[test]
+fn snapshot_case_175_nothing_goes_while_its_users_may_only_not_be_known_yet() {
+    let mut unbound = crate::plan_import::import();
+    unbound.set("vs", "s", json!({"metadata": {"finalizers": [BOUND]}}));
+    unbound.delete("vs", "s");
+    for mut scene in [deleted("Delete"), deleted("Retain"), unbound] {
+        scene.is_lost = true;
+        let plan = scene.plan("s");
+        assert!(plan.actions.is_empty(), "{plan:?}");
+        assert_eq!(plan.next, Next::After(std::time::Duration::from_secs(1)));
+        scene.is_lost = false;
+        assert!(!scene.lines("s").is_empty());
+    }
+}

@@ -47,6 +47,7 @@ fn observed(rest: &Value) -> ObservedGroup {
         owned: Vec::new(),
         restores: Vec::new(),
         is_live: true,
+        sees_users: true,
         options: Options::default(),
     }
 }
@@ -487,4 +488,29 @@ fn snapshot_case_129_what_may_only_not_be_known_yet_is_not_refused() {
             "{plan:?}"
         );
     }
+}
+
+#[test]
+fn snapshot_case_175_no_member_goes_while_its_users_may_only_not_be_known_yet() {
+    let finalizers = json!([crds::names::group::SNAPSHOT_FINALIZER]);
+    let mut seen = observed(&json!({"metadata": {"deletionTimestamp": NOW, "finalizers": finalizers}}));
+    assert!(!decide(&seen, None).actions.is_empty());
+    seen.sees_users = false;
+    let plan = decide(&seen, None);
+    assert!(
+        plan.actions.is_empty() && matches!(plan.next, Next::After(_)),
+        "{plan:?}"
+    );
+}
+
+#[test]
+fn snapshot_case_177_claims_are_not_listed_for_a_refusal_that_would_be_put_off() {
+    let mut seen = observed(&json!({}));
+    assert_eq!(decide(&seen, None).actions.len(), 1, "the LIST");
+    seen.is_live = false;
+    let plan = decide(&seen, None);
+    assert!(
+        plan.actions.is_empty() && matches!(plan.next, Next::After(_)),
+        "{plan:?}"
+    );
 }

@@ -7,7 +7,7 @@ use crate::scene::{AS_SOURCE, BEING_DELETED, BOUND, CONTENT_BOUND, NOW, Scene, c
 
 const SECRET_NAME: &str = "snapshot.storage.kubernetes.io/deletion-secret-name";
 
-fn import() -> Scene {
+pub(crate) fn import() -> Scene {
     let mut scene = Scene::empty();
     scene.put("class", class_of("k", "d", "Delete"));
     scene.put(

@@ -181,6 +181,7 @@ impl Scene {
             restores: self.restores.clone(),
             nodes: self.nodes.clone(),
             is_live: !self.is_lost,
+            sees_users: !self.is_lost,
             group: self.group.clone(),
             options: Options {
                 record_volume_mode: !self.ignore_mode,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use controller::Action;
+use controller::{Action, Next, UNTIL_GROWN};
 use crds::group::v1::{
     VolumeGroupSnapshot, VolumeGroupSnapshotClass, VolumeGroupSnapshotContent,
     VolumeGroupSnapshotContentSource, VolumeGroupSnapshotContentSpec,
@@ -18,7 +18,7 @@ use super::super::class::only;
 use super::super::create::{SecretOf, SourceVolume, volume_of};
 use super::{
     Lookup, ObservedGroup, Plan, Refusal, SelectedClaim, Step, bind, may_be_created, read_again, refuse,
-    selector, status, then_again, then_await,
+    selector, settled, status, then_again, then_await,
 };
 use crate::events::group::{
     self as events, CONTENT_CREATION_FAILED, CONTENT_MISSING, CREATE_CONTENT_FAILED, GET_CLASS_FAILED,
@@ -93,6 +93,10 @@ fn begin(
         return Err(refusal);
     }
     let Some(selected) = selected else {
+        if !observed.is_live {
+            // A refusal would be put off, and the claims listed again each time.
+            return Ok(settled().then(Next::After(UNTIL_GROWN)));
+        }
         let namespace = observed.group.namespace().unwrap_or_default();
         return Ok(then_again(vec![Step::ListClaims { namespace, selector }.into()]));
     };

@@ -1,7 +1,7 @@
 //! Deletion of a group (spec snapshot 4.4).
 
 use controller::patch::{self, Change};
-use controller::{Action, Event};
+use controller::{Action, Event, Next, UNTIL_GROWN};
 use crds::group::v1::{VolumeGroupSnapshot, VolumeGroupSnapshotContent};
 use crds::names::group as names;
 use crds::v1::DeletionPolicy;
@@ -28,6 +28,9 @@ pub fn plan(observed: &ObservedGroup) -> Plan {
     }
     if observed.content == Lookup::Unknown {
         return then_again(vec![read_again(observed).into()]);
+    }
+    if !observed.sees_users {
+        return settled().then(Next::After(UNTIL_GROWN));
     }
     if !observed.restores.is_empty() {
         return pending(observed);

@@ -12,7 +12,7 @@ use runtime::objects::{AttributesClass, ModifyStatus, SecretName, Volume};
 
 use super::super::conditions::Conditions;
 use super::super::{ClaimChange, later, wait_until, wants_more};
-use super::{Attempt, Call, Memory, Observed, Plan, Step, begun_event, in_progress, target_of};
+use super::{Attempt, Call, Hold, Memory, Observed, Plan, Step, begun_event, in_progress, target_of};
 use crate::events;
 
 /// Classes come by a watch of their own: one that was made together with the wish for it may be seen later.
@@ -72,7 +72,10 @@ pub(super) fn begin(observed: &Observed<'_>, volume: &Volume, class: &str, now: 
 fn pause(observed: &Observed<'_>, plan: &Plan, class: &str, now: Timestamp) -> Option<Plan> {
     let memory = &plan.memory;
     let slow = memory.slow.as_ref().filter(|slow| slow.class == class);
-    let until = slow.map(|slow| slow.until).max(memory.hold);
+    // The class that the volume has needs no change: who takes a wish back does not wait for it.
+    let is_back = |hold: &&Hold| observed.claim.current_class() == Some(class) && hold.class != class;
+    let hold = memory.hold.as_ref().filter(|hold| !is_back(hold));
+    let until = slow.map(|slow| slow.until).max(hold.map(|hold| hold.until));
     if let Some(until) = until.filter(|until| now < *until) {
         return Some(wait_until(plan.clone(), until, now));
     }

@@ -93,14 +93,23 @@ pub struct Memory {
     pub settled: Option<String>,
     /// An infeasible class is not tried again before.
     pub slow: Option<Slow>,
-    /// No attempt before, whatever the class and the back-off: the driver said so.
-    pub hold: Option<Timestamp>,
+    /// No attempt before, whatever the back-off and the class, but for the one that the volume has: the driver said so.
+    pub hold: Option<Hold>,
     /// The class of which the user was told that it is not there, or that nobody here applies it.
     pub told: Option<String>,
     /// The class that was not there, and since when.
     pub missing: Option<(String, Timestamp)>,
     /// When the text of an error was last written.
     pub error_written: Option<Timestamp>,
+}
+
+/// A wait that the driver asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The class with which it was asked last.
+    pub class: String,
+    /// The end of the wait.
+    pub until: Timestamp,
 }
 
 /// An infeasible class.

@@ -13,7 +13,7 @@ use tonic::Code;
 
 use super::super::conditions::{self, Conditions, MODIFY_VOLUME_ERROR};
 use super::super::{ClaimChange, later, wait_until};
-use super::{Attempt, Memory, Observed, Plan, Slow, Step, target_of};
+use super::{Attempt, Hold, Memory, Observed, Plan, Slow, Step, target_of};
 use crate::events;
 
 /// A text that changes under one code is written at most once in this time.
@@ -109,7 +109,10 @@ fn wait(mut plan: Plan, class: &str, failure: &CallFailure, now: Timestamp) -> P
         return wait_until(plan, until, now);
     }
     if let Some(until) = asked {
-        plan.memory.hold = Some(until);
+        plan.memory.hold = Some(Hold {
+            class: class.to_owned(),
+            until,
+        });
         return wait_until(plan, until, now);
     }
     plan.then(Next::Backoff(Trouble {

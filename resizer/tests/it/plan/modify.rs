@@ -1,6 +1,7 @@
 //! Decisions about attributes classes: the rows of resize.md 5.2, and what holds of every plan.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use controller::{Action, CallFailure, Next, Retries};
 use csi::Class;
@@ -335,6 +336,46 @@ fn resize_case_118_an_id_that_is_no_volume_is_told_and_asked_of_nobody() {
         claim.contains("ModifyVolumeError") && claim.contains("which is no EBS volume"),
         "{claim}"
     );
+}
+
+/// EC2's day of four is full: gold waits for it. Who takes the wish back has what the volume has.
+#[test]
+fn resize_case_131_a_wish_that_is_taken_back_does_not_wait_for_the_hold_of_another_class() {
+    let held = |class| match failure(class, Code::Internal) {
+        Err(failure) => Err(CallFailure {
+            retry_after: Some(Duration::from_hours(20)),
+            ..failure
+        }),
+        Ok(()) => unreachable!(),
+    };
+    let turn = |scene: &mut Classes, wanted: &str, answer: &Result<(), CallFailure>| {
+        scene.claim["spec"]["volumeAttributesClassName"] = json!(wanted);
+        let mut asked = Vec::new();
+        loop {
+            let plan = scene.plan_at(now());
+            let (class, next) = scene.take(plan, answer);
+            asked.extend(class);
+            if next != Next::Again {
+                return (asked, next);
+            }
+        }
+    };
+    let mut scene = classes("gold", "silver", "", "");
+    let (asked, next) = turn(&mut scene, "gold", &held(Class::Final));
+    assert_eq!(asked, ["gold"]);
+    assert!(matches!(next, Next::After(_)), "{next:?}");
+    // A third class waits as before.
+    let (asked, next) = turn(&mut scene, "bronze", &Ok(()));
+    assert!(asked.is_empty() && matches!(next, Next::After(_)), "{next:?}");
+    // The driver may not have it yet: then it waits too.
+    let mut refused = scene.clone();
+    let (asked, next) = turn(&mut refused, "silver", &held(Class::Final));
+    assert!(asked == ["silver"] && matches!(next, Next::After(_)), "{next:?}");
+    let (asked, _) = turn(&mut refused, "silver", &Ok(()));
+    assert!(asked.is_empty());
+    let (asked, _) = turn(&mut scene, "silver", &Ok(()));
+    assert_eq!(asked, ["silver"]);
+    assert_eq!(scene.shown(), (Some("silver"), Some("silver"), None));
 }
 
 const NAMES: [&str; 5] = ["", "gold", "silver", "missing", "xother"];

@@ -38,10 +38,11 @@ impl Listing {
         state.different.contains(uid).then_some(state.number)
     }
 
-    fn note(&self, different: BTreeSet<String>) {
+    /// Takes in what a comparison found; answers what was different before.
+    fn note(&self, different: BTreeSet<String>) -> BTreeSet<String> {
         let mut state = self.lock();
         state.number += 1;
-        state.different = different;
+        std::mem::replace(&mut state.different, different)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -92,7 +93,7 @@ impl Comparison {
             }
         };
         let mut different = BTreeSet::new();
-        let mut keys = Vec::new();
+        let (mut keys, mut others) = (Vec::new(), Vec::new());
         for attachment in self.own() {
             let key = ObjectKey::of(&*attachment);
             // What is worked on, or has changed while the driver listed, is neither wrong there nor here.
@@ -100,9 +101,14 @@ impl Comparison {
             if is_settled && !self.queue.runs(&key) && self.differs(&attachment, &listed) {
                 different.extend(attachment.metadata.uid.clone());
                 keys.push(key);
+            } else {
+                others.extend(attachment.metadata.uid.clone().map(|uid| (uid, key)));
             }
         }
-        self.listing.note(different);
+        let former = self.listing.note(different);
+        // What was told of a difference is so no more.
+        let settled = others.into_iter().filter(|(uid, _)| former.contains(uid));
+        settled.for_each(|(_, key)| self.queue.add(key));
         for key in keys {
             tracing::warn!(%key, "the driver does not list the volume as the VolumeAttachment says");
             self.queue.add(key);

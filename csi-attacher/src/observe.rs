@@ -6,6 +6,7 @@ use controller::{CallFailure, Retries, SecretRead};
 use jiff::Timestamp;
 use runtime::objects::{Attachment, CsiNode, SecretName, Volume};
 
+use crate::plan::Unpublish;
 use crate::source::Source;
 
 /// Everything that [`crate::plan::plan`] may look at.
@@ -70,6 +71,8 @@ pub struct Memory {
     pub not_before: Option<(String, Timestamp)>,
     /// The last difference to what the driver lists that was looked into.
     pub settled_difference: Option<u64>,
+    /// What was undone of what is noted, where a Secret must be read before it is done anew.
+    pub left: Option<Box<Unpublish>>,
     /// The node that the driver did not know when it was last asked to detach from it, by the driver's name for it.
     pub unknown_node: Option<String>,
 }

@@ -216,15 +216,16 @@ impl Prepared {
         enqueue.on(&around.nodes, &self.attachments, move |change| {
             triggers::waiting_for_node(change, &waiting, &driver)
         });
+        let (volumes, known) = (around.volumes.clone(), settings.clone());
+        enqueue.on(attachments, &self.volumes, move |change| {
+            triggers::freed(change, &volumes, &known).into_iter().collect()
+        });
         let settings = settings.clone();
         let of_volumes = enqueue.on(&around.volumes, &self.volumes, move |change| {
             let concerned = triggers::of_volume(change, &settings);
             concerned.then(|| change.key.clone()).into_iter().collect()
         });
         of_volumes.resync_every(self.config.resync, scope);
-        enqueue.on(attachments, &self.volumes, move |change| {
-            triggers::freed(change).into_iter().collect()
-        });
     }
 
     /// None where the driver does not say where its volumes are.

@@ -27,18 +27,29 @@ pub(crate) fn of_attachment(change: Difference<'_, Attachment>, driver: &str) ->
             || old.is_attached() && !new.is_attached())
 }
 
-/// The volume of an attachment that went: it may be let go.
-pub(crate) fn freed(change: Difference<'_, Attachment>) -> Option<ObjectKey> {
+/// The volume of an attachment that went, where it may have to be let go.
+pub(crate) fn freed(
+    change: Difference<'_, Attachment>,
+    volumes: &Cache<Volume>,
+    settings: &Settings,
+) -> Option<ObjectKey> {
     let (Some(old), None) = (change.old, change.new) else {
         return None;
     };
-    old.volume.as_deref().map(ObjectKey::cluster)
+    let volume = old.volume.as_deref().map(ObjectKey::cluster)?;
+    volumes
+        .get(&volume)
+        .is_some_and(|volume| may_be_due(&volume, settings))
+        .then_some(volume)
 }
 
 /// Whether a volume may have to be let go.
 pub(crate) fn of_volume(change: Difference<'_, Volume>, settings: &Settings) -> bool {
-    let is_due = |volume: &Volume| is_due(volume, &settings.driver, &settings.finalizer);
-    change.new.is_some_and(is_due)
+    change.new.is_some_and(|volume| may_be_due(volume, settings))
+}
+
+fn may_be_due(volume: &Volume, settings: &Settings) -> bool {
+    is_due(volume, &settings.driver, &settings.finalizer)
 }
 
 /// The attachments that may wait for a volume which has come, or of which what a call is made from has changed.

@@ -5,11 +5,16 @@ use std::collections::BTreeMap;
 use controller::capability::{self, Access};
 use controller::{Next, patch};
 use jiff::Timestamp;
+use runtime::objects::SecretName;
 
+use super::detach::{is_unknown, published};
 use super::problem::{Of, Problem, Secret, held, secret, told};
-use super::{Mark, Plan, Publish, Status, Step, differs, is_held, memory, node_id};
+use super::{Mark, Plan, Publish, Status, Step, Unpublish, differs, is_held, memory, node_id};
 use crate::observe::{Answer, Observed};
 use crate::source::{NoSource, Source};
+
+/// What is tried: leaving what is noted (Q36).
+const LEAVE: &str = "leave";
 
 pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     let is_wanted = !observed.attachment.is_attached() || differs(observed);
@@ -21,6 +26,16 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
         (_, Err(problem)) => told(observed, Of::Attachment, &problem, now),
         (Some(Answer::Published(Err(failure))), Ok((_, publish))) => {
             let problem = Problem::of_call(failure, of(&publish));
+            told(observed, Of::Attachment, &problem, now)
+        }
+        (Some(Answer::Unpublished(Ok(()))), Ok((source, publish))) => {
+            publishing(observed, &source, publish, now)
+        }
+        (Some(Answer::Unpublished(Err(failure))), Ok((source, publish))) => {
+            if is_unknown(failure) {
+                return publishing(observed, &source, publish, now);
+            }
+            let problem = Problem::of_call(failure, LEAVE.to_owned());
             told(observed, Of::Attachment, &problem, now)
         }
         (_, Ok((source, publish))) => attempt(observed, &source, publish, now),
@@ -97,17 +112,54 @@ fn wanted<'a>(observed: &Observed<'a>) -> Result<(Source<'a>, Publish), Problem>
     Ok((source, publish))
 }
 
-/// The finalizers and the note come before the call: it must be undone whatever happens to this process.
+/// What may be attached under other names is detached first: the note of it is all that tells of it.
 fn attempt(observed: &Observed<'_>, source: &Source<'_>, publish: Publish, now: Timestamp) -> Plan {
     if !differs(observed)
         && let Some(until) = held(observed, &of(&publish), now)
     {
         return Plan::resting(memory(observed)).then(Next::Held(until));
     }
+    let Some((call, needed)) = to_leave(observed, &publish) else {
+        return publishing(observed, source, publish, now);
+    };
+    if let Some(until) = held(observed, LEAVE, now) {
+        return Plan::resting(memory(observed)).then(Next::Held(until));
+    }
+    match secret(observed, needed.as_ref()) {
+        Ok(Secret::Ready) => done(observed).step(Step::Unpublish(call)).then(Next::Again),
+        Ok(Secret::Unread(name)) => done(observed).read_secret(name).then(Next::Again),
+        Err(problem) => told(observed, Of::Attachment, &problem, now),
+    }
+}
+
+/// The call that undoes one under another name of node or volume, of which nothing else is known than that it was made.
+fn to_leave(observed: &Observed<'_>, publish: &Publish) -> Option<(Unpublish, Option<SecretName>)> {
+    if !is_held(observed) {
+        return None;
+    }
+    let noted = published(observed).ok()?;
+    let node_id = observed.attachment.node_id.as_deref().unwrap_or(&publish.node_id);
+    let is_other = node_id != publish.node_id || noted.handle != publish.handle;
+    let call = Unpublish {
+        handle: noted.handle,
+        node_id: node_id.to_owned(),
+        migrated: noted.migrated,
+    };
+    let is_left = observed.memory.left.as_deref() == Some(&call);
+    (is_other && !is_left).then_some((call, noted.secret))
+}
+
+/// The finalizers and the note come before the call: it must be undone whatever happens to this process.
+fn publishing(observed: &Observed<'_>, source: &Source<'_>, publish: Publish, now: Timestamp) -> Plan {
     let mut plan = done(observed);
     match secret(observed, source.secret()) {
-        Ok(Secret::Ready) => {}
-        Ok(Secret::Unread(name)) => return plan.read_secret(name).then(Next::Again),
+        Ok(Secret::Ready) => plan.memory.left = None,
+        Ok(Secret::Unread(name)) => {
+            if let Some((left, _)) = to_leave(observed, &publish) {
+                plan.memory.left = Some(Box::new(left));
+            }
+            return plan.read_secret(name).then(Next::Again);
+        }
         Err(problem) => return told(observed, Of::Attachment, &problem, now),
     }
     let finalizer = &observed.settings.finalizer;

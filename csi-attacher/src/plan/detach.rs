@@ -56,8 +56,13 @@ fn node_to_leave<'a>(observed: &Observed<'a>) -> Option<&'a str> {
         .or_else(|| names.next())
 }
 
+/// The driver does not know what it was to detach, or from where.
+pub(super) fn is_unknown(failure: &CallFailure) -> bool {
+    matches!(failure.code, Some(Code::NotFound | Code::InvalidArgument))
+}
+
 /// The volume that was called with, also when its object is gone (Q33): under its name there may be another one now.
-fn published(observed: &Observed<'_>) -> Result<Published, Problem> {
+pub(super) fn published(observed: &Observed<'_>) -> Result<Published, Problem> {
     let attachment = observed.attachment;
     let present = Source::of(attachment, observed.volume).map(|source| Published::of(&source));
     let remembered = observed.memory.volume.as_deref().cloned();
@@ -101,8 +106,8 @@ fn unpublished(observed: &Observed<'_>, outcome: &Result<(), CallFailure>, now: 
     if let Err(failure) = outcome {
         let problem = Problem::of_call(failure, DETACH.to_owned());
         let mut plan = told(observed, Of::Detachment, &problem, now);
-        let is_unknown = matches!(failure.code, Some(Code::NotFound | Code::InvalidArgument));
-        plan.memory.unknown_node = node_to_leave(observed).filter(|_| is_unknown).map(str::to_owned);
+        let left = node_to_leave(observed).filter(|_| is_unknown(failure));
+        plan.memory.unknown_node = left.map(str::to_owned);
         return plan;
     }
     let mut plan = Plan::resting(memory(observed));

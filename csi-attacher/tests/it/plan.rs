@@ -162,7 +162,9 @@ fn the_marks_come_before_the_call_and_only_where_they_are_not_there() {
     assert_eq!(steps(&marked.plan()), ["mark", "publish"]);
     marked.attachment["metadata"]["annotations"] =
         json!({NODE_ID: "i-0", "slackwater.io/volume-handle": "vol"});
-    assert_eq!(steps(&marked.plan()), ["mark", "publish"], "another node ID");
+    assert_eq!(steps(&marked.plan()), ["unpublish"], "another node ID");
+    marked.answer = Some(Answer::Unpublished(Ok(())));
+    assert_eq!(steps(&marked.plan()), ["mark", "publish"]);
 
     let attached = scene().attached();
     assert_eq!(attached.plan(), Plan::resting(Memory::default()));

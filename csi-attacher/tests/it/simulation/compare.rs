@@ -10,7 +10,7 @@ use serde_json::json;
 use tonic::Status;
 
 use super::Scripted;
-use crate::world::{DRIVER, FINALIZER, World, volume};
+use crate::world::{DRIVER, FINALIZER, STATUS, World, volume};
 
 const LISTING: [rpc::Type; 3] = [
     rpc::Type::PublishUnpublishVolume,
@@ -172,4 +172,23 @@ async fn a_driver_that_does_not_list_nodes_is_not_asked() {
     let _process = world.start();
     seconds(300).await;
     assert_eq!(world.driver.count("ListVolumes"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_235_an_error_of_a_difference_goes_with_it() {
+    let world = world();
+    let _process = world.start();
+    world.attach();
+    seconds(5).await;
+    let there = std::mem::take(&mut world.driver.state().attaching.nodes);
+    world.driver.state().attaching.publish = [Some(Status::internal("no"))].into();
+    seconds(60).await;
+    assert!(world.error("attachError").contains("no"), "{}", world.status());
+    // The list was wrong, and is right again.
+    world.driver.state().attaching.nodes = there;
+    let mark = world.mark();
+    seconds(60).await;
+    assert_eq!(world.status(), json!({"attached": true}));
+    assert_eq!(world.requests_since(mark), [STATUS]);
+    assert_eq!(world.driver.count("ControllerPublishVolume"), 2);
 }

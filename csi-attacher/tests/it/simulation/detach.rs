@@ -1,6 +1,6 @@
 //! Detachments: their requests, calls and errors.
 
-use controller::testing::resources::{ATTACHMENTS, CSI_NODES, VOLUMES};
+use controller::testing::resources::{ATTACHMENTS, CSI_NODES, SECRETS, VOLUMES};
 use controller::testing::seconds;
 use serde_json::json;
 use tonic::Status;
@@ -258,4 +258,97 @@ async fn a_volume_of_which_nothing_is_known_says_what_to_do() {
     world.volume(volume());
     seconds(2).await;
     assert!(world.attachment().is_none());
+}
+
+/// A ControllerPublishVolume of `vol` to `i-1` that attaches and does not say so.
+async fn attached_unseen(world: &World) {
+    world.driver.state().attaching.publish = [Some(Status::deadline_exceeded("late"))].into();
+    world.attach();
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let there = ["i-1".to_owned()].into();
+    world.driver.state().attaching.nodes.insert("vol".into(), there);
+    assert!(!world.is_attached());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_231_what_may_be_attached_to_another_node_is_detached_before_that_is_forgotten() {
+    for unknown in [
+        None,
+        Some(Status::not_found("no node i-1")),
+        Some(Status::invalid_argument("i-1 is no UUID")),
+    ] {
+        let world = World::new();
+        let _process = world.start();
+        attached_unseen(&world).await;
+        world.delete(CSI_NODES, "", "n");
+        world.driver.state().attaching.unpublish = [unknown.clone()].into();
+        world.node("i-2");
+        seconds(5).await;
+        assert!(world.is_attached());
+        assert_eq!(world.asked_to_leave(), ["i-1"]);
+        world.detach();
+        seconds(5).await;
+        assert!(world.attachment().is_none());
+        assert_eq!(world.asked_to_leave(), ["i-1", "i-2"]);
+        if unknown.is_none() {
+            assert!(world.driver.state().attaching.pairs().is_empty());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_231_another_node_waits_until_the_first_one_is_left() {
+    let world = World::new();
+    let _process = world.start();
+    attached_unseen(&world).await;
+    world.delete(CSI_NODES, "", "n");
+    let refused = || Some(Status::internal("still busy"));
+    world.driver.state().attaching.unpublish = [refused(), refused()].into();
+    world.node("i-2");
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert!(
+        world.error("attachError").contains("still busy"),
+        "{}",
+        world.status()
+    );
+    let noted = || world.attachment().unwrap()["metadata"]["annotations"][NODE_ID].clone();
+    assert_eq!(
+        (noted(), world.driver.count("ControllerPublishVolume")),
+        (json!("i-1"), 1)
+    );
+    seconds(10).await;
+    assert!(world.is_attached());
+    assert_eq!((noted(), world.asked_to_leave().len()), (json!("i-2"), 3));
+    let pairs = world.driver.state().attaching.pairs();
+    assert_eq!(pairs, [("vol".to_owned(), "i-2".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_231_what_may_be_attached_of_a_volume_made_anew_is_detached_by_its_old_handle() {
+    let mut first = volume();
+    first["spec"]["csi"]["controllerPublishSecretRef"] = json!({"name": "s", "namespace": "default"});
+    let world = World::with(first.clone());
+    world.secret();
+    let _process = world.start();
+    attached_unseen(&world).await;
+    world.remove_by_force(VOLUMES, "", "v");
+    let mut other = first;
+    other["spec"]["csi"]["volumeHandle"] = json!("vol-2");
+    other["spec"]["csi"]["controllerPublishSecretRef"]["name"] = json!("t");
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "t", "namespace": "default"},
+        "data": {"password": "b3RoZXI="},
+    });
+    world.create(SECRETS, secret);
+    world.volume(other);
+    seconds(20).await;
+    assert!(world.is_attached());
+    {
+        let attaching = &world.driver.state().attaching;
+        assert_eq!(attaching.unpublished.len(), 1);
+        assert_eq!(attaching.unpublished[0].secrets["password"], "hunter2");
+        assert_eq!(attaching.published[1].secrets["password"], "other");
+    }
+    let pairs = world.driver.state().attaching.pairs();
+    assert_eq!(pairs, [("vol-2".to_owned(), "i-1".to_owned())]);
 }

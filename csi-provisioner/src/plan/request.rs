@@ -24,6 +24,8 @@ use crate::observe::{Begun, Lookup, Observed, Parameters, Settings};
 
 /// Annotation of a volume: who made it.
 pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+/// The driver that took over the volume's in-tree plugin.
+const MIGRATED_TO: &str = "pv.kubernetes.io/migrated-to";
 const DELETION_SECRET: [&str; 2] = [
     "volume.kubernetes.io/provisioner-deletion-secret-name",
     "volume.kubernetes.io/provisioner-deletion-secret-namespace",
@@ -290,6 +292,10 @@ fn annotations(class: &Class<'_>, secrets: &Secrets) -> Parameters {
     };
     let none = SecretName::default();
     let mut annotations = Parameters::from([(PROVISIONED_BY.to_owned(), class.object.provisioner.clone())]);
+    if class.is_migrated {
+        // As the volume controller adds it, with a write of its own: until then the volume would look handed back to the plugin.
+        annotations.insert(MIGRATED_TO.to_owned(), class.driver.to_owned());
+    }
     // Empty where there is none: so the class need not be asked at the end.
     annotations.extend(pair(
         DELETION_SECRET,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use controller::testing::resources::{ATTRIBUTES_CLASSES, CLAIMS, SECRETS, STORAGE_CLASSES, VOLUMES};
-use controller::testing::{VolumeAnswer, seconds};
+use controller::testing::{self, Driver, VolumeAnswer, seconds};
 use csi::v1::controller_service_capability::rpc;
 use csi::v1::volume_capability::AccessType;
 use sandbox::faults::{Call, Fault, Faults, Refusal, Schedule};
@@ -11,7 +11,7 @@ use sandbox::kube::Denial;
 use serde_json::json;
 use tonic::Status;
 
-use crate::world::{DRIVER, FINALIZER, PATCH, SAVE, World, from_snapshot};
+use crate::world::{DRIVER, FINALIZER, PATCH, SAVE, World, claim, from_snapshot};
 
 #[tokio::test(start_paused = true)]
 async fn sidecars_case_138_a_plain_claim_costs_one_call_and_two_requests() {
@@ -496,5 +496,38 @@ async fn sidecars_case_219_attributes_classes_are_used_where_the_api_server_does
             let told = world.events();
             assert!(told[0].message.contains("gold does not exist"), "{told:?}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_234_a_volume_of_the_plugin_is_born_with_the_driver_that_took_over() {
+    let driver = "ebs.csi.aws.com";
+    let capabilities = [rpc::Type::CreateDeleteVolume, rpc::Type::PublishUnpublishVolume];
+    // Nobody else writes here.
+    let world = testing::World::new(csi_provisioner::ENTRY, Driver::new(driver, &capabilities));
+    for (name, provisioner) in [("in-tree", "kubernetes.io/aws-ebs"), ("s", driver)] {
+        let class = json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name},
+            "provisioner": provisioner, "reclaimPolicy": "Delete",
+        });
+        world.create(STORAGE_CLASSES, class);
+    }
+    let _process = world.start();
+    for (class, provisioner, is_migrated) in
+        [("in-tree", "kubernetes.io/aws-ebs", true), ("s", driver, false)]
+    {
+        let mut claim = claim(class);
+        claim["spec"]["storageClassName"] = json!(class);
+        claim["metadata"]["annotations"] = json!({
+            "volume.kubernetes.io/storage-provisioner": provisioner, "pv.kubernetes.io/migrated-to": driver,
+        });
+        let claim = world.create(CLAIMS, claim);
+        seconds(2).await;
+        let name = format!("pvc-{}", claim["metadata"]["uid"].as_str().unwrap());
+        let metadata = world.get(VOLUMES, "", &name).unwrap()["metadata"].clone();
+        let to = metadata["annotations"].get("pv.kubernetes.io/migrated-to");
+        assert_eq!(to, is_migrated.then_some(&json!(driver)), "{metadata}");
+        let finalizers = metadata["finalizers"].as_array().unwrap();
+        assert!(finalizers.contains(&json!("external-attacher/ebs-csi-aws-com")));
     }
 }

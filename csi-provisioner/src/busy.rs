@@ -5,8 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt as _;
+use futures::future::Shared;
 use runtime::ObjectKey;
 use runtime::objects::Claim;
+use tokio::sync::oneshot;
 
 use crate::plan::source::SourceKey;
 
@@ -21,6 +24,10 @@ struct State {
     /// Sources of which a use has ended here, until it is settled whether they are let go.
     ended: BTreeSet<SourceKey>,
     let_go: BTreeSet<SourceKey>,
+    /// Sources that are being protected, with how that has ended.
+    protecting: BTreeMap<SourceKey, Ending>,
+    /// Sources of which nobody knows whether they were let go.
+    unclear: BTreeSet<SourceKey>,
 }
 
 struct Entry {
@@ -85,9 +92,40 @@ impl Busy {
         }
     }
 
-    /// Whether it is being taken away. To be asked before the source is looked at.
+    /// Whether it is being taken away, or may have been without anybody having seen the source since. To be asked before the source is
+    /// looked at.
     pub(crate) fn is_let_go(&self, source: &SourceKey) -> bool {
-        self.lock().let_go.contains(source)
+        let state = self.lock();
+        state.let_go.contains(source) || state.unclear.contains(source)
+    }
+
+    /// The protection may have been taken away: the answer is lost, and the watch may show it late.
+    pub(crate) fn note_unclear(&self, source: &SourceKey) {
+        self.lock().unclear.insert(source.clone());
+    }
+
+    pub(crate) fn is_unclear(&self, source: &SourceKey) -> bool {
+        self.lock().unclear.contains(source)
+    }
+
+    /// The source was seen since.
+    pub(crate) fn settle_unclear(&self, source: &SourceKey) {
+        self.lock().unclear.remove(source);
+    }
+
+    /// A claim wants the source protected.
+    pub(crate) fn protect(&self, source: &SourceKey) -> Turn {
+        let mut state = self.lock();
+        if let Some(ending) = state.protecting.get(source) {
+            return Turn::Theirs(ending.clone());
+        }
+        let (end, ending) = oneshot::channel();
+        state.protecting.insert(source.clone(), Ending(ending.shared()));
+        Turn::Ours(Protecting {
+            busy: self.clone(),
+            source: source.clone(),
+            end: Some(end),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -104,5 +142,56 @@ pub(crate) struct LettingGo {
 impl Drop for LettingGo {
     fn drop(&mut self) {
         self.busy.lock().let_go.remove(&self.source);
+    }
+}
+
+/// How a protection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protected {
+    Done,
+    /// Our role does not let us.
+    Denied,
+}
+
+/// Whose it is to protect a source.
+pub(crate) enum Turn {
+    /// Ours, until this is dropped.
+    Ours(Protecting),
+    /// Another claim's, which has begun.
+    Theirs(Ending),
+}
+
+/// A source that is being protected.
+pub(crate) struct Protecting {
+    busy: Busy,
+    source: SourceKey,
+    end: Option<oneshot::Sender<Protected>>,
+}
+
+impl Protecting {
+    /// Tells those who wait; those of one that was only dropped are told that it failed.
+    pub(crate) fn end(mut self, how: Protected) {
+        if let Some(end) = self.end.take() {
+            // Nobody need wait.
+            let _ = end.send(how);
+        }
+    }
+}
+
+impl Drop for Protecting {
+    fn drop(&mut self) {
+        self.busy.lock().protecting.remove(&self.source);
+    }
+}
+
+/// The end of a protection that another claim has begun. Those who wait are woken in one order, so that schedules can be
+/// replayed.
+#[derive(Clone)]
+pub(crate) struct Ending(Shared<oneshot::Receiver<Protected>>);
+
+impl Ending {
+    /// None where it failed.
+    pub(crate) async fn wait(self) -> Option<Protected> {
+        self.0.await.ok()
     }
 }

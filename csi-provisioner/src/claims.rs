@@ -16,7 +16,7 @@ use runtime::objects::{AttributesClass, Claim, NodeLabels, Volume};
 use runtime::{ApiErrorClass, Cache, ObjectKey};
 use tonic::Code;
 
-use crate::busy::Busy;
+use crate::busy::{Busy, Protected, Turn};
 use crate::calls::Calls;
 use crate::capacity::Refresh;
 use crate::events;
@@ -492,8 +492,34 @@ impl Claims {
         }
     }
 
-    /// An older role may not let us: then the volume is made all the same (2.7).
+    /// Many claims may see one source unprotected at once: one of them writes, for all.
     async fn protect(&self, seen: &Seen, source: &SourceKey) -> Result<Option<Answer>, Failure> {
+        let turn = match self.busy.protect(source) {
+            Turn::Ours(turn) => Some(turn),
+            Turn::Theirs(ending) => match ending.wait().await {
+                Some(Protected::Done) => {
+                    // What was asked for is older.
+                    let asker = seen.asker();
+                    self.snapshots.forget(&asker);
+                    self.origins.forget(&asker);
+                    return Ok(None);
+                }
+                Some(Protected::Denied) => return Ok(Some(Answer::Unprotected)),
+                None => None,
+            },
+        };
+        let answer = self.write_protection(seen, source).await?;
+        if let Some(turn) = turn {
+            turn.end(match answer {
+                Some(_) => Protected::Denied,
+                None => Protected::Done,
+            });
+        }
+        Ok(answer)
+    }
+
+    /// An older role may not let us: then the volume is made all the same (2.7).
+    async fn write_protection(&self, seen: &Seen, source: &SourceKey) -> Result<Option<Answer>, Failure> {
         match (source.kind, &seen.snapshot, &seen.origin) {
             (Kind::Snapshot, Found::Here(snapshot), _) => {
                 let (known, finalizers) = (Known::of(&**snapshot), snapshot.metadata.finalizers.as_deref());
@@ -504,7 +530,11 @@ impl Claims {
                         tracing::warn!(%error, %snapshot, "it cannot be protected while a volume is restored from it");
                         return Ok(Some(Answer::Unprotected));
                     }
-                    written => self.snapshots.settle(&seen.asker(), &known, written)?,
+                    written => {
+                        self.snapshots.settle(&seen.asker(), &known, written)?;
+                        // The claim may have gone meanwhile.
+                        self.ended.tell(source.clone());
+                    }
                 }
             }
             (Kind::Claim, _, Found::Here(origin)) => {
@@ -514,6 +544,7 @@ impl Claims {
                     .edit(&known, finalizers, Edit::AddFinalizer(CLONE_FINALIZER))
                     .await;
                 self.origins.settle(&seen.asker(), &known, written)?;
+                self.ended.tell(source.clone());
             }
             // A plan from a source that was not seen protects none.
             _ => {}

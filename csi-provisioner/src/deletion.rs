@@ -122,6 +122,22 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     }
 }
 
+/// Whether [`plan`] leaves the volume alone whatever else is known: it lives on, with the finalizer or without as it should.
+#[must_use]
+pub fn rests(volume: &Volume) -> bool {
+    volume.phase != VolumePhase::Released
+        && volume.metadata.deletion_timestamp.is_none()
+        && keep(volume, has(volume, PROVISIONER_FINALIZER), false)
+            .actions
+            .is_empty()
+}
+
+/// Whether [`plan`] asks where the volume is attached.
+#[must_use]
+pub fn awaits_detachment(volume: &Volume) -> bool {
+    volume.phase == VolumePhase::Released || volume.metadata.deletion_timestamp.is_some()
+}
+
 /// The finalizer is there while the volume is to be deleted with its claim, and else not (Q14).
 fn keep(volume: &Volume, has_finalizer: bool, is_going: bool) -> Plan {
     let plan = Plan::resting(Memory::default());

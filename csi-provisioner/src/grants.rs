@@ -100,6 +100,7 @@ impl ReferenceGrant {
 }
 
 /// All grants, as far as they are known.
+#[derive(Clone)]
 pub(crate) struct Grants(pub(crate) Cache<ReferenceGrant>);
 
 /// Index of grants by their namespace.

@@ -13,17 +13,20 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::storage::v1::StorageClass;
 use runtime::objects::{Claim, ClaimPhase, Volume};
-use runtime::{Cache, Cached, ObjectKey, migration};
+use runtime::{ApiError, ApiErrorClass, Cache, Cached, ObjectKey, migration};
 
 use crate::busy::Busy;
 use crate::driver::Driver;
 use crate::events;
+use crate::grants::Grants;
 use crate::local::LocalNode;
 use crate::lookups::{Asker, Found, Lookups};
 use crate::observe::Settings;
-use crate::plan::parameters;
-use crate::plan::source::{CLONE_FINALIZER, Kind, SNAPSHOT_FINALIZER, SourceKey};
+use crate::plan::source::{self, CLONE_FINALIZER, Kind, SNAPSHOT_FINALIZER, SourceKey};
+use crate::plan::{is_ours, parameters};
 use crate::triggers::BY_SOURCE;
+
+const TOO_MANY_REQUESTS: u16 = 429;
 
 /// A kind that volumes are made from.
 pub(crate) trait Guarded: Cached {
@@ -138,6 +141,8 @@ pub(crate) struct Guards<K: Cached> {
     pub(crate) editor: Arc<Editor<K>>,
     pub(crate) claims: Cache<Claim>,
     pub(crate) classes: Cache<StorageClass>,
+    /// None with the gate off.
+    pub(crate) grants: Option<Grants>,
     pub(crate) busy: Busy,
     pub(crate) settings: Settings,
     /// `--snapshot-orphan-sweep-interval`.
@@ -153,7 +158,9 @@ pub(crate) struct Seen<K> {
     /// None until it was asked for.
     source: Option<(Arc<K>, Owner)>,
     is_used: bool,
-    /// So long it must be unused before this node lets it go; none where that is for us to do at once.
+    /// It may have been let go: nobody knows what became of the request.
+    is_unclear: bool,
+    /// So long it must be unused before this node lets it go, zero for ever; none where that is for us to do at once.
     patience: Option<Duration>,
 }
 
@@ -188,6 +195,7 @@ impl<K: Guarded> controller::Controller for Guards<K> {
             self.busy.settle_end(&named);
             return None;
         }
+        let is_unclear = self.busy.is_unclear(&named);
         let source = match self.sources.find(&asker, key) {
             Found::Here(source) => {
                 let owner = source.owner(&asker, driver, &self.origins);
@@ -196,6 +204,7 @@ impl<K: Guarded> controller::Controller for Guards<K> {
             Found::Unserved | Found::Absent => {
                 self.forget(&asker);
                 self.busy.settle_end(&named);
+                self.busy.settle_unclear(&named);
                 return None;
             }
             Found::Unread => None,
@@ -203,6 +212,7 @@ impl<K: Guarded> controller::Controller for Guards<K> {
         Some(Seen {
             key: key.clone(),
             is_used: self.is_used(&named),
+            is_unclear,
             patience: self.patience(&named, source.as_ref().map(|(source, _)| &**source)),
             source,
         })
@@ -242,7 +252,13 @@ impl<K: Guarded> controller::Controller for Guards<K> {
         let taken = match (step, seen.object()) {
             (Step::Release, Some(source)) => self.release(&asker, &seen.key, source).await,
             (Step::ReadContent(key), _) => self.origins.contents.read(&asker, key).await,
-            _ => self.sources.read(&asker, &seen.key).await,
+            _ => {
+                let read = self.sources.read(&asker, &seen.key).await;
+                if read.is_ok() {
+                    self.busy.settle_unclear(&named::<K>(&seen.key));
+                }
+                read
+            }
         };
         if taken.is_err() || *step == Step::Release {
             self.forget(&asker);
@@ -273,6 +289,8 @@ fn asker<K: Guarded>(key: &ObjectKey) -> Asker {
 fn plan<K: Guarded>(seen: &Seen<K>, memory: Memory, now: Timestamp) -> Plan<Step, Memory> {
     let (settled, reading) = (Plan::resting(None), Plan::resting(memory).then(Next::Again));
     let (source, owner) = match &seen.source {
+        // Used or not: whoever makes a volume from it waits for that.
+        _ if seen.is_unclear => return reading.step(Step::Read),
         _ if seen.is_used => return settled,
         // There is no sweep of what is not followed.
         None if seen.patience.is_some() => return settled,
@@ -280,6 +298,9 @@ fn plan<K: Guarded>(seen: &Seen<K>, memory: Memory, now: Timestamp) -> Plan<Step
         Some(source) => source,
     };
     if !is_due(&**source) || *owner == Owner::Other {
+        return settled;
+    }
+    if seen.patience.is_some_and(|patience| patience.is_zero()) {
         return settled;
     }
     let since = memory.unwrap_or(now);
@@ -291,6 +312,11 @@ fn plan<K: Guarded>(seen: &Seen<K>, memory: Memory, now: Timestamp) -> Plan<Step
         Owner::Unread(content) => reading.step(Step::ReadContent(content.clone())),
         Owner::Us | Owner::Nobody | Owner::Other => settled.step(Step::Release),
     }
+}
+
+/// Whether a request that failed may have been carried out.
+fn may_be_done(error: &ApiError) -> bool {
+    error.class() == ApiErrorClass::Transient && error.code() != TOO_MANY_REQUESTS
 }
 
 fn later(since: Timestamp, wait: Duration) -> Timestamp {
@@ -319,6 +345,9 @@ impl<K: Guarded> Guards<K> {
         let finalizers = source.meta().finalizers.as_deref();
         let edit = Edit::RemoveFinalizer(K::FINALIZER);
         let written = self.editor.edit(&known, finalizers, edit).await;
+        if matches!(&written, Err(error) if may_be_done(error)) {
+            self.busy.note_unclear(&named);
+        }
         self.sources.settle(asker, &known, written)?;
         self.busy.settle_end(&named);
         Ok(())
@@ -346,15 +375,32 @@ impl<K: Guarded> Guards<K> {
         self.busy.uses(source) || self.is_wanted(source)
     }
 
-    /// A claim without a volume names it. For clones only those of our classes count: no other driver clones a volume of ours.
+    /// A claim without a volume names it. For clones only those that may be of our classes count: no other driver clones a volume of
+    /// ours.
     fn is_wanted(&self, source: &SourceKey) -> bool {
         let users = self.claims.indexed(BY_SOURCE, &source.to_string());
         users.iter().any(|claim| {
-            source.kind == Kind::Snapshot || {
-                let class = claim.class_of_new_volume().map(ObjectKey::cluster);
-                let class = class.and_then(|key| self.classes.get(&key));
-                class.is_some_and(|class| parameters::class(&class, &self.settings).is_some())
-            }
+            self.may_use(claim, source) && (source.kind == Kind::Snapshot || self.may_be_cloned_for(claim))
         })
+    }
+
+    /// Nobody keeps a source of another namespace by naming it: what was begun counts as busy.
+    fn may_use(&self, claim: &Claim, source: &SourceKey) -> bool {
+        let (namespace, there) = (&claim.metadata.namespace, &source.key.namespace);
+        let own = namespace.as_deref().unwrap_or_default();
+        let reference = source::reference(claim);
+        let allows = |grants: &Grants| reference.is_some_and(|it| grants.allow(own, it, there));
+        own == there || self.grants.as_ref().is_some_and(allows)
+    }
+
+    /// Whether the class of a claim is ours, or may be: it may not be known yet, or be gone after the driver was called for it.
+    fn may_be_cloned_for(&self, claim: &Claim) -> bool {
+        let (Some(class), Some(wish)) = (claim.class_of_new_volume(), &claim.wish) else {
+            return false;
+        };
+        match self.classes.get(&ObjectKey::cluster(class)) {
+            Some(class) => parameters::class(&class, &self.settings).is_some(),
+            None => wish.provisioner().is_none() || is_ours(wish, &self.settings),
+        }
     }
 }

@@ -181,16 +181,31 @@ fn chosen<'a>(node: &str, cluster: &Cluster<'a>) -> Result<Chosen<'a>, Trouble> 
 impl Cluster<'_> {
     /// The places of all nodes that have these labels, whether the driver is there or not `[K]`.
     fn having(&self, keys: &[String]) -> Vec<Term> {
-        let places = self.nodes.values().filter_map(|labels| Term::of(labels, keys));
-        places.collect::<BTreeSet<_>>().into_iter().collect()
+        places(self.nodes.values().map(|labels| (*labels, keys)))
     }
 
     /// The places of the nodes that the driver is registered on, each by the keys that it has there.
     fn of_registered(&self) -> Vec<Term> {
         let registered = self.registered.iter().filter(|(_, keys)| !keys.is_empty());
-        let places = registered.filter_map(|(node, keys)| Term::of(self.nodes.get(node)?, keys));
-        places.collect::<BTreeSet<_>>().into_iter().collect()
+        places(registered.filter_map(|(node, keys)| Some((*self.nodes.get(node)?, *keys))))
     }
+}
+
+/// The places of these nodes, each by its keys, in the order of terms. Only what is no repetition is copied: there are many
+/// nodes and few places.
+fn places<'a>(nodes: impl Iterator<Item = (&'a Labels, &'a [String])>) -> Vec<Term> {
+    let place = |(labels, keys): (&'a Labels, &'a [String])| {
+        let pairs = keys.iter().map(|key| labels.get_key_value(key));
+        let mut pairs = pairs.collect::<Option<Vec<_>>>()?;
+        pairs.sort_unstable();
+        Some((pairs.len(), pairs))
+    };
+    let places: BTreeSet<_> = nodes.filter_map(place).collect();
+    let owned = |(key, value): (&String, &String)| (key.clone(), value.clone());
+    places
+        .into_iter()
+        .map(|(_, pairs)| Term(pairs.into_iter().map(owned).collect()))
+        .collect()
 }
 
 fn sorted(terms: Vec<Term>) -> Vec<Term> {

@@ -10,6 +10,7 @@ use kube::Resource;
 use runtime::objects::{Attachment, AttributesClass, Claim, NodeLabels, Volume, VolumePhase};
 use runtime::{Cache, ObjectKey};
 
+use crate::deletion;
 use crate::grants::ReferenceGrant;
 use crate::local::LocalNode;
 use crate::observe::Settings;
@@ -241,6 +242,23 @@ fn waiting(claims: &Cache<Claim>, index: &'static str, value: &str) -> Vec<Objec
     claims.iter().map(|claim| key_of(claim)).collect()
 }
 
+/// What claims of this class are to be cloned from.
+pub(crate) fn sources_under_class(claims: &Cache<Claim>, class: &str) -> Vec<SourceKey> {
+    let mut named = named_by(claims, BY_CLASS, class);
+    named.retain(|source| source.kind == Kind::Claim);
+    named
+}
+
+/// What claims of other namespaces name in that of a grant.
+pub(crate) fn sources_under_grant(claims: &Cache<Claim>, namespace: &str) -> Vec<SourceKey> {
+    named_by(claims, BY_SOURCE_NAMESPACE, namespace)
+}
+
+fn named_by(claims: &Cache<Claim>, index: &'static str, value: &str) -> Vec<SourceKey> {
+    let claims = claims.indexed(index, value);
+    claims.iter().flat_map(|claim| sources(claim)).collect()
+}
+
 pub(crate) fn is_another<K: Resource>(change: Difference<'_, K>) -> bool {
     let came = |new: &K| change.old.is_none_or(|old| old.meta().uid != new.meta().uid);
     change.new.is_some_and(came)
@@ -266,7 +284,13 @@ pub(crate) fn ended_sources(change: Difference<'_, Claim>, local: Option<&LocalN
 /// Whether something that a volume's deletion or its finalizers depend on has changed. What is remembered of one that is
 /// gone goes with it.
 pub(crate) fn concerns_volume(change: Difference<'_, Volume>) -> bool {
-    let (Some(old), Some(new)) = (change.old, change.new) else {
+    let Some(new) = change.new else {
+        return true;
+    };
+    if change.sides().all(deletion::rests) {
+        return false;
+    }
+    let Some(old) = change.old else {
         return true;
     };
     old.metadata.uid != new.metadata.uid
@@ -278,9 +302,14 @@ pub(crate) fn concerns_volume(change: Difference<'_, Volume>) -> bool {
         || old.migrated_to != new.migrated_to
 }
 
-/// The volume whose attachment is gone.
-pub(crate) fn of_attachment(change: Difference<'_, Attachment>) -> Vec<ObjectKey> {
+/// The volume whose attachment is gone, where that is waited for.
+pub(crate) fn of_attachment(change: Difference<'_, Attachment>, volumes: &Cache<Volume>) -> Vec<ObjectKey> {
     let gone = change.old.filter(|_| change.new.is_none());
-    let volume = gone.and_then(|gone| gone.volume.as_ref());
-    volume.map(ObjectKey::cluster).into_iter().collect()
+    let volume = gone.and_then(|gone| gone.volume.as_ref()).map(ObjectKey::cluster);
+    let waits = |key: &ObjectKey| {
+        volumes
+            .get(key)
+            .is_some_and(|volume| deletion::awaits_detachment(&volume))
+    };
+    volume.filter(waits).into_iter().collect()
 }

@@ -52,15 +52,17 @@ impl Prepared {
                 ended.tell(source);
             }
         });
-        if self.local.is_some() && !self.config.sweep_interval.is_zero() {
-            // How long nobody has used a source counts from its latest use by any node.
+        if self.local.is_some() {
+            // How long nobody has used a source counts from its latest use by any node; and the last claim that named it may have
+            // been for no node, or for one that is gone.
             let ended = self.ended(term);
             enqueue.tell(&term.claims, move |change| {
-                for source in change.new.into_iter().flat_map(triggers::sources) {
+                for source in change.sides().flat_map(triggers::sources) {
                     ended.look_at(source);
                 }
             });
         }
+        self.follow_reasons(term, enqueue);
         let claims = term.claims.clone();
         enqueue.on(&term.claims, &queues.claims, move |change| {
             triggers::of_source(&claims, Kind::Claim, change.key)
@@ -108,6 +110,24 @@ impl Prepared {
         }
     }
 
+    /// A claim may count no longer for its source, though it still names it.
+    fn follow_reasons(&self, term: &Term, enqueue: &mut Enqueue) {
+        let (ended, claims) = (self.ended(term), term.claims.clone());
+        enqueue.tell(&term.classes, move |change| {
+            for source in triggers::sources_under_class(&claims, &change.key.name) {
+                ended.look_at(source);
+            }
+        });
+        if let Some(grants) = &term.grants {
+            let (ended, claims) = (self.ended(term), term.claims.clone());
+            enqueue.tell(grants, move |change| {
+                for source in triggers::sources_under_grant(&claims, &change.key.namespace) {
+                    ended.look_at(source);
+                }
+            });
+        }
+    }
+
     pub(super) fn follow_volumes(&self, term: &Term, enqueue: &mut Enqueue, scope: &Scope) {
         let queue = &self.queues.volumes;
         let of_volumes = enqueue.on(&term.volumes, queue, |change| {
@@ -116,7 +136,10 @@ impl Prepared {
         });
         of_volumes.resync_every(self.config.resync_period, scope);
         if let Some(attachments) = &term.attachments {
-            enqueue.on(attachments, queue, triggers::of_attachment);
+            let volumes = term.volumes.clone();
+            enqueue.on(attachments, queue, move |change| {
+                triggers::of_attachment(change, &volumes)
+            });
         }
     }
 }

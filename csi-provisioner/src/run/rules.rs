@@ -106,6 +106,7 @@ impl Prepared {
             editor: editor.clone(),
             claims: term.claims.clone(),
             classes: term.classes.clone(),
+            grants: term.grants.clone().map(Grants),
             busy: term.busy.clone(),
             settings: term.settings.clone(),
             sweep_interval: self.config.sweep_interval,

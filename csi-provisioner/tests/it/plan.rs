@@ -13,7 +13,7 @@ use runtime::objects::Claim;
 use serde_json::json;
 use std::time::Duration;
 
-fn settings(cross_namespace: bool) -> Settings {
+pub(crate) fn settings(cross_namespace: bool) -> Settings {
     Settings {
         driver: Driver {
             name: "d.csi".to_owned(),

@@ -21,9 +21,13 @@ async fn bound() -> (World, Process, String) {
 #[tokio::test(start_paused = true)]
 async fn sidecars_case_89_a_released_volume_costs_one_call_and_two_requests() {
     let (world, process, name) = bound().await;
+    // Case 226: it was not looked at as long as it needed nothing.
+    let looks = || process.metric("workqueue_adds_total", &[("name", "volumes")]);
+    assert_eq!(looks(), 0.0);
     let mark = world.mark();
     world.delete(CLAIMS, "default", "c");
     seconds(30).await;
+    assert!(looks() > 0.0);
     assert_eq!(world.requests_since(mark), [REMOVE, PATCH]);
     assert_eq!((world.calls(), world.volume(&name)), ([1, 1], None));
     let labels = [("class", "s")];

@@ -9,7 +9,7 @@ use sandbox::faults::{Call, Fault, Faults, Schedule};
 use sandbox::kube::{Denial, GroupResource};
 use serde_json::{Value, json};
 
-use crate::world::{World, claim};
+use crate::world::{SNAPSHOT_FINALIZER, World, claim, from_snapshot};
 
 const GRANTS: GroupResource<'_> = GroupResource::new("gateway.networking.k8s.io", "referencegrants");
 
@@ -147,4 +147,55 @@ async fn sidecars_case_213_a_claim_begins_as_soon_as_its_source_is_granted() {
     grant_snapshots(&world);
     seconds(1).await;
     assert_eq!(world.calls(), [1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_228_a_claim_without_a_grant_holds_no_source() {
+    for gates in ["", "--feature-gates=CrossNamespaceVolumeDataSource=true"] {
+        let mut world = world();
+        world.flags = gates.to_owned();
+        define_grants(&world);
+        let _process = world.start();
+        seconds(2).await;
+        claim_from_snapshot(&world);
+        seconds(2).await;
+        world.claim(from_snapshot);
+        seconds(5).await;
+        assert_eq!(world.phase("c"), "Bound");
+        assert!(
+            world.finalizers(SNAPSHOTS, "default", "snap").is_empty(),
+            "{gates}"
+        );
+        if gates.is_empty() {
+            continue;
+        }
+        grant_snapshots(&world);
+        seconds(2).await;
+        assert_eq!((phase(&world), world.calls()), (json!("Bound"), [2, 0]));
+        assert!(world.finalizers(SNAPSHOTS, "default", "snap").is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_228_a_source_is_let_go_once_its_last_claim_may_not_use_it_any_more() {
+    let world = world();
+    define_grants(&world);
+    grant_snapshots(&world);
+    let mut small = claim("c");
+    small["metadata"]["namespace"] = json!("other");
+    small["spec"]["resources"]["requests"]["storage"] = json!("1Mi");
+    small["spec"]["dataSourceRef"] = json!({
+        "apiGroup": SNAPSHOTS.group, "kind": "VolumeSnapshot", "name": "snap", "namespace": "default",
+    });
+    world.create(CLAIMS, small);
+    let _process = world.start();
+    seconds(2).await;
+    world.claim(from_snapshot);
+    seconds(5).await;
+    assert_eq!(world.phase("c"), "Bound");
+    let finalizers = || world.finalizers(SNAPSHOTS, "default", "snap");
+    assert_eq!(finalizers(), [SNAPSHOT_FINALIZER], "it is only too small yet");
+    world.delete(GRANTS, "default", "g");
+    seconds(2).await;
+    assert!(finalizers().is_empty());
 }

@@ -356,3 +356,72 @@ async fn sidecars_case_223_a_cloned_claim_is_let_go_at_once_by_the_node_that_has
     let requests = nodes.requests_for("persistentvolumeclaims", mark);
     assert_eq!(requests, ["patch persistentvolumeclaims 200"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_227_a_cloned_claim_goes_when_the_last_claim_from_it_was_of_no_node() {
+    for (node, flags) in [
+        (None, ""),
+        (Some("gone"), ""),
+        (None, "--snapshot-orphan-sweep-interval=0s"),
+    ] {
+        let nodes = Nodes::with_sources(&["n1", "n2", "n3"], flags);
+        let late = json!({"volumeBindingMode": "WaitForFirstConsumer"});
+        nodes.world.class("late", &late);
+        nodes.world.claim_named("source", |claim| on("n2", claim));
+        seconds(2).await;
+        nodes.world.claim_named("first", |claim| {
+            from_claim(claim);
+            on("n2", claim);
+        });
+        seconds(2).await;
+        nodes.world.claim(|claim| {
+            from_claim(claim);
+            claim["metadata"]["finalizers"] = json!(["example.com/theirs"]);
+            claim["spec"]["storageClassName"] = json!("late");
+            if let Some(node) = node {
+                on(node, claim);
+            }
+        });
+        nodes.world.delete(CLAIMS, "default", "source");
+        nodes.world.delete(CLAIMS, "default", "c");
+        seconds(1).await;
+        assert!(nodes.world.get(CLAIMS, "default", "source").is_some());
+        let mark = nodes.world.mark();
+        nodes.world.change(CLAIMS, "default", "c", |claim| {
+            claim["metadata"]["finalizers"] = json!([]);
+        });
+        seconds(800).await;
+        assert!(
+            nodes.world.get(CLAIMS, "default", "source").is_none(),
+            "{node:?} {flags}"
+        );
+        let requests = nodes.requests_for("persistentvolumeclaims", mark);
+        assert_eq!(requests, ["patch persistentvolumeclaims 200"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_233_without_a_sweep_no_node_lets_a_source_go_under_a_call_of_another() {
+    let nodes = Nodes::with_sources(&["n1", "n2", "n3"], "--snapshot-orphan-sweep-interval=0s");
+    for driver in &nodes.drivers {
+        // Any node reaches its volumes.
+        let volumes = &mut driver.state().volumes;
+        (volumes.have_topology, volumes.is_at) = (false, None);
+    }
+    nodes.world.claim_named("source", |claim| on("n2", claim));
+    seconds(2).await;
+    nodes.drivers[0].refuse_volumes(&Status::unavailable("later"), 5);
+    nodes.drivers[0].refuse_volumes(&Status::internal("no"), 1);
+    nodes.world.claim(|claim| {
+        from_claim(claim);
+        on("n1", claim);
+    });
+    seconds(1).await;
+    nodes.world.remove_by_force(CLAIMS, "default", "c");
+    nodes.world.delete(CLAIMS, "default", "source");
+    seconds(10).await;
+    assert!(nodes.world.get(CLAIMS, "default", "source").is_some());
+    seconds(60).await;
+    assert_eq!(nodes.calls("CreateVolume"), [6, 1, 0]);
+    assert!(nodes.world.get(CLAIMS, "default", "source").is_none());
+}

@@ -47,6 +47,7 @@ impl Schedule for Some {
 }
 
 const POST: &str = "POST /api/v1/persistentvolumes";
+const PATCH_SNAPSHOTS: &str = "PATCH /apis/snapshot.storage.k8s.io/v1/namespaces/default/volumesnapshots";
 
 #[tokio::test(start_paused = true)]
 async fn sidecars_case_83_85_a_volume_that_is_not_saved_is_not_made_again() {
@@ -233,8 +234,7 @@ async fn sidecars_case_189_a_restore_waits_for_the_protection_that_is_being_take
     });
     world.driver.state().volumes.takes = Duration::from_secs(8);
     let late = Fault::Delay(Duration::from_secs(10));
-    let snapshots = "PATCH /apis/snapshot.storage.k8s.io/v1/namespaces/default/volumesnapshots";
-    let _process = world.start_with(Some::of(snapshots, 1..=1, late));
+    let _process = world.start_with(Some::of(PATCH_SNAPSHOTS, 1..=1, late));
     seconds(2).await;
     world.claim(from_snapshot);
     seconds(13).await;
@@ -289,4 +289,113 @@ async fn sidecars_case_210_a_restore_settles_however_long_each_answer_takes() {
     // By the claim and by the guard; whose the snapshot is does not change.
     assert_eq!(asked("get volumesnapshots 200"), 2, "{requests:?}");
     assert_eq!(asked("get volumesnapshotcontents 200"), 1, "{requests:?}");
+}
+
+/// The watch of snapshots is late, and the answer to the second write of one is lost.
+#[derive(Default)]
+struct LostRelease(AtomicU64);
+
+impl Schedule for LostRelease {
+    fn fault(&self, call: &Call) -> Fault {
+        if call.watch && call.name.ends_with("/volumesnapshots") {
+            return Fault::LagWatch(Duration::from_secs(20));
+        }
+        let concerned = call.name.starts_with(PATCH_SNAPSHOTS);
+        match concerned && self.0.fetch_add(1, Ordering::SeqCst) == 1 {
+            true => Fault::LoseAnswer,
+            false => Fault::None,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_230_a_restore_does_not_trust_a_protection_whose_removal_was_not_answered() {
+    let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
+    world.snapshot();
+    let _process = world.start_with(Faults::new(LostRelease::default()));
+    seconds(100).await;
+    world.claim_named("first", from_snapshot);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let finalizers = || world.finalizers(SNAPSHOTS, "default", "snap");
+    assert_eq!(
+        (world.phase("first").as_str(), finalizers()),
+        ("Bound", Vec::new())
+    );
+    world.driver.state().volumes.takes = Duration::from_secs(8);
+    world.claim(from_snapshot);
+    seconds(5).await;
+    assert_eq!((world.calls(), world.phase("c")), ([2, 0], "Pending".to_owned()));
+    assert_eq!(finalizers(), [SNAPSHOT_FINALIZER]);
+    seconds(30).await;
+    assert_eq!((world.phase("c").as_str(), finalizers()), ("Bound", Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_232_a_protection_that_comes_after_its_claim_has_gone_is_taken_away() {
+    for denied in [None, Some(Denial::of("watch", SNAPSHOTS))] {
+        let mut world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
+        world.flags = "--snapshot-orphan-sweep-interval=0s".to_owned();
+        world.snapshot();
+        if let Some(denial) = denied {
+            world.api.deny(USER, denial);
+        }
+        let late = Fault::Delay(Duration::from_secs(5));
+        let _process = world.start_with(Some::of(PATCH_SNAPSHOTS, 1..=1, late));
+        seconds(2).await;
+        let mark = world.mark();
+        world.claim(from_snapshot);
+        seconds(1).await;
+        world.remove_by_force(CLAIMS, "default", "c");
+        seconds(60).await;
+        let requests = world.requests_since(mark);
+        let writes = requests
+            .iter()
+            .filter(|request| request.starts_with("patch volumesnapshots"));
+        assert_eq!((writes.count(), world.calls()), (2, [0, 0]), "{requests:?}");
+        assert!(world.finalizers(SNAPSHOTS, "default", "snap").is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_236_restores_that_begin_at_once_protect_their_snapshot_once() {
+    for (denied, writes) in [
+        (vec![], 2),
+        (vec![Denial::of("watch", SNAPSHOTS)], 2),
+        (
+            vec![Denial::of("patch", SNAPSHOTS), Denial::of("update", SNAPSHOTS)],
+            1,
+        ),
+    ] {
+        let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
+        world.snapshot();
+        for denial in denied {
+            world.api.deny(USER, denial);
+        }
+        let late = Fault::Delay(Duration::from_millis(100));
+        let begins = if writes == 1 { "PUT" } else { PATCH_SNAPSHOTS };
+        let _process = world.start_with(Some::of(begins, 1..=999, late));
+        seconds(2).await;
+        let mark = world.mark();
+        for number in 0..20 {
+            world.claim_named(&format!("c{number}"), from_snapshot);
+        }
+        seconds(5).await;
+        for number in 0..20 {
+            assert_eq!(world.phase(&format!("c{number}")), "Bound");
+        }
+        let requests = world.requests_since(mark);
+        let is_write = |request: &&String| {
+            let mut words = request.split(' ');
+            words
+                .next()
+                .is_some_and(|verb| ["patch", "update"].contains(&verb))
+                && words.next() == Some("volumesnapshots")
+        };
+        let written = requests.iter().filter(is_write);
+        assert_eq!(
+            (written.count(), world.calls()),
+            (writes, [20, 0]),
+            "{requests:?}"
+        );
+    }
 }

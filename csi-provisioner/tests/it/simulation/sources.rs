@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use controller::testing::resources::{CLAIMS, CONTENTS, SNAPSHOTS, VOLUMES};
+use controller::testing::resources::{CLAIMS, CONTENTS, SNAPSHOTS, STORAGE_CLASSES, VOLUMES};
 use controller::testing::seconds;
 use csi::v1::controller_service_capability::rpc;
 use csi::v1::volume_content_source::Type;
@@ -546,13 +546,22 @@ async fn sidecars_case_184_a_restore_without_the_snapshot_kinds_is_told_and_made
     assert!(!is_protected(&world));
 }
 
-/// The watch of volumes is late by so much.
-struct LateVolumes(Duration);
+/// The watch of these is late by so much.
+struct Late(&'static str, Duration);
 
-impl Schedule for LateVolumes {
+impl Late {
+    fn volumes(seconds: u64) -> Faults {
+        Faults::new(Self(
+            "GET /api/v1/persistentvolumes",
+            Duration::from_secs(seconds),
+        ))
+    }
+}
+
+impl Schedule for Late {
     fn fault(&self, call: &Call) -> Fault {
-        match call.watch && call.name == "GET /api/v1/persistentvolumes" {
-            true => Fault::LagWatch(self.0),
+        match call.watch && call.name == self.0 {
+            true => Fault::LagWatch(self.1),
             false => Fault::None,
         }
     }
@@ -564,7 +573,7 @@ async fn sidecars_case_208_a_claim_that_was_bound_before_its_volume_was_known_ca
     for (later, read) in [(1, 2), (60, 1)] {
         let world = World::of(&[rpc::Type::CloneVolume]);
         world.class("t", &json!({}));
-        let _process = world.start_with(Faults::new(LateVolumes(Duration::from_secs(20))));
+        let _process = world.start_with(Late::volumes(20));
         seconds(100).await;
         bound_of(&world, "source", DRIVER);
         seconds(later).await;
@@ -588,7 +597,7 @@ async fn sidecars_case_217_a_clone_begins_as_soon_as_the_volume_of_its_source_is
     let world = World::of(&[rpc::Type::CloneVolume]);
     world.class("t", &json!({}));
     volume_of(&world, "source", DRIVER);
-    let _process = world.start_with(Faults::new(LateVolumes(Duration::from_secs(40))));
+    let _process = world.start_with(Late::volumes(40));
     seconds(200).await;
     claim_of(&world, "source");
     seconds(1).await;
@@ -633,4 +642,63 @@ async fn sidecars_case_214_a_restore_begins_as_soon_as_the_content_allows_it() {
     });
     seconds(1).await;
     assert_eq!(world.calls(), [1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_229_a_source_stays_for_a_clone_whose_class_is_not_known_yet() {
+    for driver in [DRIVER, OTHER] {
+        let world = World::of(&[rpc::Type::CloneVolume]);
+        let late = Late(
+            "GET /apis/storage.k8s.io/v1/storageclasses",
+            Duration::from_secs(3),
+        );
+        let _process = world.start_with(Faults::new(late));
+        seconds(20).await;
+        world.claim_named("source", |_| {});
+        seconds(2).await;
+        world.claim_named("first", from_claim);
+        seconds(2).await;
+        assert_eq!(world.phase("first"), "Bound");
+        world.class("t", &json!({"provisioner": driver}));
+        world.claim(|claim| {
+            from_claim(claim);
+            claim["spec"]["storageClassName"] = json!("t");
+            if driver == OTHER {
+                // Nor has anybody said yet who is to make it.
+                claim["metadata"]["annotations"] = json!({});
+            }
+        });
+        world.delete(CLAIMS, "default", "source");
+        seconds(1).await;
+        assert!(world.get(CLAIMS, "default", "source").is_some(), "{driver}");
+        seconds(5).await;
+        let phase = if driver == DRIVER { "Bound" } else { "Pending" };
+        assert_eq!(world.phase("c"), phase);
+        assert!(world.get(CLAIMS, "default", "source").is_none(), "{driver}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_229_a_source_stays_for_a_clone_that_was_begun_before_a_restart_and_whose_class_is_gone()
+ {
+    let (world, process) = cloning().await;
+    world.class("t", &json!({}));
+    world.driver.refuse_volumes(&Status::unavailable("later"), 1);
+    world.claim(|claim| {
+        from_claim(claim);
+        claim["spec"]["storageClassName"] = json!("t");
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(world.calls(), [2, 0]);
+    process.kill().await;
+    world.remove_by_force(STORAGE_CLASSES, "", "t");
+    let _process = world.start();
+    seconds(2).await;
+    world.delete(CLAIMS, "default", "source");
+    seconds(60).await;
+    assert!(world.get(CLAIMS, "default", "source").is_some());
+    world.class("t", &json!({}));
+    seconds(2).await;
+    assert_eq!(world.phase("c"), "Bound", "{:?}", world.events());
+    assert!(world.get(CLAIMS, "default", "source").is_none());
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use controller::testing::resources::{ATTRIBUTES_CLASSES, CLAIMS, STORAGE_CLASSES};
 use controller::testing::{VolumeAnswer, seconds};
+use csi::v1::VolumeContentSource;
 use csi::v1::controller_service_capability::rpc;
+use csi::v1::volume_content_source::Type;
 use serde_json::json;
 use tonic::{Code, Status};
 
@@ -166,6 +168,39 @@ async fn sidecars_case_82_tries_are_further_and_further_apart() {
         assert!((least..=least + least / 8 + 1).contains(wait), "{waits:?}");
     }
     assert_eq!((waits.len(), world.phase("c")), (5, "Bound".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_245_a_driver_may_name_the_source_in_its_own_way() {
+    let numbered: fn(&mut csi::v1::Volume) = |volume| {
+        let source = volume
+            .content_source
+            .as_mut()
+            .and_then(|source| source.r#type.as_mut());
+        if let Some(Type::Snapshot(snapshot)) = source {
+            snapshot.snapshot_id = "4711".to_owned();
+        }
+    };
+    let untold: fn(&mut csi::v1::Volume) =
+        |volume| volume.content_source = Some(VolumeContentSource::default());
+    for (number, change) in [numbered, untold].into_iter().enumerate() {
+        let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
+        world.snapshot();
+        let answer = Some(VolumeAnswer::Made(change));
+        world.driver.state().volumes.create.push_back(answer);
+        let _process = world.start();
+        let name = world.claim(|claim| {
+            claim["spec"]["dataSource"] =
+                json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "snap"});
+        });
+        seconds(30).await;
+        assert_eq!((world.calls(), world.made()), ([1, 0], 1), "{number}");
+        assert_eq!(
+            world.volume(&name).unwrap()["spec"]["csi"]["volumeHandle"],
+            "vol-1",
+            "{number}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

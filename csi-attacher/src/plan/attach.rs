@@ -132,9 +132,10 @@ fn attempt(observed: &Observed<'_>, source: &Source<'_>, publish: Publish, now: 
     }
 }
 
-/// The call that undoes one under another name of node or volume, of which nothing else is known than that it was made.
+/// The call that undoes one under another name of node or volume, of which nothing else is known than that it was made. What is
+/// attached is in use, under whatever name.
 fn to_leave(observed: &Observed<'_>, publish: &Publish) -> Option<(Unpublish, Option<SecretName>)> {
-    if !is_held(observed) {
+    if !is_held(observed) || observed.attachment.is_attached() {
         return None;
     }
     let noted = published(observed).ok()?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use controller::testing::resources::CSI_NODES;
 use controller::testing::seconds;
 use csi::v1::controller_service_capability::rpc;
 use sandbox::faults::{Call, Fault, Faults, Transport};
@@ -191,4 +192,27 @@ async fn sidecars_case_235_an_error_of_a_difference_goes_with_it() {
     assert_eq!(world.status(), json!({"attached": true}));
     assert_eq!(world.requests_since(mark), [STATUS]);
     assert_eq!(world.driver.count("ControllerPublishVolume"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_247_what_is_attached_is_not_detached_where_its_node_has_another_name_now() {
+    let world = world();
+    let _process = world.start();
+    world.attach();
+    seconds(5).await;
+    // The driver's new version names its nodes otherwise, and knows the old names still.
+    world.delete(CSI_NODES, "", "n");
+    world.node("zone/i-1");
+    let listed = BTreeSet::from(["zone/i-1".to_owned()]);
+    world
+        .driver
+        .state()
+        .attaching
+        .nodes
+        .insert("vol".to_owned(), listed.clone());
+    seconds(300).await;
+    assert!(world.is_attached());
+    let counts =
+        ["ControllerUnpublishVolume", "ControllerPublishVolume"].map(|call| world.driver.count(call));
+    assert_eq!((counts, world.nodes()), ([0, 2], listed));
 }

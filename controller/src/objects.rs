@@ -150,14 +150,20 @@ impl<K: Cached> Objects<K> {
         }
     }
 
-    /// GET past the cache, into it; none when there is no such object.
+    /// GET past the cache, into it; none when there is no such object, and then the cache has it no more either.
     ///
     /// # Errors
     /// Any but "not found".
     pub async fn read(&self, key: &ObjectKey) -> Result<Option<Arc<K>>, ApiError> {
+        let cached = self.cache.get(key);
         match self.writer.get(key).await {
             Ok(found) => Ok(Some(self.cache.record(found))),
-            Err(error) if error.class() == ApiErrorClass::NotFound => Ok(None),
+            Err(error) if error.class() == ApiErrorClass::NotFound => {
+                if let Some(uid) = cached.and_then(|object| object.meta().uid.clone()) {
+                    self.cache.record_deleted(key, &uid);
+                }
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

@@ -26,8 +26,8 @@ struct State {
     let_go: BTreeSet<SourceKey>,
     /// Sources that are being protected, with how that has ended.
     protecting: BTreeMap<SourceKey, Ending>,
-    /// Sources of which nobody knows whether they were let go.
-    unclear: BTreeSet<SourceKey>,
+    /// Sources of which nobody knows whether they were let go, or protected, and whether their guard was woken for it.
+    unclear: BTreeMap<SourceKey, bool>,
 }
 
 struct Entry {
@@ -96,16 +96,23 @@ impl Busy {
     /// looked at.
     pub(crate) fn is_let_go(&self, source: &SourceKey) -> bool {
         let state = self.lock();
-        state.let_go.contains(source) || state.unclear.contains(source)
+        state.let_go.contains(source) || state.unclear.contains_key(source)
     }
 
-    /// The protection may have been taken away: the answer is lost, and the watch may show it late.
+    /// The protection may have been taken away, or put there: the answer is lost, and the watch may show it late.
     pub(crate) fn note_unclear(&self, source: &SourceKey) {
-        self.lock().unclear.insert(source.clone());
+        self.lock().unclear.insert(source.clone(), false);
     }
 
     pub(crate) fn is_unclear(&self, source: &SourceKey) -> bool {
-        self.lock().unclear.contains(source)
+        self.lock().unclear.contains_key(source)
+    }
+
+    /// Whether a claim waits for a source to be seen again whose guard has not been woken for that: true once.
+    pub(crate) fn is_to_be_seen(&self, source: &SourceKey) -> bool {
+        let mut state = self.lock();
+        let woken = state.unclear.get_mut(source);
+        woken.is_some_and(|woken| !std::mem::replace(woken, true))
     }
 
     /// The source was seen since.

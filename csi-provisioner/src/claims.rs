@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use runtime::objects::{AttributesClass, Claim, NodeLabels, Volume};
-use runtime::{ApiErrorClass, Cache, ObjectKey};
+use runtime::{ApiError, ApiErrorClass, Cache, ObjectKey};
 use tonic::Code;
 
 use crate::busy::{Busy, Protected, Turn};
@@ -22,6 +22,7 @@ use crate::capacity::Refresh;
 use crate::events;
 use crate::former::Former;
 use crate::grants::Grants;
+use crate::guards;
 use crate::local::LocalNode;
 use crate::lookups::{Asker, Found, Lookups};
 use crate::metrics::Metrics;
@@ -379,6 +380,9 @@ impl Claims {
             return;
         };
         seen.is_let_go = self.busy.is_let_go(&source);
+        if self.busy.is_to_be_seen(&source) {
+            self.ended.look_at(source.clone());
+        }
         match source.kind {
             Kind::Snapshot => {
                 seen.snapshot = self.snapshots.find(&asker, &source.key);
@@ -531,9 +535,8 @@ impl Claims {
                         return Ok(Some(Answer::Unprotected));
                     }
                     written => {
+                        self.was_protected(source, written.as_ref().err());
                         self.snapshots.settle(&seen.asker(), &known, written)?;
-                        // The claim may have gone meanwhile.
-                        self.ended.tell(source.clone());
                     }
                 }
             }
@@ -543,12 +546,22 @@ impl Claims {
                     .claim_editor
                     .edit(&known, finalizers, Edit::AddFinalizer(CLONE_FINALIZER))
                     .await;
+                self.was_protected(source, written.as_ref().err());
                 self.origins.settle(&seen.asker(), &known, written)?;
-                self.ended.tell(source.clone());
             }
             // A plan from a source that was not seen protects none.
             _ => {}
         }
         Ok(None)
+    }
+
+    /// Or may have been. The claim may have gone meanwhile: then nobody else lets the source go.
+    fn was_protected(&self, source: &SourceKey, error: Option<&ApiError>) {
+        if error.is_some_and(guards::may_be_done) {
+            self.busy.note_unclear(source);
+        }
+        if error.is_none_or(guards::may_be_done) {
+            self.ended.tell(source.clone());
+        }
     }
 }

@@ -315,7 +315,7 @@ fn plan<K: Guarded>(seen: &Seen<K>, memory: Memory, now: Timestamp) -> Plan<Step
 }
 
 /// Whether a request that failed may have been carried out.
-fn may_be_done(error: &ApiError) -> bool {
+pub(crate) fn may_be_done(error: &ApiError) -> bool {
     error.class() == ApiErrorClass::Transient && error.code() != TOO_MANY_REQUESTS
 }
 

@@ -259,6 +259,10 @@ fn anew(observed: &Observed<'_>, now: Timestamp) -> Plan {
         None => return of_another(observed, object, now),
         Some(class) => class,
     };
+    if observed.is_let_go {
+        // Its finalizer may be gone in a moment: then it is put there anew. Until then nothing is asked for.
+        return Plan::resting(observed.memory.clone()).then(Next::After(LET_GO));
+    }
     let prepared = class
         .map_err(Obstacle::from)
         .and_then(|class| request::prepare(observed, wish, &class));
@@ -310,10 +314,6 @@ fn due(observed: &Observed<'_>, prepared: request::Prepared, now: Timestamp) -> 
     let until = slow.map(|slow| slow.until).or(wait);
     if let Some(until) = until.or_else(|| observed.retries.held(&begun.of, now)) {
         return held(observed, until);
-    }
-    if observed.is_let_go {
-        // Its finalizer may be gone in a moment: then it is put there anew.
-        return Plan::resting(memory.clone()).then(Next::After(LET_GO));
     }
     let unprotected = begun.source.clone().filter(|_| prepared.is_unprotected);
     let begun = Arc::new(begun);

@@ -399,3 +399,26 @@ async fn sidecars_case_236_restores_that_begin_at_once_protect_their_snapshot_on
         );
     }
 }
+
+/// As where a webhook is down: nothing was done, but that is not said.
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_246_a_restore_does_not_wait_for_the_back_off_of_a_release_that_fails() {
+    let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
+    world.snapshot();
+    let refused = Fault::Refuse(Refusal::ServerError);
+    let _process = world.start_with(Some::of(PATCH_SNAPSHOTS, 2..=30, refused));
+    world.claim_named("first", from_snapshot);
+    seconds(35).await;
+    assert_eq!(world.phase("first"), "Bound");
+    assert_eq!(
+        world.finalizers(SNAPSHOTS, "default", "snap"),
+        [SNAPSHOT_FINALIZER]
+    );
+    let mark = world.mark();
+    world.claim(from_snapshot);
+    seconds(3).await;
+    let requests = world.requests_since(mark);
+    assert_eq!(world.phase("c"), "Bound", "{requests:?}");
+    let gets = requests.iter().filter(|request| request.starts_with("get "));
+    assert_eq!(gets.count(), 2, "before the restore and after it: {requests:?}");
+}

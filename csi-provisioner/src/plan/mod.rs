@@ -97,7 +97,10 @@ impl From<String> for Obstacle {
 impl From<topology::Trouble> for Obstacle {
     fn from(trouble: topology::Trouble) -> Self {
         match trouble {
-            topology::Trouble::Refused(text) => Self::Refused(text),
+            // These words, as upstream's, are what people search for.
+            topology::Trouble::Refused(text) => {
+                Self::Refused(format!("error generating accessibility requirements: {text}"))
+            }
             topology::Trouble::NodeGone { text, is_driver_gone } => Self::NodeGone { text, is_driver_gone },
         }
     }

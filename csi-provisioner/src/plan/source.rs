@@ -154,12 +154,22 @@ pub fn filled(observed: &Observed<'_>, class: &Class<'_>, size: Quantity) -> Res
         Source::Known(key) => key,
     };
     let driver = &observed.settings.driver;
-    match key.kind {
-        Kind::Snapshot if !driver.snapshots => Err(lacks(driver.name.as_str(), "CREATE_DELETE_SNAPSHOT")),
+    let filled = match key.kind {
+        Kind::Snapshot if !driver.snapshots => {
+            return Err(lacks(driver.name.as_str(), "CREATE_DELETE_SNAPSHOT"));
+        }
         Kind::Snapshot => restored(observed, class, key, size),
-        Kind::Claim if !driver.clones => Err(lacks(driver.name.as_str(), "CLONE_VOLUME")),
+        Kind::Claim if !driver.clones => return Err(lacks(driver.name.as_str(), "CLONE_VOLUME")),
         Kind::Claim => cloned(observed, class, key, size),
-    }
+    };
+    filled.map_err(|obstacle| match obstacle {
+        // These words, as upstream's, are what people search for.
+        Obstacle::Refused(text) => Obstacle::Refused(format!(
+            "error getting handle for DataSource Type {} by Name {}: {text}",
+            reference.kind, reference.name
+        )),
+        other => other,
+    })
 }
 
 /// Without the source the volume would be empty, and nobody would know why.
@@ -316,9 +326,11 @@ fn mode_may_change(observed: &Observed<'_>, content: &VolumeSnapshotContent) -> 
     if source == asked || is_allowed || !observed.settings.prevent_mode_conversion {
         return Ok(());
     }
+    let (claim, content) = (ObjectKey::of(observed.claim), content.metadata.name.as_deref());
     Err(Obstacle::Refused(format!(
-        "requested volume mode {asked} differs from the mode {source} of the snapshotted volume; annotate the snapshot content \
-         with {ALLOW_MODE_CHANGE}=true to allow that"
+        "requested volume {claim} modifies the mode of the source volume but does not have permission to do so: it is to be {asked}, \
+         and the snapshotted volume is {source}; annotate the snapshot content {} with {ALLOW_MODE_CHANGE}=true to allow that",
+        content.unwrap_or_default()
     )))
 }
 

@@ -102,7 +102,10 @@ impl ApiError {
             .filter(|seconds| *seconds > 0)
             .map(|seconds| Duration::from_secs(seconds.into()));
         Self {
-            class: class_of(code, &status.reason),
+            class: match class_of(code, &status.reason) {
+                class if class.is_of_the_object() && is_denial(&status.message) => ApiErrorClass::Invalid,
+                class => class,
+            },
             code,
             reason: status.reason.clone(),
             message: one_line(&status.message),
@@ -210,6 +213,22 @@ fn class_of(code: u16, reason: &str) -> ApiErrorClass {
     }
 }
 
+impl ApiErrorClass {
+    /// It says what has become of the object.
+    fn is_of_the_object(self) -> bool {
+        matches!(
+            self,
+            Self::NotFound | Self::Conflict | Self::AlreadyExists | Self::Gone
+        )
+    }
+}
+
+/// An admission webhook chooses the code and the reason of its refusal, often those of something that it looked up itself: of
+/// the object they say nothing. The API server puts these words before its.
+fn is_denial(message: &str) -> bool {
+    message.starts_with("admission webhook \"")
+}
+
 /// Where an answer could not be decoded, without quoting it.
 pub(crate) fn unreadable(error: &serde_json::Error) -> String {
     let what = match error.classify() {
@@ -241,6 +260,30 @@ mod tests {
 
     fn answer(code: u16, reason: &str) -> ApiError {
         ApiError::from_status(code, &Status::failure("text", reason), None)
+    }
+
+    #[test]
+    fn snapshot_case_115_a_webhook_that_denies_says_nothing_of_the_object() {
+        use ApiErrorClass::{AlreadyExists, Conflict, Forbidden, Gone, Invalid, NotFound, Transient};
+        let denial = "admission webhook \"quota.example.com\" denied the request: configmap not found";
+        let rows = [
+            (404, "NotFound", NotFound, Invalid),
+            (409, "Conflict", Conflict, Invalid),
+            (409, "AlreadyExists", AlreadyExists, Invalid),
+            (410, "Gone", Gone, Invalid),
+            (400, "", Invalid, Invalid),
+            (403, "Forbidden", Forbidden, Forbidden),
+            (429, "TooManyRequests", Transient, Transient),
+            (500, "InternalError", Transient, Transient),
+        ];
+        for (code, reason, of_server, of_webhook) in rows {
+            let class = |text| ApiError::from_status(code, &Status::failure(text, reason), None).class();
+            assert_eq!(
+                (class("text"), class(denial)),
+                (of_server, of_webhook),
+                "{code} {reason}"
+            );
+        }
     }
 
     #[test]

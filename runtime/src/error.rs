@@ -4,8 +4,9 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use base::error::chain;
 use kube::core::Status;
+
+use crate::client::chain;
 
 /// Longest message kept of an answer, in characters: a proxy may answer a whole page.
 const MESSAGE_LIMIT: usize = 1024;

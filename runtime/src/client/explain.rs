@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use base::error::chain;
+use kube::client::AuthError;
 use kube::config::{InClusterError, KubeconfigError};
 
 /// Why there is no client.
@@ -89,6 +89,35 @@ pub fn explain(error: &kube::Error) -> String {
     }
 }
 
+/// An error with its causes, in one text. What an exec plugin printed is left out: it may be credentials.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(text) = of_plugin(error) {
+            return text;
+        }
+        cause = error.source();
+    }
+    base::error::chain(error)
+}
+
+fn of_plugin(error: &(dyn Error + 'static)) -> Option<String> {
+    let of_kube = error.downcast_ref().and_then(|error| match error {
+        kube::Error::Auth(error) => Some(error),
+        _ => None,
+    });
+    match of_kube.or(error.downcast_ref())? {
+        AuthError::AuthExecRun { out, .. } => Some(format!(
+            "the exec plugin of the kubeconfig failed ({}): run its command by hand",
+            out.status
+        )),
+        AuthError::AuthExecParse(_) => Some(
+            "the exec plugin of the kubeconfig prints no ExecCredential that can be read: run its command by hand".to_owned(),
+        ),
+        _ => None,
+    }
+}
+
 fn transport(error: &(dyn Error + 'static)) -> String {
     let text = one_line(&chain(error));
     let lower = text.to_lowercase();
@@ -141,6 +170,30 @@ mod tests {
             explain(&kube::Error::Api(forbidden.boxed())),
             "not allowed (403): leases is forbidden; check the RBAC rules of our service account"
         );
+    }
+
+    #[test]
+    fn what_a_plugin_prints_is_not_quoted() {
+        use std::os::unix::process::ExitStatusExt;
+        let failed = || {
+            let out = std::process::Output {
+                status: std::process::ExitStatus::from_raw(256),
+                stdout: b"secret".to_vec(),
+                stderr: b"secret".to_vec(),
+            };
+            kube::Error::Auth(AuthError::AuthExecRun {
+                cmd: "TOKEN=secret plugin".to_owned(),
+                out: Box::new(out),
+            })
+        };
+        for error in [failed(), kube::Error::Service(Box::new(failed()))] {
+            let text = explain(&error);
+            assert!(
+                !text.contains("secret") && text.contains("exit status: 1"),
+                "{text}"
+            );
+            assert!(!crate::ApiError::from(error).to_string().contains("secret"));
+        }
     }
 
     #[test]

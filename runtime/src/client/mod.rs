@@ -22,6 +22,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
+pub(crate) use self::explain::chain;
 pub use self::explain::{ClientError, explain};
 pub use self::metrics::RequestKind;
 use self::rest_client::RestClientMetrics;

@@ -12,6 +12,8 @@ const STANDS: Duration = Duration::from_secs(10);
 pub(super) struct Contact {
     last_word: Instant,
     lost: Option<Instant>,
+    /// Something says that there is no such kind, though perhaps not the API server itself.
+    is_unknown: bool,
     watching: Option<Instant>,
 }
 
@@ -20,6 +22,7 @@ impl Contact {
         Self {
             last_word: now,
             lost: None,
+            is_unknown: false,
             watching: None,
         }
     }
@@ -28,11 +31,20 @@ impl Contact {
     pub(super) fn heard(&mut self, now: Instant) {
         self.last_word = now;
         self.lost = None;
+        self.is_unknown = false;
     }
 
     /// The objects cannot be followed at the moment.
     pub(super) fn failed(&mut self, now: Instant) {
         self.lost.get_or_insert(now);
+        self.is_unknown = false;
+    }
+
+    /// They cannot, and the answer is that there is no such path: so the API server answers for a custom kind without a
+    /// definition, and so may answer what stands before it.
+    pub(super) fn kind_is_unknown(&mut self, now: Instant) {
+        self.failed(now);
+        self.is_unknown = true;
     }
 
     /// The server does not know the kind: there is nothing to follow.
@@ -63,6 +75,11 @@ impl Contact {
         self.lost
             .filter(|_| !self.stands(now))
             .map(|lost| now.saturating_duration_since(lost))
+    }
+
+    /// The same, but for a kind that is not there: nothing of it is out of date.
+    pub(super) fn stale_for(&self, now: Instant) -> Option<Duration> {
+        self.lost_for(now).filter(|_| !self.is_unknown)
     }
 
     fn stands(&self, now: Instant) -> bool {
@@ -101,6 +118,13 @@ mod tests {
         assert_eq!(lost(&contact, 1500), None);
         assert_eq!(contact.last_word(), at(1400));
         contact.failed(at(1500));
+        contact.kind_is_unknown(at(1550));
+        assert_eq!(
+            (lost(&contact, 1600), contact.stale_for(at(1600))),
+            (Some(100), None)
+        );
+        contact.failed(at(1600));
+        assert_eq!(contact.stale_for(at(1600)), Some(Duration::from_secs(100)));
         contact.kind_is_gone();
         assert_eq!((lost(&contact, 1600), contact.last_word()), (None, at(1400)));
     }

@@ -49,6 +49,9 @@ pub(super) trait AnyHub: Send + Sync {
     /// For how long the objects have not been followed; `None` while they are.
     fn lost_for(&self) -> Option<Duration>;
 
+    /// The same, where that makes what is known out of date.
+    fn stale_for(&self) -> Option<Duration>;
+
     /// Asks for a list.
     fn relist(&self);
 }
@@ -64,6 +67,10 @@ impl<K: Resource + Send + Sync + 'static> AnyHub for Hub<K> {
 
     fn lost_for(&self) -> Option<Duration> {
         self.lock().contact.lost_for(Instant::now())
+    }
+
+    fn stale_for(&self) -> Option<Duration> {
+        self.lock().contact.stale_for(Instant::now())
     }
 
     fn relist(&self) {

@@ -34,6 +34,8 @@ const CATCH_UP: Duration = Duration::from_secs(3);
 const LOG_EVERY: Duration = Duration::from_secs(60);
 /// Objects that cannot be decoded are remembered up to this number, to be logged once.
 const BROKEN_KEPT: usize = 1000;
+/// Status of what is not there.
+const NOT_FOUND: u16 = 404;
 
 pub(super) struct Watcher<K> {
     pub(super) client: Client,
@@ -319,6 +321,7 @@ impl<K: Cached> Watcher<K> {
     async fn pause(&mut self, verb: &str, error: &ApiError) {
         self.hub.contact(|contact| match error.class() {
             ApiErrorClass::NotFound => contact.kind_is_gone(),
+            _ if error.code() == NOT_FOUND => contact.kind_is_unknown(Instant::now()),
             _ => contact.failed(Instant::now()),
         });
         let factor = 2_u32.saturating_pow(self.state.failures);

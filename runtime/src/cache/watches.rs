@@ -155,7 +155,7 @@ impl Watches {
             let mut stale: Vec<String> = hubs
                 .iter()
                 .flatten()
-                .filter_map(|(kind, hub)| Some((kind, hub.lost_for()?)))
+                .filter_map(|(kind, hub)| Some((kind, hub.stale_for()?)))
                 .filter(|(_, lost)| *lost >= STALE)
                 .map(|(kind, lost)| format!("{kind} not followed for {} min", lost.as_secs() / 60))
                 .collect();

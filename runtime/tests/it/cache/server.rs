@@ -201,7 +201,8 @@ impl Server {
         state.requests.push((Instant::now(), kind.to_owned()));
         match *self.inner.changed.borrow() {
             Mood::Away => return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into()),
-            Mood::Unknown => return Ok(whole(404, &status(404, "NotFound"))),
+            // In plain text, as of a custom kind without a definition.
+            Mood::Unknown => return Ok(whole(404, &"404 page not found".into())),
             _ => {}
         }
         if kind == "NEWEST" {

@@ -22,8 +22,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection on which nothing came for so long is asked whether it still works. Source: client-go, as the next one.
 const PING_AFTER: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(15);
-/// Connections of a server that speaks HTTP/1.1 only, one a request, are closed when idle for so long.
-const IDLE: Duration = Duration::from_secs(15);
+/// Connections on which nothing was asked for so long are not used again; of a server that speaks HTTP/1.1 only they are closed.
+/// Longer than a watch: that of all requests is in use though only answers come.
+const IDLE: Duration = Duration::from_secs(600);
 
 /// Sends requests. Clones share the connections.
 pub(super) type Transport = BoxCloneSyncService<Request<Body>, Response<Answer>, BoxError>;

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use base::Random;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
 use kube::api::PostParams;
 use kube::core::Request;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::error::{ApiError, ApiErrorClass};
+use crate::request::AnswerWithin;
 
 const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,7 +67,7 @@ pub async fn is_served(
     resource: &str,
 ) -> Result<bool, ApiError> {
     let ask = || async {
-        match client.list_api_group_resources(group_version).await {
+        match client.request::<APIResourceList>(listing(group_version)?).await {
             Ok(list) => Ok(list.resources.iter().any(|served| served.name == resource)),
             // Of a group that nobody serves the API server says so in plain text, which elsewhere is no verdict.
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
@@ -73,6 +75,12 @@ pub async fn is_served(
         }
     };
     verdict(random, ask).await
+}
+
+fn listing(group_version: &str) -> Result<http::Request<Vec<u8>>, kube::Error> {
+    let request = http::Request::get(format!("/apis/{group_version}"));
+    let request = request.extension(AnswerWithin(REQUEST_TIMEOUT)).body(Vec::new());
+    request.map_err(kube::Error::HttpError)
 }
 
 /// The first of these versions of a group in which the API server serves this resource; none where it serves it in none.
@@ -132,11 +140,7 @@ where
     let mut pause = Duration::from_millis(200);
     let (mut logged, mut refused) = (false, 0);
     loop {
-        let answered = match tokio::time::timeout(REQUEST_TIMEOUT, ask()).await {
-            Ok(answered) => answered.map_err(ApiError::from),
-            Err(_) => Err(ApiError::no_answer("no answer within 10 s")),
-        };
-        match answered {
+        match ask().await.map_err(ApiError::from) {
             Ok(answer) => return Ok(answer),
             Err(error) if error.class() == ApiErrorClass::Transient => {
                 if !logged {
@@ -172,9 +176,10 @@ async fn ask(client: &kube::Client, permission: Permission) -> Result<bool, kube
         "kind": "SelfSubjectAccessReview",
         "spec": { "resourceAttributes": { "verb": verb, "group": group, "resource": resource } },
     });
-    let request = Request::new(PATH)
+    let mut request = Request::new(PATH)
         .create(&PostParams::default(), review.to_string().into_bytes())
         .map_err(kube::Error::BuildRequest)?;
+    request.extensions_mut().insert(AnswerWithin(REQUEST_TIMEOUT));
     let review: Review = client.request(request).await?;
     Ok(review.status.allowed)
 }

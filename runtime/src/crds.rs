@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use tokio::time::Instant;
 
 use crate::client::explain;
+use crate::request::AnswerWithin;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// While waiting for ever; new definitions are noticed within this time.
@@ -262,17 +263,17 @@ async fn probe(client: &kube::Client, kind: &ApiResource) -> Result<(), Option<O
         })
     };
     let path = format!("/apis/{}/{}/{}", kind.group, kind.version, kind.plural);
-    let request = Request::new(path)
+    let mut request = Request::new(path)
         .list(&ListParams::default().limit(1))
         .map_err(|error| passing(error.to_string()))?;
-    match tokio::time::timeout(PROBE_TIMEOUT, client.request::<IgnoredAny>(request)).await {
-        Ok(Ok(_)) => Ok(()),
+    request.extensions_mut().insert(AnswerWithin(PROBE_TIMEOUT));
+    match client.request::<IgnoredAny>(request).await {
+        Ok(_) => Ok(()),
         // Of a group that nobody serves the API server says so in plain text, which is no NotFound of an object.
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(None),
-        Ok(Err(error)) => Err(Some(Obstacle {
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(None),
+        Err(error) => Err(Some(Obstacle {
             text: explain(&error),
             is_final: matches!(&error, kube::Error::Api(status) if status.code == 403),
         })),
-        Err(_) => Err(passing("the API server does not answer".to_owned())),
     }
 }

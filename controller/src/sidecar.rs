@@ -2,6 +2,7 @@
 //! good or has become another one (`spec/sidecars.md` 1).
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use csi::{Channel, Metrics, State};
@@ -41,6 +42,8 @@ pub struct Sidecar<D> {
     function: Function,
     channel: Channel,
     driver: D,
+    /// The connection on which the driver was last asked who it is.
+    asked_on: AtomicU64,
 }
 
 impl<D: Driver> Sidecar<D> {
@@ -69,6 +72,7 @@ impl<D: Driver> Sidecar<D> {
             let _ = tokio::time::timeout(FIRST_CONNECTION, channel.connected()).await;
         }
         let driver: D = meet(&channel, timeout, patient).await?;
+        let asked_on = AtomicU64::new(connection(*channel.state().borrow()));
         metrics.set_driver(driver.name(), is_migrated_driver(driver.name()));
         tracing::info!(driver = driver.text(), "found the CSI driver");
         let function = FunctionOptions {
@@ -83,6 +87,7 @@ impl<D: Driver> Sidecar<D> {
             options,
             channel,
             driver,
+            asked_on,
         })
     }
 
@@ -128,18 +133,16 @@ impl<D: Driver> Sidecar<D> {
     /// one answers after a reconnection (sidecars.md 1.2).
     async fn watch_driver(&self) -> Error {
         let mut state = self.channel.state();
-        let mut seen = match *state.borrow_and_update() {
-            State::Connected { connection } => connection,
-            State::Lost { .. } => 0,
-        };
         loop {
             let now = *state.borrow_and_update();
             match now {
-                State::Connected { connection } if connection == seen => {}
+                State::Connected { connection } if connection == self.asked_on.load(Ordering::Relaxed) => {}
                 _ if self.options.driver.exit_on_connection_loss => return self.connection_lost(),
                 State::Connected { connection } => {
                     match D::ask(&self.channel, self.options.driver.timeout).await {
-                        Ok(driver) if driver == self.driver => seen = connection,
+                        Ok(driver) if driver == self.driver => {
+                            self.asked_on.store(connection, Ordering::Relaxed);
+                        }
                         Ok(driver) => {
                             return Error::DriverChanged {
                                 before: self.driver.text(),
@@ -169,5 +172,13 @@ impl<D: Driver> Sidecar<D> {
             tracing::warn!(%error, "cannot write the termination log");
         }
         error
+    }
+}
+
+/// 0 while there is none.
+fn connection(state: State) -> u64 {
+    match state {
+        State::Connected { connection } => connection,
+        State::Lost { .. } => 0,
     }
 }

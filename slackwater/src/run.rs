@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use base::{Clock, Scope};
@@ -17,6 +18,9 @@ use crate::controller::{self, ArgsError, Commands, ControllerCommand, Function, 
 use crate::fips::{self, Fips};
 use crate::mode::{Invocation, Mode};
 use crate::{alone, driver, file_driver, quickstart, selftest, traces};
+
+/// For work that hangs in a thread of its own, once everything else has ended.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs the process.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -166,13 +170,16 @@ fn watched(
     if fips == Fips::On {
         tracing::warn!("{}", fips::WARNING);
     }
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let outcome = work.await;
         if let Some(provider) = provider {
             traces::end(provider).await;
         }
         outcome
-    })
+    });
+    // Whatever hangs in the kernel, such as a mount, must not keep the process.
+    runtime.shutdown_timeout(LAST_WAIT);
+    outcome
 }
 
 fn parsed<A>(args: Result<A, clap::Error>, then: impl FnOnce(A) -> ExitCode) -> ExitCode {

@@ -20,7 +20,7 @@ mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use prometheus::Registry;
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,9 @@ pub use tls::{Tls, TlsError, serve_https};
 
 use crate::args::HttpAddress;
 use crate::{Bucket, Scope};
+
+/// How many connections wait to be taken, as many as std and tokio let.
+const BACKLOG: i32 = 1024;
 
 /// The elections of one function, for `/healthz/leader-election`. Clones are the same. A function whose lease
 /// is named after its driver joins when it knows the driver; until then it is a healthy candidate.
@@ -222,31 +226,45 @@ async fn serve_on<L: Listener<Addr: std::fmt::Debug>>(
 }
 
 /// As Go's `net.Listen("tcp", address)`: `:8080` and `0.0.0.0:8080` mean every address, IPv6 and IPv4 where there is IPv6,
-/// and a name its IPv4 addresses before the others.
+/// and a name its first IPv4 address, or its first one where it has none.
 ///
 /// # Errors
 /// The address is taken, or is none.
 pub async fn listen(address: &str) -> io::Result<TcpListener> {
-    let port = ["", "0.0.0.0"]
+    let port = ["", "0.0.0.0", "[::]"]
         .iter()
         .find_map(|every| address.strip_prefix(every)?.strip_prefix(':'));
     let Some(port) = port else {
-        let found = tokio::net::lookup_host(address).await?;
-        return TcpListener::bind(&*in_order(found)).await;
+        let found: Vec<SocketAddr> = tokio::net::lookup_host(address).await?.collect();
+        return TcpListener::bind(chosen(&found)?).await;
     };
-    match TcpListener::bind(format!("[::]:{port}")).await {
+    let port = port
+        .parse()
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("{port:?} is no port")))?;
+    match every_address(port) {
         Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-            TcpListener::bind(format!("0.0.0.0:{port}")).await
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
         }
         result => result,
     }
 }
 
-/// In the order in which they are tried.
-fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let mut addresses: Vec<SocketAddr> = addresses.collect();
-    addresses.sort_by_key(SocketAddr::is_ipv6);
-    addresses
+/// IPv4 comes to it too, whatever the machine says of that (`net.ipv6.bindv6only`).
+fn every_address(port: u16) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, None)?;
+    socket.set_only_v6(false)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// The one of a name's addresses that is listened on.
+fn chosen(addresses: &[SocketAddr]) -> io::Result<SocketAddr> {
+    let old = addresses.iter().find(|address| address.is_ipv4());
+    let none = || io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
+    old.or(addresses.first()).copied().ok_or_else(none)
 }
 
 async fn answer(State(content): State<Arc<Content>>, request: Request) -> Response {
@@ -320,8 +338,6 @@ fn election(elections: &[Elections]) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
     use tokio::net::TcpStream;
 
     use super::*;
@@ -334,6 +350,7 @@ mod tests {
             assert_ne!(port, 0);
             return;
         }
+        assert!(listen(":http").await.is_err());
         for every in ["0.0.0.0:0", ":0", "[::]:0"] {
             let listener = listen(every).await.unwrap();
             let port = listener.local_addr().unwrap().port();
@@ -347,7 +364,8 @@ mod tests {
     #[test]
     fn sidecars_case_225_a_name_means_its_ipv4_address_first() {
         let (new, old) = ("[::1]:80".parse().unwrap(), "127.0.0.1:80".parse().unwrap());
-        assert_eq!(in_order([new, old].into_iter()), [old, new]);
-        assert_eq!(in_order([new].into_iter()), [new]);
+        assert_eq!(chosen(&[new, old]).unwrap(), old);
+        assert_eq!(chosen(&[new]).unwrap(), new);
+        assert!(chosen(&[]).is_err());
     }
 }

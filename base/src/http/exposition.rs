@@ -9,8 +9,9 @@ use prometheus::{Encoder, Registry, TextEncoder};
 pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The metrics of these registries in Prometheus' text format, families in the order of their names.
-/// Families of one name and type are merged, and series with the same labels added up: functions that share an address tell
-/// of their requests together. Of different type the first registry's stays.
+/// Families of one name and type are merged. Of counters and histograms series with the same labels are added up: functions that
+/// share an address tell of their requests together. Of gauges, which say whether or how long, the largest counts. Of different
+/// type the first registry's stays.
 pub(super) fn exposition(registries: &[Registry]) -> Result<Vec<u8>, prometheus::Error> {
     let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
     for family in registries.iter().flat_map(Registry::gather) {
@@ -64,7 +65,7 @@ fn add(sum: &mut Metric, other: &Metric, kind: MetricType) {
         }
         MetricType::GAUGE => {
             let mut gauge = sum.get_gauge().clone();
-            gauge.set_value(gauge.get_value() + other.get_gauge().get_value());
+            gauge.set_value(gauge.get_value().max(other.get_gauge().get_value()));
             sum.set_gauge(gauge);
         }
         MetricType::HISTOGRAM => {
@@ -118,18 +119,18 @@ mod tests {
     }
 
     #[test]
-    fn series_of_the_same_labels_are_added_up() {
+    fn series_of_the_same_labels_are_one() {
         let registries = [Registry::new(), Registry::new()];
         for (registry, requests, waited) in [(&registries[0], 2, 0.5), (&registries[1], 3, 2.0)] {
             let total = IntCounterVec::new(Opts::new("requests_total", "help"), &["code"]).unwrap();
             total.with_label_values(&["200"]).inc_by(requests);
-            let depth = IntGauge::new("depth", "help").unwrap();
-            depth.set(1);
+            let leads = IntGauge::new("leads", "help").unwrap();
+            leads.set(1);
             let options = HistogramOpts::new("seconds", "help").buckets(vec![1.0]);
             let seconds = prometheus::Histogram::with_opts(options).unwrap();
             seconds.observe(waited);
             registry.register(Box::new(total)).unwrap();
-            registry.register(Box::new(depth)).unwrap();
+            registry.register(Box::new(leads)).unwrap();
             registry.register(Box::new(seconds)).unwrap();
         }
         let text = String::from_utf8(exposition(&registries).unwrap()).unwrap();
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(
             series,
             [
-                "depth 2",
+                "leads 1",
                 "requests_total{code=\"200\"} 5",
                 "seconds_bucket{le=\"1\"} 1",
                 "seconds_bucket{le=\"+Inf\"} 2",

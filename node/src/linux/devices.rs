@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use super::Roots;
 use crate::error::HostError;
@@ -59,8 +59,7 @@ pub(super) fn block_device(roots: &Roots, path: &Path) -> Result<Option<BlockDev
     let size = File::open(&path)
         .and_then(|mut file| file.seek(SeekFrom::End(0)))
         .map_err(io("open", &path))?;
-    let name = path.file_name().unwrap_or_default();
-    let of_kernel = roots.sys.join("class/block").join(name);
+    let of_kernel = of_kernel(roots, &path)?;
     let read = |file: &str| {
         let text = std::fs::read_to_string(of_kernel.join(file)).ok()?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -80,6 +79,20 @@ pub(super) fn block_device(roots: &Roots, path: &Path) -> Result<Option<BlockDev
         is_partition,
         path,
     }))
+}
+
+/// The folder of a device in sysfs, by its number where the path has a name of its own, as what kubelet publishes has.
+fn of_kernel(roots: &Roots, path: &Path) -> Result<PathBuf, HostError> {
+    let named = roots
+        .sys
+        .join("class/block")
+        .join(path.file_name().unwrap_or_default());
+    if named.exists() {
+        return Ok(named);
+    }
+    let number = path.metadata().map_err(io("look at", path))?.rdev();
+    let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+    Ok(roots.sys.join("dev/block").join(format!("{major}:{minor}")))
 }
 
 /// Reads a part of a device.

@@ -281,3 +281,27 @@ async fn ebs_case_114_options_are_taken_as_mount_8_takes_them() {
         assert!(Mount::at(&host.mounts().await.unwrap(), &target).is_none());
     }
 }
+
+/// What is published for a pod has the name that kubelet gives it.
+#[tokio::test]
+async fn ebs_case_189_a_device_is_known_by_its_number() {
+    let Some(machine) = machine("ebs_case_189_a_device_is_known_by_its_number", 64) else {
+        return;
+    };
+    let (host, block) = (&machine.host, machine.path("block"));
+    host.make_file(&block).await.unwrap();
+    host.mount(&request(&machine.device, &block, None, &["bind"]))
+        .await
+        .unwrap();
+    for (flag, expected) in [("--setro", true), ("--setrw", false)] {
+        let set = std::process::Command::new("blockdev")
+            .arg(flag)
+            .arg(&machine.device)
+            .status();
+        assert!(set.unwrap().success());
+        let found = host.block_device(&block).await.unwrap().unwrap();
+        assert_eq!(found.is_read_only, expected);
+    }
+    host.unmount(&block).await.unwrap();
+    host.remove(&block).await.unwrap();
+}

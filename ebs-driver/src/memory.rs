@@ -76,7 +76,7 @@ pub struct Name<T> {
     pub unclear_since: Option<Instant>,
     /// What else bears this name, and when each was seen first.
     pub duplicates: BTreeMap<String, Instant>,
-    /// What was to be deleted again and may be gone or not. EC2 may show it for a while although it is.
+    /// What was deleted again, or was to be. EC2 may show it for a while although it is gone.
     pub removing: BTreeSet<String>,
 }
 
@@ -258,9 +258,11 @@ pub struct Attempt<T: Made> {
 }
 
 impl<T: Made> Attempt<T> {
-    /// From here on these are deleted: nobody has heard of them.
-    pub fn removes(&mut self, ids: impl IntoIterator<Item = String>) {
+    /// From here on these are deleted: nobody has heard of them. Whatever comes of it, they may be shown for a while.
+    #[must_use]
+    pub fn removing(mut self, ids: impl IntoIterator<Item = String>) -> Self {
         self.removing.extend(ids);
+        self
     }
 
     /// The outcome is known: nothing can come of this attempt that was not seen.

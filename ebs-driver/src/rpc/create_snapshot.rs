@@ -31,45 +31,53 @@ pub(super) async fn call(
 ) -> Result<CreateSnapshotResponse, Status> {
     let ask = Ask::parse(core, request)?;
     let _guard = core.in_flight.begin(Key::SnapshotName(ask.name.clone()))?;
-    if let Some(refusal) = &ask.refusal {
-        let find = find::find(core, &ask, call, hint);
-        let snapshot = by_name::taken_before(&ask.name, refusal, hint, find).await?;
-        note(core, &ask, &snapshot);
-        return Ok(answer(&snapshot));
+    let (snapshot, origin) = match &ask.refusal {
+        Some(refusal) => {
+            let find = find::find(core, &ask, call, hint);
+            let snapshot = by_name::taken_before(&ask.name, refusal, hint, find).await?;
+            (snapshot, Origin::Found)
+        }
+        None => found_or_made(core, &ask, call, hint).await?,
+    };
+    // From now on its name is known, and its state is asked for with that of the others.
+    core.snapshots.remember(&ask.name, &snapshot);
+    core.polls.watch(&snapshot);
+    let is_stored = is_stored(core, &ask, &snapshot, hint);
+    match (snapshot::failure(&snapshot), &ask.refusal) {
+        (Some(failure), _) if is_stored => return Err(Status::internal(failure)),
+        (Some(failure), _) => tracing::warn!(snapshot = ask.name, "{failure}; its ID is answered first"),
+        (None, Some(refusal)) if is_stored => {
+            let what = format!("snapshot {}", snapshot.id);
+            snapshot_class::refused_by_itself(&core.snapshots, &ask.name, &what, refusal)?;
+        }
+        (None, Some(_)) => {}
+        (None, None) => complete::complete(core, &ask, &snapshot, origin, call.deadline).await?,
     }
+    Ok(CreateSnapshotResponse {
+        snapshot: Some(list_snapshots::message(&snapshot)),
+    })
+}
+
+async fn found_or_made(
+    core: &Core,
+    ask: &Ask,
+    call: Call,
+    hint: CreateSnapshotHint<'_>,
+) -> Result<(Snapshot, Origin), Status> {
     // Before anything is looked up: who has to wait comes again many times.
-    let held = if is_known(core, &ask, hint) {
+    let held = if is_known(core, ask, hint) {
         None
     } else {
-        Some(room(core, &ask, call).await?)
+        Some(room(core, ask, call).await?)
     };
-    let (snapshot, origin) = match (find::find(core, &ask, call, hint).await?, held) {
-        (Some(snapshot), _) => (snapshot, Origin::Found),
-        (None, Some(room)) => (create(core, &ask, &room, call).await?, Origin::Created),
-        (None, None) => {
-            let room = room(core, &ask, call).await?;
-            (create(core, &ask, &room, call).await?, Origin::Created)
-        }
+    if let Some(snapshot) = find::find(core, ask, call, hint).await? {
+        return Ok((snapshot, Origin::Found));
+    }
+    let room = match held {
+        Some(room) => room,
+        None => room(core, ask, call).await?,
     };
-    note(core, &ask, &snapshot);
-    match snapshot::failure(&snapshot) {
-        Some(failure) if is_stored(core, &ask, &snapshot, hint) => return Err(Status::internal(failure)),
-        Some(failure) => tracing::warn!(snapshot = ask.name, "{failure}; its ID is answered first"),
-        None => complete::complete(core, &ask, &snapshot, origin, call.deadline).await?,
-    }
-    Ok(answer(&snapshot))
-}
-
-/// From now on its name is known, and its state is asked for with that of the others.
-fn note(core: &Core, ask: &Ask, snapshot: &Snapshot) {
-    core.snapshots.remember(&ask.name, snapshot);
-    core.polls.watch(snapshot);
-}
-
-fn answer(snapshot: &Snapshot) -> CreateSnapshotResponse {
-    CreateSnapshotResponse {
-        snapshot: Some(list_snapshots::message(snapshot)),
-    }
+    Ok((create(core, ask, &room, call).await?, Origin::Created))
 }
 
 /// Whether the caller has the ID of a failed snapshot, so that it deletes the snapshot with its object: Internal is

@@ -7,6 +7,7 @@ use crate::deadline::Deadline;
 use crate::driver::Core;
 use crate::ec2::codes::{Meaning, Purpose};
 use crate::ec2::errors::Ec2Error;
+use crate::memory::{Made, Memory};
 use crate::parameters::SnapshotParameters;
 use crate::snapshot::{self, Absence};
 
@@ -84,6 +85,24 @@ pub(super) fn not_yet(what: &str, error: &Ec2Error) -> Status {
     Status::unavailable(format!(
         "{what} was just taken, and EC2 does not know it yet: {error}"
     ))
+}
+
+/// What the caller, who has stored what was taken, is told once where the class has come to ask for what nobody can do.
+pub(super) fn refused_by_itself<T: Made>(
+    names: &Memory<T>,
+    name: &str,
+    what: &str,
+    refusal: &Status,
+) -> Result<(), Status> {
+    let known = names.get(name).and_then(|name| name.known);
+    if known.is_none_or(|known| known.is_complete) {
+        return Ok(());
+    }
+    names.complete(name);
+    Err(Status::aborted(format!(
+        "{what} exists; what its class asks for beside it is refused: {}",
+        refusal.message()
+    )))
 }
 
 /// What the caller is told when it cannot be done for what was there before. That may be in use, and may be locked already,

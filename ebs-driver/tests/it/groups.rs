@@ -672,3 +672,21 @@ async fn ebs_case_185_a_group_is_answered_though_its_class_is_refused_now() {
     let found = create(&world, group(&volumes, &refused)).await.unwrap();
     assert_eq!((found.snapshots.len(), world.ec2.state().snapshots.len()), (2, 2));
 }
+
+/// EC2 shows snapshots for a while after they were deleted.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_186_a_group_that_was_cleaned_up_and_is_shown_still_is_not_adopted() {
+    let mut options = Ec2Options::instant();
+    options.lag.deletion = Duration::from_secs(3);
+    let world = World::with(options, Config::default());
+    let volumes = database(&world).volumes;
+    world.settle().await;
+    let lock = [("lockMode", "governance"), ("lockDuration", "1")];
+    world
+        .ec2
+        .inject("LockSnapshot", When::Next, Fault::error("UnauthorizedOperation"));
+    assert_eq!(code(create(&world, group(&volumes, &lock)).await), Code::Internal);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let made = create(&world, group(&volumes, &lock)).await.unwrap();
+    assert_eq!((made.snapshots.len(), held(&world)), (2, sorted(&volumes)));
+}

@@ -270,6 +270,45 @@ async fn ebs_case_185_a_snapshot_is_answered_though_its_class_is_refused_now() {
     assert_eq!(world.ec2.state().snapshots.len(), 1);
 }
 
+/// While the caller may not have the ID nothing is said that makes it forget the snapshot.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_187_a_class_that_is_refused_now_is_told_once_who_has_the_snapshot() {
+    let world = World::settled().await;
+    let id = source(&world);
+    world
+        .ec2
+        .inject("LockSnapshot", When::Next, Fault::error("RequestLimitExceeded"));
+    world.ec2.inject("CreateSnapshot", When::Next, Fault::LostAnswer);
+    let poll = async |parameters: &[(&str, &str)]| {
+        let answer = world
+            .create_snapshot(snapshot("snapshot-1", &id, parameters))
+            .await;
+        answer.map(|_| Code::Ok).unwrap_or_else(|status| status.code())
+    };
+    assert_eq!(poll(&LOCK).await, Code::Unavailable);
+    let refused = [("colour", "red")];
+    assert_eq!(poll(&refused).await, Code::Ok);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(
+        [poll(&refused).await, poll(&refused).await],
+        [Code::Aborted, Code::Ok]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_187_a_class_that_is_refused_now_hides_no_failure() {
+    let world = World::settled().await;
+    let id = source(&world);
+    world.ec2.inject("CreateSnapshot", When::Next, Fault::FailsLater);
+    let ask = snapshot("snapshot-1", &id, &[("colour", "red")]);
+    world
+        .create_snapshot(snapshot("snapshot-1", &id, &[]))
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(code(world.create_snapshot(ask).await), Code::Internal);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_crash_at_each_call_ends_in_one_snapshot() {
     let options = late();
@@ -726,6 +765,26 @@ async fn ebs_case_178_a_snapshot_whose_clean_up_is_unclear_is_looked_up() {
         assert_eq!(state.snapshots.len(), 1);
         assert!(state.snapshots[&made.snapshot_id].lock.is_some());
     }
+}
+
+/// EC2 shows a snapshot for a while after it was deleted.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_186_what_was_cleaned_up_and_is_shown_still_is_not_adopted() {
+    let mut options = Ec2Options::instant();
+    options.lag.deletion = Duration::from_secs(3);
+    let world = World::with(options, Config::default());
+    let id = source(&world);
+    world.settle().await;
+    world
+        .ec2
+        .inject("LockSnapshot", When::Next, Fault::error("UnauthorizedOperation"));
+    let ask = || world.create_snapshot(snapshot("snapshot-1", &id, &LOCK));
+    assert_eq!(code(ask().await), Code::Internal);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let made = ask().await.unwrap();
+    let state = world.ec2.state();
+    assert_eq!(state.snapshots.len(), 1);
+    assert!(state.snapshots[&made.snapshot_id].lock.is_some());
 }
 
 fn error_of_ec2() -> Ec2Error {

@@ -101,6 +101,7 @@ impl Ec2 {
                 completed_at: call.now,
                 fails: false,
                 seen_from: Timestamp::MIN,
+                seen_until: Timestamp::MAX,
                 lock: None,
                 fast_restores: BTreeMap::new(),
                 images: BTreeSet::new(),

@@ -23,7 +23,7 @@ pub struct Ec2Options {
     pub encryption_by_default: bool,
     /// How long things take.
     pub timing: Timing,
-    /// How long new things stay unseen.
+    /// How long changes stay unseen.
     pub lag: Lag,
     /// How many requests are let through.
     pub throttles: Throttles,
@@ -264,7 +264,7 @@ impl Timing {
     }
 }
 
-/// How long what is new stays unseen by the Describe actions. Actions that change things see it at once, but for
+/// How long what has changed stays unseen by the Describe actions. Actions that change things see it at once, but for
 /// [`Self::change`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lag {
@@ -280,6 +280,8 @@ pub struct Lag {
     pub instance: Duration,
     /// A new snapshot, for the actions that change it.
     pub change: Duration,
+    /// That a snapshot was deleted, by ID and in lists.
+    pub deletion: Duration,
 }
 
 impl Default for Lag {
@@ -292,6 +294,7 @@ impl Default for Lag {
             modification: Duration::ZERO,
             instance: Duration::ZERO,
             change: Duration::ZERO,
+            deletion: short,
         }
     }
 }
@@ -314,6 +317,7 @@ impl Lag {
             modification: Duration::ZERO,
             instance: Duration::ZERO,
             change: Duration::ZERO,
+            deletion: Duration::ZERO,
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) type Answer = Result<Xml, Ec2Error>;
 pub(super) struct State {
     pub(super) volumes: BTreeMap<String, Volume>,
     pub(super) snapshots: BTreeMap<String, Snapshot>,
+    /// Deleted, but still shown.
+    pub(super) deleted_snapshots: BTreeMap<String, Snapshot>,
     pub(super) instances: BTreeMap<String, Instance>,
     /// Nodes of HyperPod by the IDs of their instances.
     pub(super) cluster_nodes: BTreeMap<String, ClusterNode>,
@@ -119,6 +121,7 @@ impl State {
             volume.settle(now);
             !volume.is_settled()
         });
+        self.deleted_snapshots.retain(|_, snapshot| snapshot.seen(now));
         let lifetime = call.options.rules.client_token_lifetime;
         self.tokens
             .retain(|_, token| now < super::model::after(token.used_at, lifetime));

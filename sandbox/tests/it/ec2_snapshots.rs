@@ -127,6 +127,38 @@ async fn new_snapshots_and_their_tags_are_seen_late() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn deleted_snapshots_are_shown_for_a_while() {
+    let mut options = Ec2Options::instant();
+    options.lag.deletion = Duration::from_secs(2);
+    let ec2 = region(options);
+    let volume = ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
+    let id = create(&ec2, &volume).await.ok().one("snapshotId");
+    let kept = create(&ec2, &volume).await.ok().one("snapshotId");
+    call(&ec2, "DeleteSnapshot", &[("SnapshotId", &id)]).await.ok();
+    let mut both = [id.clone(), kept.clone()];
+    both.sort();
+    let by_id = [("SnapshotId.1", id.as_str())];
+    let shown = call(&ec2, "DescribeSnapshots", &by_id).await.ok();
+    assert_eq!(shown.all("snapshotId"), [id.as_str()]);
+    assert_eq!(
+        call(&ec2, "DescribeSnapshots", &[]).await.ok().all("snapshotId"),
+        both
+    );
+    let again = call(&ec2, "DeleteSnapshot", &[("SnapshotId", &id)]).await;
+    assert_eq!(again.code(), "InvalidSnapshot.NotFound");
+    assert_eq!(ec2.state().snapshots.len(), 1);
+    pass(2000).await;
+    assert_eq!(
+        call(&ec2, "DescribeSnapshots", &by_id).await.code(),
+        "InvalidSnapshot.NotFound"
+    );
+    assert_eq!(
+        call(&ec2, "DescribeSnapshots", &[]).await.ok().all("snapshotId"),
+        [kept]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn quotas_are_kept() {
     let mut options = Ec2Options::instant();
     options.timing.snapshot = Duration::from_secs(100);

@@ -55,8 +55,8 @@ pub(super) async fn complete(
     }
 }
 
-/// Deletes a new snapshot that cannot be made as the class asks; final only when that worked. Else it may be gone or not, and
-/// the next call looks it up by its name.
+/// Deletes a new snapshot that cannot be made as the class asks; final only when that worked. It may be gone or not, or be shown
+/// for a while although it is: the next call looks it up by its name once it can tell.
 async fn undone(
     core: &Core,
     ask: &Ask,
@@ -65,8 +65,7 @@ async fn undone(
     is_new: bool,
     deadline: Deadline,
 ) -> Status {
-    let mut attempt = core.snapshots.attempt(&ask.name);
-    attempt.removes([id.to_owned()]);
+    let _attempt = core.snapshots.attempt(&ask.name).removing([id.to_owned()]);
     match core.ec2.delete_snapshot(id, deadline).await {
         Err(second)
             if snapshot_class::is_of_lag(&second, is_new) || !Purpose::DeleteSnapshot.is_done(&second) =>
@@ -75,13 +74,9 @@ async fn undone(
                 "snapshot {id}: {error}; it could not be deleted: {second}"
             ))
         }
-        _ => {
-            attempt.resolve();
-            core.snapshots.forget_snapshot(id);
-            Status::new(
-                Purpose::NewSnapshotClass.code(error),
-                format!("{error}; the snapshot {id} was deleted"),
-            )
-        }
+        _ => Status::new(
+            Purpose::NewSnapshotClass.code(error),
+            format!("{error}; the snapshot {id} was deleted"),
+        ),
     }
 }

@@ -29,38 +29,37 @@ pub(in crate::rpc) async fn call(
 ) -> Result<CreateVolumeGroupSnapshotResponse, Status> {
     let ask = Ask::parse(core, request)?;
     let _guard = core.in_flight.begin(Key::GroupName(ask.name.clone()))?;
-    if let Some(refusal) = &ask.refusal {
-        let find = find(core, &ask, call, hint);
-        let snapshots = by_name::taken_before(&ask.name, refusal, hint, find).await?;
-        note(core, &ask, &snapshots);
-        return Ok(answer(&ask, &snapshots));
-    }
-    let (snapshots, is_made) = match find(core, &ask, call, hint).await? {
-        Some(snapshots) => (snapshots, false),
-        None => (create(core, &ask, call).await?, true),
+    let find = find(core, &ask, call, hint);
+    let (snapshots, is_made) = match &ask.refusal {
+        Some(refusal) => (
+            by_name::taken_before(&ask.name, refusal, hint, find).await?,
+            false,
+        ),
+        None => match find.await? {
+            Some(snapshots) => (snapshots, false),
+            None => (create(core, &ask, call).await?, true),
+        },
     };
-    note(core, &ask, &snapshots);
-    match snapshots.iter().find_map(snapshot::failure) {
-        // Internal is final: a caller that has not stored the IDs yet would forget the snapshots.
-        Some(failure) if core.groups.is_surely_stored(&ask.name) => return Err(Status::internal(failure)),
-        Some(failure) => tracing::warn!(group = ask.name, "{failure}; the IDs are answered first"),
-        None => complete(core, &ask, &snapshots, is_made, call.deadline).await?,
-    }
-    Ok(answer(&ask, &snapshots))
-}
-
-/// From now on its name is known, and its state is asked for with that of the others.
-fn note(core: &Core, ask: &Ask, snapshots: &Vec<Snapshot>) {
-    core.groups.remember(&ask.name, snapshots);
-    for snapshot in snapshots {
+    // From now on its name is known, and its state is asked for with that of the others.
+    core.groups.remember(&ask.name, &snapshots);
+    for snapshot in &snapshots {
         core.polls.watch(snapshot);
     }
-}
-
-fn answer(ask: &Ask, snapshots: &[Snapshot]) -> CreateVolumeGroupSnapshotResponse {
-    CreateVolumeGroupSnapshotResponse {
-        group_snapshot: Some(message(&ask.name, snapshots)),
+    // Internal is final: a caller that has not stored the IDs yet would forget the snapshots.
+    let is_stored = core.groups.is_surely_stored(&ask.name);
+    match (snapshots.iter().find_map(snapshot::failure), &ask.refusal) {
+        (Some(failure), _) if is_stored => return Err(Status::internal(failure)),
+        (Some(failure), _) => tracing::warn!(group = ask.name, "{failure}; the IDs are answered first"),
+        (None, Some(refusal)) if is_stored => {
+            let what = format!("the group {}", ask.name);
+            snapshot_class::refused_by_itself(&core.groups, &ask.name, &what, refusal)?;
+        }
+        (None, Some(_)) => {}
+        (None, None) => complete(core, &ask, &snapshots, is_made, call.deadline).await?,
     }
+    Ok(CreateVolumeGroupSnapshotResponse {
+        group_snapshot: Some(message(&ask.name, &snapshots)),
+    })
 }
 
 /// Waits until EC2 is likely to take as many snapshots.
@@ -127,7 +126,7 @@ async fn checked(
     core: &Core,
     ask: &Ask,
     made: Vec<Snapshot>,
-    mut attempt: Attempt<Vec<Snapshot>>,
+    attempt: Attempt<Vec<Snapshot>>,
     deadline: Deadline,
 ) -> Result<Vec<Snapshot>, Status> {
     let (wanted, others): (Vec<&Snapshot>, Vec<&Snapshot>) = made
@@ -142,15 +141,12 @@ async fn checked(
         return Ok(group::in_order(&wanted, &ask.sources));
     }
     let all: Vec<&Snapshot> = made.iter().collect();
-    attempt.removes(made.ids().into_iter().map(str::to_owned));
+    let _attempt = attempt.removing(made.ids().into_iter().map(str::to_owned));
     let lack = format!("EC2 made no snapshot of {}", missing.join(" and "));
     match remove(core, &all, true, deadline).await {
-        Ok(()) => {
-            attempt.resolve();
-            Err(Status::aborted(format!(
-                "{lack}; the others of the group were deleted"
-            )))
-        }
+        Ok(()) => Err(Status::aborted(format!(
+            "{lack}; the others of the group were deleted"
+        ))),
         Err(error) => Err(Status::aborted(format!(
             "{lack}; the others could not be deleted: {error}"
         ))),
@@ -216,19 +212,13 @@ async fn complete(
         return snapshot_class::refused(&format!("the group {}", ask.name), &error, is_pending);
     }
     let all: Vec<&Snapshot> = snapshots.iter().collect();
-    let mut attempt = core.groups.attempt(&ask.name);
-    attempt.removes(all.iter().map(|snapshot| snapshot.id.clone()));
+    let attempt = core.groups.attempt(&ask.name);
+    let _attempt = attempt.removing(all.iter().map(|snapshot| snapshot.id.clone()));
     match remove(core, &all, is_new, deadline).await {
-        Ok(()) => {
-            attempt.resolve();
-            for snapshot in snapshots {
-                core.groups.forget_snapshot(&snapshot.id);
-            }
-            Err(Status::new(
-                Purpose::NewSnapshotClass.code(&error),
-                format!("{error}; the snapshots of the group were deleted"),
-            ))
-        }
+        Ok(()) => Err(Status::new(
+            Purpose::NewSnapshotClass.code(&error),
+            format!("{error}; the snapshots of the group were deleted"),
+        )),
         Err(second) => Err(Status::aborted(format!(
             "group {}: {error}; its snapshots could not be deleted: {second}",
             ask.name

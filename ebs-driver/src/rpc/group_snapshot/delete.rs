@@ -39,6 +39,7 @@ pub(in crate::rpc) async fn call(
     }
     // While it is remembered the next call knows that what is missing is new.
     if early.is_none() {
+        core.groups.forget(name);
         for id in &found {
             core.groups.forget_snapshot(id);
         }

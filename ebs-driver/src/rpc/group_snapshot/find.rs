@@ -119,8 +119,9 @@ fn is_ours_to_remove(core: &Core, ask: &Ask, present: &[String]) -> bool {
 
 /// Goes on with it. What EC2 shows there is no longer new.
 async fn remove_rest(core: &Core, ask: &Ask, present: Vec<String>, deadline: Deadline) -> Result<(), Status> {
-    let mut attempt = core.groups.attempt(&ask.name);
-    attempt.removes(present.iter().cloned());
+    // What is deleted may still be shown for a while: the attempt stays unclear, and the next lookup waits for it.
+    let attempt = core.groups.attempt(&ask.name);
+    let _attempt = attempt.removing(present.iter().cloned());
     for id in &present {
         match core.ec2.delete_snapshot(id, deadline).await {
             Err(error) if !Purpose::DeleteSnapshot.is_done(&error) => {
@@ -132,8 +133,6 @@ async fn remove_rest(core: &Core, ask: &Ask, present: Vec<String>, deadline: Dea
             _ => {}
         }
     }
-    // What was deleted may still be shown for a while: the attempt stays unclear, and the next lookup waits for it.
-    drop(attempt);
     Ok(())
 }
 

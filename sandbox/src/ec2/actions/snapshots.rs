@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::super::errors::Ec2Error;
 use super::super::filters::{Filters, Page, chosen, one};
 use super::super::model::after;
@@ -165,6 +167,7 @@ pub(super) fn new_snapshot(
         completed_at: after(now, copying.min(timing.snapshot_at_most)),
         fails: call.fails_later,
         seen_from: after(now, options.lag.snapshot),
+        seen_until: Timestamp::MAX,
         lock: None,
         fast_restores: BTreeMap::new(),
         images: BTreeSet::new(),
@@ -191,7 +194,10 @@ pub(in crate::ec2) fn delete(state: &mut State, mut form: Form, call: &Call<'_>)
         ));
     }
     call.rehearsal(dry_run)?;
-    state.snapshots.remove(&id);
+    if let Some(mut snapshot) = state.snapshots.remove(&id) {
+        snapshot.seen_until = after(call.now, call.options.lag.deletion);
+        state.deleted_snapshots.insert(id, snapshot);
+    }
     Ok(Xml::success())
 }
 
@@ -213,10 +219,17 @@ pub(in crate::ec2) fn describe(state: &mut State, mut form: Form, call: &Call<'_
         &ids,
         ("snapshotId", "snap-"),
         ("InvalidSnapshot.NotFound", "snapshot"),
-        |id| state.snapshots.get(id).is_some_and(may_see),
+        |id| {
+            let known = state.snapshots.get(id).or(state.deleted_snapshots.get(id));
+            known.is_some_and(may_see)
+        },
     )?;
     call.rehearsal(dry_run)?;
-    let wanted = chosen(&state.snapshots, &ids)
+    let deleted = chosen(&state.deleted_snapshots, &ids);
+    let mut shown: Vec<&Snapshot> = chosen(&state.snapshots, &ids).chain(deleted).collect();
+    shown.sort_by(|one, other| one.id.cmp(&other.id));
+    let wanted = shown
+        .into_iter()
         .filter(|snapshot| may_see(snapshot))
         .filter(|snapshot| owned(snapshot, &owners, call) && restorable(snapshot, &restorable_by, call))
         .filter(|snapshot| filters.pass(&snapshot.tags, now, |name| field(snapshot, name, call)));

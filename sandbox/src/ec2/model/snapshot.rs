@@ -29,6 +29,8 @@ pub(in crate::ec2) struct Snapshot {
     pub(in crate::ec2) fails: bool,
     /// From when on the Describe actions see it.
     pub(in crate::ec2) seen_from: Timestamp,
+    /// Until when they do, once it is deleted.
+    pub(in crate::ec2) seen_until: Timestamp,
     pub(in crate::ec2) lock: Option<Lock>,
     /// By zone name.
     pub(in crate::ec2) fast_restores: BTreeMap<String, FastRestore>,
@@ -140,7 +142,7 @@ impl Snapshot {
 
     /// Whether the Describe actions see it.
     pub(in crate::ec2) fn seen(&self, now: Timestamp) -> bool {
-        now >= self.seen_from
+        (self.seen_from..self.seen_until).contains(&now)
     }
 
     /// Whether a lock keeps it from being deleted.

@@ -1,8 +1,9 @@
 //! Many lookups in one Describe call. Source: spec 3.4, Q4.
 //!
 //! The first request of an idle batcher goes after a millisecond, with all that asked in it; what comes while a call is
-//! outstanding waits for its end, two seconds at most, and then goes together. Equal keys share one slot. The work is driven by
-//! whoever waits for it: when all of its waiters are gone it is dropped, and nothing of it outlives its driver.
+//! outstanding waits for its end and then goes together, or goes beside it after two seconds; no more than two go at once. Equal
+//! keys share one slot. The work is driven by whoever waits for it: when all of its waiters are gone it is dropped, and nothing
+//! of it outlives its driver.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::errors::{Action, Ec2Error, Lost};
@@ -20,6 +22,8 @@ use crate::metrics::Metrics;
 const GATHER: Duration = Duration::from_millis(1);
 /// How long a batch waits for the one before: a call that hangs holds nobody else up.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How many batches of a kind go at once: more would only wait for their turns, where EC2 lets few through.
+const BESIDE: usize = 2;
 /// How long one batch may take, whatever its callers' deadlines are.
 const BATCH: Duration = Duration::from_secs(30);
 
@@ -51,6 +55,7 @@ struct Inner<V> {
     lookup: Lookup<V>,
     metrics: Metrics,
     state: Mutex<State<V>>,
+    places: Arc<Semaphore>,
 }
 
 struct State<V> {
@@ -109,6 +114,7 @@ impl<V: Clone + Send + Sync + 'static> Batcher<V> {
                     last: None,
                     number: 0,
                 }),
+                places: Arc::new(Semaphore::new(BESIDE)),
             }),
         }
     }
@@ -154,7 +160,8 @@ impl<V: Clone + Send + Sync + 'static> Batcher<V> {
         state.number += 1;
         let number = state.number;
         let before = state.last.take().and_then(|last| last.upgrade());
-        let work = Inner::run(Arc::downgrade(&self.inner), number, before)
+        let places = self.inner.places.clone();
+        let work = Inner::run(Arc::downgrade(&self.inner), number, before, places)
             .boxed()
             .shared();
         state.last = work.downgrade();
@@ -170,10 +177,16 @@ impl<V: Clone + Send + Sync + 'static> Batcher<V> {
 
 impl<V: Clone + Send + Sync + 'static> Inner<V> {
     /// One batch: waits for the one before, though not long, closes itself and calls.
-    async fn run(this: Weak<Self>, number: u64, before: Option<Work<V>>) -> Arc<Answers<V>> {
+    async fn run(
+        this: Weak<Self>,
+        number: u64,
+        before: Option<Work<V>>,
+        places: Arc<Semaphore>,
+    ) -> Arc<Answers<V>> {
         if let Some(before) = before {
             let _ = tokio::time::timeout(PATIENCE, before).await;
         }
+        let _place = places.acquire().await;
         tokio::time::sleep(GATHER).await;
         let Some(this) = this.upgrade() else {
             return Arc::new(Ok(BTreeMap::new()));
@@ -203,5 +216,51 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             answers.append(&mut chunk?);
         }
         Ok(answers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::future::join_all;
+    use prometheus::Registry;
+
+    use super::*;
+    use crate::metrics::DeprecatedNames;
+
+    /// Each call waits for its turn longer than the next batch has patience.
+    #[tokio::test(start_paused = true)]
+    async fn ebs_case_188_no_more_than_two_calls_of_a_kind_wait_for_their_turns() {
+        let (going, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let lookup: Lookup<()> = {
+            let most = most.clone();
+            Arc::new(move |keys, _| {
+                let (going, most) = (going.clone(), most.clone());
+                async move {
+                    most.fetch_max(going.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                    going.fetch_sub(1, Ordering::SeqCst);
+                    Ok(keys.into_iter().map(|key| (key, ())).collect())
+                }
+                .boxed()
+            })
+        };
+        let metrics = Metrics::new(&Registry::new(), DeprecatedNames::Off).unwrap();
+        let batcher = Batcher::new(
+            "volumes",
+            Action::DescribeVolumes,
+            Batching::On,
+            500,
+            lookup,
+            metrics,
+        );
+        let gets = (0..30).map(async |number| {
+            tokio::time::sleep(Duration::from_secs(number)).await;
+            let found = batcher.get(&number.to_string(), Deadline::within(BATCH)).await;
+            assert_eq!(found.unwrap(), Some(()));
+        });
+        join_all(gets).await;
+        assert_eq!(most.load(Ordering::SeqCst), 2);
     }
 }

@@ -101,13 +101,10 @@ impl Quotas {
                     let out_of_time = || Ec2Error::lost(Action::CreateSnapshot, Lost::NotSent, "");
                     alone = Some(turn.ok_or_else(out_of_time)?);
                 }
-                Decision::Look => {
-                    // Whoever is next must not wait for this one's pauses too.
-                    alone = None;
-                    self.look(deadline).await?;
-                }
+                Decision::Look => self.look(deadline).await?,
                 Decision::Wait(wait) if patience == Patience::ComesBack => return Err(wait.error()),
                 Decision::Wait(wait) => {
+                    // Whoever is next must not wait for this one's pauses too.
                     alone = None;
                     let pause = self.waits.pause(wait.after, deadline).await;
                     pause.map_err(|_| wait.error())?;

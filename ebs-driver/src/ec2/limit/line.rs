@@ -54,6 +54,8 @@ pub struct Line<W> {
     away: BTreeMap<String, Place>,
     /// The last round in which each owner has a place.
     rounds: BTreeMap<String, u64>,
+    /// The round in which each owner was served, from this one on.
+    served: BTreeMap<String, u64>,
     round: u64,
     arrivals: u64,
 }
@@ -64,6 +66,7 @@ impl<W> Default for Line<W> {
             entries: BTreeMap::new(),
             away: BTreeMap::new(),
             rounds: BTreeMap::new(),
+            served: BTreeMap::new(),
             round: 0,
             arrivals: 0,
         }
@@ -127,10 +130,14 @@ impl<W> Line<W> {
 
     /// The place is served.
     pub fn serve(&mut self, place: Place) {
-        self.take(place);
+        let entry = self.take(place);
         self.round = self.round.max(place.round);
         let round = self.round;
+        self.served.retain(|_, last| *last >= round);
         self.rounds.retain(|_, last| *last >= round);
+        if let Some(entry) = entry {
+            self.served.insert(entry.owner, place.round);
+        }
     }
 
     /// The place is given up.
@@ -154,9 +161,14 @@ impl<W> Line<W> {
             return;
         }
         let mut others = self.entries.iter().rev();
-        let last = others.find(|(_, entry)| entry.owner == owner);
-        let last = last.map_or(self.round, |(place, _)| place.round.max(self.round));
-        self.rounds.insert(owner.to_owned(), last.min(given_up));
+        let waits = others.find(|(_, entry)| entry.owner == owner);
+        let last = waits
+            .map(|(place, _)| place.round)
+            .max(self.served.get(owner).copied());
+        match last {
+            Some(last) => self.rounds.insert(owner.to_owned(), last),
+            None => self.rounds.remove(owner),
+        };
     }
 
     /// The place is kept for somebody who comes back after this time.
@@ -306,7 +318,7 @@ mod tests {
                 line.join(&asks(work, "a"), work, later);
             }
             line.join(&asks("b", ""), "b", later);
-            assert_eq!(served(&mut line), ["a1", "a2", "b", "a3"], "{goes_away}");
+            assert_eq!(served(&mut line), ["a1", "b", "a2", "a3"], "{goes_away}");
         }
     }
 

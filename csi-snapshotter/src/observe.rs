@@ -127,6 +127,8 @@ pub struct Memory {
     pub unbound_since: Option<Timestamp>,
     /// The parameters of the last CreateSnapshot.
     pub parameters: Option<BTreeMap<String, String>>,
+    /// How often it was called with these before, in a row.
+    pub repeated: u32,
     /// Errors told since the last good answer.
     pub told: Vec<Told>,
     /// The handle that was deleted, while its finalizer is not yet gone.

@@ -14,6 +14,9 @@ use super::{Plan, StatusChange, Step, begin, delete, may_be_behind, members, par
 use crate::content::Content;
 use crate::observe::{Memory, Observed, Snapshot};
 
+/// How often a call that has come to no end is repeated with the parameters that it was begun with.
+const TRIES: u32 = 5;
+
 /// Decides how to call CreateSnapshot, or CreateVolumeGroupSnapshot.
 ///
 /// Reads: class, annotations, status. Sends: GET of the Secret, and of the snapshot that asked where that is not known; then
@@ -65,6 +68,12 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     if content.stored_handle().is_none() && !content.is_being_created() {
         plan = plan.step(Step::Mark);
     }
+    let is_same = observed.memory.parameters.as_ref() == Some(&parameters);
+    plan.memory.repeated = if is_same {
+        observed.memory.repeated.saturating_add(1)
+    } else {
+        0
+    };
     plan.memory.parameters = Some(parameters.clone());
     let name = parameters::snapshot_name(observed.settings, uid);
     plan.step(Step::Call(content.create_call(name, parameters)))
@@ -105,7 +114,8 @@ fn must_end(observed: &Observed<'_>) -> bool {
     observed.content.is_terminating() && observed.content.is_being_created()
 }
 
-/// The parameters of the class, or those of the last call while that one may still run: only the same request is repeated.
+/// The parameters of the class, or those of the last call while that one may still run: only the same request is repeated. A call
+/// that comes to no end in so many tries may owe it to them, and the class may have been edited for that.
 /// Where the class has vanished: those of the last call if a call must end or a snapshot exists, and none at all if a call must
 /// end and nothing is remembered.
 fn usable_parameters(
@@ -116,7 +126,10 @@ fn usable_parameters(
     let remembered = observed.memory.parameters.clone();
     let may_run = content.is_being_created() && content.stored_handle().is_none();
     let reason = match parameters::of_class(observed) {
-        Ok(parameters) => return Ok(remembered.filter(|_| may_run).unwrap_or(parameters)),
+        Ok(parameters) => {
+            let is_to_be_repeated = may_run && observed.memory.repeated < TRIES;
+            return Ok(remembered.filter(|_| is_to_be_repeated).unwrap_or(parameters));
+        }
         Err(reason) => reason,
     };
     if must_end(observed) {

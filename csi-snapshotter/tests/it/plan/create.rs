@@ -630,7 +630,19 @@ fn snapshot_case_178_a_call_that_may_run_is_repeated_as_it_was() {
         "nothing is remembered"
     );
     given.memory.parameters = Some(fast.clone().into());
-    assert_eq!(given.plan().steps, [create()]);
+    for repeated in 0..5 {
+        given.memory.repeated = repeated;
+        let plan = given.plan();
+        assert_eq!((plan.steps, plan.memory.repeated), (vec![create()], repeated + 1));
+    }
+    given.memory.repeated = 5;
+    let plan = given.plan();
+    assert_eq!(
+        (plan.steps, plan.memory.repeated),
+        (vec![create_with(&[("type", "slow")])], 0),
+        "perhaps the class was mended"
+    );
+    given.memory.repeated = 0;
     let mut anew = super::given(dynamic()).class(Some(class(&[("type", "slow")])));
     anew.memory.parameters = Some(fast.into());
     assert_eq!(

@@ -47,7 +47,8 @@ pub(super) fn plan(observed: &Observed<'_>, handle: &str, now: Timestamp) -> Pla
         .then(Next::Again)
 }
 
-/// Decides what follows from the answer: what is shown counts only if it bears the handle that was asked for. Sends: PATCH of the status where it changes.
+/// Decides what follows from the answer: what is shown counts only if it bears the handle that was asked for, in whatever case of
+/// letters, as Azure answers. Sends: PATCH of the status where it changes.
 pub(super) fn after(
     observed: &Observed<'_>,
     outcome: &Result<Vec<Snapshot>, CallFailure>,
@@ -57,7 +58,7 @@ pub(super) fn after(
     let content = observed.content;
     let handle = asked_for(content);
     match outcome {
-        Ok(listed) => match listed.iter().find(|snapshot| snapshot.handle == handle) {
+        Ok(listed) => match listed.iter().find(|snapshot| is_same(&snapshot.handle, handle)) {
             Some(snapshot) => answered(observed, plan, snapshot, now),
             None => {
                 let words = content.words();
@@ -99,6 +100,10 @@ fn answered(observed: &Observed<'_>, mut plan: Plan, snapshot: &Snapshot, now: T
         return plan;
     }
     poll(plan, observed, now)
+}
+
+fn is_same(handle: &str, other: &str) -> bool {
+    handle.eq_ignore_ascii_case(other)
 }
 
 /// The handle that the driver is asked for.

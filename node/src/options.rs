@@ -2,11 +2,6 @@
 
 /// The single options of a list whose items may hold several, separated by commas. A comma within double quotes is a part
 /// of a value, as in a context of SELinux.
-///
-/// ```
-/// let items = ["noatime,nodiratime".to_owned(), r#"context="a:s0:c1,c2""#.to_owned()];
-/// assert_eq!(node::options::single(&items), ["noatime", "nodiratime", r#"context="a:s0:c1,c2""#]);
-/// ```
 #[must_use]
 pub fn single(items: &[String]) -> Vec<String> {
     let mut singles = Vec::new();
@@ -34,6 +29,13 @@ pub fn is_read_only(options: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_comma_within_quotes_is_a_part_of_a_value() {
+        let quoted = r#"context="a:s0:c1,c2""#;
+        let items = ["noatime,nodiratime".to_owned(), quoted.to_owned()];
+        assert_eq!(single(&items), ["noatime", "nodiratime", quoted]);
+    }
 
     #[test]
     fn the_last_word_counts() {

@@ -221,23 +221,29 @@ fn both_shapes_tell_each_function_the_same() {
     }
 }
 
-/// Rules by group and resource.
-fn rules(file: &str, kind: &str, role: &str) -> BTreeMap<(String, String), Vec<String>> {
+/// Verbs by group and resource.
+type Rules = BTreeMap<(String, String), Vec<String>>;
+
+fn add(rules: &mut Rules, rule: &Value) {
+    for group in texts(&rule["apiGroups"]) {
+        for resource in texts(&rule["resources"]) {
+            let verbs = rules.entry((group.clone(), resource)).or_default();
+            verbs.extend(texts(&rule["verbs"]));
+            verbs.sort();
+        }
+    }
+}
+
+fn rules(file: &str, kind: &str, role: &str) -> Rules {
     let objects = of_deploy(file);
     let is_it = |object: &&Value| object["kind"] == kind && object["metadata"]["name"] == role;
     let role = objects
         .iter()
         .find(is_it)
         .unwrap_or_else(|| panic!("{file} has no {role}"));
-    let mut rules: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    let mut rules = Rules::new();
     for rule in role["rules"].as_array().unwrap() {
-        for group in texts(&rule["apiGroups"]) {
-            for resource in texts(&rule["resources"]) {
-                let verbs = rules.entry((group.clone(), resource)).or_default();
-                verbs.extend(texts(&rule["verbs"]));
-                verbs.sort();
-            }
-        }
+        add(&mut rules, rule);
     }
     rules
 }
@@ -245,30 +251,74 @@ fn rules(file: &str, kind: &str, role: &str) -> BTreeMap<(String, String), Vec<S
 /// The conformance tests run the functions under those of the other files.
 #[test]
 fn a_function_has_the_same_rights_beside_the_ebs_driver_as_alone() {
-    for (file, role, alone_in, alone) in [
-        (
-            "ebs/base/csi-snapshotter-rbac.yaml",
-            "ebs-external-snapshotter-role",
-            "rbac.yaml",
-            "slackwater-csi-snapshotter",
-        ),
-        (
-            "ebs/base/csi-resizer-rbac.yaml",
-            "ebs-external-resizer-role",
-            "resizer/rbac.yaml",
-            "slackwater-csi-resizer",
-        ),
+    for (name, alone_in) in [
+        ("provisioner", "rbac.yaml"),
+        ("attacher", "rbac.yaml"),
+        ("snapshotter", "rbac.yaml"),
+        ("resizer", "resizer/rbac.yaml"),
     ] {
-        assert_eq!(
-            rules(file, "ClusterRole", role),
-            rules(alone_in, "ClusterRole", alone),
-            "{role}"
+        let beside = rules(
+            &format!("ebs/base/csi-{name}-rbac.yaml"),
+            "ClusterRole",
+            &format!("ebs-external-{name}-role"),
         );
+        let alone = rules(alone_in, "ClusterRole", &format!("slackwater-csi-{name}"));
+        assert_eq!(beside, alone, "{name}");
     }
     let leases = rules("ebs/base/controller-rbac.yaml", "Role", "ebs-csi-leases-role");
     assert_eq!(
         leases,
         rules("resizer/rbac.yaml", "Role", "slackwater-csi-resizer")
+    );
+}
+
+/// The rights of a role, and those that the component adds.
+fn with_upstream_rights(file: &str, kind: &str, role: &str) -> Rules {
+    let mut granted = rules(file, kind, role);
+    let component = of_deploy("ebs/components/upstream-rights/kustomization.yaml").remove(0);
+    let patches = component["patches"].as_array().unwrap().iter();
+    for patch in patches.filter(|patch| patch["target"]["name"] == role) {
+        let operations: Vec<Value> = serde_saphyr::from_str(patch["patch"].as_str().unwrap()).unwrap();
+        for operation in &operations {
+            add(&mut granted, &operation["value"]);
+        }
+    }
+    granted
+}
+
+fn has_all(granted: &Rules, wanted: &Rules) {
+    for (what, verbs) in wanted {
+        let has = granted.get(what).cloned().unwrap_or_default();
+        let lacks: Vec<_> = verbs.iter().filter(|verb| !has.contains(verb)).collect();
+        assert!(lacks.is_empty(), "{lacks:?} of {what:?}");
+    }
+}
+
+/// So that a pod of theirs which leads while the Deployment is rolled over can work.
+#[test]
+fn upstreams_programs_have_their_rights_with_the_component() {
+    let upstreams = |file: &str, kind: &str, role: &str| {
+        let file = format!("../conformance/roles/{file}");
+        rules(&file, kind, role)
+    };
+    for (name, file) in [
+        ("provisioner", "upstream-volumes.yaml"),
+        ("attacher", "upstream-volumes.yaml"),
+        ("snapshotter", "upstream.yaml"),
+        ("resizer", "upstream.yaml"),
+    ] {
+        let granted = with_upstream_rights(
+            &format!("ebs/base/csi-{name}-rbac.yaml"),
+            "ClusterRole",
+            &format!("ebs-external-{name}-role"),
+        );
+        let theirs = upstreams(file, "ClusterRole", &format!("external-{name}-runner"));
+        has_all(&granted, &theirs);
+    }
+    let leases = with_upstream_rights("ebs/base/controller-rbac.yaml", "Role", "ebs-csi-leases-role");
+    has_all(
+        &leases,
+        &upstreams("upstream.yaml", "Role", "external-resizer-cfg"),
     );
 }
 

@@ -14,7 +14,7 @@ use crate::shared::{self, Guard};
 const LAYER: &str = "1 drop-in";
 
 /// Rights that this journey does not use, by function: what they are for.
-const RARE: [(&str, &str); 31] = [
+pub const RARE: [(&str, &str); 31] = [
     // The object is read once when the cache does not pass a conflict within a second (decision 17).
     ("snapshot-controller", "get persistentvolumeclaims"),
     ("snapshot-controller", "get volumesnapshots"),

@@ -1,5 +1,5 @@
-//! The story of a volume in the layer drop-in: made for a claim, attached for a pod, detached, restored, cloned and deleted, with
-//! what each of it costs.
+//! The story of a volume in the layers drop-in and manifests: made for a claim, attached for a pod, detached, restored, cloned
+//! and deleted, with what each of it costs.
 
 use conformance::{ControlPlane, until};
 
@@ -47,6 +47,7 @@ impl VolumeCosts {
 /// Examples 02, 06 and 09, with kube-controller-manager's attach-detach controller; kube-scheduler and the kubelet are the test.
 pub async fn story(stage: &Stage, plane: &ControlPlane) -> VolumeCosts {
     stage.node().await;
+    let snapshots_before = stage.snapshots_in_ec2();
     let begin = stage.begin();
     let files = stage.example(plane, "02-dynamic", "");
     stage.choose_node("ebs-claim").await;
@@ -60,7 +61,8 @@ pub async fn story(stage: &Stage, plane: &ControlPlane) -> VolumeCosts {
         .ok(&["delete", "-k", &files, "--ignore-not-found", "--timeout=120s"])
         .unwrap();
     stage.nothing_made().await;
-    assert_eq!(stage.snapshots_in_ec2().len(), 1, "that of the import is left");
+    let left = stage.snapshots_in_ec2();
+    assert_eq!(left, snapshots_before, "its EC2 snapshot goes with the object");
     let foreign = attach_foreign(stage).await;
     stage.clear_claims(plane);
     stage.clear_node().await;

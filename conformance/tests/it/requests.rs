@@ -129,41 +129,48 @@ impl Stage {
             .collect()
     }
 
-    /// Fails when a function has a right that it has not used, other than `rare`.
+    /// Fails when a function has a right by our roles that it has not used, other than `rare`.
     pub async fn nothing_granted_in_vain(&self, rare: &[(&str, &str)]) {
-        let requests = self.requests();
         for function in FUNCTIONS {
-            let user = &self.users[function].name;
-            let used: BTreeSet<String> = requests
-                .iter()
-                .filter(|record| record.user == *user)
-                .map(|record| format!("{} {}", record.verb, record.what()))
-                .collect();
-            let spare = |right: &&String| {
-                // Older API servers have no watch that begins with a list.
-                let watched = right.strip_prefix("list ").map(|what| format!("watch {what}"));
-                !used.contains(*right)
-                    && !watched.is_some_and(|watch| used.contains(&watch))
-                    && !rare.contains(&(function, right.as_str()))
-            };
-            let granted = self.granted(function).await;
-            let vain: Vec<&String> = granted.iter().filter(spare).collect();
-            assert!(
-                vain.is_empty(),
-                "{function} has rights that it does not use: {vain:#?}"
-            );
+            let of_cluster = format!("clusterroles/slackwater-{function}");
+            let namespace = self.roles.namespace;
+            let of_namespace = format!("namespaces/{namespace}/roles/slackwater-{function}");
+            let rare = rare.iter().filter(|(of, _)| *of == function);
+            let rare: Vec<&str> = rare.map(|(_, right)| *right).collect();
+            self.all_used(function, &[&of_cluster, &of_namespace], &rare)
+                .await;
         }
     }
 
-    /// Verb and resource of each right of a function, by our roles.
-    async fn granted(&self, function: &str) -> BTreeSet<String> {
-        let base = "/apis/rbac.authorization.k8s.io/v1";
-        let name = format!("slackwater-{function}");
+    /// Fails when a user has not used all rights of these roles, other than `rare`.
+    pub async fn all_used(&self, user: &str, roles: &[&str], rare: &[&str]) {
+        let name = &self.users[user].name;
+        let used: BTreeSet<String> = self
+            .requests()
+            .iter()
+            .filter(|record| record.user == *name)
+            .map(Record::action)
+            .collect();
+        let spare = |right: &&String| {
+            // Older API servers have no watch that begins with a list.
+            let watched = right.strip_prefix("list ").map(|what| format!("watch {what}"));
+            !used.contains(*right)
+                && !watched.is_some_and(|watch| used.contains(&watch))
+                && !rare.contains(&right.as_str())
+        };
+        let granted = self.granted(roles).await;
+        let vain: Vec<&String> = granted.iter().filter(spare).collect();
+        assert!(
+            vain.is_empty(),
+            "{user} has rights that it does not use: {vain:#?}"
+        );
+    }
+
+    /// Verb and resource of each right of these roles.
+    async fn granted(&self, roles: &[&str]) -> BTreeSet<String> {
         let mut granted = BTreeSet::new();
-        for path in [
-            format!("{base}/clusterroles/{name}"),
-            format!("{base}/namespaces/{}/roles/{name}", self.roles.namespace),
-        ] {
+        for role in roles {
+            let path = format!("/apis/rbac.authorization.k8s.io/v1/{role}");
             let role = self.hand.get(&path).await.unwrap().ok(&path).unwrap();
             for rule in role["rules"].as_array().unwrap() {
                 for resource in rule["resources"].as_array().unwrap() {

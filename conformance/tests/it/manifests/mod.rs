@@ -7,6 +7,8 @@ mod overlay;
 use conformance::{ControlPlane, Launch, Process, User};
 use serde_json::Value;
 
+use crate::drop_in::RARE;
+use crate::dynamic;
 use crate::journey::{ONE_PROCESS, Roles, Stage};
 use crate::pods::{containers, texts};
 use crate::processes::terminate;
@@ -27,6 +29,15 @@ const LEASES: [&str; 4] = [
     "external-attacher-leader-ebs-csi-aws-com",
     "external-snapshotter-leader-ebs-csi-aws-com",
     "external-resizer-ebs-csi-aws-com",
+];
+
+/// The roles of the account.
+const ITS_ROLES: [&str; 5] = [
+    "clusterroles/ebs-external-provisioner-role",
+    "clusterroles/ebs-external-attacher-role",
+    "clusterroles/ebs-external-snapshotter-role",
+    "clusterroles/ebs-external-resizer-role",
+    "namespaces/kube-system/roles/ebs-csi-leases-role",
 ];
 
 /// A container as a process: what differs is where its sockets are, and that it is told of a kubeconfig.
@@ -79,7 +90,7 @@ fn start(stage: &Stage, plane: &ControlPlane, user: &User) -> Vec<Process> {
         .collect()
 }
 
-/// A snapshot, an expansion and the deletion of both.
+/// A snapshot, an expansion, a group and the deletion of all of it; a volume for a claim, its attachment, restore and clone.
 async fn works(shape: &str) {
     let Some(plane) = shared::control_plane(LAYER).await else {
         return;
@@ -115,7 +126,10 @@ async fn works(shape: &str) {
         .unwrap();
     stage.waits_for_node(&claims[0], 12).await;
     stage.all_grown(&claims, 12).await;
+    stage.group_by_hand().await;
     stage.clear_claims(&plane);
+    // As under the roles of the functions alone.
+    dynamic::story(&stage, &plane).await.must_be(3, 2);
     terminate(processes).await;
     for lease in LEASES {
         assert_eq!(
@@ -125,6 +139,8 @@ async fn works(shape: &str) {
         );
     }
     stage.nothing_denied();
+    let rare = RARE.map(|(_, right)| right);
+    stage.all_used(ONE_PROCESS, &ITS_ROLES, &rare).await;
     // Nor have the programs at work written into what installed them.
     stored::folder_would_not_change(&kubectl, &folder);
     kubectl.ok(&["delete", "-k", &folder, "--wait=false"]).unwrap();

@@ -91,6 +91,8 @@ impl Watched {
         let metrics = self.prometheus.port(&format!("slackwater-{LIVENESS}"));
         self.pod = Some(Pod::start(&self.stage, metrics));
         self.prometheus.fires(&AT_THE_START).await;
+        // Who waits for the definitions does not lead, which is as it should be.
+        self.prometheus.is_silent(&["NoLeader"]).await;
         self.beginnings_are_told().await;
         self.look().await;
         self.stage.ec2.clear_faults().unwrap();

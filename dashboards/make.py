@@ -12,11 +12,13 @@ DRIVER = 'driver_name=~"$driver"'
 # As the alert ComponentDown has it.
 JOBS = 'job=~"(.+/)?(ebs-csi-controller|ebs-csi-node|slackwater|snapshot-controller).*"'
 QUEUES = 'name=~"snapshot-controller-.*|csi-snapshotter-.*|.*-pvc|.*-modify|csi-attacher-.*|claims|volumes"'
+# What the csi-snapshotter calls until a snapshot is ready, or a group with its members.
+FOR_READY = 'method_name=~"/csi.v1.(Controller/(Create|List)Snapshots?|GroupController/(Create|Get)VolumeGroupSnapshot)"'
 
 
-def calls(method):
+def calls(method, service="Controller"):
     """Calls of one RPC a minute, by what they were answered."""
-    rpc = f'method_name="/csi.v1.Controller/{method}"'
+    rpc = f'method_name="/csi.v1.{service}/{method}"'
     return f"60 * sum by (grpc_status_code) (rate(csi_sidecar_operations_seconds_count{{{rpc},{DRIVER}}}[{RANGE}]))"
 
 
@@ -57,7 +59,10 @@ SUITE = [
         ("Versions", "table", "none", [("max by (version, mode, component) (slackwater_build_info)", "{{version}}")]),
     ]),
     ("Snapshots", [
-        ("CreateSnapshot a minute", "timeseries", "none", [(calls("CreateSnapshot"), "{{grpc_status_code}}")]),
+        ("CreateSnapshot a minute", "timeseries", "none", [
+            (calls("CreateSnapshot"), "{{grpc_status_code}}"),
+            (calls("CreateVolumeGroupSnapshot", "GroupController"), "group: {{grpc_status_code}}"),
+        ]),
         ("Time until ready", "heatmap", "s", [(
             'sum by (le) (increase(snapshot_controller_operation_total_seconds_bucket{'
             f'operation_name="CreateSnapshotAndReady",operation_status="success",{DRIVER}}}[{RANGE}]))', "{{le}}",
@@ -74,11 +79,14 @@ SUITE = [
             f'operation_status="cancel",{DRIVER}}}[1h]))', "{{operation_name}}",
         )]),
         ("Calls for a ready snapshot", "timeseries", "none", [(
-            'sum(rate(csi_sidecar_operations_seconds_count{method_name=~"/csi.v1.Controller/(Create|List)Snapshots?",'
-            f"{DRIVER}}}[15m])) / sum(rate(snapshot_controller_operation_total_seconds_count{{"
+            f"sum(rate(csi_sidecar_operations_seconds_count{{{FOR_READY},{DRIVER}}}[15m])) / "
+            "sum(rate(snapshot_controller_operation_total_seconds_count{"
             f'operation_name="CreateSnapshotAndReady",operation_status="success",{DRIVER}}}[15m]))', "calls",
         )]),
-        ("DeleteSnapshot a minute", "timeseries", "none", [(calls("DeleteSnapshot"), "{{grpc_status_code}}")]),
+        ("DeleteSnapshot a minute", "timeseries", "none", [
+            (calls("DeleteSnapshot"), "{{grpc_status_code}}"),
+            (calls("DeleteVolumeGroupSnapshot", "GroupController"), "group: {{grpc_status_code}}"),
+        ]),
     ]),
     ("Expansion and change of volumes", [
         ("ControllerExpandVolume a minute", "timeseries", "none", [
@@ -181,7 +189,7 @@ EBS = [
         )]),
         ("Calls for a CSI operation", "timeseries", "none", [(
             "sum(rate(aws_ebs_csi_api_request_duration_seconds_count[15m])) / "
-            'sum(rate(csi_sidecar_operations_seconds_count{method_name=~"/csi.v1.Controller/.+"}[15m]))', "calls",
+            'sum(rate(csi_sidecar_operations_seconds_count{method_name=~"/csi.v1.(Group)?Controller/.+"}[15m]))', "calls",
         )]),
         ("Lookups in one call", "heatmap", "none", [
             (f"sum by (le) (increase(slackwater_ec2_batch_size_bucket[{RANGE}]))", "{{le}}"),

@@ -11,7 +11,10 @@ RANGE = "$__rate_interval"
 DRIVER = 'driver_name=~"$driver"'
 # As the alert ComponentDown has it.
 JOBS = 'job=~"(.+/)?(ebs-csi-controller|ebs-csi-node|slackwater|snapshot-controller).*"'
-QUEUES = 'name=~"snapshot-controller-.*|csi-snapshotter-.*|.*-pvc|.*-modify|csi-attacher-.*|claims|volumes"'
+QUEUES = (
+    'name=~"snapshot-controller-.*|csi-snapshotter-.*|.*-pvc|.*-modify|csi-attacher-.*|claims|claims-clone-protection|volumes'
+    '|snapshots-source-protection|csistoragecapacity|csitopology"'
+)
 # What the csi-snapshotter calls until a snapshot is ready, or a group with its members.
 FOR_READY = 'method_name=~"/csi.v1.(Controller/(Create|List)Snapshots?|GroupController/(Create|Get)VolumeGroupSnapshot)"'
 

@@ -1,5 +1,6 @@
-//! `docs/errors.md` is what the tables of `ec2::codes` say.
+//! `docs/errors.md` is what the tables of `ec2::codes` say, and the alert about denials knows their codes.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -11,6 +12,8 @@ use tonic::Code;
 
 /// Set this variable to any value to write the page anew.
 const UPDATE: &str = "UPDATE_ERRORS";
+/// Denied, and no fault of the role, the account or the credentials: somebody protects one object.
+const PROTECTED: &str = "OperationNotPermitted";
 
 const HEAD: &str = "\
 # What an error of EC2 means
@@ -204,4 +207,21 @@ fn errors_page_is_what_the_tables_say() {
         written == page,
         "docs/errors.md is not what ec2::codes says; run `{UPDATE}=1 cargo test -p ebs-driver errors_page`"
     );
+}
+
+#[test]
+fn the_alert_about_denials_knows_every_code_of_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dashboards/alerts.yaml");
+    let rules = std::fs::read_to_string(path).unwrap();
+    let (_, rule) = rules.split_once("- alert: EC2Denied\n").unwrap();
+    let (_, codes) = rule.split_once("{code=~\"").unwrap();
+    let (codes, _) = codes.split_once('"').unwrap();
+    let watched: BTreeSet<&str> = codes.split('|').collect();
+    let denied: BTreeSet<&str> = CODES
+        .iter()
+        .filter(|row| matches!(row.meaning, Meaning::Denied | Meaning::Credentials))
+        .map(|row| row.code)
+        .filter(|code| *code != PROTECTED)
+        .collect();
+    assert_eq!(watched, denied);
 }

@@ -61,7 +61,8 @@ impl CrdsMissing {
         let mut lines = Vec::new();
         if !absent.is_empty() {
             lines.push(format!(
-                "custom resource definitions are missing: {}; install them with `slackwater crds | kubectl apply -f -`",
+                "custom resource definitions are missing: {}; install them with \
+                 `slackwater crds | kubectl apply --server-side -f -`",
                 absent.join(", ")
             ));
         }

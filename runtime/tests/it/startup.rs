@@ -51,7 +51,7 @@ async fn missing_definitions_end_the_wait_with_the_command_that_installs_them() 
     assert_eq!(
         error.to_string(),
         "custom resource definitions are missing: volumesnapshotcontents.snapshot.storage.k8s.io/v1; \
-         install them with `slackwater crds | kubectl apply -f -`"
+         install them with `slackwater crds | kubectl apply --server-side -f -`"
     );
     let lists = store.take_lines();
     assert_eq!(

@@ -10,7 +10,7 @@ use crate::journey::{CONTENTS, LEASES, OURS, SNAPSHOTS, Stage};
 use crate::processes::terminate;
 use crate::shared::{self, Guard, PATIENCE};
 
-const LAYER: &str = "1 drop-in";
+const LAYER: &str = "1 pairs";
 const CLASSES: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses";
 const BEING_DELETED: &str = "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted";
 /// So long nothing may happen to what is to stay.

@@ -10,7 +10,7 @@ use base::http::ReadyHandle;
 use clap::Parser;
 use csi::{Address, Channel};
 use runtime::Context;
-use runtime::args::{CommonArgs, CommonConfig};
+use runtime::args::{CommonArgs, CommonConfig, KubeArgs};
 use runtime::crds::Patience;
 
 use crate::error::Error;
@@ -53,6 +53,11 @@ pub type ConfigError = Box<dyn StdError + Send + Sync>;
 pub trait Command: Debug + Send + Sync {
     /// What every controller has.
     fn common(&self) -> &CommonArgs;
+
+    /// How it reaches the API server.
+    fn kube(&self, _environment: &Environment) -> KubeArgs {
+        self.common().kube.clone()
+    }
 
     /// Checks the flags.
     ///

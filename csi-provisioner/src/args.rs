@@ -6,7 +6,7 @@ use std::time::Duration;
 use base::RateLimit;
 use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
 use controller::args::{ArgsError, DriverArgs, DriverConfig};
-use runtime::args::{CommonArgs, CommonConfig};
+use runtime::args::{CommonArgs, CommonConfig, KubeArgs};
 
 /// The command line of `slackwater csi-provisioner`. Read it with [`base::args::parse`].
 #[derive(Clone, Debug, clap::Parser)]
@@ -33,8 +33,8 @@ pub struct Args {
 /// Flags of this function alone.
 #[derive(Clone, Debug, clap::Args)]
 pub struct OwnArgs {
-    /// Address of the API server, instead of the kubeconfig's.
-    #[arg(long, value_name = "URL", default_value = "", hide = true)]
+    /// Address of the API server, instead of the kubeconfig's; without a kubeconfig it is asked without credentials.
+    #[arg(long, value_name = "URL", default_value = "")]
     pub master: String,
 
     /// How to reach the driver.
@@ -344,6 +344,20 @@ pub struct Config {
 }
 
 impl Args {
+    /// How to reach the API server: as upstream's, with the file that `KUBECONFIG` names before that of the flag.
+    #[must_use]
+    pub fn connection(&self, environment: &Environment) -> KubeArgs {
+        let flags = &self.common.kube;
+        KubeArgs {
+            kubeconfig: environment
+                .kubeconfig
+                .clone()
+                .unwrap_or_else(|| flags.kubeconfig.clone()),
+            master: self.own.master.clone(),
+            ..flags.clone()
+        }
+    }
+
     /// Checks the flags. Source: sidecars.md 2.1.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
 use controller::args::{ArgsError, DriverArgs, DriverConfig, workers};
-use runtime::args::{CommonArgs, CommonConfig};
+use runtime::args::{CommonArgs, CommonConfig, KubeArgs};
 
 /// The command line of `slackwater csi-resizer`. Read it with [`base::args::parse`].
 #[derive(Clone, Debug, clap::Parser)]
@@ -25,8 +25,8 @@ pub struct Args {
 /// Flags of this function alone.
 #[derive(Clone, Debug, clap::Args)]
 pub struct OwnArgs {
-    /// Address of the API server, instead of the kubeconfig's.
-    #[arg(long, value_name = "URL", default_value = "", hide = true)]
+    /// Address of the API server, instead of the kubeconfig's; without a kubeconfig it is asked without credentials.
+    #[arg(long, value_name = "URL", default_value = "")]
     pub master: String,
 
     /// How to reach the driver.
@@ -125,6 +125,15 @@ pub struct Config {
 }
 
 impl Args {
+    /// How to reach the API server.
+    #[must_use]
+    pub fn connection(&self) -> KubeArgs {
+        KubeArgs {
+            master: self.own.master.clone(),
+            ..self.common.kube.clone()
+        }
+    }
+
     /// Checks the flags. Source: resize.md 1.1 steps 1 to 4.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use controller::{
     Command, ConfigError, Driver as _, Enqueue, Entry, Error, Objects, Ready, Sidecar, SidecarOptions, Start,
 };
 use csi::{Address, Channel};
-use runtime::args::{CommonArgs, CommonConfig};
+use runtime::args::{CommonArgs, CommonConfig, KubeArgs};
 use runtime::objects::{AttributesClass, Claim, Volume};
 use runtime::{Cache, Context, ObjectKey, Selection, migration};
 
@@ -43,6 +43,10 @@ pub const ENTRY: Entry = Entry {
 impl Command for Args {
     fn common(&self) -> &CommonArgs {
         &self.common
+    }
+
+    fn kube(&self, _environment: &Environment) -> KubeArgs {
+        self.connection()
     }
 
     fn check(&self, environment: &Environment) -> Result<Box<dyn Start>, ConfigError> {

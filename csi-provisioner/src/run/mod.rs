@@ -15,7 +15,7 @@ use controller::{
     Command, ConfigError, Driver as _, Enqueue, Entry, Error, Ready, Sidecar, SidecarOptions, Start,
 };
 use csi::{Address, Channel};
-use runtime::args::{CommonArgs, CommonConfig};
+use runtime::args::{CommonArgs, CommonConfig, KubeArgs};
 use runtime::{Context, ObjectKey};
 
 use crate::args::{Args, Config};
@@ -45,6 +45,13 @@ pub const ENTRY: Entry = Entry {
 impl Command for Args {
     fn common(&self) -> &CommonArgs {
         &self.common
+    }
+
+    fn kube(&self, environment: &Environment) -> KubeArgs {
+        if environment.kubeconfig.is_some() {
+            tracing::info!("the environment variable KUBECONFIG is set: the file that it names is used");
+        }
+        self.connection(environment)
     }
 
     fn check(&self, environment: &Environment) -> Result<Box<dyn Start>, ConfigError> {

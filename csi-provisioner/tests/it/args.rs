@@ -36,6 +36,33 @@ fn defaults_are_those_of_upstream() {
 }
 
 #[test]
+fn sidecars_case_237_the_kubeconfig_of_the_environment_wins_and_an_address_over_both() {
+    for (line, variable, expected) in [
+        ("", None, ["", ""]),
+        ("--kubeconfig=/flag", None, ["/flag", ""]),
+        ("--kubeconfig=/flag", Some("/variable"), ["/variable", ""]),
+        ("", Some("/variable"), ["/variable", ""]),
+        ("--master=https://api:6443", None, ["", "https://api:6443"]),
+        (
+            "--master=https://api:6443",
+            Some("/variable"),
+            ["/variable", "https://api:6443"],
+        ),
+    ] {
+        let environment = Environment {
+            kubeconfig: variable.map(str::to_owned),
+            ..Environment::default()
+        };
+        let connection = parse(line).unwrap().connection(&environment);
+        assert_eq!(
+            [&connection.kubeconfig, &connection.master],
+            expected,
+            "{line} {variable:?}"
+        );
+    }
+}
+
+#[test]
 fn the_flags_of_the_ebs_chart_are_read() {
     let config = config(
         "--timeout=60s --csi-address=/var/lib/csi/sockets/pluginproxy/csi.sock --v=2 \

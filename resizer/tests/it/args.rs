@@ -40,6 +40,16 @@ fn the_flags_of_the_ebs_chart_are_read() {
 }
 
 #[test]
+fn sidecars_case_237_the_address_of_the_api_server_is_passed_on() {
+    let words = ["csi-resizer", "--kubeconfig=/flag", "-master", "https://api:6443"].map(Into::into);
+    let connection = base::args::parse::<Args>(words).unwrap().connection();
+    assert_eq!(
+        (connection.kubeconfig.as_str(), connection.master()),
+        ("/flag", Some("https://api:6443"))
+    );
+}
+
+#[test]
 fn timeout_wins_over_the_flag_of_one_call() {
     for (line, expected) in [
         ("", [10, 10, 10]),

@@ -11,6 +11,10 @@ pub struct KubeArgs {
     #[arg(long, value_name = "FILE", default_value = "")]
     pub kubeconfig: String,
 
+    /// Address of the API server, instead of the kubeconfig's; empty means that. No flag of its own: only some programs have one.
+    #[arg(skip)]
+    pub master: String,
+
     /// Requests a second to the API server on average; unset, 0 or negative means no limit.
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub kube_api_qps: Option<f32>,
@@ -39,6 +43,12 @@ impl KubeArgs {
     #[must_use]
     pub fn kubeconfig(&self) -> Option<&Path> {
         (!self.kubeconfig.is_empty()).then_some(Path::new(&self.kubeconfig))
+    }
+
+    /// The address of the API server, if one is named.
+    #[must_use]
+    pub fn master(&self) -> Option<&str> {
+        Some(self.master.as_str()).filter(|master| !master.is_empty())
     }
 }
 

@@ -28,6 +28,9 @@ pub enum ClientError {
         /// What is wrong with it.
         reason: String,
     },
+    /// `--master` is no URL.
+    #[error("--master={0:?} is no address of an API server: write it like https://HOST:6443")]
+    Master(String),
     /// Certificates, keys or the proxy cannot be used.
     #[error("cannot set up the connection to {server}: {reason}")]
     Setup {

@@ -6,19 +6,18 @@
 //! In tests and in the sandbox [`Connection::over`] puts the same layers over any client.
 
 mod explain;
+mod kubeconfig;
 mod layers;
 mod metrics;
 mod rest_client;
 mod transport;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::RateLimit;
 use http::HeaderValue;
 use kube::Config;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus::Registry;
 use tokio::sync::Semaphore;
 
@@ -53,14 +52,15 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Reads the kubeconfig, or the pod's service account when none is named. Sends nothing.
+    /// Reads the kubeconfig, or the pod's service account when neither a file nor an address is named. Sends nothing.
     ///
     /// # Errors
     /// One line that says what to do.
     pub async fn from_args(args: &KubeArgs, user_agent: &str) -> Result<Self, ClientError> {
-        let config = match args.kubeconfig() {
-            Some(path) => from_kubeconfig(path).await?,
-            None => Config::incluster().map_err(ClientError::not_in_a_cluster)?,
+        let config = match (args.kubeconfig(), args.master()) {
+            (Some(path), master) => kubeconfig::read(path, master).await?,
+            (None, Some(master)) => kubeconfig::without_file(master)?,
+            (None, None) => Config::incluster().map_err(ClientError::not_in_a_cluster)?,
         };
         let agent = agent(user_agent)?;
         let server = config.cluster_url.to_string();
@@ -187,12 +187,4 @@ pub struct Clients {
 
 fn agent(user_agent: &str) -> Result<HeaderValue, ClientError> {
     HeaderValue::from_str(user_agent).map_err(|_| ClientError::UserAgent)
-}
-
-async fn from_kubeconfig(path: &Path) -> Result<Config, ClientError> {
-    let broken = |error| ClientError::kubeconfig(path, error);
-    let file = Kubeconfig::read_from(path).map_err(broken)?;
-    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-        .await
-        .map_err(broken)
 }

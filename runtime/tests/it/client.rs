@@ -230,6 +230,44 @@ async fn a_bad_kubeconfig_is_one_clear_line_without_its_secrets() {
     assert!(error.contains("\"/nonexistent/config\": No such file"), "{error}");
 }
 
+/// A kubeconfig whose one cluster has these members.
+fn kubeconfig_of(cluster: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
+         users: [{{name: u, user: {{token: hunter2}}}}]\nclusters: [{{name: k, cluster: {{{cluster}}}}}]\n"
+    )
+}
+
+#[tokio::test]
+async fn sidecars_case_237_the_address_that_is_given_is_asked_instead_of_the_file_s() {
+    let of_file = "server: 'https://127.0.0.1:6441', tls-server-name: other";
+    for (cluster, master, server) in [
+        (Some(of_file), "", "https://127.0.0.1:6441"),
+        (Some(of_file), "http://127.0.0.1:6442", "http://127.0.0.1:6442"),
+        (Some(""), "http://127.0.0.1:6442", "http://127.0.0.1:6442"),
+        (None, "http://127.0.0.1:6442", "http://127.0.0.1:6442"),
+    ] {
+        let file = cluster.map(|cluster| kubeconfig(&kubeconfig_of(cluster)));
+        let args = KubeArgs {
+            master: master.to_owned(),
+            ..file.as_ref().map(|(_, args)| args.clone()).unwrap_or_default()
+        };
+        let connection = Connection::from_args(&args, "slackwater/0.1.0").await.unwrap();
+        assert!(connection.server().starts_with(server), "{connection:?}");
+    }
+    let args = KubeArgs {
+        master: "localhost:8080".to_owned(),
+        ..KubeArgs::default()
+    };
+    let refused = Connection::from_args(&args, "slackwater/0.1.0")
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("--master=\"localhost:8080\""),
+        "{refused}"
+    );
+}
+
 #[tokio::test]
 async fn outside_of_a_cluster_a_kubeconfig_is_asked_for() {
     let error = Connection::from_args(&KubeArgs::default(), "slackwater/0.1.0")

@@ -35,7 +35,7 @@ pub async fn run_controller(command: ControllerCommand) -> anyhow::Result<()> {
 /// # Errors
 /// What keeps it from running; the text says what to do.
 pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()> {
-    let environment = Environment::of_process();
+    let environment = surroundings(Environment::of_process(), when_lost);
     let mut settings = commands.settings(&environment, when_lost)?;
     let scope = Scope::new();
     let signals = Signals::install()?;
@@ -86,6 +86,18 @@ pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()>
     Ok(())
 }
 
+/// What the functions are told of the surroundings. Several of them share their caches, so that none may follow a cluster of its
+/// own: `KUBECONFIG`, which upstream's csi-provisioner alone reads, is for a process of that function.
+fn surroundings(environment: Environment, when_lost: WhenLost) -> Environment {
+    match when_lost {
+        WhenLost::Exit => environment,
+        WhenLost::CompeteAgain => Environment {
+            kubeconfig: None,
+            ..environment
+        },
+    }
+}
+
 /// Missing definitions show under `/readyz?verbose` (decision 4).
 fn remark_missing_definitions(settings: &mut Settings, readiness: &Readiness) {
     for (function, start) in &mut settings.functions {
@@ -119,11 +131,12 @@ async fn outside(
     let mut kubernetes = BTreeMap::new();
     let mut watches = None;
     for (function, registry) in &registries {
-        let Some(common) = commands.functions.get(function).map(|command| command.common()) else {
+        let Some(command) = commands.functions.get(function) else {
             continue;
         };
+        let kube = command.kube(environment);
         let agent = |name: &str| format!("slackwater/{VERSION} {name}");
-        let connection = Connection::from_args(&common.kube, &agent(function.name())).await?;
+        let connection = Connection::from_args(&kube, &agent(function.name())).await?;
         let clients = connection.clients(function.name(), registry)?;
         if watches.is_none() {
             let of_watches = connection.shared(&agent(WATCHES))?;

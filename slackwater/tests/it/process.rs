@@ -154,6 +154,34 @@ fn a_bad_kubeconfig_or_no_cluster_ends_with_one_line_that_says_what_to_do() {
 }
 
 #[test]
+fn sidecars_case_237_the_kubeconfig_of_the_environment_is_for_the_csi_provisioner_alone() {
+    let rows: [(&[&str], &str); 4] = [
+        (&["csi-provisioner", "--kubeconfig=/of/flag"], "\"/of/variable\""),
+        (&["csi-attacher", "--kubeconfig=/of/flag"], "\"/of/flag\""),
+        (
+            &[
+                "controller",
+                "--functions=csi-provisioner",
+                "--kubeconfig=/of/flag",
+            ],
+            "\"/of/flag\"",
+        ),
+        (&["csi-resizer", "--master=localhost"], "--master=\"localhost\""),
+    ];
+    for (args, says) in rows {
+        let output = Command::new(BINARY)
+            .args(args)
+            .env_remove("KUBERNETES_SERVICE_HOST")
+            .env("KUBECONFIG", "/of/variable")
+            .output()
+            .unwrap();
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+        assert!(text.contains(says), "{args:?}: {text}");
+    }
+}
+
+#[test]
 fn the_definitions_are_printed_as_they_are_shipped() {
     let output = run(Path::new(BINARY), &["crds"]);
     let expected: String = crds::definitions::KINDS

@@ -24,6 +24,8 @@ pub struct Environment {
     pub node_name: Option<String>,
     /// `KUBECONFIG`.
     pub kubeconfig: Option<String>,
+    /// `HTTPS_PROXY` or `https_proxy` names a proxy.
+    pub https_proxy: bool,
     /// `ENABLE_VAC_FALLBACK` is `true`: attributes classes may be those of `v1beta1`.
     pub vac_fallback: bool,
 }
@@ -41,6 +43,9 @@ impl Environment {
             pod_uid: variable("POD_UID"),
             node_name: variable("NODE_NAME"),
             kubeconfig: variable("KUBECONFIG"),
+            https_proxy: ["HTTPS_PROXY", "https_proxy"]
+                .into_iter()
+                .any(|name| variable(name).is_some()),
             vac_fallback: variable("ENABLE_VAC_FALLBACK").is_some_and(|value| value == "true"),
         }
     }

@@ -31,7 +31,16 @@ pub enum ClientError {
     /// `--master` is no URL.
     #[error("--master={0:?} is no address of an API server: write it like https://HOST:6443")]
     Master(String),
-    /// Certificates, keys or the proxy cannot be used.
+    /// The named file asks for a proxy.
+    #[error(
+        "kubeconfig {path:?} names a proxy by proxy-url, which is not supported: name an address of the API server that needs \
+         none, and take proxy-url away"
+    )]
+    Proxy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Certificates or keys cannot be used.
     #[error("cannot set up the connection to {server}: {reason}")]
     Setup {
         /// URL of the API server.

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::explain::chain;
 pub use self::explain::{ClientError, explain};
+pub use self::kubeconfig::proxy_remark;
 pub use self::metrics::RequestKind;
 use self::rest_client::RestClientMetrics;
 use self::transport::Transport;
@@ -66,7 +67,7 @@ impl Connection {
         let server = config.cluster_url.to_string();
         let host = config.cluster_url.authority().map(ToString::to_string);
         let namespace = config.default_namespace.clone();
-        let base = transport::client(config).map_err(|error| ClientError::setup(&server, &error))?;
+        let base = transport::client(&config).map_err(|error| ClientError::setup(&server, &error))?;
         Ok(Self {
             base,
             namespace,

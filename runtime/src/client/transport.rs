@@ -55,12 +55,8 @@ where
 /// HTTP/1.1 where the server, or a proxy before it, speaks nothing newer.
 ///
 /// # Errors
-/// When certificates, keys or credentials cannot be used, or a proxy is asked for that is not supported.
-pub(super) fn client(config: Config) -> Result<Transport, kube::Error> {
-    if config.proxy_url.is_some() {
-        // Nobody built the proxies in: this says so.
-        return kube::Client::try_from(config).map(of_client);
-    }
+/// When certificates, keys or credentials cannot be used.
+pub(super) fn client(config: &Config) -> Result<Transport, kube::Error> {
     let client = Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
@@ -68,7 +64,7 @@ pub(super) fn client(config: Config) -> Result<Transport, kube::Error> {
         .http2_keep_alive_interval(PING_AFTER)
         .http2_keep_alive_timeout(PONG_WITHIN)
         .http2_keep_alive_while_idle(true)
-        .build::<_, Body>(connector(&config)?);
+        .build::<_, Body>(connector(config)?);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)

@@ -4,11 +4,12 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use base::RateLimit;
+use base::args::Environment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use runtime::args::KubeArgs;
-use runtime::client::{Connection, explain};
+use runtime::client::{Connection, explain, proxy_remark};
 use runtime::{ApiErrorClass, ObjectKey, Writer};
 use tokio::time::Instant;
 
@@ -266,6 +267,45 @@ async fn sidecars_case_237_the_address_that_is_given_is_asked_instead_of_the_fil
         refused.to_string().contains("--master=\"localhost:8080\""),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn sidecars_case_238_a_kubeconfig_with_a_proxy_is_refused() {
+    for (proxy, is_refused) in [("'http://user:hunter2@proxy:3128'", true), ("''", false)] {
+        let cluster = format!("server: 'http://127.0.0.1:6441', proxy-url: {proxy}");
+        let (_file, args) = kubeconfig(&kubeconfig_of(&cluster));
+        let connection = Connection::from_args(&args, "slackwater/0.1.0").await;
+        assert_eq!(connection.is_err(), is_refused, "{proxy}");
+        if let Err(error) = connection {
+            let text = error.to_string();
+            assert!(
+                text.contains("names a proxy by proxy-url") && !text.contains("hunter2"),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn sidecars_case_238_a_proxy_of_the_environment_is_remarked_where_it_could_be_meant() {
+    for (kubeconfig, master, https_proxy, is_remarked) in [
+        ("/k", "", true, true),
+        ("", "http://api", true, true),
+        ("", "", true, false),
+        ("/k", "", false, false),
+    ] {
+        let args = KubeArgs {
+            kubeconfig: kubeconfig.to_owned(),
+            master: master.to_owned(),
+            ..KubeArgs::default()
+        };
+        let environment = Environment {
+            https_proxy,
+            ..Environment::default()
+        };
+        let remark = proxy_remark(&args, &environment);
+        assert_eq!(remark.is_some(), is_remarked, "{args:?} {https_proxy}");
+    }
 }
 
 #[tokio::test]

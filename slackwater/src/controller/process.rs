@@ -9,7 +9,7 @@ use base::{Clock, Random, Scope};
 use csi::Channel;
 use ebs_driver::Ec2Transport;
 use prometheus::Registry;
-use runtime::client::Connection;
+use runtime::client::{Connection, proxy_remark};
 
 use super::args::Commands;
 use super::args::ControllerCommand;
@@ -129,12 +129,13 @@ async fn outside(
         .map(|function| (function, Registry::new()))
         .collect();
     let mut kubernetes = BTreeMap::new();
-    let mut watches = None;
+    let (mut watches, mut remark) = (None, None);
     for (function, registry) in &registries {
         let Some(command) = commands.functions.get(function) else {
             continue;
         };
         let kube = command.kube(environment);
+        remark = remark.or(proxy_remark(&kube, environment));
         let agent = |name: &str| format!("slackwater/{VERSION} {name}");
         let connection = Connection::from_args(&kube, &agent(function.name())).await?;
         let clients = connection.clients(function.name(), registry)?;
@@ -143,6 +144,9 @@ async fn outside(
             watches = Some(of_watches.clients_beside(&clients, WATCHES, shared)?.work);
         }
         kubernetes.insert(*function, clients);
+    }
+    if let Some(remark) = remark {
+        tracing::warn!("{remark}");
     }
     Ok(Outside {
         kubernetes,

@@ -11,9 +11,10 @@ mod labeler;
 mod pre_stop;
 mod serve;
 
+use base::args::Environment;
 use ebs_driver::{NodeOptions, Role};
 use prometheus::Registry;
-use runtime::client::{Clients, Connection};
+use runtime::client::{Clients, Connection, proxy_remark};
 
 use crate::VERSION;
 use crate::controller::{self, ArgsError, Commands, WhenLost};
@@ -44,6 +45,9 @@ pub async fn run(args: ebs_driver::Args) -> anyhow::Result<()> {
 /// Clients of the Kubernetes API, where it can be reached at all.
 async fn clients(options: &NodeOptions, registry: &Registry) -> anyhow::Result<Clients> {
     let agent = format!("slackwater/{VERSION} driver");
+    if let Some(remark) = proxy_remark(&options.kubernetes, &Environment::of_process()) {
+        tracing::warn!("{remark}");
+    }
     let connection = Connection::from_args(&options.kubernetes, &agent).await?;
     Ok(connection.clients("driver", registry)?)
 }

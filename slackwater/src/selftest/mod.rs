@@ -28,7 +28,7 @@ use base::process::{Signals, TERMINATION_LOG, write_termination_log};
 use base::{Clock, Random, Scope};
 use kube::{Client, Resource as _};
 use prometheus::Registry;
-use runtime::client::{ClientError, Connection};
+use runtime::client::{ClientError, Connection, proxy_remark};
 use runtime::{ApiError, ApiErrorClass, ObjectKey};
 
 pub use self::args::{Args, Part, Task};
@@ -188,8 +188,12 @@ async fn in_cluster(args: &Args) -> Result<String, Failure> {
     let logs = base::logging::install(&args.log, &clock, None);
     logs.map_err(|error| Failure::Process(error.to_string()))?;
     let (scope, signals) = (Scope::new(), signals()?);
-    let options = args.options(&Environment::of_process());
+    let environment = Environment::of_process();
+    let options = args.options(&environment);
     let agent = format!("slackwater/{} selftest", crate::VERSION);
+    if let Some(remark) = proxy_remark(&args.kube, &environment) {
+        tracing::warn!("{remark}");
+    }
     let connection = Connection::from_args(&args.kube, &agent).await?;
     let clients = connection.clients("selftest", &Registry::new());
     let client = clients.map_err(|error| Failure::Process(error.to_string()))?.work;

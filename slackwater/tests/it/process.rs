@@ -304,6 +304,28 @@ async fn snapshot_case_12_missing_definitions_end_the_snapshot_controller_and_na
 }
 
 #[tokio::test]
+async fn sidecars_case_238_a_proxy_of_the_environment_is_not_asked_for_the_api_server() {
+    let cluster = Cluster::new(false).await;
+    // No address at all: nobody looks at it.
+    let process = cluster
+        .command(&["snapshot-controller", "--retry-crd-interval-max=0s"])
+        .env("HTTPS_PROXY", "http://user:pass|word@127.0.0.1:9")
+        .env("NO_PROXY", "127.0.0.1")
+        .spawn()
+        .unwrap();
+    let output = tokio::time::timeout(PATIENCE, process.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    let text = said(&output);
+    assert!(
+        text.contains("slackwater crds"),
+        "the API server has answered: {text}"
+    );
+    assert_eq!(text.matches("HTTPS_PROXY").count(), 1, "{text}");
+}
+
+#[tokio::test]
 async fn snapshot_case_91_sigterm_gives_the_leases_back_and_exits_0() {
     let cluster = Cluster::new(true).await;
     let mut process = cluster

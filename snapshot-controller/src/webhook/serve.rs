@@ -13,7 +13,7 @@ use base::args::Environment;
 use base::http::{Tls, TlsError, listen, serve_https};
 use base::{Clock, Scope};
 use prometheus::Registry;
-use runtime::client::{ClientError, Connection};
+use runtime::client::{ClientError, Connection, proxy_remark};
 use tokio::net::TcpListener;
 
 use super::args::{Args, TwoIssuers};
@@ -84,6 +84,9 @@ async fn run_self_signed(
     agent: &str,
     scope: &Scope,
 ) -> Result<(), ServeError> {
+    if let Some(remark) = proxy_remark(&args.kube, environment) {
+        tracing::warn!("{remark}");
+    }
     let connection = Connection::from_args(&args.kube, agent).await?;
     let clients = connection.clients(NAME, &Registry::new())?;
     let mut keeper = Keeper::new(&clients.work, args.own(environment), &Clock::system());

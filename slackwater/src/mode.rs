@@ -223,6 +223,7 @@ mod tests {
             (vec!["slackwater", "--help"], 0, "csi-snapshotter"),
             (vec!["slackwater", "--version"], 0, "slackwater v"),
             (vec!["slackwater", "csi-sizer"], 2, "no mode \"csi-sizer\""),
+            (vec!["slackwater", "", "csi-resizer"], 2, "no mode \"\""),
         ] {
             let refused = of(&args).unwrap_err();
             assert_eq!(refused.exit_code, exit_code, "{args:?}");

@@ -41,10 +41,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Mode::Controller => match ControllerCommand::parse(invocation.args) {
             Ok(command) => {
                 let process = command.args.process.clone();
-                let log = LogArgs {
-                    enable_otel_tracing: command.is_traced(),
-                    ..command.args.log.clone()
-                };
+                let log = command.log();
                 started(
                     Mode::Controller,
                     &process,

@@ -1,8 +1,9 @@
 //! Verbosity, format, traces, and the retired flags of klog.
 
+use std::ffi::OsString;
 use std::str::FromStr;
 
-use clap::ArgAction::Set;
+use clap::ArgAction::{Append, Set};
 
 use super::{GoDuration, parse_bool};
 
@@ -29,6 +30,10 @@ pub struct LogArgs {
     /// Accepted for upstream's manifests: every line is written at once.
     #[arg(long, value_name = "DURATION", hide = true)]
     pub log_flush_frequency: Option<GoDuration>,
+
+    /// Words that belong to no flag; whoever reads the command line puts them here.
+    #[arg(long = "stray-word", value_name = "WORD", action = Append, hide = true)]
+    pub stray_words: Vec<OsString>,
 
     /// Flags of klog, accepted without effect.
     #[command(flatten)]
@@ -112,6 +117,19 @@ pub struct RetiredLogArgs {
 }
 
 impl LogArgs {
+    /// One line naming the words that belong to no flag, if there are any; to be logged once.
+    #[must_use]
+    pub fn stray_warning(&self) -> Option<String> {
+        let words: Vec<String> = self.stray_words.iter().map(|word| format!("{word:?}")).collect();
+        (!words.is_empty()).then(|| {
+            format!(
+                "passed over, since they belong to no flag: {}; a boolean flag takes its value with an equals sign, as in \
+                 --leader-election=true",
+                words.join(", ")
+            )
+        })
+    }
+
     /// One line naming the flags without effect, if there are any; to be logged once.
     #[must_use]
     pub fn warning(&self) -> Option<String> {

@@ -12,6 +12,7 @@
 //! | `log` | verbosity, format, retired klog flags |
 //! | `retry` | back-off and workers |
 //! | `spelling` | Go's flag spellings |
+//! | `words` | what belongs to no flag |
 
 mod duration;
 mod environment;
@@ -20,6 +21,7 @@ mod http;
 mod log;
 mod retry;
 mod spelling;
+mod words;
 
 use std::ffi::OsString;
 
@@ -46,13 +48,14 @@ pub struct ProcessArgs {
 }
 
 /// Reads a command line in Go's spellings. As in Go the last occurrence of a flag counts, except for
-/// flags that accumulate.
+/// flags that accumulate. Words that belong to no flag are in [`LogArgs::stray_words`], where the program has these.
 ///
 /// # Errors
 /// A clap error whose text says what is wrong; `error.exit_code()` is 2, and 0 for `--help`.
 pub fn parse<A: clap::Parser>(args: impl IntoIterator<Item = OsString>) -> Result<A, clap::Error> {
     let command = A::command().args_override_self(true);
-    let mut matches = command.try_get_matches_from(normalise_go_flags(args))?;
+    let line = words::set_apart(&command, normalise_go_flags(args));
+    let mut matches = command.try_get_matches_from(line)?;
     A::from_arg_matches_mut(&mut matches)
 }
 

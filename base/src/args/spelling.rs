@@ -55,7 +55,7 @@ pub fn parse_bool(text: &str) -> Result<bool, String> {
 /// `--csi-resizer.workers=50` goes as `--workers=50` to `csi-resizer`. A value may follow after a space.
 ///
 /// Every one of `functions` is in the answer, in its order; second is what belongs to nobody, among it
-/// flags with a prefix that is no function.
+/// flags with a prefix that is no function, and all from `--` on.
 #[must_use]
 pub fn split_prefixed(
     args: impl IntoIterator<Item = OsString>,
@@ -67,10 +67,16 @@ pub fn split_prefixed(
         .collect();
     let mut rest = Vec::new();
     let mut owner: Option<String> = None;
+    let mut is_literal = false;
     for arg in args {
+        is_literal |= arg == "--";
+        if is_literal {
+            rest.push(arg);
+            continue;
+        }
         let text = arg.to_string_lossy().into_owned();
         if !text.starts_with('-') {
-            // Flags of functions take no positional arguments: this is the value of the flag before it.
+            // A value of the flag before it, or a word that belongs to none: its function knows.
             match owner.take().and_then(|name| taken.get_mut(&name)) {
                 Some(flags) => flags.push(arg),
                 None => rest.push(arg),
@@ -138,13 +144,22 @@ mod tests {
             "--functions",
             "driver",
             "--csi-provisioner.x=1",
+            "--",
+            "--csi-resizer.workers=1",
         ]);
         let (taken, rest) = split_prefixed(args, &["csi-resizer", "csi-snapshotter"]);
         assert_eq!(taken["csi-resizer"], os(&["--workers=50", "--leader-election"]));
         assert_eq!(taken["csi-snapshotter"], os(&["--timeout", "2m"]));
         assert_eq!(
             rest,
-            os(&["--v=5", "--functions", "driver", "--csi-provisioner.x=1"])
+            os(&[
+                "--v=5",
+                "--functions",
+                "driver",
+                "--csi-provisioner.x=1",
+                "--",
+                "--csi-resizer.workers=1"
+            ])
         );
     }
 }

@@ -39,7 +39,7 @@ where
 }
 
 /// Installs [`subscriber`] on standard error for the whole process, with calls traced by `provider` where there is one, and
-/// logs the warning about flags without effect. For `main` only.
+/// logs the warnings about flags without effect and stray words. For `main` only.
 ///
 /// # Errors
 /// When another subscriber is installed.
@@ -53,7 +53,7 @@ pub fn install(
         Some(provider) => set_global_default(lines.with(traces::layer(provider)))?,
         None => set_global_default(lines)?,
     }
-    if let Some(warning) = args.warning() {
+    for warning in [args.warning(), args.stray_warning()].into_iter().flatten() {
         tracing::warn!("{warning}");
     }
     Ok(())

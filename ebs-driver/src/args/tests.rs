@@ -101,6 +101,23 @@ fn the_daemonset_s_command_line_is_read() {
 }
 
 #[test]
+fn sidecars_case_239_a_value_of_a_boolean_flag_is_no_mode() {
+    for (line, role) in [
+        ("--batching true", Role::All),
+        ("--batching true controller", Role::Controller),
+        ("controller word --batching", Role::Controller),
+    ] {
+        let args = command(line);
+        assert_eq!(args.role(), Ok(role), "{line}");
+        assert_eq!(
+            (args.controller.batching, args.log.stray_words.len()),
+            (Some(true), 1),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn the_metadata_service_is_left_out_where_it_cannot_be_asked() {
     for line in [
         "node --aws-ec2-metadata-disabled=true",

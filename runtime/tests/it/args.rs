@@ -134,7 +134,6 @@ fn sidecars_case_5_wrong_flags_end_with_exit_2_and_say_what_is_wrong() {
         (&["--logging-format=xml"], "text, json"),
         (&["--v=high"], "high"),
         (&["--kube-api-qps"], "--kube-api-qps"),
-        (&["word"], "word"),
         (&["--vmodule=leader"], "pattern=level"),
     ] {
         let error = read(args).unwrap_err();
@@ -142,6 +141,31 @@ fn sidecars_case_5_wrong_flags_end_with_exit_2_and_say_what_is_wrong() {
         assert!(error.to_string().contains(says), "{args:?}: {error}");
     }
     assert_eq!(read(&["--help"]).unwrap_err().exit_code(), 0);
+}
+
+#[test]
+fn sidecars_case_239_words_that_belong_to_no_flag_are_passed_over_and_told() {
+    let rows: [(&[&str], &str); 5] = [
+        (&["--leader-election", "true", "--v=5"], "\"true\""),
+        (&["", "--leader-election", "-v", "5", "word"], "\"\", \"word\""),
+        (&["--kubeconfig", "", "--v=5", "-leader-election", ""], "\"\""),
+        (&["-v5", "-", "-leader-election=true"], "\"-\""),
+        (
+            &["--v=5", "--leader-election", "--", "--leader-election=false"],
+            "\"--leader-election=false\"",
+        ),
+    ];
+    for (words, told) in rows {
+        let args = read(words).unwrap();
+        assert_eq!(args.log.verbosity, 5, "{words:?}");
+        assert!(args.election.leader_election, "{words:?}");
+        let warning = args.log.stray_warning().unwrap();
+        assert!(warning.contains(&format!(": {told}; ")), "{words:?}: {warning}");
+    }
+    assert_eq!(
+        read(&["--leader-election=true"]).unwrap().log.stray_warning(),
+        None
+    );
 }
 
 #[test]

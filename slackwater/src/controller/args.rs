@@ -160,14 +160,22 @@ impl ControllerCommand {
         Ok(Self { args, commands })
     }
 
-    /// Whether calls are traced: a flag of the process, also where it stands among those of a function.
+    /// How the process logs. Calls are traced also where the flag stands among those of a function, and the stray words of all
+    /// command lines are told.
     #[must_use]
-    pub fn is_traced(&self) -> bool {
+    pub fn log(&self) -> LogArgs {
         let driver = self.commands.driver.iter().map(|driver| &driver.log);
         let functions = self.commands.functions.values();
         let functions = functions.map(|command| &command.common().log);
-        let mut all = std::iter::once(&self.args.log).chain(driver).chain(functions);
-        all.any(|log| log.enable_otel_tracing)
+        let all: Vec<&LogArgs> = std::iter::once(&self.args.log)
+            .chain(driver)
+            .chain(functions)
+            .collect();
+        LogArgs {
+            enable_otel_tracing: all.iter().any(|log| log.enable_otel_tracing),
+            stray_words: all.iter().flat_map(|log| log.stray_words.clone()).collect(),
+            ..self.args.log.clone()
+        }
     }
 }
 
@@ -315,6 +323,36 @@ mod tests {
             functions(&named),
             ["csi-resizer", "csi-snapshotter", "snapshot-controller"]
         );
+    }
+
+    #[test]
+    fn sidecars_case_239_stray_words_of_all_functions_are_told_once() {
+        let command = parse(&[
+            "word",
+            "--functions=driver,csi-resizer",
+            "--leader-election",
+            "true",
+            "--csi-resizer.handle-volume-inuse-error",
+            "false",
+            "--csi-resizer.timeout",
+            "5s",
+            "--driver.batching",
+            "true",
+            "--",
+            "--csi-resizer.workers=0",
+        ])
+        .unwrap();
+        let words = command.log().stray_words;
+        assert_eq!(
+            words,
+            ["word", "true", "--csi-resizer.workers=0", "true", "false"]
+        );
+        let told = command.log().stray_warning().unwrap();
+        assert!(told.contains("\"word\", \"true\", "), "{told}");
+        let settings = command
+            .commands
+            .settings(&Environment::default(), WhenLost::CompeteAgain);
+        assert!(settings.is_ok(), "{settings:?}");
     }
 
     #[test]

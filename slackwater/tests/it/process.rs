@@ -56,7 +56,7 @@ fn bad_flags_end_with_one_clear_message() {
             1,
             "--node-deployment and --leader-election",
         ),
-        (&["csi-snapshotter", "--node-deployment"], 1, "NODE_NAME"),
+        (&["csi-snapshotter", "word", "--node-deployment"], 1, "NODE_NAME"),
         (
             &["csi-snapshotter", "--snapshot-name-uuid-length=40"],
             1,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base::args::{Gate, GoDuration, Stage};
+use base::args::{Gate, GoDuration, Stage, parse_interval};
 use controller::args::{ArgsError, DriverArgs, DriverConfig, workers};
 use runtime::args::{CommonArgs, CommonConfig};
 
@@ -38,7 +38,8 @@ pub struct OwnArgs {
     pub worker_threads: usize,
 
     /// How often every attachment is looked at without a change.
-    #[arg(long, value_name = "DURATION", default_value = "10m", alias = "resync-period")]
+    #[arg(long, value_name = "DURATION", default_value = "10m", alias = "resync-period",
+          value_parser = parse_interval, allow_hyphen_values = true)]
     pub resync: GoDuration,
 
     /// Volumes a page of ListVolumes; 0 leaves it to the driver.
@@ -46,7 +47,8 @@ pub struct OwnArgs {
     pub max_entries: i32,
 
     /// How often what the driver lists is compared with what attachments say; 0 means never.
-    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    #[arg(long, value_name = "DURATION", default_value = "1m",
+          value_parser = parse_interval, allow_hyphen_values = true)]
     pub reconcile_sync: GoDuration,
 
     /// File system of volumes that name none.

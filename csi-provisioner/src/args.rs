@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use base::RateLimit;
-use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
+use base::args::{Environment, Gate, GoDuration, Stage, parse_bool, parse_interval};
 use controller::args::{ArgsError, DriverArgs, DriverConfig};
 use runtime::args::{CommonArgs, CommonConfig, KubeArgs};
 
@@ -50,7 +50,8 @@ pub struct OwnArgs {
     pub worker_threads: NonZeroUsize,
 
     /// How often every claim and volume is looked at without a change.
-    #[arg(long, value_name = "DURATION", default_value = "15m")]
+    #[arg(long, value_name = "DURATION", default_value = "15m",
+          value_parser = parse_interval, allow_hyphen_values = true)]
     pub resync_period: GoDuration,
 
     /// Beginning of the names of volumes.
@@ -91,16 +92,18 @@ pub struct OwnArgs {
           default_value = "true", value_parser = parse_bool, action = clap::ArgAction::Set)]
     pub prevent_volume_mode_conversion: bool,
 
-    /// Sources of clones that are worked on at the same time.
-    #[arg(long, value_name = "NUMBER", default_value = "1")]
-    pub cloning_protection_threads: NonZeroUsize,
+    /// Sources of clones that are worked on at the same time; 0 lets none of them go.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub cloning_protection_threads: usize,
 
     /// How often snapshots are looked for that a restore left protected; 0s is never.
-    #[arg(long, value_name = "DURATION", default_value = "5m")]
+    #[arg(long, value_name = "DURATION", default_value = "5m",
+          value_parser = parse_interval, allow_hyphen_values = true)]
     pub snapshot_orphan_sweep_interval: GoDuration,
 
     /// How often volumes that nobody owns are looked for, where the driver runs in this process; 0s is never.
-    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    #[arg(long, value_name = "DURATION", default_value = "1h",
+          value_parser = parse_interval, allow_hyphen_values = true)]
     pub orphan_volumes_interval: GoDuration,
 
     /// Accepted for upstream's manifests: there is nothing of Go to profile.
@@ -117,12 +120,13 @@ pub struct CapacityArgs {
           default_value = "false", value_parser = parse_bool, action = clap::ArgAction::Set)]
     pub enable_capacity: bool,
 
-    /// CSIStorageCapacity objects that are worked on at the same time.
-    #[arg(long, value_name = "NUMBER", default_value = "1")]
-    pub capacity_threads: NonZeroUsize,
+    /// CSIStorageCapacity objects that are worked on at the same time; 0 publishes none.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub capacity_threads: usize,
 
     /// How often the driver is asked for its capacity without a reason; 0s is never.
-    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    #[arg(long, value_name = "DURATION", default_value = "1m",
+          value_parser = parse_interval, allow_hyphen_values = true)]
     pub capacity_poll_interval: GoDuration,
 
     /// Publish it for classes that bind at once too, which no scheduler needs.
@@ -271,7 +275,7 @@ pub enum ConfigError {
 /// How capacity is published.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CapacityConfig {
-    /// Objects at the same time.
+    /// Objects at the same time; none publishes nothing.
     pub workers: usize,
     /// How often the driver is asked; zero means never.
     pub poll: Duration,
@@ -323,7 +327,7 @@ pub struct Config {
     pub publish_read_only: bool,
     /// Restore a snapshot in another volume mode only where its content allows it.
     pub prevent_mode_conversion: bool,
-    /// Sources of clones at the same time.
+    /// Sources of clones at the same time; with none they stay protected.
     pub protection_workers: usize,
     /// How often orphaned protections of snapshots are looked for; zero means never.
     pub sweep_interval: Duration,
@@ -365,13 +369,7 @@ impl Args {
     pub fn config(&self, environment: &Environment) -> Result<Config, ConfigError> {
         let own = &self.own;
         let mut common = self.common.config(&GATES).map_err(ArgsError::from)?;
-        if let UidLength::Characters(number) = own.volume_name_uuid_length
-            && number < SAFE_UID_LENGTH
-        {
-            common.gates.warnings.push(format!(
-                "--volume-name-uuid-length={number}: two claims may get one name of a volume; use {SAFE_UID_LENGTH} or more"
-            ));
-        }
+        common.gates.warnings.extend(self.warnings());
         let node = self.node.config(environment)?;
         if node.is_some() && common.election.is_some() {
             return Err(ConfigError::NodesElect);
@@ -390,7 +388,7 @@ impl Args {
             default_fs_type: own.default_fstype.clone(),
             publish_read_only: own.controller_publish_readonly,
             prevent_mode_conversion: own.prevent_volume_mode_conversion,
-            protection_workers: own.cloning_protection_threads.get(),
+            protection_workers: own.cloning_protection_threads,
             sweep_interval: own.snapshot_orphan_sweep_interval.0,
             orphans_interval: own.orphan_volumes_interval.0,
             topology: common.gates.enabled(TOPOLOGY),
@@ -399,6 +397,26 @@ impl Args {
             cross_namespace: common.gates.enabled(CROSS_NAMESPACE),
             common,
         })
+    }
+
+    /// What is accepted as upstream accepts it, and is hardly meant.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let UidLength::Characters(number) = self.own.volume_name_uuid_length
+            && number < SAFE_UID_LENGTH
+        {
+            warnings.push(format!(
+                "--volume-name-uuid-length={number}: two claims may get one name of a volume; use {SAFE_UID_LENGTH} or more"
+            ));
+        }
+        if self.own.cloning_protection_threads == 0 {
+            let text = "--cloning-protection-threads=0: a claim that was cloned stays protected, and cannot be deleted";
+            warnings.push(text.to_owned());
+        }
+        if self.capacity.enable_capacity && self.capacity.capacity_threads == 0 {
+            warnings.push("--capacity-threads=0: no capacity is published".to_owned());
+        }
+        warnings
     }
 }
 
@@ -428,7 +446,7 @@ impl CapacityArgs {
             Err(_) => None,
         };
         Ok(Some(CapacityConfig {
-            workers: self.capacity_threads.get(),
+            workers: self.capacity_threads,
             poll: self.capacity_poll_interval.0,
             immediate: self.capacity_for_immediate_binding,
             owner,

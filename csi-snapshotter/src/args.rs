@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
+use base::args::{Environment, Gate, GoDuration, Stage, parse_bool, parse_interval};
 use controller::Definitions;
 use controller::args::{ArgsError, DriverArgs, DriverConfig, workers};
 use runtime::args::{CommonArgs, CommonConfig};
@@ -63,7 +63,8 @@ pub struct OwnArgs {
     pub node_deployment: bool,
 
     /// How often every content is looked at without a change.
-    #[arg(long, value_name = "DURATION", default_value = "15m")]
+    #[arg(long, value_name = "DURATION", default_value = "15m",
+          value_parser = parse_interval, allow_hyphen_values = true)]
     pub resync_period: GoDuration,
 
     /// Contents that are worked on at the same time.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base::args::{Environment, Gate, GoDuration, Stage, parse_bool};
+use base::args::{Environment, Gate, GoDuration, Stage, parse_bool, parse_interval};
 use controller::args::{ArgsError, DriverArgs, DriverConfig, workers};
 use runtime::args::{CommonArgs, CommonConfig, KubeArgs};
 
@@ -50,7 +50,8 @@ pub struct OwnArgs {
     pub workers: usize,
 
     /// How often every claim is looked at without a change.
-    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    #[arg(long, value_name = "DURATION", default_value = "10m",
+          value_parser = parse_interval, allow_hyphen_values = true)]
     pub resync_period: GoDuration,
 
     /// After FailedPrecondition wait until the volume is no longer in use.

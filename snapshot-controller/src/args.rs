@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use base::args::{Gate, GoDuration, Stage, parse_bool};
+use base::args::{Gate, GoDuration, Stage, parse_bool, parse_interval};
 use controller::Definitions;
 use controller::args::{ArgsError, workers};
 use runtime::args::{CommonArgs, CommonConfig};
@@ -30,7 +30,8 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Args)]
 pub struct OwnArgs {
     /// How often every snapshot and content is looked at without a change.
-    #[arg(long, value_name = "DURATION", default_value = "15m")]
+    #[arg(long, value_name = "DURATION", default_value = "15m",
+          value_parser = parse_interval, allow_hyphen_values = true)]
     pub resync_period: GoDuration,
 
     /// Objects of each kind that are worked on at the same time.
@@ -38,7 +39,8 @@ pub struct OwnArgs {
     pub worker_threads: usize,
 
     /// How long to wait for the custom resource definitions at the start, at least 1s.
-    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    #[arg(long, value_name = "DURATION", default_value = "30s",
+          value_parser = parse_interval, allow_hyphen_values = true)]
     pub retry_crd_interval_max: GoDuration,
 
     /// Label contents with the node of their volume, for csi-snapshotters with --node-deployment.
@@ -149,6 +151,13 @@ mod tests {
         assert!(config.common.election.is_some() && config.common.http.is_some());
         assert!(config.options.distributed && !config.options.record_volume_mode);
         assert!(!config.groups);
+    }
+
+    #[test]
+    fn sidecars_case_240_negative_intervals_are_as_zero() {
+        let config = config(&["--resync-period=-1s", "--retry-crd-interval-max=-1s"]).unwrap();
+        assert_eq!(config.resync_period, Duration::ZERO);
+        assert_eq!(config.definitions.patience, Patience::AtMost(Duration::ZERO));
     }
 
     #[test]

@@ -107,6 +107,17 @@ fn one_part<'a>(rest: &'a str, text: &str) -> Result<(u128, &'a str), ParseDurat
     Ok((whole * scale + numerator * scale / denominator, rest))
 }
 
+/// An interval between two looks of a kind that zero switches off; so does a negative one.
+///
+/// # Errors
+/// As for any duration.
+pub fn parse_interval(text: &str) -> Result<GoDuration, ParseDurationError> {
+    match text.parse::<GoDuration>() {
+        Err(ParseDurationError::Negative(_)) => Ok(GoDuration::default()),
+        read => read,
+    }
+}
+
 impl fmt::Display for GoDuration {
     /// Go's own form: `1m30s`, `1.5s`, `300ms`, `0s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -211,6 +222,20 @@ mod tests {
         ];
         for (text, error) in cases {
             assert_eq!(text.parse::<GoDuration>(), Err(error(text.to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_negative_interval_is_none() {
+        for (text, seconds) in [
+            ("-5m", Ok(0)),
+            ("-1ns", Ok(0)),
+            ("0", Ok(0)),
+            ("5s", Ok(5)),
+            ("-5", Err(())),
+        ] {
+            let read = parse_interval(text).map(|interval| interval.0.as_secs());
+            assert_eq!(read.map_err(|_| ()), seconds, "{text}");
         }
     }
 

@@ -25,7 +25,7 @@ mod words;
 
 use std::ffi::OsString;
 
-pub use duration::{GoDuration, ParseDurationError};
+pub use duration::{GoDuration, ParseDurationError, parse_interval};
 pub use environment::Environment;
 pub use gates::{FeatureGateArgs, FeatureGates, Gate, GateError, Stage};
 pub use http::{HttpAddress, HttpArgs, HttpArgsError};

@@ -9,7 +9,7 @@ use crate::Random;
 pub struct QueueOptions {
     /// Upstream's name of the queue, for the label `name` of `workqueue_*`.
     pub name: String,
-    /// Keys that run at the same time; at least one (`--worker-threads`).
+    /// Keys that run at the same time (`--worker-threads`). With none all of them wait.
     pub workers: usize,
     /// Waiting after failures.
     pub backoff: Backoff,

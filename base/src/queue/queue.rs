@@ -142,7 +142,7 @@ impl<T: QueueKey> Queue<T> {
             }
             if !stopped {
                 self.inner.fire_timers();
-                while running.len() < self.inner.options.workers.max(1)
+                while running.len() < self.inner.options.workers
                     && let Some(run) = self.inner.take()
                 {
                     running.push(run.work(reconciler.clone()));

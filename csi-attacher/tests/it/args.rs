@@ -48,6 +48,15 @@ fn single_dashes_and_our_name_of_the_resync_are_read() {
 }
 
 #[test]
+fn sidecars_case_240_negative_intervals_are_never() {
+    let config = config("--resync=-1s --reconcile-sync -1m").unwrap();
+    assert_eq!(
+        (config.resync, config.reconcile_sync),
+        (Duration::ZERO, Duration::ZERO)
+    );
+}
+
+#[test]
 fn contradictory_flags_are_refused() {
     for (line, text) in [
         ("--worker-threads=0", "--worker-threads must be greater than 0"),

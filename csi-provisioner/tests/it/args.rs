@@ -104,7 +104,6 @@ fn sidecars_case_25_lengths_of_names_are_checked() {
         "--volume-name-prefix=",
         "--volume-name-prefix=-a",
         "--worker-threads=0",
-        "--cloning-protection-threads=0",
     ] {
         let error = parse(line).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{line}");
@@ -205,5 +204,35 @@ fn what_is_published_and_which_node_is_served_follow_the_flags() {
             delays: (Duration::from_secs(20), Duration::from_secs(60)),
         })
     );
-    assert_eq!(parse("--capacity-threads=0").unwrap_err().exit_code(), 2);
+}
+
+#[test]
+fn sidecars_case_240_no_threads_and_negative_intervals_are_taken_as_upstream_takes_them() {
+    let config = |line: &str| parse(line).unwrap().config(&surroundings()).unwrap();
+    let none = config("--cloning-protection-threads=0 --enable-capacity --capacity-threads=0");
+    assert_eq!(none.common.gates.warnings.len(), 2);
+    assert_eq!((none.protection_workers, none.capacity.unwrap().workers), (0, 0));
+    let never = config(
+        "--snapshot-orphan-sweep-interval=-1s --orphan-volumes-interval -5m --resync-period=-1h --enable-capacity \
+         --capacity-poll-interval=-1m",
+    );
+    let intervals = [
+        never.sweep_interval,
+        never.orphans_interval,
+        never.resync_period,
+        never.capacity.unwrap().poll,
+    ];
+    assert_eq!(intervals, [Duration::ZERO; 4]);
+    for line in [
+        "--timeout=-1s",
+        "--retry-interval-start=-1s",
+        "--retry-interval-max=-1s",
+        "--node-deployment-base-delay=-1s",
+        "--node-deployment-max-delay=-1s",
+        "--leader-election-retry-period=-1s",
+        "--worker-threads=0",
+        "--capacity-threads=-1",
+    ] {
+        assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+    }
 }

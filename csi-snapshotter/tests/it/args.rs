@@ -56,6 +56,14 @@ fn the_flags_of_the_ebs_chart_are_read() {
 }
 
 #[test]
+fn sidecars_case_240_a_negative_interval_is_never() {
+    assert_eq!(
+        config("--resync-period=-1s").unwrap().resync_period,
+        Duration::ZERO
+    );
+}
+
+#[test]
 fn snapshot_case_16_contradictory_flags_are_refused() {
     for (line, text) in [
         (

@@ -50,6 +50,14 @@ fn sidecars_case_237_the_address_of_the_api_server_is_passed_on() {
 }
 
 #[test]
+fn sidecars_case_240_a_negative_interval_is_never() {
+    assert_eq!(
+        config("--resync-period=-1s").unwrap().resync_period,
+        Duration::ZERO
+    );
+}
+
+#[test]
 fn timeout_wins_over_the_flag_of_one_call() {
     for (line, expected) in [
         ("", [10, 10, 10]),

@@ -24,6 +24,20 @@ async fn a_graceful_end_lets_running_keys_end_and_takes_no_new_ones() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_workers_all_keys_wait() {
+    let bench = Bench::new(0, Duration::ZERO);
+    bench.queue.add(key("a/1"));
+    bench.start();
+    bench.wait(1000).await;
+    bench.queue.add(key("a/2"));
+    bench.wait(1000).await;
+    assert!(bench.names().is_empty());
+    bench.assert_metric("workqueue_depth{name=\"things\"} 2");
+    bench.scope.stop();
+    bench.scope.finished().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_that_is_dropped_leaves_its_keys_in_the_queue() {
     let bench = Bench::new(2, Duration::from_millis(100));
     bench.queue.add(key("a/1"));

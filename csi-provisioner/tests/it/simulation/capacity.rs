@@ -384,6 +384,18 @@ async fn sidecars_case_177_a_driver_that_tells_no_capacity_works_without() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sidecars_case_240_without_threads_nobody_publishes() {
+    let mut world = world();
+    world.flags.push_str(" --capacity-threads=0");
+    let process = world.start();
+    world.claim(|_| {});
+    world.select("n1");
+    seconds(120).await;
+    assert_eq!((process.failure(), world.phase("c")), (None, "Bound".to_owned()));
+    assert_eq!((world.measures(), world.published().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn sidecars_case_178_a_role_without_capacity_keeps_no_volume_back() {
     let world = world();
     world.api.deny("csi-provisioner", Denial::of("list", CAPACITIES));

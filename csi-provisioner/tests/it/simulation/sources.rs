@@ -250,6 +250,26 @@ async fn sidecars_case_70_71_a_clone_costs_three_requests_and_holds_its_source()
 }
 
 #[tokio::test(start_paused = true)]
+async fn sidecars_case_240_without_threads_nobody_lets_a_cloned_claim_go() {
+    let mut world = World::of(&[rpc::Type::CloneVolume, rpc::Type::CreateDeleteSnapshot]);
+    world.snapshot();
+    world.flags = "--cloning-protection-threads=0".to_owned();
+    let process = world.start();
+    world.claim_named("source", |_| {});
+    seconds(5).await;
+    world.claim_named("clone", from_claim);
+    world.claim_named("restore", from_snapshot);
+    seconds(30).await;
+    for name in ["clone", "restore"] {
+        assert_eq!(world.phase(name), "Bound", "{name}: {:?}", world.events());
+    }
+    let finalizers = world.finalizers(CLAIMS, "default", "source");
+    assert!(finalizers.contains(&CLONE_FINALIZER.to_owned()));
+    assert!(!is_protected(&world), "the flag is not about snapshots");
+    process.stop().await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn sidecars_case_69_a_claim_that_cannot_be_cloned_is_told() {
     let (world, _process) = cloning().await;
     for (name, change, says) in [

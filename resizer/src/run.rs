@@ -81,10 +81,12 @@ impl Start for Config {
         let sidecar = Sidecar::<Driver>::prepare(options, &self.common, context, driver).await?;
         let driver = sidecar.driver();
         if !driver.expands() && !self.modify {
-            return Err(Error::Incapable {
-                driver: driver.name().to_owned(),
-                lacks: "supports only changes by VolumeAttributesClass, and the feature gate of that name is off",
-            });
+            // As upstream: it has its lease, and no work but to tell so on claims that name a class.
+            tracing::warn!(
+                driver = driver.name(),
+                "the driver supports only changes by VolumeAttributesClass, and the feature gate of that name is off: no volume is \
+                 changed"
+            );
         }
         let name = |end: &str| format!("{}-{end}", driver.name());
         let function = sidecar.function();

@@ -491,13 +491,28 @@ async fn resize_case_78_a_driver_that_only_changes_is_worked_with() {
     seconds(10).await;
     assert_eq!(world.classes(), DONE);
     assert_eq!(world.shown(), "10Gi - - []");
-    drop(process);
+    assert_eq!(process.failure(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_241_a_driver_that_only_changes_is_idle_with_the_gate_off() {
     let mut world = World::of(&[rpc::Type::ModifyVolume]);
     world.flags = "--feature-gates=VolumeAttributesClass=false".into();
+    world.bind("c", volume());
+    world.class("gold");
     let process = world.start();
-    seconds(5).await;
-    let ended = process.failure().unwrap();
-    assert!(ended.contains("feature gate"), "{ended}");
+    world.want("gold");
+    world.ask("20Gi");
+    seconds(4000).await;
+    assert_eq!(process.failure(), None);
+    let told = world.events();
+    assert_eq!((told.len(), told[0].count), (1, 1), "{told:?}");
+    assert!(
+        told[0].message.contains("feature gate VolumeAttributesClass"),
+        "{told:?}"
+    );
+    assert_eq!(world.classes(), NOTHING);
+    assert!(work(&world).is_empty() && world.asked_for().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -337,6 +337,8 @@ pub struct Config {
     pub topology: bool,
     /// Gate VolumeAttributesClass.
     pub attributes_classes: bool,
+    /// The flags switch it on by its name: no volume is made without the class that its claim names.
+    pub attributes_demanded: bool,
     /// Where the API server has no attributes classes of `v1`, those of `v1beta1`.
     pub attributes_fallback: bool,
     /// Gate CrossNamespaceVolumeDataSource.
@@ -393,6 +395,7 @@ impl Args {
             orphans_interval: own.orphan_volumes_interval.0,
             topology: common.gates.enabled(TOPOLOGY),
             attributes_classes: common.gates.enabled(ATTRIBUTES),
+            attributes_demanded: common.gates.demanded(ATTRIBUTES),
             attributes_fallback: environment.vac_fallback,
             cross_namespace: common.gates.enabled(CROSS_NAMESPACE),
             common,

@@ -100,8 +100,10 @@ pub struct Settings {
     pub publish_read_only: bool,
     /// Restore a snapshot in another volume mode only where its content allows it.
     pub prevent_mode_conversion: bool,
-    /// Gate VolumeAttributesClass, and the API server serves the kind.
+    /// Gate VolumeAttributesClass, and the API server serves the kind, or a flag demands it.
     pub attributes_classes: bool,
+    /// The API server has said that it does not serve the kind.
+    pub lacks_attributes: bool,
     /// Gate CrossNamespaceVolumeDataSource.
     pub cross_namespace: bool,
     /// The driver tells where its volumes are, and the gate Topology is on.

@@ -1,6 +1,6 @@
 //! Feature gates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::parse_bool;
 
@@ -56,6 +56,8 @@ pub enum GateError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeatureGates {
     set: BTreeMap<String, bool>,
+    /// Those that the flags name.
+    named: BTreeSet<String>,
     /// One line for each setting without effect, to be logged.
     pub warnings: Vec<String>,
 }
@@ -116,6 +118,7 @@ fn apply(gates: &mut FeatureGates, known: &[Gate], name: String, value: bool) ->
             ));
         }
         Some(_) => {
+            gates.named.insert(name.clone());
             gates.set.insert(name, value);
         }
         None if name == "AllAlpha" || name == "AllBeta" => {}
@@ -146,6 +149,12 @@ impl FeatureGates {
     #[must_use]
     pub fn enabled(&self, name: &str) -> bool {
         self.set.get(name).copied().unwrap_or(false)
+    }
+
+    /// Whether the flags switch this gate on by its name.
+    #[must_use]
+    pub fn demanded(&self, name: &str) -> bool {
+        self.named.contains(name) && self.enabled(name)
     }
 }
 
@@ -193,6 +202,13 @@ mod tests {
                 .unwrap()
                 .enabled("ReleaseLeaderElectionOnExit")
         );
+        assert!(
+            resolve(&["CSIVolumeGroupSnapshot=true"])
+                .unwrap()
+                .demanded("CSIVolumeGroupSnapshot")
+        );
+        assert!(!gates.demanded("CSIVolumeGroupSnapshot"));
+        assert!(!resolve(&[]).unwrap().demanded("CSIVolumeGroupSnapshot"));
         let own_wins = resolve(&["ReleaseLeaderElectionOnExit=false,AllAlpha=true"]).unwrap();
         assert!(!own_wins.enabled("ReleaseLeaderElectionOnExit"));
     }

@@ -201,15 +201,26 @@ fn capabilities(
     }
 }
 
+/// Where a flag demands classes that the API server lacks.
+const NO_ATTRIBUTES: &str = ": the API server did not serve the kind in storage.k8s.io/v1 at the start; where it has v1beta1 set \
+     ENABLE_VAC_FALLBACK=true in the environment of the csi-provisioner, or have volumes made without their class by \
+     --feature-gates=VolumeAttributesClass=false";
+
 fn mutable_parameters(observed: &Observed<'_>) -> Result<Parameters, Obstacle> {
     let Some(name) = attributes_class(observed) else {
         return Ok(Parameters::new());
     };
     match observed.attributes {
         Lookup::Unread => Err(Obstacle::ReadAttributes(name.to_owned())),
-        Lookup::Unserved | Lookup::Absent => Err(Obstacle::Refused(format!(
-            "VolumeAttributesClass {name} does not exist"
-        ))),
+        Lookup::Unserved | Lookup::Absent => {
+            let why = match observed.settings.lacks_attributes {
+                true => NO_ATTRIBUTES,
+                false => "",
+            };
+            Err(Obstacle::Refused(format!(
+                "VolumeAttributesClass {name} does not exist{why}"
+            )))
+        }
         Lookup::Found(class) if class.driver != observed.settings.driver.name => {
             Err(Obstacle::Refused(format!(
                 "VolumeAttributesClass {name} is of driver {}, and the volume of driver {}: name a class of that driver",

@@ -16,10 +16,12 @@ const GRANTS: &str = "referencegrants";
 
 /// Which kinds there are in this term.
 pub(super) struct Kinds {
-    /// All attributes classes, where the API server serves them, or does not say.
+    /// All attributes classes, where the API server serves them, or does not say, or a flag demands them.
     pub(super) attributes: Option<Selection>,
     /// The API server says that it serves them.
     pub(super) serves_attributes: bool,
+    /// It says that it does not.
+    pub(super) lacks_attributes: bool,
     /// Our role and the driver let us follow them.
     pub(super) follows_attributes: bool,
     /// The driver makes snapshots, and the API server has the kinds.
@@ -32,10 +34,22 @@ pub(super) struct Kinds {
     pub(super) serves_grants: bool,
 }
 
+/// What the API server says of a kind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// It serves it.
+    Served,
+    /// It does not.
+    Lacking,
+    /// It was not asked, or gave no answer.
+    Nothing,
+}
+
 impl Prepared {
     pub(super) async fn kinds(&self) -> Kinds {
         let driver = self.sidecar.driver();
-        let (attributes, serves_attributes) = self.served_attributes().await;
+        let (attributes, said) = self.served_attributes().await;
+        let serves_attributes = said == Said::Served;
         let has_snapshots = driver.snapshots && self.serves(SNAPSHOT_V1, SNAPSHOTS).await;
         Kinds {
             follows_attributes: serves_attributes
@@ -43,6 +57,7 @@ impl Prepared {
                 && self.may_follow(STORAGE, ATTRIBUTES).await,
             attributes,
             serves_attributes,
+            lacks_attributes: said == Said::Lacking,
             serves_snapshots: has_snapshots,
             follows_snapshots: has_snapshots && self.may_follow(crds::names::GROUP, SNAPSHOTS).await,
             follows_contents: has_snapshots && self.may_follow(crds::names::GROUP, CONTENTS).await,
@@ -63,11 +78,12 @@ impl Prepared {
         may
     }
 
-    /// All attributes classes as the API server has them, and whether it says so; none where it has none, or they are off. Where it
-    /// does not say a volume of the default kind would be made for a claim that asks for a class: each class is asked for then.
-    async fn served_attributes(&self) -> (Option<Selection>, bool) {
+    /// All attributes classes as the API server has them, and what it says of them; none where it has none, or they are off. Where
+    /// it does not say a volume of the default kind would be made for a claim that asks for a class: each class is asked for then.
+    /// So it is where it has none and a flag demands them: the claim is told.
+    async fn served_attributes(&self) -> (Option<Selection>, Said) {
         if !self.config.attributes_classes {
-            return (None, false);
+            return (None, Said::Nothing);
         }
         let versions = AttributesClass::versions(self.config.attributes_fallback);
         let context = self.sidecar.function().context();
@@ -76,16 +92,24 @@ impl Prepared {
         match served {
             Ok(Some(version)) => {
                 let all = Selection::default().in_version::<AttributesClass>(version);
-                (Some(all), true)
+                (Some(all), Said::Served)
             }
-            Ok(None) => (None, false),
+            Ok(None) if self.config.attributes_demanded => {
+                tracing::warn!(
+                    "the feature gate VolumeAttributesClass is switched on by a flag, and the API server does not serve \
+                     {ATTRIBUTES} of {STORAGE}/{}: no volume is made for a claim that names one",
+                    versions.join(" or ")
+                );
+                (Some(Selection::default()), Said::Lacking)
+            }
+            Ok(None) => (None, Said::Lacking),
             Err(error) => {
                 tracing::warn!(
                     %error,
                     resource = ATTRIBUTES,
                     "the API server does not say whether it serves these: each is asked for when it is named"
                 );
-                (Some(Selection::default()), false)
+                (Some(Selection::default()), Said::Nothing)
             }
         }
     }

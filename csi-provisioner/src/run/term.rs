@@ -17,7 +17,7 @@ use crate::grants::{self, ReferenceGrant};
 use crate::observe::Settings;
 use crate::{kept, triggers};
 
-use super::kinds::SNAPSHOTS;
+use super::kinds::{Kinds, SNAPSHOTS};
 use super::{NAME, Prepared};
 
 const PATCH_SNAPSHOTS: Permission = Permission {
@@ -109,7 +109,7 @@ impl Prepared {
         let attachments = self.attachments()?;
         let grants = self.grants()?;
         let term = Term {
-            settings: self.settings(kinds.attributes.is_some(), has_topology),
+            settings: self.settings(&kinds, has_topology),
             claims,
             volumes,
             classes,
@@ -171,7 +171,7 @@ impl Prepared {
         Ok(Some(grants))
     }
 
-    fn settings(&self, attributes_classes: bool, topology: bool) -> Settings {
+    fn settings(&self, kinds: &Kinds, topology: bool) -> Settings {
         let (config, driver) = (&self.config, self.sidecar.driver());
         Settings {
             driver: driver.clone(),
@@ -182,7 +182,8 @@ impl Prepared {
             default_fs_type: config.default_fs_type.clone(),
             publish_read_only: config.publish_read_only,
             prevent_mode_conversion: config.prevent_mode_conversion,
-            attributes_classes,
+            attributes_classes: kinds.attributes.is_some(),
+            lacks_attributes: kinds.lacks_attributes,
             cross_namespace: config.cross_namespace,
             topology,
             identity: self.identity.clone(),

@@ -29,6 +29,7 @@ pub(crate) fn settings(cross_namespace: bool) -> Settings {
         publish_read_only: false,
         prevent_mode_conversion: true,
         attributes_classes: true,
+        lacks_attributes: false,
         cross_namespace,
         topology: false,
         identity: "i".to_owned(),

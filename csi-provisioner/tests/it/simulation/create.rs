@@ -500,6 +500,39 @@ async fn sidecars_case_219_attributes_classes_are_used_where_the_api_server_does
 }
 
 #[tokio::test(start_paused = true)]
+async fn sidecars_case_242_no_volume_is_made_without_the_class_that_a_flag_demands() {
+    for (flags, is_refused) in [
+        ("--feature-gates=VolumeAttributesClass=true", true),
+        ("--feature-gates=Topology=true", false),
+    ] {
+        let mut world = World::of(&[rpc::Type::ModifyVolume]);
+        world.flags = flags.to_owned();
+        world.api.serve_only(ATTRIBUTES_CLASSES, "v1beta1");
+        world.attributes_class_in("v1beta1", "gold", DRIVER);
+        let _process = world.start();
+        world.claim_named("plain", |_| {});
+        world.claim(|claim| claim["spec"]["volumeAttributesClassName"] = json!("gold"));
+        seconds(5).await;
+        let events = world.events();
+        assert_eq!(world.phase("plain"), "Bound", "{flags}: {events:?}");
+        assert_eq!(world.calls(), [if is_refused { 1 } else { 2 }, 0], "{flags}");
+        let told = events.iter().find(|event| event.reason == "ProvisioningFailed");
+        assert_eq!(told.is_some(), is_refused, "{events:?}");
+        if let Some(told) = told {
+            assert!(told.message.contains("ENABLE_VAC_FALLBACK=true"), "{told:?}");
+            // It may come: each try asks for the class.
+            world.remove_by_force(ATTRIBUTES_CLASSES, "", "gold");
+            world.api.serve_only(ATTRIBUTES_CLASSES, "v1");
+            world.attributes_class("gold", DRIVER);
+            seconds(60).await;
+            assert_eq!(world.calls(), [2, 0], "{:?}", world.events());
+            let sent = world.driver.state().volumes.created[1].mutable_parameters.clone();
+            assert_eq!(sent["iops"], "4000");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn sidecars_case_234_a_volume_of_the_plugin_is_born_with_the_driver_that_took_over() {
     let driver = "ebs.csi.aws.com";
     let capabilities = [rpc::Type::CreateDeleteVolume, rpc::Type::PublishUnpublishVolume];

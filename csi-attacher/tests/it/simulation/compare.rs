@@ -195,7 +195,7 @@ async fn sidecars_case_235_an_error_of_a_difference_goes_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sidecars_case_247_what_is_attached_is_not_detached_where_its_node_has_another_name_now() {
+async fn sidecars_case_245_what_is_attached_is_not_detached_where_its_node_has_another_name_now() {
     let world = world();
     let _process = world.start();
     world.attach();

@@ -171,7 +171,7 @@ async fn sidecars_case_82_tries_are_further_and_further_apart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sidecars_case_245_a_driver_may_name_the_source_in_its_own_way() {
+async fn sidecars_case_243_a_driver_may_name_the_source_in_its_own_way() {
     let numbered: fn(&mut csi::v1::Volume) = |volume| {
         let source = volume
             .content_source

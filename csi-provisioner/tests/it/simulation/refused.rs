@@ -402,7 +402,7 @@ async fn sidecars_case_236_restores_that_begin_at_once_protect_their_snapshot_on
 
 /// As where a webhook is down: nothing was done, but that is not said.
 #[tokio::test(start_paused = true)]
-async fn sidecars_case_246_a_restore_does_not_wait_for_the_back_off_of_a_release_that_fails() {
+async fn sidecars_case_244_a_restore_does_not_wait_for_the_back_off_of_a_release_that_fails() {
     let world = World::of(&[rpc::Type::CreateDeleteSnapshot]);
     world.snapshot();
     let refused = Fault::Refuse(Refusal::ServerError);

@@ -129,6 +129,8 @@ pub struct Memory {
     pub parameters: Option<BTreeMap<String, String>>,
     /// How often it was called with these before, in a row.
     pub repeated: u32,
+    /// The other handle that was told of.
+    pub renamed: Option<String>,
     /// Errors told since the last good answer.
     pub told: Vec<Told>,
     /// The handle that was deleted, while its finalizer is not yet gone.

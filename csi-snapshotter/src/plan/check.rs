@@ -47,8 +47,9 @@ pub(super) fn plan(observed: &Observed<'_>, handle: &str, now: Timestamp) -> Pla
         .then(Next::Again)
 }
 
-/// Decides what follows from the answer: what is shown counts only if it bears the handle that was asked for, in whatever case of
-/// letters, as Azure answers. Sends: PATCH of the status where it changes.
+/// Decides what follows from the answer. One snapshot alone is the one that was asked for, though drivers may name it in a form of
+/// their own; of several that counts which bears the handle, in whatever case of letters. Sends: PATCH of the status where it
+/// changes.
 pub(super) fn after(
     observed: &Observed<'_>,
     outcome: &Result<Vec<Snapshot>, CallFailure>,
@@ -58,7 +59,7 @@ pub(super) fn after(
     let content = observed.content;
     let handle = asked_for(content);
     match outcome {
-        Ok(listed) => match listed.iter().find(|snapshot| is_same(&snapshot.handle, handle)) {
+        Ok(listed) => match shown(listed, handle) {
             Some(snapshot) => answered(observed, plan, snapshot, now),
             None => {
                 let words = content.words();
@@ -86,7 +87,7 @@ pub(super) fn after(
 
 fn answered(observed: &Observed<'_>, mut plan: Plan, snapshot: &Snapshot, now: Timestamp) -> Plan {
     let content = observed.content;
-    if let Some(answer) = Answer::of(content, &snapshot.handle, snapshot, now) {
+    if let Some(answer) = Answer::of(content, asked_for(content), snapshot, now) {
         let group = Some(snapshot.group_handle.clone());
         let answer = Answer {
             group_handle: group.filter(|group| !group.is_empty() && content.group_handle().is_none()),
@@ -102,8 +103,16 @@ fn answered(observed: &Observed<'_>, mut plan: Plan, snapshot: &Snapshot, now: T
     poll(plan, observed, now)
 }
 
-fn is_same(handle: &str, other: &str) -> bool {
-    handle.eq_ignore_ascii_case(other)
+fn shown<'a>(listed: &'a [Snapshot], handle: &str) -> Option<&'a Snapshot> {
+    if let [only] = listed {
+        return Some(only);
+    }
+    let exact = listed.iter().find(|snapshot| snapshot.handle == handle);
+    exact.or_else(|| {
+        listed
+            .iter()
+            .find(|snapshot| snapshot.handle.eq_ignore_ascii_case(handle))
+    })
 }
 
 /// The handle that the driver is asked for.

@@ -152,12 +152,9 @@ pub(super) fn after(
     now: Timestamp,
 ) -> Plan {
     match outcome {
-        Ok(snapshot) => match observed.content.stored_handle() {
-            Some(first) if first != snapshot.handle => second_snapshot(observed, first, snapshot, now),
-            _ => match members::flaw(observed.content, snapshot) {
-                Some(flaw) => flawed(observed, snapshot, &flaw, now),
-                None => answered(observed, snapshot, now),
-            },
+        Ok(snapshot) => match members::flaw(observed.content, snapshot) {
+            Some(flaw) => flawed(observed, snapshot, &flaw, now),
+            None => tell_renamed(answered(observed, snapshot, now), observed, snapshot),
         },
         Err(failure) => call_failed(observed, failure, now),
     }
@@ -198,30 +195,24 @@ fn flawed(observed: &Observed<'_>, snapshot: &Snapshot, flaw: &str, now: Timesta
     status::failed(observed, plan, flaw, now)
 }
 
-/// The first answer counts; the second snapshot must not leak (decision 14).
-fn second_snapshot(observed: &Observed<'_>, first: &str, second: &Snapshot, now: Timestamp) -> Plan {
+/// Another ID than the one that is stored may be the same snapshot by another name, as LINSTOR's driver answers once it is a new
+/// version: nothing is deleted for it, and the first one stays (decision 14).
+fn tell_renamed(plan: Plan, observed: &Observed<'_>, answered: &Snapshot) -> Plan {
     let content = observed.content;
-    let handle = &second.handle;
-    let members = second
-        .members
-        .iter()
-        .map(|member| member.handle.clone())
-        .collect();
-    let Some(call) = content.delete_call(handle, members) else {
-        let reason = format!(
-            "the driver answered {} {handle} where it had answered {first} before, and did not say which snapshots are in \
-             it; {first} is kept",
-            content.words().noun
-        );
-        return status::failed(observed, begin(observed), &reason, now);
-    };
-    let reason = format!(
-        "the driver answered {} {handle} where it had answered {first} before; {first} is kept, {handle} is deleted",
-        content.words().noun
-    );
-    // Deleted first: a refused write of the status must not leave it behind.
-    let plan = begin(observed).step(Step::Call(call));
-    status::failed(observed, plan, &reason, now).then(Next::Again)
+    let (words, handle) = (content.words(), &answered.handle);
+    match content.stored_handle() {
+        Some(first) if first != handle && observed.memory.renamed.as_ref() != Some(handle) => {
+            let text = format!(
+                "the driver answered {} {handle} where it had answered {first} before; {first} is kept, and nothing is deleted: if \
+                 {handle} is another one, delete it by hand",
+                words.noun
+            );
+            let mut plan = plan.event(Event::warning(words.check_failed, text));
+            plan.memory.renamed = Some(handle.clone());
+            plan
+        }
+        _ => plan,
+    }
 }
 
 fn call_failed(observed: &Observed<'_>, failure: &CallFailure, now: Timestamp) -> Plan {

@@ -155,7 +155,7 @@ pub(super) fn after(observed: &Observed<'_>, handle: &str, outcome: &Result<(), 
             finished(observed, plan.remembering_at_once(known))
         }
         _ => plan.then(Next::backoff(format!(
-            "the driver answered a second {}, {handle}; it is deleted",
+            "{} {handle} was deleted, which is no longer what is to go",
             content.words().noun
         ))),
     }

@@ -42,10 +42,12 @@ impl Answer {
     #[must_use]
     pub fn of(content: &dyn Content, handle: &str, snapshot: &Snapshot, now: Timestamp) -> Option<Self> {
         let status = content.status().unwrap_or_default();
-        let taken = snapshot.creation_time.unwrap_or(now).as_nanosecond();
+        // Go's zero time, which some drivers answer, is none.
+        let nanoseconds = |time: Timestamp| i64::try_from(time.as_nanosecond()).ok();
+        let taken = snapshot.creation_time.and_then(nanoseconds).or(nanoseconds(now));
         let answer = Self {
             handle: content.stored_handle().is_none().then(|| handle.to_string()),
-            creation_time: i64::try_from(taken).ok().filter(|_| !status.has_creation_time),
+            creation_time: taken.filter(|_| !status.has_creation_time),
             restore_size: Some(snapshot.size_bytes).filter(|size| *size > 0 && !status.has_size),
             ready: Some(snapshot.ready).filter(|ready| status.ready != Some(*ready)),
             group_handle: None,

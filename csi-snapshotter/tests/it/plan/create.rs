@@ -104,16 +104,18 @@ fn snapshot_case_23_size_0_is_unknown() {
 }
 
 #[test]
-fn snapshot_case_24_a_missing_time_is_now() {
-    let reply = Reply::Created(Ok(Snapshot {
-        creation_time: None,
-        ..snapshot(true)
-    }));
-    let plan = given(dynamic().marked()).reply(reply).plan();
-    let Step::Status(StatusChange::Answer(answer)) = &plan.steps[0] else {
-        panic!("{plan:?}")
-    };
-    assert_eq!(i128::from(answer.creation_time.unwrap()), now().as_nanosecond());
+fn snapshot_case_24_180_a_missing_time_and_that_of_go_is_now() {
+    for creation_time in [None, Some("0001-01-01T00:00:00Z".parse().unwrap())] {
+        let reply = Reply::Created(Ok(Snapshot {
+            creation_time,
+            ..snapshot(true)
+        }));
+        let plan = given(dynamic().marked()).reply(reply).plan();
+        let Step::Status(StatusChange::Answer(answer)) = &plan.steps[0] else {
+            panic!("{plan:?}")
+        };
+        assert_eq!(i128::from(answer.creation_time.unwrap()), now().as_nanosecond());
+    }
 }
 
 /// Polls of a content that is never ready, from the answer at its cut on; `wakes` looks at it between the polls.
@@ -218,39 +220,31 @@ fn snapshot_case_26_the_first_answer_is_stored_before_ready() {
 }
 
 #[test]
-fn snapshot_case_27_a_second_snapshot_is_deleted_and_both_are_named() {
-    let second = Reply::Created(Ok(Snapshot {
-        handle: "snap-2".into(),
-        ..snapshot(true)
-    }));
-    let content = dynamic().cut("snap-1");
-    let plan = given(content.clone()).reply(second).plan();
-    let (reason, message) = event(&plan);
-    assert_eq!(reason, "SnapshotContentCheckandUpdateFailed");
-    assert!(
-        message.contains("snap-1") && message.contains("snap-2"),
-        "{message}"
-    );
-    assert_eq!(plan.steps, [delete("snap-2"), failed(message, false)]);
-    assert_eq!(plan.next, Next::Again);
-
-    let deleted = |outcome| Reply::Deleted {
-        handle: "snap-2".into(),
-        outcome,
-    };
-    let plan = given(content.clone()).reply(deleted(Ok(()))).plan();
-    assert!(
-        plan.steps.is_empty() && matches!(plan.next, Next::Backoff(_)),
-        "{plan:?}"
-    );
-    let plan = given(content)
-        .reply(deleted(Err(failure(Final, "rpc error: no"))))
-        .plan();
-    assert_eq!(
-        event(&plan),
-        ("SnapshotDeleteError", "Failed to delete snapshot: rpc error: no")
-    );
-    assert!(plan.steps.is_empty(), "{plan:?}");
+fn snapshot_case_27_another_id_is_told_once_and_the_first_one_stays() {
+    for ready in [false, true] {
+        let second = Reply::Created(Ok(Snapshot {
+            handle: "snap-2".into(),
+            ..snapshot(ready)
+        }));
+        let mut given = given(dynamic().cut("snap-1")).reply(second);
+        let plan = given.plan();
+        let (reason, message) = event(&plan);
+        assert_eq!(reason, "SnapshotContentCheckandUpdateFailed");
+        assert!(
+            message.contains("snap-1") && message.contains("snap-2"),
+            "{message}"
+        );
+        let deletes = |step: &Step| matches!(step, Step::Call(_));
+        assert!(!plan.steps.iter().any(deletes), "{plan:?}");
+        for step in &plan.steps {
+            let Step::Status(StatusChange::Answer(answer)) = step else {
+                continue;
+            };
+            assert_eq!(answer.handle, None);
+        }
+        given.memory = plan.memory;
+        assert!(given.plan().events.is_empty());
+    }
 }
 
 #[test]

@@ -178,7 +178,8 @@ fn snapshot_case_108_a_list_without_the_handle_that_was_asked_for_finds_nothing(
         handle: "snap-y".into(),
         ..snapshot(true)
     };
-    let plan = given(static_()).reply(listed(Some(other.clone()))).plan();
+    let others = Reply::Listed(Ok(vec![other.clone(), other.clone()]));
+    let plan = given(static_()).reply(others).plan();
     let text = "Failed to check and update snapshot content: can not find snapshot for snapshotID snap-x; the driver answered \
                 \"snap-y\" instead";
     assert_eq!(plan.steps, [failed(text, true)]);
@@ -188,6 +189,29 @@ fn snapshot_case_108_a_list_without_the_handle_that_was_asked_for_finds_nothing(
         panic!("{plan:?}")
     };
     assert_eq!(answer.handle.as_deref(), Some("snap-x"));
+}
+
+#[test]
+fn snapshot_case_179_a_driver_may_list_a_handle_in_a_form_of_its_own() {
+    let of = |handle: &str| Snapshot {
+        handle: handle.into(),
+        ready: false,
+        ..snapshot(true)
+    };
+    for (listed, ready) in [
+        (vec![of("InCluster:///pvc/snap-x")], false),
+        (vec![of("snap-y"), of("SNAP-X")], false),
+        (vec![of("SNAP-X"), snap_x()], true),
+    ] {
+        let plan = given(static_()).reply(Reply::Listed(Ok(listed))).plan();
+        let Step::Status(StatusChange::Answer(answer)) = &plan.steps[0] else {
+            panic!("{plan:?}")
+        };
+        assert_eq!(
+            (answer.handle.as_deref(), answer.ready),
+            (Some("snap-x"), Some(ready))
+        );
+    }
 }
 
 #[test]

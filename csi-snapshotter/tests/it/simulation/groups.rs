@@ -133,21 +133,16 @@ async fn snapshot_case_132_a_failing_group_backs_off_and_an_unclear_one_is_made_
 }
 
 #[tokio::test(start_paused = true)]
-async fn snapshot_case_133_a_second_group_does_not_leak() {
+async fn snapshot_case_133_another_group_deletes_nothing() {
     let world = GroupWorld::new();
     world.driver.state().ready_after = Duration::from_secs(3);
     world.driver.state().groups.create = [None, Some(Answer::Other("group-2".into()))].into();
     let _process = world.start();
     world.create(&dynamic());
     seconds(2).await;
-    let error = world.error().unwrap();
-    assert!(error.contains("group-1") && error.contains("group-2"), "{error}");
-    assert_eq!(
-        world.driver.state().groups.held.keys().collect::<Vec<_>>(),
-        ["group-1"]
-    );
-    assert_eq!(world.driver.state().snapshots.len(), 2);
+    assert!(!world.is_ready());
     seconds(30).await;
+    assert_eq!(world.driver.count("DeleteVolumeGroupSnapshot"), 0);
     assert_eq!(
         world.status().volume_group_snapshot_handle.as_deref(),
         Some("group-1")

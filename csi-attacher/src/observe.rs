@@ -75,6 +75,8 @@ pub struct Memory {
     pub left: Option<Box<Unpublish>>,
     /// The node that the driver did not know when it was last asked to detach from it, by the driver's name for it.
     pub unknown_node: Option<String>,
+    /// How often in a row it has refused to detach under the name that is tried.
+    pub refusals: u32,
 }
 
 /// What a volume is detached by.

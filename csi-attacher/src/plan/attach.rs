@@ -7,7 +7,7 @@ use controller::{Next, patch};
 use jiff::Timestamp;
 use runtime::objects::SecretName;
 
-use super::detach::{is_unknown, published};
+use super::detach::{is_unknown, published, refusals};
 use super::problem::{Of, Problem, Secret, held, secret, told};
 use super::{Mark, Plan, Publish, Status, Step, Unpublish, differs, is_held, memory, node_id};
 use crate::observe::{Answer, Observed};
@@ -32,11 +32,13 @@ pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
             publishing(observed, &source, publish, now)
         }
         (Some(Answer::Unpublished(Err(failure))), Ok((source, publish))) => {
-            if is_unknown(failure) {
+            if is_unknown(observed, failure) {
                 return publishing(observed, &source, publish, now);
             }
             let problem = Problem::of_call(failure, LEAVE.to_owned());
-            told(observed, Of::Attachment, &problem, now)
+            let mut plan = told(observed, Of::Attachment, &problem, now);
+            plan.memory.refusals = refusals(observed, failure);
+            plan
         }
         (_, Ok((source, publish))) => attempt(observed, &source, publish, now),
     }
@@ -154,7 +156,7 @@ fn to_leave(observed: &Observed<'_>, publish: &Publish) -> Option<(Unpublish, Op
 fn publishing(observed: &Observed<'_>, source: &Source<'_>, publish: Publish, now: Timestamp) -> Plan {
     let mut plan = done(observed);
     match secret(observed, source.secret()) {
-        Ok(Secret::Ready) => plan.memory.left = None,
+        Ok(Secret::Ready) => (plan.memory.left, plan.memory.refusals) = (None, 0),
         Ok(Secret::Unread(name)) => {
             if let Some((left, _)) = to_leave(observed, &publish) {
                 plan.memory.left = Some(Box::new(left));

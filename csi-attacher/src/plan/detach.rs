@@ -1,6 +1,7 @@
 //! An attachment that was deleted. Source: sidecars.md 3.5, 3.6.
 
 use controller::{CallFailure, Next, patch};
+use csi::Class;
 use jiff::Timestamp;
 use runtime::objects::SecretName;
 use tonic::Code;
@@ -12,6 +13,9 @@ use crate::source::{NoSource, Source};
 
 /// What is tried: what failed before the deletion does not hold it back (Q36).
 const DETACH: &str = "detach";
+/// After so many refusals in a row, some eight minutes, there is taken to be nothing under this name: drivers answer Internal for
+/// a node that they do not know.
+const TRIES: u32 = 9;
 
 pub(super) fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
     if !is_held(observed) && !differs(observed) {
@@ -56,9 +60,28 @@ fn node_to_leave<'a>(observed: &Observed<'a>) -> Option<&'a str> {
         .or_else(|| names.next())
 }
 
-/// The driver does not know what it was to detach, or from where.
-pub(super) fn is_unknown(failure: &CallFailure) -> bool {
+/// The driver does not know what it was to detach, or from where; or says so by another final answer, again and again.
+pub(super) fn is_unknown(observed: &Observed<'_>, failure: &CallFailure) -> bool {
     matches!(failure.code, Some(Code::NotFound | Code::InvalidArgument))
+        || refusals(observed, failure) >= TRIES
+}
+
+/// How often in a row the driver has refused to detach for a reason that may lie in the name, with this time.
+pub(super) fn refusals(observed: &Observed<'_>, failure: &CallFailure) -> u32 {
+    let is_final = matches!(failure.class, Class::Final | Class::Infeasible);
+    let of_another_reason = matches!(
+        failure.code,
+        Some(
+            Code::PermissionDenied
+                | Code::Unauthenticated
+                | Code::FailedPrecondition
+                | Code::ResourceExhausted
+        )
+    );
+    match is_final && !of_another_reason {
+        true => observed.memory.refusals.saturating_add(1),
+        false => 0,
+    }
 }
 
 /// The volume that was called with, also when its object is gone (Q33): under its name there may be another one now.
@@ -106,11 +129,16 @@ fn unpublished(observed: &Observed<'_>, outcome: &Result<(), CallFailure>, now: 
     if let Err(failure) = outcome {
         let problem = Problem::of_call(failure, DETACH.to_owned());
         let mut plan = told(observed, Of::Detachment, &problem, now);
-        let left = node_to_leave(observed).filter(|_| is_unknown(failure));
+        let left = node_to_leave(observed).filter(|_| is_unknown(observed, failure));
+        plan.memory.refusals = match left {
+            Some(_) => 0,
+            None => refusals(observed, failure),
+        };
         plan.memory.unknown_node = left.map(str::to_owned);
         return plan;
     }
     let mut plan = Plan::resting(memory(observed));
+    plan.memory.refusals = 0;
     plan.memory.settled_difference = observed.differs_since;
     let metadata = &observed.attachment.metadata;
     let finalizer = &observed.settings.finalizer;

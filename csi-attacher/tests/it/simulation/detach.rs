@@ -352,3 +352,48 @@ async fn sidecars_case_231_what_may_be_attached_of_a_volume_made_anew_is_detache
     let pairs = world.driver.state().attaching.pairs();
     assert_eq!(pairs, [("vol-2".to_owned(), "i-1".to_owned())]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_247_a_former_node_that_the_driver_always_fails_for_holds_nothing_up() {
+    let world = World::new();
+    let _process = world.start();
+    attached_unseen(&world).await;
+    world.delete(CSI_NODES, "", "n");
+    let no_such = Status::internal("there is no such SDC");
+    let refused = || (0..9).map(|_| Some(no_such.clone())).collect();
+    world.driver.state().attaching.unpublish = refused();
+    world.node("i-2");
+    seconds(900).await;
+    assert!(world.is_attached());
+    assert_eq!(world.asked_to_leave(), ["i-1"; 9]);
+    // The same of a node that has another name by the time of the detachment.
+    world.delete(CSI_NODES, "", "n");
+    world.node("i-3");
+    world.driver.state().attaching.unpublish = refused();
+    world.detach();
+    seconds(900).await;
+    assert!(world.attachment().is_none());
+    let left = world.asked_to_leave();
+    assert_eq!(
+        (&left[9..18], left[18..].concat()),
+        (&["i-2"; 9].map(str::to_owned)[..], "i-3".to_owned())
+    );
+}
+
+/// What is not for the name is waited for.
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_247_a_former_node_is_not_given_up_for_another_reason() {
+    for refusal in [Status::permission_denied("no"), Status::unavailable("not now")] {
+        let world = World::new();
+        let _process = world.start();
+        attached_unseen(&world).await;
+        world.delete(CSI_NODES, "", "n");
+        let busy = Status::internal("busy");
+        let answers = (0..20).map(|number| if number % 5 == 0 { &refusal } else { &busy });
+        world.driver.state().attaching.unpublish = answers.map(|status| Some(status.clone())).collect();
+        world.node("i-2");
+        seconds(7200).await;
+        assert!(world.is_attached());
+        assert_eq!(world.asked_to_leave(), ["i-1"; 21]);
+    }
+}

@@ -11,6 +11,7 @@ use csi::server::ServeError;
 use csi::{Address, Channel, ConnectOptions};
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
@@ -22,6 +23,8 @@ use crate::v1::registration_server::RegistrationServer;
 
 /// How long the driver may take to come.
 const FIRST_CONNECTION: Duration = Duration::from_secs(30);
+/// Until the driver is asked for its name again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How often it is looked whether the socket is still ours.
 const LOOK: Duration = Duration::from_secs(10);
 /// How long calls that run may take to end.
@@ -102,12 +105,22 @@ async fn name_of(config: &Config, random: &Random, scope: &Scope) -> Result<Stri
         scope: asking.clone(),
         random: random.fork(),
     };
+    let begun = Instant::now();
     let channel = Channel::connect(&config.driver, options);
     let connected = tokio::time::timeout(FIRST_CONNECTION, channel.connected()).await;
     connected.map_err(|_| Error::NoDriver {
         address: config.driver.clone(),
     })?;
-    let info = plugin_info(&channel, config.timeout).await?;
+    let info = loop {
+        match plugin_info(&channel, config.timeout).await {
+            // Many a driver listens long before it serves.
+            Err(error) if error.is_unreachable() && begun.elapsed() < FIRST_CONNECTION => {
+                tracing::warn!(%error, "the CSI driver does not answer yet");
+            }
+            answered => break answered?,
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    };
     asking.abort();
     Ok(info.name)
 }

@@ -65,6 +65,11 @@ impl Node {
 
     /// Serves a driver of this name until what is answered is dropped.
     pub async fn serve_driver(&self, name: &str) -> DropGuard {
+        self.serve_driver_after(Duration::ZERO, name).await
+    }
+
+    /// The same of one that listens so long before it serves.
+    pub async fn serve_driver_after(&self, time: Duration, name: &str) -> DropGuard {
         let config = Config {
             name: name.to_owned(),
             node_id: "node-a".to_owned(),
@@ -84,7 +89,11 @@ impl Node {
         let address = Address::Unix(self.driver_socket());
         let listener = Listener::bind(&address).await.unwrap();
         let stopping = CancellationToken::new();
-        tokio::spawn(listener.serve(driver.routes(), stopping.clone()));
+        let (routes, stopped) = (driver.routes(), stopping.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            listener.serve(routes, stopped).await
+        });
         stopping.drop_guard()
     }
 

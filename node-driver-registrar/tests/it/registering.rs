@@ -222,3 +222,13 @@ async fn a_driver_that_does_not_come_ends_the_process() {
     assert!(matches!(error, Error::NoDriver { .. }), "{error}");
     assert!(error.to_string().contains("csi.sock"), "{error}");
 }
+
+#[tokio::test]
+async fn sidecars_case_246_a_driver_may_listen_long_before_it_serves() {
+    let node = Node::new();
+    let _driver = node.serve_driver_after(Duration::from_secs(3), DRIVER).await;
+    let registrar = node.start(&["--timeout=1s".to_owned()]);
+    let info = node.info().await;
+    assert_eq!(info.name, DRIVER);
+    drop(registrar);
+}

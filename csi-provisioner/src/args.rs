@@ -390,7 +390,7 @@ impl Args {
             default_fs_type: own.default_fstype.clone(),
             publish_read_only: own.controller_publish_readonly,
             prevent_mode_conversion: own.prevent_volume_mode_conversion,
-            protection_workers: own.cloning_protection_threads,
+            protection_workers: own.cloning_protection_threads.max(1),
             sweep_interval: own.snapshot_orphan_sweep_interval.0,
             orphans_interval: own.orphan_volumes_interval.0,
             topology: common.gates.enabled(TOPOLOGY),
@@ -413,7 +413,7 @@ impl Args {
             ));
         }
         if self.own.cloning_protection_threads == 0 {
-            let text = "--cloning-protection-threads=0: a claim that was cloned stays protected, and cannot be deleted";
+            let text = "--cloning-protection-threads=0: one is at work all the same, or no claim that was cloned could be deleted";
             warnings.push(text.to_owned());
         }
         if self.capacity.enable_capacity && self.capacity.capacity_threads == 0 {

@@ -4,14 +4,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::Shared;
 use runtime::ObjectKey;
 use runtime::objects::Claim;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::plan::source::SourceKey;
+
+/// Between two looks at a source for which claims wait.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Those claims and sources. Clones share them.
 #[derive(Clone, Default)]
@@ -26,8 +31,8 @@ struct State {
     let_go: BTreeSet<SourceKey>,
     /// Sources that are being protected, with how that has ended.
     protecting: BTreeMap<SourceKey, Ending>,
-    /// Sources of which nobody knows whether they were let go, or protected, and whether their guard was woken for it.
-    unclear: BTreeMap<SourceKey, bool>,
+    /// Sources of which nobody knows whether they were let go, or protected, and when their guard was last woken for it.
+    unclear: BTreeMap<SourceKey, Option<Instant>>,
 }
 
 struct Entry {
@@ -101,18 +106,25 @@ impl Busy {
 
     /// The protection may have been taken away, or put there: the answer is lost, and the watch may show it late.
     pub(crate) fn note_unclear(&self, source: &SourceKey) {
-        self.lock().unclear.insert(source.clone(), false);
+        self.lock().unclear.insert(source.clone(), None);
     }
 
     pub(crate) fn is_unclear(&self, source: &SourceKey) -> bool {
         self.lock().unclear.contains_key(source)
     }
 
-    /// Whether a claim waits for a source to be seen again whose guard has not been woken for that: true once.
+    /// Whether the guard of an unclear source is to be woken, since a claim waits for it to be seen: true each few seconds, since the
+    /// guard's look may have failed.
     pub(crate) fn is_to_be_seen(&self, source: &SourceKey) -> bool {
         let mut state = self.lock();
-        let woken = state.unclear.get_mut(source);
-        woken.is_some_and(|woken| !std::mem::replace(woken, true))
+        let Some(woken) = state.unclear.get_mut(source) else {
+            return false;
+        };
+        let is_due = woken.is_none_or(|woken| woken.elapsed() >= LOOK_AGAIN);
+        if is_due {
+            *woken = Some(Instant::now());
+        }
+        is_due
     }
 
     /// The source was seen since.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use controller::{Edit, Editor, Failure, Known, Next, Past, Plan, Run};
 use crds::v1::{VolumeSnapshot, VolumeSnapshotContent};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::storage::v1::StorageClass;
 use runtime::objects::{Claim, ClaimPhase, Volume};
@@ -23,7 +23,7 @@ use crate::local::LocalNode;
 use crate::lookups::{Asker, Found, Lookups};
 use crate::observe::Settings;
 use crate::plan::source::{self, CLONE_FINALIZER, Kind, SNAPSHOT_FINALIZER, SourceKey};
-use crate::plan::{is_ours, parameters};
+use crate::plan::{is_ours, later, parameters};
 use crate::triggers::BY_SOURCE;
 
 const TOO_MANY_REQUESTS: u16 = 429;
@@ -317,11 +317,6 @@ fn plan<K: Guarded>(seen: &Seen<K>, memory: Memory, now: Timestamp) -> Plan<Step
 /// Whether a request that failed may have been carried out.
 pub(crate) fn may_be_done(error: &ApiError) -> bool {
     error.class() == ApiErrorClass::Transient && error.code() != TOO_MANY_REQUESTS
-}
-
-fn later(since: Timestamp, wait: Duration) -> Timestamp {
-    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-    since.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 /// By node and source, less than the whole: of many nodes one is the first, and the others see what it did.

@@ -23,6 +23,8 @@ use source::SourceKey;
 
 /// After this it is looked again whether the protection of a source is still being taken away.
 const LET_GO: Duration = Duration::from_secs(1);
+/// How long at most a claim waits for the driver to register at the node that was chosen for it.
+const LONGEST_FOR_A_NODE: Duration = Duration::from_secs(120);
 
 /// What to do about a claim.
 pub type Plan = controller::Plan<Step, Memory>;
@@ -211,6 +213,12 @@ fn held(observed: &Observed<'_>, until: Timestamp) -> Plan {
     Plan::resting(observed.memory.clone()).then(Next::Held(until))
 }
 
+/// The moment after a wait.
+pub(crate) fn later(now: Timestamp, wait: Duration) -> Timestamp {
+    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
 /// A back-off. `of` is what was tried: another try begins one of its own.
 fn backoff(why: impl Into<String>, of: &str) -> Next {
     Next::Backoff(Trouble {
@@ -264,7 +272,7 @@ fn anew(observed: &Observed<'_>, now: Timestamp) -> Plan {
     };
     if observed.is_let_go {
         // Its finalizer may be gone in a moment: then it is put there anew. Until then nothing is asked for.
-        return Plan::resting(observed.memory.clone()).then(Next::After(LET_GO));
+        return held(observed, later(now, LET_GO));
     }
     let prepared = class
         .map_err(Obstacle::from)
@@ -433,10 +441,10 @@ fn node_gone(observed: &Observed<'_>, text: String, is_driver_gone: bool, now: T
         .filter(|gone| gone.node == node);
     let since = known.map_or(now, |gone| gone.since);
     let patience = match is_driver_gone {
-        true => SignedDuration::try_from(observed.settings.timeout * 2).unwrap_or(SignedDuration::MAX),
-        false => SignedDuration::from_secs(request::NODE_PATIENCE_SECONDS),
+        true => (observed.settings.timeout * 2).min(LONGEST_FOR_A_NODE),
+        false => Duration::from_secs(request::NODE_PATIENCE_SECONDS),
     };
-    let until = since.checked_add(patience).unwrap_or(Timestamp::MAX);
+    let until = later(since, patience);
     if now >= until {
         if let Some(plan) = found_anywhere(observed, now) {
             return plan;

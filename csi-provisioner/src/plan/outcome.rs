@@ -6,11 +6,11 @@ use std::time::Duration;
 use controller::{CallFailure, Event, Next};
 use csi::Class;
 use csi::v1::{self, volume_content_source};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use runtime::migration;
 use tonic::Code;
 
-use super::{Plan, Step, backoff, race, request};
+use super::{Plan, Step, backoff, later, race, request};
 use crate::events;
 use crate::observe::{Begun, Made, Memory, Observed, Slow, Stage, Unwanted};
 
@@ -213,9 +213,4 @@ pub(super) fn unselect(node: String, why: &str, left: Memory) -> Plan {
         })
         .event(Event::warning(events::FAILED, why.to_owned()))
         .step(Step::Unselect(node))
-}
-
-fn later(now: Timestamp, wait: Duration) -> Timestamp {
-    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }

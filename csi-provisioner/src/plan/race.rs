@@ -2,15 +2,14 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use controller::Next;
 use csi::v1::GetCapacityRequest;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::storage::v1::StorageClass;
 use runtime::objects::Wish;
 
-use super::{Obstacle, Plan, Step, is_for_first_consumer, obstructed, parameters, request};
+use super::{Obstacle, Plan, Step, is_for_first_consumer, later, obstructed, parameters, request};
 use crate::local::LocalNode;
 use crate::observe::{Answer, Memory, Observed, Race};
 use crate::topology;
@@ -135,9 +134,4 @@ fn measure(request: csi::v1::CreateVolumeRequest) -> Measure {
         bytes,
         requests: places.into_iter().map(ask).collect(),
     }
-}
-
-fn later(now: Timestamp, wait: Duration) -> Timestamp {
-    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }

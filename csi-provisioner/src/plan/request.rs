@@ -38,7 +38,7 @@ const IDENTITY: &str = "storage.kubernetes.io/csiProvisionerIdentity";
 const READ_ONLY_MANY: &str = "ReadOnlyMany";
 const DELETE: &str = "Delete";
 /// Above this the scheduler is not asked again for a node that is only slow to come back (Q24).
-pub const NODE_PATIENCE_SECONDS: i64 = 30;
+pub const NODE_PATIENCE_SECONDS: u64 = 30;
 
 /// The name of the volume of a claim with this UID.
 #[must_use]

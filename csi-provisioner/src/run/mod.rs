@@ -92,11 +92,7 @@ impl Start for Config {
             volumes: function.queue("volumes".into(), self.workers)?,
             // Upstream has two queues of the name `claims` (Q3).
             clones: function.queue("claims-clone-protection".into(), self.protection_workers)?,
-            // Upstream's threads are for clones alone.
-            snapshots: function.queue(
-                "snapshots-source-protection".into(),
-                self.protection_workers.max(1),
-            )?,
+            snapshots: function.queue("snapshots-source-protection".into(), self.protection_workers)?,
         };
         let context = function.context();
         let metrics = Metrics::new(&context.registry)?;

@@ -211,7 +211,7 @@ fn sidecars_case_240_no_threads_and_negative_intervals_are_taken_as_upstream_tak
     let config = |line: &str| parse(line).unwrap().config(&surroundings()).unwrap();
     let none = config("--cloning-protection-threads=0 --enable-capacity --capacity-threads=0");
     assert_eq!(none.common.gates.warnings.len(), 2);
-    assert_eq!((none.protection_workers, none.capacity.unwrap().workers), (0, 0));
+    assert_eq!((none.protection_workers, none.capacity.unwrap().workers), (1, 0));
     let never = config(
         "--snapshot-orphan-sweep-interval=-1s --orphan-volumes-interval -5m --resync-period=-1h --enable-capacity \
          --capacity-poll-interval=-1m",

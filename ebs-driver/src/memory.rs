@@ -64,6 +64,8 @@ pub struct Known<T> {
     pub since: Instant,
     /// Fast restores and lock are done.
     pub is_complete: bool,
+    /// It was told that the class came to ask for what is refused.
+    pub is_refusal_told: bool,
 }
 
 /// What is known of a name.
@@ -185,6 +187,7 @@ impl<T: Made> Memory<T> {
                     made,
                     since: Instant::now(),
                     is_complete: false,
+                    is_refusal_told: false,
                 });
             }
         });
@@ -197,6 +200,18 @@ impl<T: Made> Memory<T> {
                 known.is_complete = true;
             }
         });
+    }
+
+    /// Whether this is the first time that the refusal of the class of what bears the name is told.
+    #[must_use]
+    pub fn tell_refusal(&self, name: &str) -> bool {
+        let mut is_first = false;
+        self.change(name, |entry| {
+            if let Some(known) = &mut entry.known {
+                is_first = !std::mem::replace(&mut known.is_refusal_told, true);
+            }
+        });
+        is_first
     }
 
     /// Whatever came of unclear attempts has been seen: from now on what bears the name is asked for by ID.

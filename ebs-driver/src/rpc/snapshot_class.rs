@@ -95,10 +95,9 @@ pub(super) fn refused_by_itself<T: Made>(
     refusal: &Status,
 ) -> Result<(), Status> {
     let known = names.get(name).and_then(|name| name.known);
-    if known.is_none_or(|known| known.is_complete) {
+    if known.is_none_or(|known| known.is_complete) || !names.tell_refusal(name) {
         return Ok(());
     }
-    names.complete(name);
     Err(Status::aborted(format!(
         "{what} exists; what its class asks for beside it is refused: {}",
         refusal.message()

@@ -293,6 +293,10 @@ async fn ebs_case_187_a_class_that_is_refused_now_is_told_once_who_has_the_snaps
         [poll(&refused).await, poll(&refused).await],
         [Code::Aborted, Code::Ok]
     );
+    // The class is mended while the snapshot is still asked for.
+    assert_eq!(poll(&LOCK).await, Code::Ok);
+    let state = world.ec2.state();
+    assert!(state.snapshots.values().all(|snapshot| snapshot.lock.is_some()));
 }
 
 #[tokio::test(start_paused = true)]

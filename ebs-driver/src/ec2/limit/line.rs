@@ -136,7 +136,8 @@ impl<W> Line<W> {
         self.served.retain(|_, last| *last >= round);
         self.rounds.retain(|_, last| *last >= round);
         if let Some(entry) = entry {
-            self.served.insert(entry.owner, place.round);
+            let served = self.served.entry(entry.owner).or_default();
+            *served = place.round.max(*served);
         }
     }
 

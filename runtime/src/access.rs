@@ -14,6 +14,8 @@ use crate::request::AnswerWithin;
 
 const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// With the wait for the rate limit, and for the rest of an answer that has begun.
+const WHOLE_ANSWER: Duration = Duration::from_secs(120);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A verb on a resource in all namespaces.
@@ -140,7 +142,11 @@ where
     let mut pause = Duration::from_millis(200);
     let (mut logged, mut refused) = (false, 0);
     loop {
-        match ask().await.map_err(ApiError::from) {
+        let answered = match tokio::time::timeout(WHOLE_ANSWER, ask()).await {
+            Ok(answered) => answered.map_err(ApiError::from),
+            Err(_) => Err(ApiError::no_answer("no whole answer within 2 min")),
+        };
+        match answered {
             Ok(answer) => return Ok(answer),
             Err(error) if error.class() == ApiErrorClass::Transient => {
                 if !logged {

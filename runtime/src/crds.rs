@@ -19,6 +19,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const LOG_EVERY: Duration = Duration::from_secs(60);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// With the wait for the rate limit, and for the rest of an answer that has begun.
+const WHOLE_ANSWER: Duration = Duration::from_secs(120);
 /// How often kinds are asked for that a cluster may do without.
 const SELDOM: Duration = Duration::from_secs(120);
 /// Upstream's lower bound of `--retry-crd-interval-max`.
@@ -268,13 +270,14 @@ async fn probe(client: &kube::Client, kind: &ApiResource) -> Result<(), Option<O
         .list(&ListParams::default().limit(1))
         .map_err(|error| passing(error.to_string()))?;
     request.extensions_mut().insert(AnswerWithin(PROBE_TIMEOUT));
-    match client.request::<IgnoredAny>(request).await {
-        Ok(_) => Ok(()),
+    match tokio::time::timeout(WHOLE_ANSWER, client.request::<IgnoredAny>(request)).await {
+        Ok(Ok(_)) => Ok(()),
         // Of a group that nobody serves the API server says so in plain text, which is no NotFound of an object.
-        Err(kube::Error::Api(status)) if status.code == 404 => Err(None),
-        Err(error) => Err(Some(Obstacle {
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(None),
+        Ok(Err(error)) => Err(Some(Obstacle {
             text: explain(&error),
             is_final: matches!(&error, kube::Error::Api(status) if status.code == 403),
         })),
+        Err(_) => Err(passing("the API server does not answer".to_owned())),
     }
 }

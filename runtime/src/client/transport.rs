@@ -24,7 +24,9 @@ const PING_AFTER: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_secs(15);
 /// Connections on which nothing was asked for so long are not used again; of a server that speaks HTTP/1.1 only they are closed.
 /// Longer than a watch: that of all requests is in use though only answers come.
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_secs(300);
+/// So that a firewall does not forget a connection that is idle, and one that it has forgotten is noticed.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Sends requests. Clones share the connections.
 pub(super) type Transport = BoxCloneSyncService<Request<Body>, Response<Answer>, BoxError>;
@@ -79,6 +81,7 @@ fn connector(config: &Config) -> Result<TimeoutConnector<HttpsConnector<HttpConn
     tcp.enforce_http(false);
     // Each request is waited for: none may lie around until there are more.
     tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEPALIVE));
     let mut tls = HttpsConnectorBuilder::new()
         .with_tls_config(config.rustls_client_config()?)
         .https_or_http();

@@ -12,8 +12,9 @@ const STANDS: Duration = Duration::from_secs(10);
 pub(super) struct Contact {
     last_word: Instant,
     lost: Option<Instant>,
-    /// Something says that there is no such kind, though perhaps not the API server itself.
-    is_unknown: bool,
+    /// Since when what is known may be out of date: not while something says that there is no such kind, though that may not be the
+    /// API server.
+    stale: Option<Instant>,
     watching: Option<Instant>,
 }
 
@@ -22,7 +23,7 @@ impl Contact {
         Self {
             last_word: now,
             lost: None,
-            is_unknown: false,
+            stale: None,
             watching: None,
         }
     }
@@ -30,26 +31,25 @@ impl Contact {
     /// A list, an event or a bookmark came.
     pub(super) fn heard(&mut self, now: Instant) {
         self.last_word = now;
-        self.lost = None;
-        self.is_unknown = false;
+        self.found();
     }
 
     /// The objects cannot be followed at the moment.
     pub(super) fn failed(&mut self, now: Instant) {
         self.lost.get_or_insert(now);
-        self.is_unknown = false;
+        self.stale.get_or_insert(now);
     }
 
     /// They cannot, and the answer is that there is no such path: so the API server answers for a custom kind without a
     /// definition, and so may answer what stands before it.
     pub(super) fn kind_is_unknown(&mut self, now: Instant) {
-        self.failed(now);
-        self.is_unknown = true;
+        self.lost.get_or_insert(now);
+        self.stale = None;
     }
 
     /// The server does not know the kind: there is nothing to follow.
     pub(super) fn kind_is_gone(&mut self) {
-        self.lost = None;
+        self.found();
     }
 
     /// A watch is open.
@@ -60,7 +60,7 @@ impl Contact {
     /// It has ended.
     pub(super) fn closed(&mut self, now: Instant) {
         if self.stands(now) {
-            self.lost = None;
+            self.found();
         }
         self.watching = None;
     }
@@ -77,9 +77,15 @@ impl Contact {
             .map(|lost| now.saturating_duration_since(lost))
     }
 
-    /// The same, but for a kind that is not there: nothing of it is out of date.
+    /// For how long what is known may have been out of date.
     pub(super) fn stale_for(&self, now: Instant) -> Option<Duration> {
-        self.lost_for(now).filter(|_| !self.is_unknown)
+        self.stale
+            .filter(|_| !self.stands(now))
+            .map(|stale| now.saturating_duration_since(stale))
+    }
+
+    fn found(&mut self) {
+        (self.lost, self.stale) = (None, None);
     }
 
     fn stands(&self, now: Instant) -> bool {
@@ -123,8 +129,12 @@ mod tests {
             (lost(&contact, 1600), contact.stale_for(at(1600))),
             (Some(100), None)
         );
-        contact.failed(at(1600));
-        assert_eq!(contact.stale_for(at(1600)), Some(Duration::from_secs(100)));
+        contact.failed(at(5000));
+        let seconds = |count| Some(Duration::from_secs(count));
+        assert_eq!(
+            (lost(&contact, 5001), contact.stale_for(at(5001))),
+            (Some(3501), seconds(1))
+        );
         contact.kind_is_gone();
         assert_eq!((lost(&contact, 1600), contact.last_word()), (None, at(1400)));
     }

@@ -75,7 +75,10 @@ pub fn split_prefixed(
             continue;
         }
         let text = arg.to_string_lossy().into_owned();
-        if !text.starts_with('-') {
+        let is_number = text
+            .strip_prefix('-')
+            .is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()));
+        if !text.starts_with('-') || owner.is_some() && is_number {
             // A value of the flag before it, or a word that belongs to none: its function knows.
             match owner.take().and_then(|name| taken.get_mut(&name)) {
                 Some(flags) => flags.push(arg),
@@ -144,11 +147,16 @@ mod tests {
             "--functions",
             "driver",
             "--csi-provisioner.x=1",
+            "--csi-resizer.resync",
+            "-5m",
             "--",
             "--csi-resizer.workers=1",
         ]);
         let (taken, rest) = split_prefixed(args, &["csi-resizer", "csi-snapshotter"]);
-        assert_eq!(taken["csi-resizer"], os(&["--workers=50", "--leader-election"]));
+        assert_eq!(
+            taken["csi-resizer"],
+            os(&["--workers=50", "--leader-election", "--resync", "-5m"])
+        );
         assert_eq!(taken["csi-snapshotter"], os(&["--timeout", "2m"]));
         assert_eq!(
             rest,

@@ -71,7 +71,7 @@ pub struct ControllerArgs {
     #[arg(long)]
     worker_threads: Option<String>,
     /// How often every object is looked at without a change
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     resync_period: Option<String>,
 }
 

@@ -71,8 +71,12 @@ impl<D: Driver> Sidecar<D> {
             // As upstream: the first connection may take its time. Without one the next call says what is wrong.
             let _ = tokio::time::timeout(FIRST_CONNECTION, channel.connected()).await;
         }
+        let before = connection(*channel.state().borrow());
         let driver: D = meet(&channel, timeout, patient).await?;
-        let asked_on = AtomicU64::new(connection(*channel.state().borrow()));
+        let met_on = connection(*channel.state().borrow());
+        // A driver that came back meanwhile may be another one, and is asked again; before the first connection there was none.
+        let is_clear = patient && before != 0 && before != met_on;
+        let asked_on = AtomicU64::new(if is_clear { before } else { met_on });
         metrics.set_driver(driver.name(), is_migrated_driver(driver.name()));
         tracing::info!(driver = driver.text(), "found the CSI driver");
         let function = FunctionOptions {

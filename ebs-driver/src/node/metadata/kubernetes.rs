@@ -27,7 +27,7 @@ const LABELER_PAUSE: Duration = Duration::from_millis(500);
 pub enum Counts {
     /// Nobody's, except on HyperPod.
     Assumed,
-    /// Upstream's labeler's.
+    /// Upstream's labeler's, except on HyperPod, whose nodes no labeler labels.
     Labeler,
 }
 
@@ -83,24 +83,20 @@ fn instance(node: &NodeView, counts: Counts) -> Result<InstanceInfo, MetadataErr
         let value = labels.get(key).filter(|value| !value.is_empty());
         value.cloned().ok_or_else(|| missing(&format!("label {key}")))
     };
-    let number = |key: &str| -> Result<Option<u32>, MetadataError> {
-        let Some(text) = labels.get(key) else {
-            return Ok(None);
-        };
-        let number = text.parse();
+    let number = |key: &str| -> Result<u32, MetadataError> {
+        let text = label(key)?;
         let bad = |_| MetadataError::new(PLACE, format!("its label {key} is no number: {text:?}"));
-        number.map(Some).map_err(bad)
+        text.parse::<u32>().map_err(bad)
     };
     let provider = node.provider_id.as_deref().unwrap_or_default();
-    let (interfaces, extra_volumes) = match counts {
-        Counts::Assumed => (
-            number(HYPERPOD_INTERFACES)?.unwrap_or(1),
-            number(HYPERPOD_VOLUMES)?.unwrap_or(0),
-        ),
-        Counts::Labeler => (
-            number(LABELER_INTERFACES)?.ok_or_else(|| missing(&format!("label {LABELER_INTERFACES}")))?,
-            number(LABELER_VOLUMES)?.ok_or_else(|| missing(&format!("label {LABELER_VOLUMES}")))?,
-        ),
+    let is_of_hyperpod = labels.contains_key(HYPERPOD_INTERFACES) || labels.contains_key(HYPERPOD_VOLUMES);
+    let (interfaces, extra_volumes) = if counts == Counts::Labeler && !is_of_hyperpod {
+        (number(LABELER_INTERFACES)?, number(LABELER_VOLUMES)?)
+    } else {
+        (
+            number_or(labels, HYPERPOD_INTERFACES, 1),
+            number_or(labels, HYPERPOD_VOLUMES, 0),
+        )
     };
     let instance_type = label(INSTANCE_TYPE)?;
     Ok(InstanceInfo {
@@ -114,6 +110,23 @@ fn instance(node: &NodeView, counts: Counts) -> Result<InstanceInfo, MetadataErr
         outpost_arn: None,
         interfaces,
         extra_volumes,
+    })
+}
+
+/// The number in a label, or the default: where there is no label, and where it is no number, since a node without its
+/// driver would be worse than a limit that is off by a few.
+fn number_or(labels: &BTreeMap<String, String>, key: &str, default: u32) -> u32 {
+    let Some(text) = labels.get(key) else {
+        return default;
+    };
+    text.parse().unwrap_or_else(|_| {
+        tracing::warn!(
+            label = key,
+            value = text.as_str(),
+            default,
+            "a label of the Node is no number: going by the default"
+        );
+        default
     })
 }
 
@@ -213,9 +226,40 @@ mod tests {
             (node("aws:///a/i-1", &[]), Counts::Labeler),
             (node("aws:///a/i-1", &[(ZONE, "")]), Counts::Assumed),
             (node("", &[]), Counts::Assumed),
-            (node("aws:///a/i-1", &[(HYPERPOD_VOLUMES, "x")]), Counts::Assumed),
+            (
+                node(
+                    "aws:///a/i-1",
+                    &[(LABELER_INTERFACES, "x"), (LABELER_VOLUMES, "1")],
+                ),
+                Counts::Labeler,
+            ),
         ] {
             assert!(instance(&bad.0, bad.1).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ebs_case_200_the_labels_of_hyperpod_are_enough() {
+        let labeler = [(LABELER_INTERFACES, "9"), (LABELER_VOLUMES, "9")];
+        for (labels, expected) in [
+            (&[(HYPERPOD_INTERFACES, "3"), (HYPERPOD_VOLUMES, "2")][..], (3, 2)),
+            (&[(HYPERPOD_INTERFACES, "3")], (3, 0)),
+            (&[(HYPERPOD_VOLUMES, "2")], (1, 2)),
+            (&[(HYPERPOD_INTERFACES, "3"), (HYPERPOD_VOLUMES, "x")], (3, 0)),
+            (&[(HYPERPOD_INTERFACES, "-1"), (HYPERPOD_VOLUMES, "2")], (1, 2)),
+            (&[(HYPERPOD_INTERFACES, "")], (1, 0)),
+        ] {
+            for counts in [Counts::Assumed, Counts::Labeler] {
+                for others in [&labeler[..0], &labeler[..]] {
+                    let all: Vec<_> = labels.iter().chain(others).copied().collect();
+                    let told = instance(&node("aws:///a/hyperpod-c-i-1", &all), counts).unwrap();
+                    assert_eq!(
+                        (told.interfaces, told.extra_volumes),
+                        expected,
+                        "{all:?}, {counts:?}"
+                    );
+                }
+            }
         }
     }
 }

@@ -114,7 +114,8 @@ pub fn is_reserved(key: &str) -> bool {
         || key.starts_with("ebs.csi.aws.com/")
 }
 
-/// Reads `key=value,key=value` of a flag.
+/// Reads `key=value,key=value` of a flag. Blanks around keys and values do not count, as in upstream's flag; in a class
+/// they do.
 ///
 /// # Errors
 /// An entry without `=` or with a reserved key.
@@ -122,20 +123,28 @@ pub fn parse_flag(text: &str) -> Result<BTreeMap<String, String>, TagError> {
     text.split(',')
         .filter(|entry| !entry.is_empty())
         .map(|entry| {
-            let (key, value) = split(entry)?;
-            Ok((key.to_owned(), value.to_owned()))
+            let (key, value) = pair(entry)?;
+            Ok((unreserved(key.trim())?.to_owned(), value.trim().to_owned()))
         })
         .collect()
 }
 
 fn split(specification: &str) -> Result<(&str, &str), TagError> {
-    let (key, value) = specification
+    let (key, value) = pair(specification)?;
+    Ok((unreserved(key)?, value))
+}
+
+fn pair(specification: &str) -> Result<(&str, &str), TagError> {
+    specification
         .split_once('=')
-        .ok_or_else(|| TagError::NoValue(specification.to_owned()))?;
+        .ok_or_else(|| TagError::NoValue(specification.to_owned()))
+}
+
+fn unreserved(key: &str) -> Result<&str, TagError> {
     if is_reserved(key) {
         return Err(TagError::Reserved(key.to_owned()));
     }
-    Ok((key, value))
+    Ok(key)
 }
 
 fn evaluated(key: &str, value: &str, fields: &BTreeMap<&str, &str>) -> Result<(String, String), TagError> {

@@ -175,3 +175,21 @@ fn ebs_case_6_flags_are_checked_at_start() {
     );
     assert_eq!(parse_flag("a"), Err(TagError::NoValue("a".into())));
 }
+
+#[test]
+fn ebs_case_201_blanks_around_the_tags_of_flags_do_not_count() {
+    for (text, expected) in [
+        ("a=b, c=d", &[("a", "b"), ("c", "d")][..]),
+        (" a = b c ,\td=e = f ", &[("a", "b c"), ("d", "e = f")]),
+        ("a= ", &[("a", "")]),
+    ] {
+        assert_eq!(parse_flag(text), Ok(map(expected)), "{text:?}");
+    }
+    for key in ["kubernetes.io/x", "CSIVolumeName"] {
+        let reserved = Err(TagError::Reserved(key.into()));
+        assert_eq!(parse_flag(&format!("a=b, {key} =1")), reserved, "{key}");
+    }
+    assert_eq!(parse_flag("a=b, "), Err(TagError::NoValue(" ".into())));
+    let tags = of_volume(&TagPolicy::default(), "pvc-1", &class(&[" a= b"])).unwrap();
+    assert_eq!(tags.tags[" a"], " b", "a class says what it means");
+}

@@ -42,9 +42,9 @@ pub struct Args {
     #[arg(long)]
     pub metrics_key_file: Option<PathBuf>,
 
-    /// Where instance, region and zone are learned from, in order
-    #[arg(long, default_value = "imds,kubernetes")]
-    pub metadata_sources: String,
+    /// Where instance, region and zone are learned from, in order; may be given several times
+    #[arg(long, action = Append, default_value = "imds,kubernetes")]
+    pub metadata_sources: Vec<String>,
 
     /// Path of a kubeconfig; empty means in-cluster. The mode controller asks nothing of Kubernetes
     #[arg(long)]

@@ -113,10 +113,12 @@ impl Args {
         })
     }
 
-    /// The metadata sources in order.
+    /// The metadata sources in order. A flag that is given again adds to what it said before, and an empty one says
+    /// nothing (Go's pflag.StringSlice).
     pub(super) fn sources(&self) -> Result<Vec<SourceKind>, ArgsError> {
-        let names = self.metadata_sources.split(',');
-        names
+        let given = self.metadata_sources.iter().filter(|text| !text.is_empty());
+        given
+            .flat_map(|text| text.split(','))
             .map(|name| {
                 let name = name.trim().to_lowercase();
                 SourceKind::named(&name).ok_or(ArgsError::MetadataSource(name))

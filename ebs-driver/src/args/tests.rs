@@ -142,6 +142,29 @@ fn ebs_case_176_tags_that_are_given_again_add_up() {
 }
 
 #[test]
+fn ebs_case_202_metadata_sources_that_are_given_again_add_up() {
+    for (line, expected) in [
+        ("node", &[SourceKind::Imds, SourceKind::Kubernetes][..]),
+        ("node --metadata-sources=kubernetes", &[SourceKind::Kubernetes]),
+        (
+            "node --metadata-sources=metadata-labeler --metadata-sources=imds,Kubernetes",
+            &[SourceKind::Labeler, SourceKind::Imds, SourceKind::Kubernetes],
+        ),
+        (
+            "node --metadata-sources= --metadata-sources=imds",
+            &[SourceKind::Imds],
+        ),
+        ("node --metadata-sources=", &[]),
+    ] {
+        let args = command(line);
+        assert!(args.config().is_ok(), "{line}");
+        assert_eq!(args.node_options().unwrap().sources, expected, "{line}");
+    }
+    let error = config("node --metadata-sources=imds --metadata-sources=foo").unwrap_err();
+    assert_eq!(error, ArgsError::MetadataSource("foo".to_owned()));
+}
+
+#[test]
 fn the_chart_s_command_line_is_read() {
     let chart = config(
         "controller --endpoint=unix:///run/csi.sock --extra-tags=a=b,c=d --extra-volume-tags=a=x,e=f \

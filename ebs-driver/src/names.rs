@@ -60,6 +60,12 @@ pub const NODE_LOCAL_PREFIX: &str = "local-ebs://";
 /// Prefix of the IDs of HyperPod's nodes (spec 3.10).
 pub const HYPERPOD_PREFIX: &str = "hyperpod-";
 
+/// An ID without what those of a Snow device begin with: `s.vol-1` is `vol-1`.
+#[must_use]
+pub fn without_snow(id: &str) -> &str {
+    id.strip_prefix("s.").unwrap_or(id)
+}
+
 /// Key of the publish context that holds the device name.
 pub const DEVICE_PATH: &str = "devicePath";
 /// Key of the publish context that holds the ID of the volume behind a node-local handle.

@@ -13,7 +13,7 @@ use super::errors::{Action, Ec2Error};
 use super::types::{Initialization, Instance, Modification, Selection, Snapshot, Volume};
 use crate::deadline::Deadline;
 use crate::metrics::Metrics;
-use crate::names::{TAG_GROUP_NAME, TAG_SNAPSHOT_NAME, TAG_VOLUME_NAME};
+use crate::names::{TAG_GROUP_NAME, TAG_SNAPSHOT_NAME, TAG_VOLUME_NAME, without_snow};
 
 /// EC2 allows so many values in one filter.
 pub const MAX_FILTER_VALUES: usize = 200;
@@ -295,10 +295,10 @@ async fn by_id<T>(
     Ok(found)
 }
 
-/// Whether this can be an ID of EC2.
+/// Whether this can be an ID of EC2, or of a Snow device.
 fn is_id(text: &str, prefix: &str) -> bool {
     let is_number = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    text.strip_prefix(prefix).is_some_and(is_number)
+    without_snow(text).strip_prefix(prefix).is_some_and(is_number)
 }
 
 /// Takes the IDs out that a refusal names as unknown; false when it names none of them. Other errors are passed on.
@@ -312,7 +312,7 @@ fn drop_named(ids: &mut Vec<String>, error: &Ec2Error, prefix: &str) -> Result<b
     }
     let named = error.named_ids(prefix);
     let before = ids.len();
-    ids.retain(|id| !named.contains(id));
+    ids.retain(|id| !named.iter().any(|named| named == without_snow(id)));
     Ok(ids.len() < before)
 }
 
@@ -358,6 +358,42 @@ mod tests {
         let found = by_id(ids, "vol-", filter, describe).await?;
         assert_eq!(found.len(), 300 - unknown.len());
         Ok(sent.lock().unwrap().clone())
+    }
+
+    #[tokio::test]
+    async fn ebs_case_203_ids_of_a_snow_device_are_looked_up() {
+        for (id, prefix, expected) in [
+            ("i-0a", "i-", true),
+            ("s.i-0a", "i-", true),
+            ("s.vol-0a", "vol-", true),
+            ("s.snap-0a", "snap-", true),
+            ("s.vol-0a", "snap-", false),
+            ("s.vol-", "vol-", false),
+            ("s.s.vol-0a", "vol-", false),
+            ("x.vol-0a", "vol-", false),
+        ] {
+            assert_eq!(is_id(id, prefix), expected, "{id}");
+        }
+        let describe = |selection: Selection| {
+            async move {
+                match selection {
+                    Selection::Ids(ids) if ids.len() > 1 => Err(Ec2Error {
+                        action: Action::DescribeVolumeStatus,
+                        failure: Failure::Answer {
+                            status: 400,
+                            code: "InvalidVolume.NotFound".to_owned(),
+                            message: "The volume 's.vol-0b' does not exist.".to_owned(),
+                        },
+                    }),
+                    Selection::Ids(ids) => Ok(ids),
+                    _ => Ok(Vec::new()),
+                }
+            }
+            .boxed()
+        };
+        let ids = ["s.vol-0a", "s.vol-0b"].map(str::to_owned).to_vec();
+        let found = by_id(ids, "vol-", IdFilter::None, describe).await.unwrap();
+        assert_eq!(found, ["s.vol-0a"], "the refusal names the other one");
     }
 
     #[tokio::test]

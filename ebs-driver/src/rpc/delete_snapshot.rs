@@ -7,6 +7,7 @@ use super::{Call, required, snapshot_class};
 use crate::driver::Core;
 use crate::ec2::codes::Purpose;
 use crate::in_flight::Key;
+use crate::names::without_snow;
 
 pub(super) async fn call(
     core: &Core,
@@ -14,7 +15,7 @@ pub(super) async fn call(
     call: Call,
 ) -> Result<DeleteSnapshotResponse, Status> {
     let id = required(&request.snapshot_id, "snapshot_id")?;
-    if !id.starts_with("snap-") {
+    if !without_snow(id).starts_with("snap-") {
         // No snapshot has such an ID: a content with this handle can go.
         tracing::warn!(
             snapshot = id,

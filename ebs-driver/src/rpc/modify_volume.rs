@@ -9,7 +9,7 @@ use tonic::Status;
 use super::{Call, expand_volume, required, status};
 use crate::driver::Core;
 use crate::expand::Change;
-use crate::names::NODE_LOCAL_PREFIX;
+use crate::names::{NODE_LOCAL_PREFIX, without_snow};
 use crate::parameters::ChangeParameters;
 use crate::tags;
 
@@ -37,7 +37,7 @@ pub(super) async fn properties(
     Ok(ModifyVolumePropertiesResponse {})
 }
 
-/// With what every ID of an EBS volume begins.
+/// With what every ID of an EBS volume begins, but for those of a Snow device.
 const VOLUME_PREFIX: &str = "vol-";
 
 /// A wrong parameter is refused before EC2 is asked; nothing that is asked for needs no call.
@@ -49,7 +49,7 @@ async fn modify(
 ) -> Result<(), Status> {
     let parameters = ChangeParameters::parse(parameters).map_err(status::bad)?;
     let tags = tags::of_change(&parameters).map_err(status::bad)?;
-    if !id.starts_with(VOLUME_PREFIX) {
+    if !without_snow(id).starts_with(VOLUME_PREFIX) {
         // EC2 would call it malformed; for who asks it is a volume that is not there.
         return Err(Status::not_found(format!("there is no volume {id}")));
     }

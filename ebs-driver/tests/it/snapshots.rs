@@ -533,6 +533,23 @@ async fn ebs_case_69_an_unknown_snapshot_is_no_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ebs_case_203_a_snapshot_of_a_snow_device_is_deleted_there() {
+    let world = World::settled().await;
+    let done = r#"<DeleteSnapshotResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><return>true</return>
+        </DeleteSnapshotResponse>"#;
+    world
+        .ec2
+        .inject("DeleteSnapshot", When::Next, Fault::Body(done.to_owned()));
+    delete(&world, "s.snap-0123456789abcdef0").await.unwrap();
+    assert_eq!(
+        world.sent("DeleteSnapshot", "SnapshotId").as_deref(),
+        Some("s.snap-0123456789abcdef0")
+    );
+    delete(&world, "s.reallyfakesnapshotid").await.unwrap();
+    assert_eq!(world.ec2.count("DeleteSnapshot"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn ebs_case_70_only_own_snapshots_are_listed() {
     let world = World::settled().await;
     let (left, right) = (source(&world), source(&world));

@@ -10,6 +10,7 @@ use crate::driver::Core;
 use crate::ec2::codes::Purpose;
 use crate::in_flight::Key;
 use crate::memory::Made as _;
+use crate::names::without_snow;
 use crate::rpc::{Call, required, snapshot_class};
 
 const NOT_SHOWN: &str = "it is not shown";
@@ -62,7 +63,7 @@ fn hidden(core: &Core, name: &str, listed: &[String], found: &BTreeSet<String>) 
     let known = core.groups.get(name).and_then(|name| name.known);
     let known = known.map(|known| known.made).unwrap_or_default();
     let all = known.ids().into_iter().chain(listed.iter().map(String::as_str));
-    let mut hidden = all.filter(|id| id.starts_with("snap-") && !found.contains(*id));
+    let mut hidden = all.filter(|id| without_snow(id).starts_with("snap-") && !found.contains(*id));
     hidden
         .find(|id| snapshot_class::may_be_unknown(core, id))
         .map(str::to_owned)

@@ -11,7 +11,7 @@ use crate::deadline::Deadline;
 use crate::driver::Core;
 use crate::ec2::codes::Purpose;
 use crate::ec2::types::Snapshot;
-use crate::names::TAG_GROUP_NAME;
+use crate::names::{TAG_GROUP_NAME, without_snow};
 use crate::rpc::{Call, required};
 
 pub(in crate::rpc) async fn call(
@@ -62,7 +62,7 @@ pub(super) async fn members(
     let shown: BTreeSet<String> = found.iter().map(|snapshot| snapshot.id.clone()).collect();
     let hidden = known.iter().map(|snapshot| &snapshot.id).chain(listed);
     let hidden: BTreeSet<&String> = hidden
-        .filter(|id| id.starts_with("snap-") && !shown.contains(*id))
+        .filter(|id| without_snow(id).starts_with("snap-") && !shown.contains(*id))
         .collect();
     let lookups = hidden
         .into_iter()

@@ -51,20 +51,9 @@ impl Staging {
 /// [`HostError::Busy`] when something else is mounted there, [`HostError::OtherData`] when the device holds something
 /// else; what the host refuses.
 pub async fn stage(host: &dyn Host, staging: &Staging) -> Result<(), HostError> {
-    host.make_directory(&staging.target).await?;
-    let mounts = host.mounts().await?;
-    let is_mounted = match Mount::at(&mounts, &staging.target) {
-        None => false,
-        Some(mount) if is_of(host, mount, &staging.device).await? => true,
-        Some(mount) => {
-            let device = staging.device.path.display();
-            return Err(HostError::Busy {
-                path: staging.target.clone(),
-                detail: format!("{} is mounted there, not {device}", mount.source),
-            });
-        }
-    };
+    let is_mounted = is_staged(host, staging).await?;
     if !is_mounted {
+        host.make_directory(&staging.target).await?;
         prepare(host, staging).await?;
         host.mount(&staging.request()).await?;
     }
@@ -72,6 +61,45 @@ pub async fn stage(host: &dyn Host, staging: &Staging) -> Result<(), HostError> 
         return Ok(());
     }
     grow_staged(host, staging, is_mounted).await
+}
+
+/// Whether the device is mounted where it is to be. What is left there of a device that is gone is taken away: after a
+/// forced detachment the volume comes back under another name. That is never done under open files: who has them would
+/// go on with a file system that nobody sees any more.
+async fn is_staged(host: &dyn Host, staging: &Staging) -> Result<bool, HostError> {
+    let target = &staging.target;
+    for _ in 0..MOST_MOUNTS {
+        let mounts = host.mounts().await?;
+        let Some(mount) = Mount::at(&mounts, target) else {
+            return Ok(false);
+        };
+        if is_of(host, mount, &staging.device).await? {
+            return Ok(true);
+        }
+        if !is_gone(host, mount).await {
+            let device = staging.device.path.display();
+            return Err(HostError::Busy {
+                path: target.clone(),
+                detail: format!("{} is mounted there, not {device}", mount.source),
+            });
+        }
+        let (volume, source) = (&staging.volume, &mount.source);
+        tracing::warn!(volume, source, target = %target.display(), "the device of a mount is gone: it is unmounted");
+        host.unmount(target).await?;
+    }
+    Err(HostError::Busy {
+        path: target.clone(),
+        detail: "more lies there than can be unmounted".to_owned(),
+    })
+}
+
+/// Whether a mount is that of a device that does not exist any more. Only the mount of a whole file system is: for a bound
+/// folder the kernel may name a device that never had a file, such as `/dev/root`. A device that cannot be looked at is
+/// there.
+async fn is_gone(host: &dyn Host, mount: &Mount) -> bool {
+    let source = Path::new(&mount.source);
+    let is_of_device = mount.root == Path::new("/") && source.starts_with("/dev");
+    is_of_device && matches!(host.block_device(source).await, Ok(None))
 }
 
 /// Whether a mount is that of this device, by whatever name it was mounted.
@@ -221,8 +249,8 @@ pub fn bind_options(is_read_only: bool) -> &'static [&'static str] {
     if is_read_only { &["bind", "ro"] } else { &["bind"] }
 }
 
-/// Whether something is mounted at the target and answers; what does not answer is taken away, and what can be written to
-/// where it must not.
+/// Whether something is mounted at the target and answers; what does not answer is taken away, what is of a device that is
+/// gone, and what can be written to where it must not.
 async fn is_there(host: &dyn Host, target: &Path, options: &[String]) -> Result<bool, HostError> {
     if host.kind(target).await? == Some(PathKind::Corrupted) {
         tracing::warn!(target = %target.display(), "a mount that does not answer is mounted again");
@@ -233,6 +261,11 @@ async fn is_there(host: &dyn Host, target: &Path, options: &[String]) -> Result<
     let Some(mount) = Mount::at(&mounts, target) else {
         return Ok(false);
     };
+    if is_gone(host, mount).await {
+        tracing::warn!(target = %target.display(), "a mount whose device is gone is mounted again");
+        host.unmount(target).await?;
+        return Ok(false);
+    }
     // A bind mount becomes read-only by a second act, before which the process may have died.
     if options::is_read_only(options) && !mount.is_read_only() {
         tracing::warn!(target = %target.display(), "a mount that is to be read-only and is not is mounted again");

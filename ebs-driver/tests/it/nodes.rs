@@ -11,7 +11,7 @@ use csi::v1::{
 };
 use ebs_driver::node::{InstanceInfo, Limits};
 use ebs_driver::{NodeConfig, NodeService};
-use node::{Check, Contents, Host, HostError, PathKind};
+use node::{Check, Contents, Host, HostError, Mount, PathKind};
 use prometheus::Registry;
 use tonic::{Code, Status};
 
@@ -297,6 +297,68 @@ async fn ebs_case_86_publishing_binds_the_staged_volume() {
     host.state().paths.insert(TARGET.into(), PathKind::Corrupted);
     node.node_publish_volume(request).await.unwrap();
     assert_eq!(host.acts(), ["unmount /pods/1/volume", bound]);
+}
+
+/// After a forced detachment the volume comes back under another name.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_204_the_mount_of_a_device_that_is_gone_makes_room() {
+    let (host, channel) = node_with_volume();
+    let mut node = channel.node();
+    let publication = publish_request(with_flags("ext4", &[]), false);
+    stage(&channel, "ext4", &[]).await.unwrap();
+    node.node_publish_volume(publication.clone()).await.unwrap();
+    let back = "/dev/nvme2n1";
+    host.state().devices.clear();
+    host.device(back, "vol0a", &[NAME]);
+    let formatted = Contents::FileSystem("ext4".into());
+    host.state().contents.insert(back.into(), formatted);
+    host.state().sizes.insert(back.into(), 1 << 30);
+    host.acts();
+    let open = HostError::Busy {
+        path: STAGING.into(),
+        detail: "files on it are open".into(),
+    };
+    host.state().failing.insert("unmount", open);
+    let refused = stage(&channel, "ext4", &[]).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Internal);
+    assert!(refused.message().contains("files on it are open"), "{refused}");
+    assert_eq!(host.acts(), ["unmount /staging"]);
+    stage(&channel, "ext4", &[]).await.unwrap();
+    let expected = [
+        "unmount /staging",
+        "fsck /dev/nvme2n1",
+        "mount ext4  /dev/nvme2n1 /staging",
+    ];
+    assert_eq!(host.acts(), expected);
+    node.node_publish_volume(publication.clone()).await.unwrap();
+    let expected = ["unmount /pods/1/volume", "mount - bind /staging /pods/1/volume"];
+    assert_eq!(host.acts(), expected);
+    stage(&channel, "ext4", &[]).await.unwrap();
+    node.node_publish_volume(publication).await.unwrap();
+    assert!(host.acts().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn ebs_case_204_another_mount_stays() {
+    for (source, root) in [
+        ("/dev/nvme3n1", "/"),
+        ("/dev/root", "/var/lib/other"),
+        ("tmpfs", "/"),
+        ("10.0.0.1:/", "/"),
+    ] {
+        let (host, channel) = node_with_volume();
+        host.device("/dev/nvme3n1", "vol0c", &[]);
+        host.state().mounts.push(Mount {
+            source: source.into(),
+            root: root.into(),
+            target: STAGING.into(),
+            ..Mount::default()
+        });
+        let refused = stage(&channel, "ext4", &[]).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Internal, "{source}");
+        assert!(refused.message().contains("is mounted there"), "{refused}");
+        assert!(host.acts().is_empty(), "{source}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

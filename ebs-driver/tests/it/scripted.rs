@@ -137,10 +137,10 @@ impl Host for Scripted {
             .map_or(request.source.clone(), |mount| mount.source.clone());
         state.mounts.push(Mount {
             source,
+            root: "/".into(),
             target: request.target.clone(),
             fs_type: request.fs_type.clone().unwrap_or("ext4".into()),
             options: request.options.clone(),
-            ..Mount::default()
         });
         Ok(())
     }

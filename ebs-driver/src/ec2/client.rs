@@ -4,12 +4,14 @@
 
 mod answers;
 mod connector;
+mod environment;
 mod form;
 mod instances;
 mod port;
 mod read;
 mod sagemaker;
 mod setup;
+mod trust;
 
 use std::error::Error;
 use std::fmt;
@@ -31,6 +33,8 @@ use crate::deadline::Deadline;
 use form::Form;
 use sagemaker::SageMaker;
 use setup::{Answer, Operation};
+
+pub use trust::TrustError;
 
 /// EC2 as a service in this process: the sandbox.
 pub type InProcessService = BoxCloneSyncService<http::Request<Bytes>, http::Response<Bytes>, BoxError>;
@@ -68,6 +72,15 @@ pub struct Endpoint {
     pub user_agent: String,
     /// Whether the bodies of requests and answers are logged (`--aws-sdk-debug-log`). What signs them is in no body.
     pub logs_bodies: bool,
+}
+
+/// Looks, before anything is asked, at what would keep every request from being sent.
+///
+/// # Errors
+/// When the certificates that environment or profile name cannot be used.
+pub async fn check(endpoint: &Endpoint) -> Result<(), TrustError> {
+    let config = environment::unconnected(endpoint).await;
+    trust::context(&config).await.map(drop)
 }
 
 /// The port over the Query protocol.

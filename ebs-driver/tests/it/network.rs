@@ -11,8 +11,10 @@ use base::{Clock, Random, Scope};
 use csi::Channel;
 use csi::v1::{ControllerExpandVolumeRequest, ControllerPublishVolumeRequest, DeleteSnapshotRequest};
 use ebs_driver::{Config, Driver, Ec2Transport};
+use k8s_openapi::ByteString;
 use prometheus::Registry;
 use sandbox::ec2::{Ec2, Ec2Options};
+use sandbox::kube::ApiServer;
 use sandbox::metadata::{Instance, MetadataService};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -72,6 +74,7 @@ async fn the_driver_reaches_ec2_over_http() {
 async fn run(half: &str, volume: &str, environment: &[(&'static str, String)]) {
     let child = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args([half, "--exact", "--ignored", "--nocapture"])
+        .env_clear()
         .env(VOLUME, volume)
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_CONFIG_FILE", "/dev/null")
@@ -504,6 +507,68 @@ async fn ebs_case_145_what_does_not_answer_is_told_within_the_callers_time() {
         )
         .await;
     }
+}
+
+/// Who serves HTTPS by a certificate of its own is talked to where the bundle holds that certificate: one that is no EC2, but that
+/// answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ebs_case_190_the_certificates_of_the_bundle_are_trusted_and_no_others() {
+    let scope = Scope::new();
+    let (ours, address, _ours) = https(&scope).await;
+    let (of_another, _, _another) = https(&scope).await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (ours, of_another) = (write("ours", &ours), write("other", &of_another));
+    let profile =
+        |name: &str, bundle: &str| write(name, format!("[default]\nca_bundle = {bundle}\n").as_bytes());
+    let (answered, untrusted) = ("cannot be read", "no connection to EC2");
+    let rows = [
+        (vec![("AWS_CA_BUNDLE", ours.clone())], answered),
+        (vec![("AWS_CA_BUNDLE", of_another.clone())], untrusted),
+        (vec![], untrusted),
+        (vec![("AWS_CONFIG_FILE", profile("a", &ours))], answered),
+        (
+            vec![
+                ("AWS_CA_BUNDLE", ours.clone()),
+                ("AWS_CONFIG_FILE", profile("b", &of_another)),
+            ],
+            answered,
+        ),
+        (
+            vec![("AWS_CA_BUNDLE", "/nonexistent/ca.pem".to_owned())],
+            "which AWS_CA_BUNDLE names",
+        ),
+    ];
+    for (mut environment, expected) in rows {
+        environment.extend([
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "example".to_owned()),
+            ("AWS_ENDPOINT_URL_EC2", address.clone()),
+            (EXPECTED, expected.to_owned()),
+        ]);
+        run(
+            "network::a_call_without_an_answer_in_a_process_of_its_own",
+            "",
+            &environment,
+        )
+        .await;
+    }
+}
+
+/// A server that speaks HTTPS: its certificate, its address, and what keeps it.
+async fn https(scope: &Scope) -> (Vec<u8>, String, ApiServer) {
+    let api = ApiServer::new(Clock::system(), Random::from_entropy(), scope);
+    let (listener, url) = listening().await;
+    let kubeconfig = api.kubeconfig(listener.local_addr().unwrap(), "token").unwrap();
+    api.serve(listener, "token").unwrap();
+    let kubeconfig: serde_json::Value = serde_saphyr::from_str(&kubeconfig).unwrap();
+    let certificate = &kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"];
+    let certificate: ByteString = serde_json::from_value(certificate.clone()).unwrap();
+    (certificate.0, url.replace("http:", "https:"), api)
 }
 
 /// STS that tells who asks.

@@ -37,6 +37,9 @@ pub async fn run_controller(command: ControllerCommand) -> anyhow::Result<()> {
 pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()> {
     let environment = surroundings(Environment::of_process(), when_lost);
     let mut settings = commands.settings(&environment, when_lost)?;
+    if let Some(driver) = &settings.driver {
+        ebs_driver::ec2::client::check(&driver.ec2).await?;
+    }
     let scope = Scope::new();
     let signals = Signals::install()?;
     let readiness = Readiness::default();

@@ -12,6 +12,7 @@ mod pre_stop;
 mod serve;
 
 use base::args::Environment;
+use ebs_driver::ec2::client;
 use ebs_driver::{NodeOptions, Role};
 use prometheus::Registry;
 use runtime::client::{Clients, Connection, proxy_remark};
@@ -34,10 +35,14 @@ pub async fn run(args: ebs_driver::Args) -> anyhow::Result<()> {
             controller::run(&commands, WhenLost::Exit).await
         }
         role @ (Role::Node | Role::All) => {
+            client::check(&config.ec2).await?;
             let node = args.node_options().map_err(ArgsError::from)?;
             serve::run(config, node, role).await
         }
-        Role::Labeler => labeler::run(config, args.node_options().map_err(ArgsError::from)?).await,
+        Role::Labeler => {
+            client::check(&config.ec2).await?;
+            labeler::run(config, args.node_options().map_err(ArgsError::from)?).await
+        }
         Role::PreStop => pre_stop::run(&args.node_options().map_err(ArgsError::from)?).await,
     }
 }

@@ -154,6 +154,60 @@ fn a_bad_kubeconfig_or_no_cluster_ends_with_one_line_that_says_what_to_do() {
 }
 
 #[test]
+fn ebs_case_190_a_bundle_without_a_certificate_ends_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(empty.as_path(), "# none\n").unwrap();
+    let profile = folder.path().join("config");
+    std::fs::write(&profile, "[default]\nca_bundle = /nonexistent/of-profile.pem\n").unwrap();
+    let driver = |mode| vec!["aws-ebs-csi-driver", mode];
+    for (args, variable, value, says) in [
+        (
+            driver("controller"),
+            "AWS_CA_BUNDLE",
+            Path::new("/nonexistent/ca.pem"),
+            "cannot read /nonexistent/ca.pem, which AWS_CA_BUNDLE names",
+        ),
+        (
+            driver("controller"),
+            "AWS_CA_BUNDLE",
+            empty.as_path(),
+            "holds no certificate",
+        ),
+        (
+            driver("node"),
+            "AWS_CA_BUNDLE",
+            empty.as_path(),
+            "holds no certificate",
+        ),
+        (
+            driver("metadataLabeler"),
+            "AWS_CA_BUNDLE",
+            empty.as_path(),
+            "which AWS_CA_BUNDLE names",
+        ),
+        (
+            vec!["controller", "--functions=driver"],
+            "AWS_CONFIG_FILE",
+            profile.as_path(),
+            "cannot read /nonexistent/of-profile.pem, which ca_bundle of the AWS profile names",
+        ),
+    ] {
+        let output = Command::new(BINARY)
+            .args(&args)
+            .env_clear()
+            .env(variable, value)
+            .output()
+            .unwrap();
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+        let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "{args:?}: {text}");
+        assert!(errors[0].contains(says), "{args:?}: {text}");
+    }
+}
+
+#[test]
 fn sidecars_case_237_the_kubeconfig_of_the_environment_is_for_the_csi_provisioner_alone() {
     let rows: [(&[&str], &str); 4] = [
         (&["csi-provisioner", "--kubeconfig=/of/flag"], "\"/of/variable\""),

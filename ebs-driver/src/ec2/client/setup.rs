@@ -14,8 +14,6 @@ use aws_runtime::user_agent::{ApiMetadata, UserAgentInterceptor};
 use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::SharedTimeSource;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime::client::identity::IdentityCache;
 use aws_smithy_runtime::client::orchestrator::operation;
 use aws_smithy_runtime_api::box_error::BoxError;
@@ -23,10 +21,10 @@ use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptio
 use aws_smithy_runtime_api::client::auth::{
     AuthSchemeOptionResolverParams, SharedAuthScheme, SharedAuthSchemeOptionResolver,
 };
-use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::identity::{SharedIdentityCache, SharedIdentityResolver};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
 use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::body::SdkBody;
@@ -34,20 +32,18 @@ use aws_smithy_types::config_bag::Layer;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SigningName;
 use aws_types::region::SigningRegion;
-use aws_types::service_config::ServiceConfigKey;
 use base::Clock;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use thiserror::Error;
 
 use super::connector::{ClockSource, InProcess};
+use super::environment::{configured, loaded};
 use super::sagemaker::SageMaker;
+use super::trust::TrustError;
 use super::{Endpoint, InProcessService, root_cause};
 use crate::hyperpod::Caller;
 use crate::names::VERSION;
-
-/// Connections to EC2 that nobody used for so long are closed: each has some 60 kB of buffers.
-const IDLE_CONNECTION: Duration = Duration::from_secs(15);
 
 /// The account of what runs in this process.
 const ACCOUNT_IN_PROCESS: &str = "111122223333";
@@ -81,12 +77,12 @@ pub(super) type JsonOperation = operation::Operation<JsonRequest, Answer, Infall
 
 /// A service of AWS: its name in messages, and that by which requests are signed and variables are named.
 #[derive(Clone, Copy)]
-struct Service {
-    id: &'static str,
+pub(super) struct Service {
+    pub(super) id: &'static str,
     name: &'static str,
 }
 
-const EC2: Service = Service {
+pub(super) const EC2: Service = Service {
     id: "EC2",
     name: "ec2",
 };
@@ -104,6 +100,9 @@ pub(super) enum SetupError {
     /// Who asks is not known, and so the account of the cluster.
     #[error("STS does not tell the account: {0}")]
     Account(String),
+    /// The certificates that are to be trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// There is no such region.
     #[error("EC2 has no address in the region {region:?}: {source}; check AWS_REGION")]
     Address {
@@ -127,7 +126,7 @@ struct Way {
 
 /// Over the network, as the environment says.
 pub(super) async fn over_network(endpoint: &Endpoint) -> Result<Operation, SetupError> {
-    let (config, http) = loaded(endpoint).await;
+    let (config, http) = loaded(endpoint).await?;
     let region = config.region().cloned().ok_or(SetupError::NoRegion)?;
     let url = match endpoint.url.clone().or_else(|| configured_url(&config, EC2)) {
         Some(url) => url,
@@ -138,7 +137,7 @@ pub(super) async fn over_network(endpoint: &Endpoint) -> Result<Operation, Setup
 
 /// The same to SageMaker, in the name that STS tells.
 pub(super) async fn sagemaker_over_network(endpoint: &Endpoint) -> Result<SageMaker, SetupError> {
-    let (config, http) = loaded(endpoint).await;
+    let (config, http) = loaded(endpoint).await?;
     let region = config.region().cloned().ok_or(SetupError::NoRegion)?;
     let given = endpoint.sagemaker_url.clone();
     let url = match given.or_else(|| configured_url(&config, SAGEMAKER)) {
@@ -161,18 +160,6 @@ pub(super) async fn sagemaker_over_network(endpoint: &Endpoint) -> Result<SageMa
         region: region.to_string(),
         operation: operation(SAGEMAKER, Way::of(&config, http, region, url), json_request),
     })
-}
-
-async fn loaded(endpoint: &Endpoint) -> (SdkConfig, SharedHttpClient) {
-    let http = http_client();
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http.clone());
-    if let Some(region) = &endpoint.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
-    if let Ok(name) = AppName::new(endpoint.user_agent.clone()) {
-        loader = loader.app_name(name);
-    }
-    (loader.load().await, http)
 }
 
 fn is_fips(config: &SdkConfig) -> bool {
@@ -216,22 +203,6 @@ fn region_in_process(endpoint: &Endpoint) -> String {
     endpoint.region.clone().unwrap_or_else(|| "us-east-1".to_owned())
 }
 
-/// Connections as Amazon's crates make them, and through the proxies that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`,
-/// `NO_PROXY`), which they leave out of themselves.
-fn http_client() -> SharedHttpClient {
-    let connector = |settings: Option<&HttpConnectorSettings>, components: Option<&RuntimeComponents>| {
-        let mut builder = Connector::builder()
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .proxy_config(ProxyConfig::from_env());
-        builder.set_connector_settings(settings.cloned());
-        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-        builder
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .build()
-    };
-    aws_smithy_http_client::Builder::new().build_with_connector_fn(connector)
-}
-
 /// To a service in this process.
 pub(super) fn in_process(endpoint: &Endpoint, service: &InProcessService, clock: &Clock) -> Operation {
     operation(EC2, Way::in_process(endpoint, service, clock, EC2), request)
@@ -253,13 +224,7 @@ pub(super) fn sagemaker_in_process(
 
 /// `AWS_ENDPOINT_URL_EC2` or its like in the profile, then `AWS_ENDPOINT_URL`: as every SDK of Amazon does.
 fn configured_url(config: &SdkConfig, service: Service) -> Option<String> {
-    let key = ServiceConfigKey::builder()
-        .service_id(service.id)
-        .env("AWS_ENDPOINT_URL")
-        .profile("endpoint_url")
-        .build()
-        .ok()?;
-    let of_service = config.service_config().and_then(|of| of.load_config(key));
+    let of_service = configured(config, service, "AWS_ENDPOINT_URL", "endpoint_url");
     of_service.or_else(|| config.endpoint_url().map(str::to_owned))
 }
 

@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, action = Append, default_value = "imds,kubernetes")]
     pub metadata_sources: Vec<String>,
 
-    /// Path of a kubeconfig; empty means in-cluster. The mode controller asks nothing of Kubernetes
+    /// Path of a kubeconfig; empty means in-cluster
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
 

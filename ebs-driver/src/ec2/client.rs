@@ -66,7 +66,7 @@ pub struct Endpoint {
     pub url: Option<String>,
     /// Overrides the address of SageMaker (`AWS_SAGEMAKER_ENDPOINT`), which nodes of HyperPod need.
     pub sagemaker_url: Option<String>,
-    /// Overrides the region (`AWS_REGION`).
+    /// Overrides the region (`AWS_REGION`). Without it `AWS_DEFAULT_REGION` and the profile are asked, but no instance.
     pub region: Option<String>,
     /// Names us in the user agent.
     pub user_agent: String,
@@ -81,6 +81,12 @@ pub struct Endpoint {
 pub async fn check(endpoint: &Endpoint) -> Result<(), TrustError> {
     let config = environment::unconnected(endpoint).await;
     trust::context(&config).await.map(drop)
+}
+
+/// The region that endpoint, environment or profile name. No instance is asked.
+pub async fn configured_region(endpoint: &Endpoint) -> Option<String> {
+    let config = environment::unconnected(endpoint).await;
+    config.region().map(ToString::to_string)
 }
 
 /// The port over the Query protocol.

@@ -4,6 +4,7 @@ use base::{Clock, Random, Scope};
 use csi::Channel;
 use csi::v1::{NodeGetInfoRequest, NodeGetInfoResponse};
 use ebs_driver::node::metadata::imds::Imds;
+use ebs_driver::node::metadata::kubernetes::Right;
 use ebs_driver::node::metadata::{Learned, Metadata, NoSource, Source, SourceKind, sources};
 use ebs_driver::{NodeConfig, NodeService};
 use prometheus::Registry;
@@ -59,7 +60,7 @@ impl World {
     }
 
     fn others(&self, kinds: &[SourceKind], name: Option<&str>) -> Vec<Box<dyn Source>> {
-        sources(kinds, &Ok(self.client.clone()), name).unwrap()
+        sources(kinds, &Ok(self.client.clone()), name, Right::Get).unwrap()
     }
 
     async fn learn(&self, sources: Vec<Box<dyn Source>>) -> Result<Learned, NoSource> {
@@ -201,7 +202,13 @@ async fn no_source_is_one_message_that_names_each() {
     assert!(refused.err().unwrap().to_string().contains("not found"));
     let refused = world.learn(world.others(&kinds, None)).await;
     assert!(refused.err().unwrap().to_string().contains("CSI_NODE_NAME"));
-    let unreachable = sources(&kinds, &Err("no cluster here".to_owned()), Some("node-1")).unwrap();
+    let unreachable = sources(
+        &kinds,
+        &Err("no cluster here".to_owned()),
+        Some("node-1"),
+        Right::Get,
+    )
+    .unwrap();
     let refused = world.learn(unreachable).await;
     assert!(refused.err().unwrap().to_string().contains("no cluster here"));
     let none = world.learn(Vec::new()).await.err().unwrap();

@@ -224,7 +224,10 @@ impl ControllerArgs {
     fn command_line(&self, function: Function, own: Vec<OsString>) -> Vec<OsString> {
         let mut line = vec![OsString::from(function.name())];
         match function.entry() {
-            None => line.extend(["controller", DRIVER_ADDRESS].map(OsString::from)),
+            None => {
+                line.extend(["controller", DRIVER_ADDRESS].map(OsString::from));
+                line.extend(given("kubeconfig", self.kubeconfig.as_ref()));
+            }
             Some(entry) => {
                 line.push(format!("--http-endpoint={}", entry.address).into());
                 line.extend(self.shared(entry));
@@ -256,12 +259,18 @@ impl ControllerArgs {
             ("resync-period", &self.resync_period),
         ]
         .into_iter()
-        .filter_map(|(flag, value)| value.as_ref().map(|value| format!("--{flag}={value}").into()))
+        .filter_map(|(flag, value)| given(flag, value.as_ref()))
     }
+}
+
+fn given(flag: &str, value: Option<&String>) -> Option<OsString> {
+    value.map(|value| format!("--{flag}={value}").into())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn parse(args: &[&str]) -> Result<ControllerCommand, ArgsError> {
@@ -295,7 +304,9 @@ mod tests {
             assert_eq!(command.common().http.http_endpoint, address, "{name}");
             assert!(format!("{command:?}").contains(workers), "{name}");
         }
-        assert_eq!(commands.driver.unwrap().controller.batching, Some(true));
+        let driver = commands.driver.unwrap();
+        assert_eq!(driver.controller.batching, Some(true));
+        assert_eq!(driver.kubeconfig.as_deref(), Some(Path::new("/k")));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A process of functions: clients from flags, metrics and health, signals, and the end.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use base::args::{Environment, HttpAddress};
 use base::http::{Endpoints, Readiness};
@@ -8,15 +9,16 @@ use base::process::{Signals, register_build_info, register_process_metrics, regi
 use base::{Clock, Random, Scope};
 use csi::Channel;
 use ebs_driver::Ec2Transport;
+use ebs_driver::ec2::client;
 use prometheus::Registry;
 use runtime::client::{Connection, proxy_remark};
 
-use super::args::Commands;
-use super::args::ControllerCommand;
+use super::args::{ArgsError, Commands, ControllerCommand};
 use super::assembly::{Assembly, Outside};
 use super::registry::Function;
 use super::settings::{Settings, WhenLost, driver_guard};
 use crate::VERSION;
+use crate::driver;
 use crate::ending::until_ended;
 
 /// The component of the requests of the shared caches, in metrics and in the user agent.
@@ -37,9 +39,6 @@ pub async fn run_controller(command: ControllerCommand) -> anyhow::Result<()> {
 pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()> {
     let environment = surroundings(Environment::of_process(), when_lost);
     let mut settings = commands.settings(&environment, when_lost)?;
-    if let Some(driver) = &settings.driver {
-        ebs_driver::ec2::client::check(&driver.ec2).await?;
-    }
     let scope = Scope::new();
     let signals = Signals::install()?;
     let readiness = Readiness::default();
@@ -50,8 +49,15 @@ pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()>
     register_task_panics(&shared, &scope)?;
     let addresses = addresses(&settings);
     let guard = settings.driver.as_ref().map(driver_guard).transpose()?;
-    let outside = outside(commands, &settings, &environment, &shared).await?;
     let working = scope.child();
+    let mut signalled = pin!(signals.relay(&working));
+    tokio::select! {
+        biased;
+        () = working.stopping() => return Ok(()),
+        prepared = prepare_driver(commands, &mut settings) => prepared?,
+        () = signalled.as_mut() => return Ok(()),
+    }
+    let outside = outside(commands, &settings, &environment, &shared).await?;
     let functions = settings.functions();
     let mut assembly = Assembly::new(settings, outside, &working, &shared).await?;
     if let Some(freshness) = assembly.freshness.take() {
@@ -82,11 +88,23 @@ pub async fn run(commands: &Commands, when_lost: WhenLost) -> anyhow::Result<()>
     let names: Vec<&str> = functions.iter().map(|function| function.name()).collect();
     tracing::info!(version = VERSION, functions = names.join(","), "started");
     let work = async { Ok(assembly.run().await?) };
-    let ended = until_ended(work, &scope, signals.relay(&working)).await;
+    let ended = until_ended(work, &scope, signalled).await;
     scope.stop();
     ended?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Of what keeps it from AWS it is told before it serves.
+async fn prepare_driver(commands: &Commands, settings: &mut Settings) -> anyhow::Result<()> {
+    match commands.driver.as_ref().zip(settings.driver.as_mut()) {
+        Some((args, config)) => {
+            let options = args.node_options().map_err(ArgsError::from)?;
+            client::check(&config.ec2).await?;
+            driver::learn_region(config, &options).await
+        }
+        None => Ok(()),
+    }
 }
 
 /// What the functions are told of the surroundings. Several of them share their caches, so that none may follow a cluster of its

@@ -17,7 +17,7 @@ use crate::VERSION;
 use crate::controller::{Function, driver_guard, driver_http};
 use crate::ending::until_ended;
 
-pub(super) async fn run(config: Config, options: NodeOptions) -> anyhow::Result<()> {
+pub(super) async fn run(mut config: Config, options: NodeOptions) -> anyhow::Result<()> {
     let (scope, registry, readiness) = (Scope::new(), Registry::new(), Readiness::default());
     let signals = Signals::install()?;
     register_process_metrics(&registry)?;
@@ -32,7 +32,14 @@ pub(super) async fn run(config: Config, options: NodeOptions) -> anyhow::Result<
     endpoints.bind().await?.serve(&serving);
     let clients = super::clients(&options, &registry).await?;
     let working = scope.child();
-    let work = lead(&config, &clients, &registry, &working);
+    let work = async {
+        tokio::select! {
+            biased;
+            () = working.stopping() => return Ok(()),
+            learned = super::learn_region(&mut config, &options) => learned?,
+        }
+        lead(&config, &clients, &registry, &working).await
+    };
     let ended = until_ended(work, &scope, signals.relay(&working)).await;
     scope.stop();
     ended?;

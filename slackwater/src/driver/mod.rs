@@ -11,9 +11,12 @@ mod labeler;
 mod pre_stop;
 mod serve;
 
+use anyhow::Context as _;
 use base::args::Environment;
 use ebs_driver::ec2::client;
-use ebs_driver::{NodeOptions, Role};
+use ebs_driver::node::metadata::kubernetes::Right;
+use ebs_driver::node::metadata::{Learned, sources};
+use ebs_driver::{Config, NodeOptions, Role};
 use prometheus::Registry;
 use runtime::client::{Clients, Connection, proxy_remark};
 
@@ -45,6 +48,34 @@ pub async fn run(args: ebs_driver::Args) -> anyhow::Result<()> {
         }
         Role::PreStop => pre_stop::run(&args.node_options().map_err(ArgsError::from)?).await,
     }
+}
+
+/// Learns the region where nothing tells it: as upstream from the instance, by the metadata sources. The modes with the node
+/// service learn more of their instance.
+pub(crate) async fn learn_region(config: &mut Config, options: &NodeOptions) -> anyhow::Result<()> {
+    let told = client::configured_region(&config.ec2).await;
+    config.ec2.region = Some(match told {
+        Some(region) => region,
+        None => region_of_instance(options)
+            .await
+            .context("no AWS region is known: set AWS_REGION")?,
+    });
+    Ok(())
+}
+
+async fn region_of_instance(options: &NodeOptions) -> anyhow::Result<String> {
+    // Nobody serves the metrics of one request.
+    let clients = clients(options, &Registry::new()).await;
+    let client = clients
+        .map(|clients| clients.work)
+        .map_err(|error| error.to_string());
+    let sources = sources(
+        &options.sources,
+        &client,
+        options.node_name.as_deref(),
+        Right::List,
+    )?;
+    Ok(Learned::from_first(sources).await?.known().region)
 }
 
 /// Clients of the Kubernetes API, where it can be reached at all.

@@ -8,6 +8,7 @@ use base::{Clock, Random, Scope};
 use csi::server::Listener;
 use ebs_driver::node::cluster::taint::TaintRemover;
 use ebs_driver::node::limit::{Kind, ask};
+use ebs_driver::node::metadata::kubernetes::Right;
 use ebs_driver::node::metadata::{Learned, sources};
 use ebs_driver::node::nvme::NvmeMetrics;
 use ebs_driver::node::{these_disks, this_machine};
@@ -98,6 +99,7 @@ impl Process {
             &self.options.sources,
             &client.map_err(Clone::clone),
             self.options.node_name.as_deref(),
+            Right::Get,
         )?;
         Ok(Learned::from_first(sources).await?)
     }

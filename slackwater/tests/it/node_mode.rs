@@ -107,6 +107,10 @@ impl Machine {
     }
 
     fn serving(&self, mode: &str, more: &[&str]) -> tokio::process::Child {
+        self.told_to_serve(mode, more).spawn().unwrap()
+    }
+
+    fn told_to_serve(&self, mode: &str, more: &[&str]) -> tokio::process::Command {
         let endpoint = format!("--endpoint=unix://{}", self.socket().display());
         let mut args = vec![
             mode,
@@ -116,7 +120,7 @@ impl Machine {
             "--v=2",
         ];
         args.extend(more);
-        self.command(&args).spawn().unwrap()
+        self.command(&args)
     }
 
     async fn channel(&self) -> Channel {
@@ -134,6 +138,16 @@ impl Machine {
     fn taints(&self) -> Value {
         let node = self.api.store("kubelet").get(NODES, "", "node-1").unwrap();
         node.value()["spec"]["taints"].clone()
+    }
+
+    /// The verbs by which nodes were read.
+    fn reads_of_nodes(&self) -> Vec<&'static str> {
+        let records = self.api.audit().into_iter();
+        let nodes = records.filter(|record| record.resource == "nodes");
+        nodes
+            .map(|record| record.verb)
+            .filter(|verb| ["get", "list", "watch"].contains(verb))
+            .collect()
     }
 
     async fn loses_its_taint_once_registered(&self) {
@@ -268,15 +282,62 @@ async fn ebs_case_4_all_serves_both_sides_and_falls_back_to_the_node_object() {
     let channel = machine.channel().await;
     let expected = ("i-0fedcba9876543210".to_owned(), 7, "us-east-1b".to_owned());
     assert_eq!(info(&channel).await, expected);
-    let request = csi::v1::DeleteVolumeRequest {
-        volume_id: "vol-0123456789abcdef0".into(),
-        ..csi::v1::DeleteVolumeRequest::default()
-    };
-    channel.controller().delete_volume(request).await.unwrap();
+    deletes_a_volume(&machine).await;
     channel.identity().probe(ProbeRequest {}).await.unwrap();
     drop(channel);
     let (code, text) = terminated(process).await;
     assert_eq!(code, Some(0), "{text}");
+}
+
+async fn deletes_a_volume(machine: &Machine) {
+    let request = csi::v1::DeleteVolumeRequest {
+        volume_id: "vol-0123456789abcdef0".into(),
+        ..csi::v1::DeleteVolumeRequest::default()
+    };
+    let channel = machine.channel().await;
+    channel.controller().delete_volume(request).await.unwrap();
+}
+
+/// Its role may list nodes, not read one.
+#[tokio::test]
+async fn ebs_case_191_the_controller_learns_its_region_from_its_instance_or_its_node() {
+    let machine = Machine::new().await;
+    let not_there = ("CSI_NODE_NAME", "node-2");
+    let kubernetes = ["--metadata-sources=kubernetes"];
+    let named = [not_there, ("AWS_DEFAULT_REGION", "us-east-1")];
+    type Row<'a> = (bool, &'a [&'a str], &'a [(&'a str, &'a str)], usize);
+    let rows: [Row<'_>; 4] = [
+        (true, &[], &[not_there], 0),
+        (false, &[], &[], 1),
+        (true, &kubernetes, &[], 1),
+        (false, &[], &named, 0),
+    ];
+    for (has_metadata, flags, environment, lists) in rows {
+        machine.metadata.set_down(!has_metadata);
+        let before = machine.reads_of_nodes().len();
+        let mut command = machine.told_to_serve("controller", flags);
+        let process = command.envs(environment.iter().copied()).spawn().unwrap();
+        deletes_a_volume(&machine).await;
+        let (code, text) = terminated(process).await;
+        assert_eq!(code, Some(0), "{text}");
+        let reads = machine.reads_of_nodes().split_off(before);
+        assert_eq!(reads, vec!["list"; lists], "{flags:?} {environment:?}");
+    }
+    machine.metadata.set_down(true);
+    let mut command = machine.told_to_serve("controller", &[]);
+    let output = command.env(not_there.0, not_there.1).output();
+    let output = tokio::time::timeout(PATIENCE, output).await.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{text}");
+    for says in [
+        "set AWS_REGION",
+        "instance metadata service",
+        "\"node-2\" is not there",
+    ] {
+        assert!(errors[0].contains(says), "{text}");
+    }
 }
 
 #[tokio::test]
@@ -346,7 +407,6 @@ async fn ebs_case_149_the_labeler_labels_while_it_holds_its_lease() {
     store.create(NODES, node).unwrap();
     let labeler = machine
         .command(&["metadataLabeler", "--http-endpoint=127.0.0.1:0"])
-        .env("AWS_REGION", "us-east-1")
         .spawn()
         .unwrap();
     let labels = || store.get(NODES, "", "node-2").unwrap().value()["metadata"]["labels"].clone();

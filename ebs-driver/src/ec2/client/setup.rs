@@ -94,7 +94,7 @@ const SAGEMAKER: Service = Service {
 /// Why nothing can be sent.
 #[derive(Debug, Error)]
 pub(super) enum SetupError {
-    /// No flag, variable, profile and instance names one.
+    /// No flag, variable and profile names one.
     #[error("no AWS region is known: set AWS_REGION")]
     NoRegion,
     /// Who asks is not known, and so the account of the cluster.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kube::Client;
-use runtime::{ObjectKey, Writer};
+use runtime::{ObjectKey, Selection, Writer};
 
 use super::{InstanceInfo, MetadataError, Source};
 use crate::node::cluster::objects::NodeView;
@@ -31,28 +31,50 @@ pub enum Counts {
     Labeler,
 }
 
+/// By which right the Node object is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Right {
+    /// As the role of the node service has it.
+    Get,
+    /// As the roles of the controller and of the labeler have it.
+    List,
+}
+
 /// The Node object of this machine.
 pub struct NodeObject {
     nodes: Writer<NodeView>,
     name: String,
     counts: Counts,
+    right: Right,
 }
 
 impl NodeObject {
     /// The Node of this name. Asks nothing yet.
     #[must_use]
-    pub fn new(client: &Client, name: &str, counts: Counts) -> Self {
+    pub fn new(client: &Client, name: &str, counts: Counts, right: Right) -> Self {
         Self {
             nodes: Writer::new(client, crate::names::DRIVER),
             name: name.to_owned(),
             counts,
+            right,
         }
     }
 
     async fn read(&self) -> Result<InstanceInfo, MetadataError> {
-        let node = self.nodes.get(&ObjectKey::cluster(&self.name)).await;
-        let node = node.map_err(|error| MetadataError::new(PLACE, error.to_string()))?;
-        instance(&node, self.counts)
+        let node = match self.right {
+            Right::Get => self.nodes.get(&ObjectKey::cluster(&self.name)).await.map(Some),
+            Right::List => {
+                let only_it = Selection::fields(format!("metadata.name={}", self.name));
+                self.nodes
+                    .list(&only_it)
+                    .await
+                    .map(|found| found.into_iter().next())
+            }
+        };
+        match node.map_err(|error| MetadataError::new(PLACE, error.to_string()))? {
+            Some(node) => instance(&node, self.counts),
+            None => Err(MetadataError::new(PLACE, format!("{:?} is not there", self.name))),
+        }
     }
 }
 

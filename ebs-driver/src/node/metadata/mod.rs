@@ -15,7 +15,7 @@ use kube::Client;
 use thiserror::Error;
 
 use self::imds::Imds;
-use self::kubernetes::{Counts, NodeObject, Unreachable};
+use self::kubernetes::{Counts, NodeObject, Right, Unreachable};
 
 pub use self::learned::{Learned, NoSource};
 
@@ -120,7 +120,7 @@ pub trait Source: Send + Sync {
 }
 
 /// The sources of these kinds, in this order. `kubernetes` is a client of the API server, or why there is none; `node`
-/// the name of our Node object.
+/// the name of our Node object, `right` that by which it is read.
 ///
 /// # Errors
 /// When the address of the metadata service is none.
@@ -128,10 +128,11 @@ pub fn sources(
     kinds: &[SourceKind],
     kubernetes: &Result<Client, String>,
     node: Option<&str>,
+    right: Right,
 ) -> Result<Vec<Box<dyn Source>>, MetadataError> {
     let object = |counts| -> Box<dyn Source> {
         match (kubernetes, node) {
-            (Ok(client), Some(name)) => Box::new(NodeObject::new(client, name, counts)),
+            (Ok(client), Some(name)) => Box::new(NodeObject::new(client, name, counts, right)),
             (Ok(_), None) => Box::new(Unreachable("CSI_NODE_NAME is not set".to_owned())),
             (Err(reason), _) => Box::new(Unreachable(reason.clone())),
         }

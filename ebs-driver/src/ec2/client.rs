@@ -8,6 +8,7 @@ mod environment;
 mod form;
 mod instances;
 mod port;
+mod proxies;
 mod read;
 mod sagemaker;
 mod setup;

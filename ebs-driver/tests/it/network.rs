@@ -338,14 +338,7 @@ async fn ebs_case_140_each_way_to_credentials_signs_the_requests() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ebs_case_141_proxies_are_followed_to_the_address_that_the_environment_asks_for() {
     let scope = Scope::new();
-    let (listener, proxy) = listening().await;
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let noting = told.clone();
-    scope.spawn(answer_http(listener, move |asked: &str| {
-        let first = asked.lines().next().unwrap_or_default().to_owned();
-        noting.lock().unwrap().push(first);
-        ("403 Forbidden", String::new())
-    }));
+    let (proxy, told) = noting_proxy(&scope).await;
     let on = || "true".to_owned();
     let rows = [
         (vec![], "CONNECT ec2.us-east-1.amazonaws.com:443 HTTP/1.1"),
@@ -372,12 +365,47 @@ async fn ebs_case_141_proxies_are_followed_to_the_address_that_the_environment_a
             "",
         ),
     ];
-    for (mut environment, expected) in rows {
+    through_a_proxy(&proxy, &told, &rows).await;
+}
+
+/// 0.0.0.0 is this machine, and no address of loopback.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ebs_case_192_ports_of_hosts_without_a_proxy_count() {
+    let scope = Scope::new();
+    let (proxy, told) = noting_proxy(&scope).await;
+    let endpoint = ("AWS_ENDPOINT_URL_EC2", "https://0.0.0.0:9".to_owned());
+    let without = |entry: &str| vec![endpoint.clone(), ("NO_PROXY", entry.to_owned())];
+    let rows = [
+        (without("0.0.0.0:9"), ""),
+        (without("0.0.0.0:443"), "CONNECT 0.0.0.0:9 HTTP/1.1"),
+    ];
+    through_a_proxy(&proxy, &told, &rows).await;
+}
+
+type Told = Arc<Mutex<Vec<String>>>;
+
+/// A proxy that refuses everything: its address, and what it was asked first.
+async fn noting_proxy(scope: &Scope) -> (String, Told) {
+    let (listener, proxy) = listening().await;
+    let told = Told::default();
+    let noting = told.clone();
+    scope.spawn(answer_http(listener, move |asked: &str| {
+        let first = asked.lines().next().unwrap_or_default().to_owned();
+        noting.lock().unwrap().push(first);
+        ("403 Forbidden", String::new())
+    }));
+    (proxy, told)
+}
+
+/// In each of these environments a call that begins with this line, if with any, at the proxy.
+async fn through_a_proxy(proxy: &str, told: &Told, rows: &[(Vec<(&'static str, String)>, &str)]) {
+    for (environment, expected) in rows {
+        let mut environment = environment.clone();
         told.lock().unwrap().clear();
         environment.extend([
             ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "example".to_owned()),
-            ("HTTPS_PROXY", proxy.clone()),
+            ("HTTPS_PROXY", proxy.to_owned()),
             (EXPECTED, "no connection to EC2".to_owned()),
         ]);
         run(
@@ -389,8 +417,8 @@ async fn ebs_case_141_proxies_are_followed_to_the_address_that_the_environment_a
         let told = told.lock().unwrap();
         // A call that is given up may have its connection and not have said anything yet.
         let said: Vec<&String> = told.iter().filter(|line| !line.is_empty()).collect();
-        assert_eq!(said.first().map_or("", |line| line.as_str()), expected);
-        assert!(said.iter().all(|line| *line == expected), "{said:?}");
+        assert_eq!(said.first().map_or("", |line| line.as_str()), *expected);
+        assert!(said.iter().all(|line| line == expected), "{said:?}");
     }
 }
 

@@ -13,6 +13,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_types::service_config::ServiceConfigKey;
 
 use super::Endpoint;
+use super::proxies::{ByHost, NoProxy};
 use super::setup::Service;
 use super::trust::{self, TrustError};
 
@@ -72,12 +73,24 @@ pub(super) fn configured(
 /// Connections as Amazon's crates make them, and through the proxies that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`,
 /// `NO_PROXY`), which they leave out of themselves.
 fn http_client(trusted: &TlsContext) -> SharedHttpClient {
+    let through_proxies = connections(trusted, ProxyConfig::from_env());
+    match NoProxy::of_environment() {
+        None => through_proxies,
+        Some(no_proxy) => SharedHttpClient::new(ByHost {
+            through_proxies,
+            direct: connections(trusted, ProxyConfig::disabled()),
+            no_proxy,
+        }),
+    }
+}
+
+fn connections(trusted: &TlsContext, proxies: ProxyConfig) -> SharedHttpClient {
     let trusted = trusted.clone();
     let connector = move |settings: Option<&HttpConnectorSettings>,
                           components: Option<&RuntimeComponents>| {
         let mut builder = Connector::builder()
             .pool_idle_timeout(IDLE_CONNECTION)
-            .proxy_config(ProxyConfig::from_env());
+            .proxy_config(proxies.clone());
         builder.set_connector_settings(settings.cloned());
         builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         builder

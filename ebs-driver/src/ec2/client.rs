@@ -43,8 +43,8 @@ pub type InProcessService = BoxCloneSyncService<http::Request<Bytes>, http::Resp
 /// How EC2 is reached.
 #[derive(Clone)]
 pub enum Ec2Transport {
-    /// Over the network, with the credentials of the default chain: environment, profile, web identity (IRSA),
-    /// container (Pod Identity, ECS), IMDS. Nothing is asked before the first EC2 call.
+    /// Over the network, with the credentials of Go's chain: environment, web identity (IRSA), profile, container (Pod
+    /// Identity, ECS), IMDS. Nothing is asked before the first EC2 call.
     Network,
     /// A service in this process, with fixed credentials.
     InProcess(InProcessService),

@@ -334,6 +334,49 @@ async fn ebs_case_140_each_way_to_credentials_signs_the_requests() {
     }
 }
 
+/// A Secret with a file of keys may stay mounted when the service account gets a role.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ebs_case_193_a_role_of_the_service_account_comes_before_a_file_of_keys() {
+    let ec2 = Ec2::new(Clock::system(), Random::seeded(7), Ec2Options::instant());
+    let scope = Scope::new();
+    let (listener, _) = listening().await;
+    let endpoint = ec2.serve(listener, &scope).unwrap();
+    let (sts_listener, sts_url) = listening().await;
+    scope.spawn(answer_http(sts_listener, sts));
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let file = write(
+        "credentials",
+        "[default]\naws_access_key_id = OF_THE_FILE\naws_secret_access_key = example\n",
+    );
+    let role = vec![
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", write("token", TOKEN)),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ebs".to_owned()),
+        ("AWS_ENDPOINT_URL_STS", sts_url),
+    ];
+    let keys = vec![
+        ("AWS_ACCESS_KEY_ID", "OF_THE_ENVIRONMENT".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "example".to_owned()),
+    ];
+    let of_all = vec![
+        ("AWS_SHARED_CREDENTIALS_FILE", file),
+        ("AWS_ENDPOINT_URL_EC2", endpoint),
+    ];
+    for (key, environment) in [
+        ("OF_THE_FILE", of_all.clone()),
+        ("OF_WEB_IDENTITY", [of_all.clone(), role.clone()].concat()),
+        ("OF_THE_ENVIRONMENT", [of_all, role, keys].concat()),
+    ] {
+        let volume = ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
+        run("network::in_a_process_of_its_own", &volume, &environment).await;
+        assert_eq!(ec2.calls().last().unwrap().signed_by.as_deref(), Some(key));
+    }
+}
+
 /// FIPS and dual stack are in the name of the host, which a proxy is told; what `NO_PROXY` names is reached without it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ebs_case_141_proxies_are_followed_to_the_address_that_the_environment_asks_for() {

@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-use aws_config::meta::region::RegionProviderChain;
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::meta::region::{ProvideRegion, RegionProviderChain};
 use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::TlsContext;
 use aws_smithy_http_client::{Connector, tls};
@@ -20,27 +26,78 @@ use super::trust::{self, TrustError};
 /// Connections to EC2 that nobody used for so long are closed: each has some 60 kB of buffers.
 const IDLE_CONNECTION: Duration = Duration::from_secs(15);
 
+/// What a pod is told whose service account has a role (IRSA).
+const WEB_IDENTITY: [&str; 2] = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"];
+
 /// All of it, with the connections that go by it.
 pub(super) async fn loaded(endpoint: &Endpoint) -> Result<(SdkConfig, SharedHttpClient), TrustError> {
-    let http = http_client(&trust::context(&unconnected(endpoint).await).await?);
-    let config = loader(endpoint).http_client(http.clone()).load().await;
+    let config = unconnected(endpoint).await;
+    let http = http_client(&trust::context(&config).await?);
+    let credentials = credentials(&config, &http).await;
+    let config = config
+        .into_builder()
+        .http_client(http.clone())
+        .credentials_provider(credentials)
+        .build();
     Ok((config, http))
 }
 
 /// What can be known without a connection: neither credentials nor a region that only the instance could tell.
 pub(super) async fn unconnected(endpoint: &Endpoint) -> SdkConfig {
-    loader(endpoint).no_credentials().load().await
-}
-
-fn loader(endpoint: &Endpoint) -> aws_config::ConfigLoader {
     let named = endpoint.region.clone().or_else(region_of_environment);
     let region =
         RegionProviderChain::first_try(named.map(Region::new)).or_else(ProfileFileRegionProvider::new());
-    let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).region(region);
-    match AppName::new(endpoint.user_agent.clone()) {
-        Ok(name) => loader.app_name(name),
-        Err(_) => loader,
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .region(region)
+        .no_credentials();
+    if let Ok(name) = AppName::new(endpoint.user_agent.clone()) {
+        loader = loader.app_name(name);
     }
+    loader.load().await
+}
+
+/// Where credentials come from, as Go's SDK looks for them: keys of the environment, then web identity of the environment, then
+/// the rest. Amazon's chain has the profile before web identity, so that the file of keys that a role of the service account
+/// takes the place of would win while it stays mounted.
+async fn credentials(config: &SdkConfig, http: &SharedHttpClient) -> SharedCredentialsProvider {
+    let told = provider_config(config, http).await;
+    let chain = DefaultCredentialsChain::builder()
+        .configure(told.clone())
+        .region(config.region().cloned())
+        .build()
+        .await;
+    if WEB_IDENTITY.into_iter().any(|name| variable(name).is_none()) {
+        return SharedCredentialsProvider::new(chain);
+    }
+    let web_identity = WebIdentityTokenCredentialsProvider::builder()
+        .configure(&told)
+        .build();
+    let keys = EnvironmentVariableCredentialsProvider::new();
+    SharedCredentialsProvider::new(
+        CredentialsProviderChain::first_try("Environment", keys)
+            .or_else("WebIdentityToken", web_identity)
+            .or_else("Default", chain),
+    )
+}
+
+/// The same settings for those who ask for credentials.
+async fn provider_config(config: &SdkConfig, http: &SharedHttpClient) -> ProviderConfig {
+    let mut told = ProviderConfig::without_region()
+        .with_http_client(http.clone())
+        .with_region(config.region().cloned())
+        .with_use_fips(config.use_fips())
+        .with_use_dual_stack(config.use_dual_stack())
+        .with_behavior_version(Some(BehaviorVersion::v2026_01_12()));
+    if let Some(retries) = config.retry_config() {
+        told = told.with_retry_config(retries.clone());
+    }
+    if let Some(timeouts) = config.timeout_config() {
+        told = told.with_timeout_config(timeouts.clone());
+    }
+    // The address of STS that the profile names is known to who asks once the profile has been read.
+    let profile = ProfileFileRegionProvider::builder().configure(&told).build();
+    let _ = ProvideRegion::region(&profile).await;
+    told
 }
 
 fn region_of_environment() -> Option<String> {

@@ -20,6 +20,7 @@
 //! | [`coalesce`], [`polls`], [`memory`], [`attachments`] | merged changes, merged readiness polls, recent names |
 //! | [`hyperpod`], [`iops`], [`size`], [`topology`], [`token`] | rules of single values |
 //! | `inventory` | what a process with sidecars asks beside CSI |
+//! | `tokenless` | the instance metadata service, with tokens and without |
 //! | [`ec2`] | the port, its client, batches, retries; what its error codes mean |
 //! | [`in_flight`], [`deadline`], [`metrics`], [`scraped`], [`waiting`], [`names`] | around all of them |
 //!
@@ -52,6 +53,7 @@ pub mod size;
 pub mod snapshot;
 pub mod tags;
 pub mod token;
+mod tokenless;
 pub mod topology;
 pub mod volume;
 pub mod waiting;

@@ -1,8 +1,8 @@
-//! The metadata service of one EC2 instance (IMDSv2) on loopback, for node services that run as processes.
+//! The metadata service of one EC2 instance on loopback, for node services that run as processes.
 //!
 //! Answers the instance identity document, MAC addresses, the block device mapping, the Outpost and the role's
-//! credentials; a token must be
-//! fetched first. Its owner changes the instance, and takes the service down.
+//! credentials; a token must be fetched first (IMDSv2), unless its owner wants it otherwise, who also changes the instance and
+//! takes the service down.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -62,6 +62,20 @@ impl Default for Instance {
     }
 }
 
+/// What the service does about tokens.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Tokens {
+    /// It gives them and wants them.
+    #[default]
+    Wanted,
+    /// It refuses them with this status, and answers without.
+    Refused(StatusCode),
+    /// They never arrive, as beyond a hop limit of 1, and it answers without.
+    Lost,
+    /// They never arrive, and it wants them.
+    WantedAndLost,
+}
+
 /// The service. Clones are handles of the same one.
 #[derive(Clone, Debug, Default)]
 pub struct MetadataService {
@@ -72,6 +86,7 @@ pub struct MetadataService {
 struct State {
     instance: Instance,
     is_down: bool,
+    tokens: Tokens,
     asked: Vec<String>,
 }
 
@@ -92,6 +107,11 @@ impl MetadataService {
     /// Answers everything with 500 from now on, or no longer.
     pub fn set_down(&self, is_down: bool) {
         self.state().is_down = is_down;
+    }
+
+    /// Does so about tokens from now on.
+    pub fn set_tokens(&self, tokens: Tokens) {
+        self.state().tokens = tokens;
     }
 
     /// The paths that were asked for so far, tokens left out.
@@ -116,7 +136,12 @@ impl MetadataService {
     async fn connection(self, stream: TcpStream) {
         let service = service_fn(move |request| {
             let answer = self.answer(&request);
-            async move { Ok::<_, Infallible>(answer) }
+            async move {
+                match answer {
+                    Some(answer) => Ok::<_, Infallible>(answer),
+                    None => std::future::pending().await,
+                }
+            }
         });
         let connection =
             hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -125,36 +150,44 @@ impl MetadataService {
         }
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    /// None where nothing ever arrives.
+    fn answer(&self, request: &Request<Incoming>) -> Option<Response<Full<Bytes>>> {
         let mut state = self.state();
         let path = request.uri().path();
         if state.is_down {
-            return response(StatusCode::INTERNAL_SERVER_ERROR, String::new());
+            return Some(empty(StatusCode::INTERNAL_SERVER_ERROR));
         }
         if request.method() == Method::PUT && path == "/latest/api/token" {
-            let mut response = response(StatusCode::OK, TOKEN.to_owned());
-            if let Some(ttl) = request.headers().get(TTL_HEADER) {
-                response.headers_mut().insert(TTL_HEADER, ttl.clone());
-            }
-            return response;
+            return match state.tokens {
+                Tokens::Wanted => Some(token(request)),
+                Tokens::Refused(status) => Some(empty(status)),
+                Tokens::Lost | Tokens::WantedAndLost => None,
+            };
         }
-        if request
-            .headers()
-            .get(TOKEN_HEADER)
-            .is_none_or(|token| token != TOKEN)
-        {
-            return response(StatusCode::UNAUTHORIZED, String::new());
+        let sent = request.headers().get(TOKEN_HEADER);
+        let is_wanted = matches!(state.tokens, Tokens::Wanted | Tokens::WantedAndLost);
+        // The real service refuses a wrong one, whether it wants any or not.
+        if sent.map_or(is_wanted, |token| token != TOKEN) {
+            return Some(empty(StatusCode::UNAUTHORIZED));
         }
         state.asked.push(path.to_owned());
-        match body(&state.instance, path) {
+        Some(match body(&state.instance, path) {
             Some(body) => response(StatusCode::OK, body),
-            None => response(StatusCode::NOT_FOUND, String::new()),
-        }
+            None => empty(StatusCode::NOT_FOUND),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn token(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let mut response = response(StatusCode::OK, TOKEN.to_owned());
+    if let Some(ttl) = request.headers().get(TTL_HEADER) {
+        response.headers_mut().insert(TTL_HEADER, ttl.clone());
+    }
+    response
 }
 
 fn body(instance: &Instance, path: &str) -> Option<String> {
@@ -169,6 +202,7 @@ fn body(instance: &Instance, path: &str) -> Option<String> {
             })
             .to_string(),
         ),
+        "/latest/meta-data/" => Some("block-device-mapping/\ninstance-id\nnetwork/".to_owned()),
         "/latest/meta-data/network/interfaces/macs" => {
             let lines = (0..instance.interfaces).map(|number| format!("02:00:00:00:00:{number:02x}/"));
             Some(lines.collect::<Vec<_>>().join("\n"))
@@ -201,6 +235,10 @@ fn body(instance: &Instance, path: &str) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    response(status, String::new())
 }
 
 fn response(status: StatusCode, body: String) -> Response<Full<Bytes>> {

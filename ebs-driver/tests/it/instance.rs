@@ -7,9 +7,10 @@ use ebs_driver::node::metadata::imds::Imds;
 use ebs_driver::node::metadata::kubernetes::Right;
 use ebs_driver::node::metadata::{Learned, Metadata, NoSource, Source, SourceKind, sources};
 use ebs_driver::{NodeConfig, NodeService};
+use http::StatusCode;
 use prometheus::Registry;
 use sandbox::kube::{ApiServer, GroupResource};
-use sandbox::metadata::{Instance, MetadataService};
+use sandbox::metadata::{Instance, MetadataService, Tokens};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -213,6 +214,44 @@ async fn no_source_is_one_message_that_names_each() {
     assert!(refused.err().unwrap().to_string().contains("no cluster here"));
     let none = world.learn(Vec::new()).await.err().unwrap();
     assert!(none.to_string().contains("no source may be asked"), "{none}");
+}
+
+/// As behind a hop limit of 1, and as the stand-ins of the service that know no tokens.
+#[tokio::test]
+async fn ebs_case_194_an_instance_that_gives_no_token_is_asked_without_one() {
+    let world = World::new(Instance::default()).await;
+    let refused = |status: u16| Tokens::Refused(StatusCode::from_u16(status).unwrap());
+    for (tokens, fails) in [
+        (Tokens::Lost, None),
+        (refused(403), None),
+        (refused(404), None),
+        (refused(405), None),
+        (refused(400), Some("token")),
+        (Tokens::WantedAndLost, Some("token")),
+    ] {
+        world.service.set_tokens(tokens);
+        let learned = world.learn(vec![world.imds()]).await;
+        match (learned, fails) {
+            (Ok(learned), None) => assert_eq!(learned.known().region, "us-east-1", "{tokens:?}"),
+            (Err(error), Some(says)) => assert!(error.to_string().contains(says), "{tokens:?}: {error}"),
+            (Ok(_), Some(_)) => panic!("{tokens:?}: it answers"),
+            (Err(error), None) => panic!("{tokens:?}: {error}"),
+        }
+    }
+}
+
+/// One that wants tokens later gets them.
+#[tokio::test]
+async fn ebs_case_194_tokens_are_fetched_once_they_are_wanted() {
+    let world = World::new(Instance::default()).await;
+    world.service.set_tokens(Tokens::Refused(StatusCode::FORBIDDEN));
+    let learned = world.learn(vec![world.imds()]).await.unwrap();
+    for (tokens, interfaces) in [(Tokens::Wanted, 3), (Tokens::Lost, 4)] {
+        world.service.set_tokens(tokens);
+        world.service.change(|instance| instance.interfaces = interfaces);
+        let known = learned.instance().await.unwrap().interfaces;
+        assert_eq!(known as usize, interfaces, "{tokens:?}");
+    }
 }
 
 /// A metadata service that takes connections and says nothing does not keep the node from starting by its Node object.

@@ -15,7 +15,7 @@ use k8s_openapi::ByteString;
 use prometheus::Registry;
 use sandbox::ec2::{Ec2, Ec2Options};
 use sandbox::kube::ApiServer;
-use sandbox::metadata::{Instance, MetadataService};
+use sandbox::metadata::{Instance, MetadataService, Tokens};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tonic::Code;
@@ -332,6 +332,37 @@ async fn ebs_case_140_each_way_to_credentials_signs_the_requests() {
         run("network::in_a_process_of_its_own", &volume, &environment).await;
         assert_eq!(ec2.calls().last().unwrap().signed_by.as_deref(), Some(key));
     }
+}
+
+/// The role of an instance that gives no tokens, where its owner does not forbid to ask without.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ebs_case_194_the_role_of_an_instance_is_asked_for_without_a_token() {
+    let ec2 = Ec2::new(Clock::system(), Random::seeded(7), Ec2Options::instant());
+    let scope = Scope::new();
+    let (listener, _) = listening().await;
+    let endpoint = ec2.serve(listener, &scope).unwrap();
+    let metadata = MetadataService::new(Instance {
+        access_key: Some("OF_THE_INSTANCE".to_owned()),
+        ..Instance::default()
+    });
+    metadata.set_tokens(Tokens::Refused(http::StatusCode::FORBIDDEN));
+    let (listener, _) = listening().await;
+    let imds = metadata.serve(listener, &scope).unwrap();
+    let mut environment = vec![
+        ("AWS_EC2_METADATA_DISABLED", "false".to_owned()),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds),
+        ("AWS_ENDPOINT_URL_EC2", endpoint),
+        (EXPECTED, "no AWS credentials".to_owned()),
+    ];
+    let volume = ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
+    run("network::in_a_process_of_its_own", &volume, &environment).await;
+    assert_eq!(
+        ec2.calls().last().unwrap().signed_by.as_deref(),
+        Some("OF_THE_INSTANCE")
+    );
+    environment.push(("AWS_EC2_METADATA_V1_DISABLED", "true".to_owned()));
+    let without = "network::a_call_without_an_answer_in_a_process_of_its_own";
+    run(without, "", &environment).await;
 }
 
 /// A Secret with a file of keys may stay mounted when the service account gets a role.

@@ -22,6 +22,7 @@ use super::Endpoint;
 use super::proxies::{ByHost, NoProxy};
 use super::setup::Service;
 use super::trust::{self, TrustError};
+use crate::tokenless;
 
 /// Connections to EC2 that nobody used for so long are closed: each has some 60 kB of buffers.
 const IDLE_CONNECTION: Duration = Duration::from_secs(15);
@@ -64,6 +65,7 @@ async fn credentials(config: &SdkConfig, http: &SharedHttpClient) -> SharedCrede
     let chain = DefaultCredentialsChain::builder()
         .configure(told.clone())
         .region(config.region().cloned())
+        .imds_client(tokenless::client(told.clone()).build())
         .build()
         .await;
     if WEB_IDENTITY.into_iter().any(|name| variable(name).is_none()) {

@@ -1,5 +1,5 @@
-//! The instance metadata service, version 2, through Amazon's client: token, hop, retries, endpoint from
-//! `AWS_EC2_METADATA_SERVICE_ENDPOINT` or the profile. Source: spec 4.8.
+//! The instance metadata service through Amazon's client: token, hop, retries, endpoint from
+//! `AWS_EC2_METADATA_SERVICE_ENDPOINT` or the profile. Without tokens where there are none. Source: spec 4.8.
 
 use std::error::Error;
 
@@ -10,6 +10,7 @@ use aws_config::provider_config::ProviderConfig;
 use serde::Deserialize;
 
 use super::{InstanceInfo, MetadataError, Source};
+use crate::tokenless;
 
 const PLACE: &str = "instance metadata service";
 const IDENTITY: &str = "/latest/dynamic/instance-identity/document";
@@ -47,10 +48,7 @@ impl Imds {
     /// # Errors
     /// When the address is none.
     pub fn new(endpoint: Option<&str>) -> Result<Self, MetadataError> {
-        let http = aws_smithy_http_client::Builder::new().build_http();
-        let mut builder = Client::builder()
-            .configure(&ProviderConfig::default().with_http_client(http))
-            .max_attempts(3);
+        let mut builder = tokenless::client(ProviderConfig::default()).max_attempts(3);
         if let Some(endpoint) = endpoint {
             builder = builder
                 .endpoint(endpoint)

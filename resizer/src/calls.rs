@@ -9,6 +9,7 @@ use csi::{Channel, Class, Operation};
 use runtime::objects::Quantity;
 
 use crate::observe::Grown;
+use crate::plan::record::too_little;
 use crate::plan::{Expand, modify};
 
 /// The way to the driver.
@@ -43,10 +44,9 @@ impl Calls {
             .map_err(|status| CallFailure::of(Operation::ExpandVolume, &status, &secrets))?
             .into_inner();
         let (answered, asked) = (answer.capacity_bytes, call.target.bytes());
-        if answered < asked {
-            // What is no size, or too small a one, must not be written (Q9).
-            let what = format!("a capacity of {answered} bytes where {asked} were asked for");
-            return Err(CallFailure::nonsense(Class::Final, &what));
+        if answered <= 0 {
+            // What is no size must not be written (Q9).
+            return Err(CallFailure::nonsense(Class::Final, &too_little(answered, asked)));
         }
         Ok(Grown {
             capacity: if answered == asked {

@@ -8,6 +8,8 @@ pub const FAILED: &str = "VolumeResizeFailed";
 pub const WAITING: &str = "VolumeResizeWaiting";
 /// The volume has grown and its node has work to do. Normal.
 pub const NODE_REQUIRED: &str = "FileSystemResizeRequired";
+/// The volume has grown, by less than was asked for, and its node has work to do. Warning.
+pub const SHORT: &str = "VolumeResizeShort";
 /// The volume has grown and nothing is left to do. Normal.
 pub const SUCCESSFUL: &str = "VolumeResizeSuccessful";
 

@@ -98,6 +98,12 @@ impl Conditions {
         self.without(&OF_RESIZE)
     }
 
+    /// Ended, with less than was asked for.
+    pub(super) fn ended_short(self, message: String) -> Self {
+        self.without(&[RESIZING, FILE_SYSTEM_RESIZE_PENDING, NODE_RESIZE_ERROR])
+            .failed(message)
+    }
+
     /// `FileSystemResizePending` alone, as without recovery.
     pub(super) fn only_node_required(self) -> Self {
         self.without(&[RESIZING, NODE_RESIZE_ERROR]).node_required()

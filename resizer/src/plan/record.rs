@@ -26,8 +26,94 @@ const NODE_BACKOFF: Duration = Duration::from_secs(122);
 /// change.
 pub(super) fn plan(observed: &Observed<'_>, volume: &Volume, attempt: &Attempt, now: Timestamp) -> Plan {
     match &attempt.outcome {
+        Ok(grown) if has_ended_short(observed, attempt, *grown) => {
+            ended_short(observed, volume, attempt, *grown, now)
+        }
         Ok(grown) => succeeded(observed, volume, attempt, *grown, now),
         Err(failure) => failed(observed, volume, attempt, failure, now),
+    }
+}
+
+/// The driver made less than was asked for.
+fn is_short(attempt: &Attempt, grown: Grown) -> bool {
+    grown.capacity < attempt.target
+}
+
+/// The same, and no node makes more of it: kubelet looks only at a volume that is larger than its claim says. A claim that has
+/// the size is not concerned.
+fn has_ended_short(observed: &Observed<'_>, attempt: &Attempt, grown: Grown) -> bool {
+    let proven = observed.claim.capacity;
+    let is_for_node = grown.node_stage && Some(grown.capacity) > proven;
+    is_short(attempt, grown) && !is_for_node && proven < Some(attempt.target)
+}
+
+/// What a driver answered that made less than was asked for.
+pub(crate) fn too_little(answered: i64, asked: i64) -> String {
+    format!("a capacity of {answered} bytes where {asked} were asked for")
+}
+
+fn answer(attempt: &Attempt, grown: Grown) -> String {
+    too_little(grown.capacity.bytes(), attempt.target.bytes())
+}
+
+/// What there is is written, and this size waits: the driver will hardly make another one of it (Q9).
+fn ended_short(
+    observed: &Observed<'_>,
+    volume: &Volume,
+    attempt: &Attempt,
+    grown: Grown,
+    now: Timestamp,
+) -> Plan {
+    let settings = observed.settings;
+    let without_node = Grown {
+        node_stage: false,
+        ..grown
+    };
+    let mut plan = begin(observed);
+    if let Some(change) = volume_change(observed, volume, attempt, without_node) {
+        plan = plan.step(Step::Volume(change));
+    }
+    let text = CallFailure::nonsense(Class::Final, &answer(attempt, grown)).text;
+    let name = volume.metadata.name.as_deref().unwrap_or_default();
+    let told = format!(
+        "resize volume {name:?} by resizer {:?} failed: {text}",
+        settings.driver
+    );
+    let plan = plan
+        .step(Step::Claim(short_change(observed, grown, &text, now)))
+        .event(Event::warning(events::FAILED, told));
+    let memory = Memory {
+        hold: Some(hold(observed, attempt, now)),
+        ..Memory::default()
+    };
+    Plan { memory, ..plan }.then(Next::Again)
+}
+
+/// As an end at the size that there is, but with the error.
+fn short_change(observed: &Observed<'_>, grown: Grown, text: &str, now: Timestamp) -> ClaimChange {
+    let claim = observed.claim;
+    let there_is = Grown {
+        capacity: grown.capacity.max(claim.capacity.unwrap_or_default()),
+        ..grown
+    };
+    let change = finished(observed, there_is, now);
+    if !observed.settings.recover {
+        return change;
+    }
+    let message = format!("failed to expand pvc with {text}");
+    ClaimChange {
+        conditions: Conditions::of(claim, now).ended_short(message).changed(claim),
+        // Other nodes may have work to do of an earlier growth.
+        node_expansion_not_required: change.node_expansion_not_required.filter(|_| !grown.node_stage),
+        ..change
+    }
+}
+
+/// This size is not asked for again before the longest interval is over.
+fn hold(observed: &Observed<'_>, attempt: &Attempt, now: Timestamp) -> Hold {
+    Hold {
+        until: later(now, observed.settings.retry_interval_max),
+        target: Some(attempt.target),
     }
 }
 
@@ -47,7 +133,7 @@ fn succeeded(
         None
     } else {
         let change = if grown.node_stage {
-            node_required(observed, grown, now)
+            node_required(observed, attempt, grown, now)
         } else {
             finished(observed, grown, now)
         };
@@ -67,16 +153,26 @@ fn succeeded(
         )),
         None => plan,
     };
-    let memory = after_success(observed, attempt, now);
+    let plan = if told == Some(true) && is_short(attempt, grown) && !has_given_up(observed) {
+        plan.event(short_event(observed, volume, attempt, grown))
+    } else {
+        plan
+    };
+    let memory = after_success(observed, attempt, grown, now);
     Plan { memory, ..plan }.then(Next::Again)
 }
 
 /// Rounds with a node that gives up are paced (Q16). While the size that is asked for differs from the allocated one, as with a
 /// driver that rounds, kubelet gives up at any error, and such a one may pass: then the pace is kubelet's own.
-fn after_success(observed: &Observed<'_>, attempt: &Attempt, now: Timestamp) -> Memory {
+fn after_success(observed: &Observed<'_>, attempt: &Attempt, grown: Grown, now: Timestamp) -> Memory {
     let claim = observed.claim;
-    if claim.resize != Some(ResizeStatus::NodeResizeInfeasible) {
-        return Memory::default();
+    if !has_given_up(observed) {
+        // Without recovery nothing else says that the node is to come.
+        let waits = !observed.settings.recover && is_short(attempt, grown);
+        return Memory {
+            hold: waits.then(|| hold(observed, attempt, now)),
+            ..Memory::default()
+        };
     }
     let settings = observed.settings;
     let longest = match claim.request == claim.allocated {
@@ -94,6 +190,20 @@ fn after_success(observed: &Observed<'_>, attempt: &Attempt, now: Timestamp) -> 
         }),
         ..Memory::default()
     }
+}
+
+/// The node has given up the last round.
+fn has_given_up(observed: &Observed<'_>) -> bool {
+    observed.claim.resize == Some(ResizeStatus::NodeResizeInfeasible)
+}
+
+fn short_event(observed: &Observed<'_>, volume: &Volume, attempt: &Attempt, grown: Grown) -> Event {
+    let name = volume.metadata.name.as_deref().unwrap_or_default();
+    let (driver, what) = (&observed.settings.driver, answer(attempt, grown));
+    let told = format!(
+        "resize volume {name:?} by resizer {driver:?}: the CSI driver answered {what}; its node grows to what there is"
+    );
+    Event::warning(events::SHORT, told)
 }
 
 /// The volume's size only grows, unless a driver that works on its nodes only gives a size up (resize.md 3.8).
@@ -115,7 +225,8 @@ fn volume_change(
     (capacity != present || before.is_some()).then_some(VolumeChange::Grown { capacity, before })
 }
 
-fn node_required(observed: &Observed<'_>, grown: Grown, now: Timestamp) -> ClaimChange {
+/// Kubelet writes the allocated size as the claim's, so that is never less than what was asked for.
+fn node_required(observed: &Observed<'_>, attempt: &Attempt, grown: Grown, now: Timestamp) -> ClaimChange {
     let claim = observed.claim;
     let conditions = Conditions::of(claim, now);
     if !observed.settings.recover {
@@ -125,8 +236,9 @@ fn node_required(observed: &Observed<'_>, grown: Grown, now: Timestamp) -> Claim
         };
     }
     let pending = Some(ResizeStatus::NodeResizePending);
+    let allocated = grown.capacity.max(attempt.target);
     ClaimChange {
-        allocated: (claim.allocated != Some(grown.capacity)).then_some(grown.capacity),
+        allocated: (claim.allocated != Some(allocated)).then_some(allocated),
         resize: (claim.resize != pending).then_some(pending),
         conditions: conditions.node_required().changed(claim),
         node_expansion_not_required: claim.node_expansion_not_required.then_some(false),

@@ -37,7 +37,9 @@ pub fn target(observed: &Observed<'_>, volume: &Volume) -> Option<Quantity> {
         Some(ResizeStatus::ControllerResizeInProgress) => Some(begun),
         Some(ResizeStatus::ControllerResizeInfeasible) => Some(wanted),
         Some(ResizeStatus::NodeResizePending | ResizeStatus::NodeResizeInProgress) => {
-            (present < wanted && present < begun).then_some(begun)
+            // A driver may have made less than was asked for (Q9): the node grows to that.
+            let is_made = claim.allocated.is_some() && volume.capacity > claim.capacity;
+            (present < wanted && present < begun && !is_made).then_some(begun)
         }
         Some(ResizeStatus::NodeResizeInfeasible)
             if present < wanted || observed.settings.controller_expands =>

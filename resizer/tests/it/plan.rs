@@ -7,4 +7,5 @@ mod modify;
 mod modify_interleavings;
 mod properties;
 mod scene;
+mod short;
 mod waits;

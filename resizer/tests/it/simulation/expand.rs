@@ -154,6 +154,30 @@ async fn resize_case_15_a_driver_that_rounds_up_is_taken_at_its_word() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn resize_case_18_a_driver_that_makes_less_is_asked_once_and_the_node_grows() {
+    let world = World::bound();
+    world.driver.state().expand = [Some(Answer::Capacity(15 << 30))].into();
+    let _process = world.start();
+    world.ask("20Gi");
+    seconds(1000).await;
+    assert_eq!(world.requests(), [MARK, VOLUME, MARK]);
+    assert_eq!(world.grown(), "15Gi 10Gi");
+    assert_eq!(
+        world.shown(),
+        "10Gi 20Gi NodeResizePending [Resizing FileSystemResizePending]"
+    );
+    let told = ["Resizing", "FileSystemResizeRequired", "VolumeResizeShort"];
+    assert_eq!(world.reasons(), told);
+    world.node_finishes();
+    seconds(5).await;
+    assert_eq!(
+        (world.grown(), world.shown()),
+        ("15Gi -".into(), "20Gi 20Gi - []".into())
+    );
+    assert_eq!(world.driver.asked(), [20]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn resize_case_30_and_31_growth_waits_for_the_node() {
     let world = World::bound();
     let _process = world.start();

@@ -11,8 +11,8 @@ use tonic::{Code, Status};
 use crate::world::{MARK, VOLUME, World, volume};
 
 #[tokio::test(start_paused = true)]
-async fn resize_case_17_and_18_a_bad_capacity_is_an_error() {
-    for capacity in [0, 15 << 30] {
+async fn resize_case_17_a_capacity_that_is_none_is_an_error() {
+    for capacity in [0, -1] {
         let world = World::bound();
         world.driver.state().expand = [Some(Answer::Capacity(capacity))].into();
         let _process = world.start();
@@ -28,6 +28,29 @@ async fn resize_case_17_and_18_a_bad_capacity_is_an_error() {
         seconds(10).await;
         assert_eq!(world.driver.asked(), [20, 20]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn resize_case_132_a_driver_that_makes_less_without_a_node_is_asked_once_a_period() {
+    let world = World::bound();
+    world.driver.state().node_stage = false;
+    let less = || Some(Answer::Capacity(15 << 30));
+    world.driver.state().expand = [less(), less()].into();
+    let _process = world.start();
+    world.ask("20Gi");
+    let ended = (
+        "15Gi -".to_owned(),
+        "15Gi 15Gi - [ControllerResizeError]".to_owned(),
+    );
+    seconds(290).await;
+    assert_eq!(world.driver.asked(), [20]);
+    assert_eq!((world.grown(), world.shown()), ended);
+    assert_eq!(world.requests(), [MARK, VOLUME, MARK]);
+    assert_eq!(world.reasons(), ["Resizing", "VolumeResizeFailed"]);
+    seconds(20).await;
+    assert_eq!(world.driver.asked(), [20, 20]);
+    assert_eq!((world.grown(), world.shown()), ended);
+    assert_eq!(world.requests(), [MARK, VOLUME, MARK, MARK, MARK]);
 }
 
 #[tokio::test(start_paused = true)]

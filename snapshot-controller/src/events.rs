@@ -3,7 +3,10 @@
 pub mod group;
 
 use controller::Event;
+use crds::names;
 use crds::v1::{DeletionPolicy, VolumeSnapshot, VolumeSnapshotContent};
+
+use crate::plan::topology::TopologyError;
 
 /// Component name in the events.
 pub const COMPONENT: &str = "snapshot-controller";
@@ -26,6 +29,8 @@ pub const SET_DEFAULT_SNAPSHOT_CLASS_FAILED: &str = "SetDefaultSnapshotClassFail
 pub const SNAPSHOT_CONTENT_CREATION_FAILED: &str = "SnapshotContentCreationFailed";
 /// The API server refused the content.
 pub const CREATE_SNAPSHOT_CONTENT_FAILED: &str = "CreateSnapshotContentFailed";
+/// The content has no node where it should have one.
+pub const SNAPSHOT_NODE_UNKNOWN: &str = "SnapshotNodeUnknown";
 /// The content is not there (yet, or any more).
 pub const SNAPSHOT_CONTENT_MISSING: &str = "SnapshotContentMissing";
 /// The content has the other kind of source.
@@ -61,6 +66,20 @@ pub fn creating(snapshot: &VolumeSnapshot) -> Event {
         format!(
             "Waiting for a snapshot {} to be created by the CSI driver.",
             key(snapshot)
+        ),
+    )
+}
+
+/// The content is made without the node whose sidecar should take the snapshot.
+#[must_use]
+pub fn no_node(content: &VolumeSnapshotContent, why: &TopologyError) -> Event {
+    let name = content.metadata.name.as_deref().unwrap_or_default();
+    Event::warning(
+        SNAPSHOT_NODE_UNKNOWN,
+        format!(
+            "VolumeSnapshotContent {name} has no label {}, without which a csi-snapshotter with --node-deployment leaves it \
+             alone: {why}",
+            names::MANAGED_BY_LABEL
         ),
     )
 }

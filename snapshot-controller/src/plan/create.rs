@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use controller::Action;
 use controller::template::{SecretTemplate, TemplateError, Tokens};
+use controller::{Action, Next, UNTIL_GROWN, is_young};
 use crds::names::{self, parameters};
 use crds::v1::{
     DeletionPolicy, VolumeSnapshotContent, VolumeSnapshotContentSource, VolumeSnapshotContentSpec,
@@ -19,9 +19,10 @@ use runtime::objects::{Claim, ClaimPhase, CsiSource, SecretName, Volume, VolumeM
 
 use super::class::{self, Choice};
 use super::refusal::{self, Refusal};
+use super::topology::{self, TopologyError};
 use super::{
     Lookup, Observed, Plan, Source, Step, bind, is_deleting, may_be_created, protect, status, then_again,
-    then_await, topology,
+    then_await,
 };
 use crate::events::{self, SNAPSHOT_CONTENT_CREATION_FAILED, SNAPSHOT_CONTENT_MISSING};
 
@@ -38,6 +39,12 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
             refusal::show(observed, content_missing(), now)
         }
         Lookup::Absent | Lookup::NotReferenced => match inputs(observed) {
+            // The label is never added later, and the node may only not be known yet.
+            Ok(inputs)
+                if inputs.no_node.is_some() && (!observed.is_live || is_young(&*observed.snapshot, now)) =>
+            {
+                Plan::resting(()).then(Next::After(UNTIL_GROWN))
+            }
             Ok(inputs) => create(observed, inputs),
             Err(refusal) => refusal::show(observed, refusal, now),
         },
@@ -70,6 +77,8 @@ pub struct Inputs<'a> {
     pub claim: &'a Claim,
     /// The content to be posted.
     pub content: VolumeSnapshotContent,
+    /// Why no node is named that should be.
+    pub no_node: Option<TopologyError>,
 }
 
 /// The claim and the CSI volume of a dynamic snapshot.
@@ -178,7 +187,12 @@ pub fn inputs(observed: &Observed) -> Result<Inputs<'_>, Refusal> {
             source.claim.name_any()
         )));
     }
-    let metadata = content_metadata(observed, &choice, &source).map_err(refuse)?;
+    // As upstream, no reason to refuse: a sidecar that works for all nodes needs no label.
+    let (labels, no_node) = match managed_by(observed, &source) {
+        Ok(labels) => (labels, None),
+        Err(why) => (None, Some(why)),
+    };
+    let metadata = content_metadata(observed, &choice, labels).map_err(refuse)?;
     let spec = content_spec(observed, &choice, &source);
     Ok(Inputs {
         choice,
@@ -188,13 +202,14 @@ pub fn inputs(observed: &Observed) -> Result<Inputs<'_>, Refusal> {
             spec,
             status: None,
         },
+        no_node,
     })
 }
 
 fn content_metadata(
     observed: &Observed,
     choice: &Choice<'_>,
-    source: &SourceVolume<'_>,
+    labels: Option<BTreeMap<String, String>>,
 ) -> Result<ObjectMeta, String> {
     let snapshot = &observed.snapshot;
     let name = names::dynamic_content_name(&snapshot.uid().unwrap_or_default());
@@ -215,7 +230,7 @@ fn content_metadata(
     }
     Ok(ObjectMeta {
         annotations: Some(annotations),
-        labels: managed_by(observed, source).map_err(|error| error.to_string())?,
+        labels,
         finalizers: Some(vec![names::CONTENT_FINALIZER.to_owned()]),
         name: Some(name),
         ..ObjectMeta::default()
@@ -264,7 +279,7 @@ impl SecretOf {
 fn managed_by(
     observed: &Observed,
     source: &SourceVolume<'_>,
-) -> Result<Option<BTreeMap<String, String>>, topology::TopologyError> {
+) -> Result<Option<BTreeMap<String, String>>, TopologyError> {
     if !observed.options.distributed {
         return Ok(None);
     }
@@ -328,11 +343,13 @@ fn create(observed: &Observed, inputs: Inputs<'_>) -> Plan {
     .collect();
     let told = status::follow(snapshot, &inputs.content, None);
     let announced = told.iter().any(|action| matches!(action, Action::Event(_)));
+    let warning = inputs.no_node.map(|why| events::no_node(&inputs.content, &why));
     actions.push(Step::CreateContent(Box::new(inputs.content)).into());
     actions.extend(told);
     if !announced {
         actions.push(Action::Event(events::creating(snapshot)));
     }
+    actions.extend(warning.map(Action::Event));
     then_await(actions)
 }
 

@@ -16,7 +16,7 @@ pub struct NodeFacts {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Why no node can be named.
+/// Why no node can be named. The content is made all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopologyError {
     /// No node matches.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use controller::{Next, UNTIL_GROWN};
 use serde_json::{Value, json};
 use snapshot_controller::plan::topology::NodeFacts;
 
@@ -205,32 +206,84 @@ fn snapshot_case_46_a_terminating_claim_that_we_hold_is_cut() {
     assert!(lines[1].starts_with("POST vsc"), "{lines:#?}");
 }
 
-#[test]
-fn snapshot_case_87_distributed_contents_carry_the_node_of_the_volume() {
-    let node = |name: &str| {
-        Arc::new(NodeFacts {
-            name: name.to_owned(),
-            labels: [("zone".to_owned(), name.to_owned())].into(),
-        })
-    };
+/// Distributed, with these nodes and a volume of the one of this name.
+fn distributed(nodes: &[&str], of: &str) -> Scene {
     let mut scene = Scene::new().with(
         "pv",
         "pv",
         json!({"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [
-            {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["n1"]}]}]}}}}),
+            {"matchExpressions": [{"key": "zone", "operator": "In", "values": [of]}]}]}}}}),
     );
     scene.distributed = true;
-    scene.nodes = vec![node("n0"), node("n1")];
+    let node = |name: &&str| {
+        Arc::new(NodeFacts {
+            name: (*name).to_owned(),
+            labels: [("zone".to_owned(), (*name).to_owned())].into(),
+        })
+    };
+    scene.nodes = nodes.iter().map(node).collect();
+    scene
+}
+
+#[test]
+fn snapshot_case_87_distributed_contents_carry_the_node_of_the_volume() {
+    let mut scene = distributed(&["n0", "n1"], "n1");
+    let lines = scene.lines("s");
     assert_eq!(
-        body(&scene.lines("s")[2])["metadata"]["labels"],
+        body(&lines[2])["metadata"]["labels"],
         json!({"snapshot.storage.kubernetes.io/managed-by": "n1"})
     );
-    scene.nodes.pop();
-    let (reason, message) = scene.refusal("s");
-    assert_eq!(reason, "SnapshotContentCreationFailed");
-    assert!(message.ends_with("no node matches the node affinity of PersistentVolume pv"));
+    assert!(
+        !lines.iter().any(|line| line.starts_with("Warning")),
+        "{lines:#?}"
+    );
     scene.distributed = false;
     assert!(body(&scene.lines("s")[2])["metadata"]["labels"].is_null());
+}
+
+#[test]
+fn snapshot_case_87_and_181_without_a_node_the_content_has_no_label_and_it_is_told_once() {
+    let long = "n".repeat(64);
+    let rows = [
+        (
+            ["n0"],
+            "n1",
+            "no node matches the node affinity of PersistentVolume pv",
+        ),
+        (
+            [long.as_str()],
+            long.as_str(),
+            "is longer than the 63 characters of a label value",
+        ),
+    ];
+    for (nodes, of, why) in rows {
+        let mut scene = distributed(&nodes, of);
+        let lines = scene.lines("s");
+        assert!(lines[2].starts_with("POST vsc"), "{lines:#?}");
+        assert!(body(&lines[2])["metadata"]["labels"].is_null());
+        let told = lines.last().unwrap();
+        assert!(told.starts_with("Warning SnapshotNodeUnknown: "), "{told}");
+        assert!(told.ends_with(why), "{told}");
+        assert!(scene.settle("s", 2));
+        let warnings = scene.events.iter().filter(|event| event.starts_with("Warning"));
+        assert_eq!(warnings.count(), 1, "{:?}", scene.events);
+    }
+}
+
+#[test]
+fn snapshot_case_182_a_node_that_may_only_not_be_known_yet_is_waited_for() {
+    let waits = |scene: &Scene| {
+        let plan = scene.plan("s");
+        plan.actions.is_empty() && plan.next == Next::After(UNTIL_GROWN)
+    };
+    let made_now = json!({"metadata": {"creationTimestamp": NOW}});
+    let young = distributed(&["n0"], "n1").with("vs", "s", made_now.clone());
+    assert!(waits(&young));
+    let mut lost = distributed(&["n0"], "n1");
+    lost.is_lost = true;
+    assert!(waits(&lost));
+    let known = distributed(&["n1"], "n1").with("vs", "s", made_now);
+    assert!(!waits(&known), "a node that is there is not waited for");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use crds::group::v1::VolumeSnapshotInfo;
 use crate::content::Content;
 use crate::observe::Snapshot;
 
-/// Why an answer makes no whole group: it has not one snapshot of each volume, or not those of before. None for a snapshot.
+/// Why an answer makes no whole group: it has not one snapshot of each volume that was asked for, or not those of before. None for
+/// a snapshot.
 pub(super) fn flaw(content: &dyn Content, answered: &Snapshot) -> Option<String> {
     if !content.words().is_group {
         return None;
@@ -42,11 +43,11 @@ pub(super) fn flaw(content: &dyn Content, answered: &Snapshot) -> Option<String>
     })
 }
 
-/// One snapshot of each volume, and no other.
+/// One snapshot of each volume that was asked for. Drivers cut others along that are stored together with one of them: these go
+/// with the group (decision 106).
 fn is_whole(volumes: &[String], members: &[Snapshot]) -> bool {
-    let asked: BTreeSet<&str> = volumes.iter().map(String::as_str).collect();
-    let taken: BTreeSet<&str> = members.iter().map(|one| one.volume_handle.as_str()).collect();
-    asked == taken && members.len() == taken.len()
+    let taken = |volume: &String| members.iter().filter(|one| one.volume_handle == *volume).count();
+    volumes.iter().all(|volume| taken(volume) == 1)
 }
 
 fn named(volumes: &[&str]) -> String {

@@ -292,6 +292,36 @@ fn snapshot_case_95_96_members_come_before_the_group_is_ready_and_are_not_writte
 }
 
 #[test]
+fn snapshot_case_184_what_a_driver_cuts_along_is_no_member() {
+    let mut seen = with_member(&json!({}));
+    let of = |handle: &str, volume| ObservedMember {
+        info: serde_json::from_value(json!({"volumeHandle": handle, "snapshotHandle": "snap-z"})).unwrap(),
+        snapshot: Lookup::Absent,
+        content: Lookup::Absent,
+        volume,
+    };
+    // Of nobody's volume, and of a claim beside it that was not selected.
+    seen.members.insert(0, of("vol-z", None));
+    seen.members
+        .push(of("vol-y", claim("y", "d").volume.found().cloned()));
+    let plan = decide(&seen, None);
+    let made: Vec<_> = plan
+        .steps()
+        .filter_map(|step| match step {
+            Step::CreateMember(member) => member.metadata.name.clone(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(made, [member::name("gu", "vol-p")]);
+    seen.members.remove(1);
+    assert_eq!(
+        steps(&decide(&seen, None)),
+        ["CreateMember", "CreateMember"],
+        "a driver with forms of its own"
+    );
+}
+
+#[test]
 fn snapshot_case_125_an_object_of_a_members_name_that_is_none_is_told_and_not_touched() {
     let mut seen = with_member(&json!({}));
     seen.members[0].snapshot = Lookup::Found(typed(&member_of_g(

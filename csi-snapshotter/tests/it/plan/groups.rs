@@ -341,7 +341,7 @@ fn snapshot_case_172_a_group_that_was_answered_in_part_is_ready_once_it_is_whole
 }
 
 #[test]
-fn snapshot_case_164_a_group_has_one_snapshot_of_each_volume_and_no_other() {
+fn snapshot_case_164_a_group_has_one_snapshot_of_each_volume_that_was_asked_for() {
     let rows = [
         (["vol-1", "vol-1"], "there is none of vol-2"),
         (
@@ -370,6 +370,35 @@ fn snapshot_case_164_a_group_has_one_snapshot_of_each_volume_and_no_other() {
     assert!(
         message.ends_with("3 snapshots for the 2 volumes of group group-1: they are of vol-1, vol-2, vol-2"),
         "{message}"
+    );
+}
+
+#[test]
+fn snapshot_case_183_what_a_driver_cuts_along_is_stored_and_goes_with_the_group() {
+    let mut more = taken(true);
+    let along = Snapshot {
+        handle: "snap-3".into(),
+        volume_handle: "vol-3".into(),
+        ..more.members[0].clone()
+    };
+    more.members.insert(0, along);
+    let all = || Some(vec![info(3, true), info(1, true), info(2, true)]);
+    let plan = group(dynamic().marked()).reply(Reply::Created(Ok(more))).plan();
+    let written = Answer {
+        handle: Some("group-1".into()),
+        creation_time: Some(100_000_000_000),
+        ready: Some(true),
+        members: all(),
+        ..Answer::default()
+    };
+    assert_eq!(plan.steps, [answer(written), Step::Settle]);
+    assert_eq!(plan.next, Next::Await);
+    let whole = dynamic()
+        .ready()
+        .status(|status| status.volume_snapshot_info_list = all());
+    assert_eq!(
+        group(whole.being_deleted()).plan().steps,
+        [delete_group("group-1", &["snap-3", "snap-1", "snap-2"])]
     );
 }
 

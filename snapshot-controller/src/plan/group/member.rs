@@ -101,7 +101,8 @@ pub fn missing(observed: &ObservedGroup, content: &VolumeGroupSnapshotContent) -
     let Some(handle) = handle.filter(|_| is_made && !is_ready(group)) else {
         return Ok(Vec::new());
     };
-    for member in &observed.members {
+    let members = asked_for(observed, content);
+    for member in &members {
         strangers(group, member)?;
     }
     let made = Made {
@@ -111,16 +112,28 @@ pub fn missing(observed: &ObservedGroup, content: &VolumeGroupSnapshotContent) -
         records_mode: observed.options.record_volume_mode,
     };
     for stage in [Made::snapshot, Made::content_of, Made::status_of] {
-        let steps: Vec<Step> = observed
-            .members
-            .iter()
-            .filter_map(|member| stage(&made, member))
-            .collect();
+        let steps: Vec<Step> = members.iter().filter_map(|member| stage(&made, member)).collect();
         if !steps.is_empty() {
             return Ok(steps);
         }
     }
     Ok(Vec::new())
+}
+
+/// Those of the volumes that were asked for: what a driver cuts along with them is of claims that nobody selected, or of none
+/// (decision 106). A driver that names none of them as it was asked has forms of its own, and then all count.
+fn asked_for<'a>(
+    observed: &'a ObservedGroup,
+    content: &VolumeGroupSnapshotContent,
+) -> Vec<&'a ObservedMember> {
+    let asked = content.spec.source.volume_handles.as_deref().unwrap_or_default();
+    let is_asked = |member: &ObservedMember| {
+        let volume = member.info.volume_handle.as_deref();
+        asked.iter().any(|one| Some(one.as_str()) == volume)
+    };
+    let any = observed.members.iter().any(is_asked);
+    let members = observed.members.iter();
+    members.filter(|member| !any || is_asked(member)).collect()
 }
 
 fn strangers(group: &VolumeGroupSnapshot, member: &ObservedMember) -> Result<(), Refusal> {

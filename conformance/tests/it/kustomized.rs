@@ -16,6 +16,13 @@ pub struct Kustomize {
     place: TempDir,
 }
 
+/// A folder for kustomize, which knows no absolute paths. What is built may lie elsewhere (`CARGO_TARGET_DIR`).
+pub fn in_the_repository() -> TempDir {
+    let target = repository().join("target");
+    std::fs::create_dir_all(&target).unwrap();
+    tempfile::tempdir_in(target).unwrap()
+}
+
 impl Kustomize {
     /// None, and a line that says so, where kubectl was not built.
     pub fn find(layer: &str) -> Option<Self> {
@@ -28,7 +35,7 @@ impl Kustomize {
         };
         Some(Self {
             kubectl: programs.path("kubectl"),
-            place: tempfile::tempdir_in(repository().join("target")).unwrap(),
+            place: in_the_repository(),
         })
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::LAYER;
+use crate::kustomized::in_the_repository;
 use crate::pods::{containers, documents, flags_are_known, named, of_kind};
 use crate::shared::{self, repository};
 use crate::stored;
@@ -42,9 +43,9 @@ const PROGRAM: [(&str, usize); 8] = [
     ("PodDisruptionBudget", 1),
 ];
 
-/// A folder with these resources and components. It must lie in the repository: kustomize knows no absolute paths.
+/// A folder with these resources and components.
 fn composed(resources: &str, components: &[&str]) -> TempDir {
-    let folder = tempfile::tempdir_in(repository().join("target")).unwrap();
+    let folder = in_the_repository();
     let mut text = format!("kind: Kustomization\nresources: [../../{resources}]\ncomponents:\n");
     for component in components {
         text += &format!("- ../../{component}\n");

@@ -75,8 +75,8 @@ impl<D: Driver> Sidecar<D> {
         let driver: D = meet(&channel, timeout, patient).await?;
         let met_on = connection(*channel.state().borrow());
         // A driver that came back meanwhile may be another one, and is asked again; before the first connection there was none.
-        let is_clear = patient && before != 0 && before != met_on;
-        let asked_on = AtomicU64::new(if is_clear { before } else { met_on });
+        let came_back = patient && before != 0 && before != met_on;
+        let asked_on = AtomicU64::new(if came_back { before } else { met_on });
         metrics.set_driver(driver.name(), is_migrated_driver(driver.name()));
         tracing::info!(driver = driver.text(), "found the CSI driver");
         let function = FunctionOptions {

@@ -10,12 +10,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::error::{ApiError, ApiErrorClass};
-use crate::request::AnswerWithin;
+use crate::request::{AnswerWithin, WHOLE_ANSWER};
 
 const PATH: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// With the wait for the rate limit, and for the rest of an answer that has begun.
-const WHOLE_ANSWER: Duration = Duration::from_secs(120);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A verb on a resource in all namespaces.

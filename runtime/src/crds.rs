@@ -12,15 +12,13 @@ use serde::de::IgnoredAny;
 use tokio::time::Instant;
 
 use crate::client::explain;
-use crate::request::AnswerWithin;
+use crate::request::{AnswerWithin, WHOLE_ANSWER};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// While waiting for ever; new definitions are noticed within this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const LOG_EVERY: Duration = Duration::from_secs(60);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
-/// With the wait for the rate limit, and for the rest of an answer that has begun.
-const WHOLE_ANSWER: Duration = Duration::from_secs(120);
 /// How often kinds are asked for that a cluster may do without.
 const SELDOM: Duration = Duration::from_secs(120);
 /// Upstream's lower bound of `--retry-crd-interval-max`.

@@ -20,6 +20,9 @@ use crate::managed_fields::without_managed_fields;
 /// when the request was sent.
 pub(crate) const REST_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long a short question may take with all: the wait for the rate limit, and the rest of an answer that has begun.
+pub(crate) const WHOLE_ANSWER: Duration = Duration::from_secs(120);
+
 /// Sends and returns the answer with its body still to be read; refusals are errors.
 pub(crate) async fn open(client: &Client, request: Request<Vec<u8>>) -> Result<Response<Body>, ApiError> {
     let answer = client.send(request.map(Body::from)).await?;

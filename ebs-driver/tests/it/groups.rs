@@ -9,6 +9,7 @@ use csi::v1::{
 };
 use ebs_driver::Config;
 use sandbox::ec2::{Ec2Options, Fault, When};
+use tokio::time::error::Elapsed;
 use tonic::{Code, Status};
 
 use crate::world::{World, code, map};
@@ -515,15 +516,15 @@ async fn ebs_case_168_a_group_that_ec2_does_not_know_yet_is_locked_later() {
     assert_eq!(world.ec2.count("DeleteSnapshot"), 0);
 }
 
-/// A volume comes to the instance meanwhile, and the process dies before it has deleted its snapshot.
-#[tokio::test(start_paused = true)]
-async fn ebs_case_169_a_part_too_many_is_deleted_by_the_next_process() {
-    let world = World::settled().await;
-    let database = database(&world);
+/// A group is cut, for so long at most, while another volume comes to the instance.
+async fn cut_while_a_volume_comes(
+    world: &World,
+    database: &Database,
+    within: Duration,
+) -> Result<Result<VolumeGroupSnapshot, Status>, Elapsed> {
     let late = world.ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
     let delay = Fault::Delay(Duration::from_secs(2));
     world.ec2.inject("DescribeInstances", When::Next, delay);
-    world.ec2.inject("DeleteSnapshot", When::Next, Fault::Timeout);
     let comes = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         world
@@ -531,11 +532,17 @@ async fn ebs_case_169_a_part_too_many_is_deleted_by_the_next_process() {
             .attach_volume_fixture(&late, &database.instance, "/dev/xvdad")
             .unwrap();
     };
-    let cut = async {
-        let cut = create(&world, group(&database.volumes, &[]));
-        tokio::time::timeout(Duration::from_secs(10), cut).await
-    };
-    let (cut, ()) = tokio::join!(cut, comes);
+    let cut = create(world, group(&database.volumes, &[]));
+    tokio::join!(tokio::time::timeout(within, cut), comes).0
+}
+
+/// A volume comes to the instance meanwhile, and the process dies before it has deleted its snapshot.
+#[tokio::test(start_paused = true)]
+async fn ebs_case_169_a_part_too_many_is_deleted_by_the_next_process() {
+    let world = World::settled().await;
+    let database = database(&world);
+    world.ec2.inject("DeleteSnapshot", When::Next, Fault::Timeout);
+    let cut = cut_while_a_volume_comes(&world, &database, Duration::from_secs(10)).await;
     assert!(cut.is_err(), "{cut:?}");
     assert_eq!(held(&world).len(), 3);
     let world = world.restarted();
@@ -629,26 +636,12 @@ async fn ebs_case_179_a_group_with_a_part_too_many_is_not_taken_twice() {
         let world = World::with(options, Config::default());
         let database = database(&world);
         world.settle().await;
-        let late = world.ec2.create_volume_fixture("us-east-1a", 1, &[]).unwrap();
-        let delay = Fault::Delay(Duration::from_secs(2));
-        world.ec2.inject("DescribeInstances", When::Next, delay);
         let fault = match gives_up {
             true => Fault::Timeout,
             false => Fault::error("UnauthorizedOperation"),
         };
         world.ec2.inject("DeleteSnapshot", When::Next, fault);
-        let comes = async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            world
-                .ec2
-                .attach_volume_fixture(&late, &database.instance, "/dev/xvdad")
-                .unwrap();
-        };
-        let cut = async {
-            let cut = create(&world, group(&database.volumes, &[]));
-            tokio::time::timeout(Duration::from_secs(3), cut).await
-        };
-        let (cut, ()) = tokio::join!(cut, comes);
+        let cut = cut_while_a_volume_comes(&world, &database, Duration::from_secs(3)).await;
         assert_eq!(cut.is_err(), gives_up, "{cut:?}");
         assert_eq!(held(&world).len(), 3);
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -69,10 +69,7 @@ fn ended_short(
         node_stage: false,
         ..grown
     };
-    let mut plan = begin(observed);
-    if let Some(change) = volume_change(observed, volume, attempt, without_node) {
-        plan = plan.step(Step::Volume(change));
-    }
+    let plan = with_volume(observed, volume, attempt, without_node);
     let text = CallFailure::nonsense(Class::Final, &answer(attempt, grown)).text;
     let name = volume.metadata.name.as_deref().unwrap_or_default();
     let told = format!(
@@ -124,10 +121,7 @@ fn succeeded(
     grown: Grown,
     now: Timestamp,
 ) -> Plan {
-    let mut plan = begin(observed);
-    if let Some(change) = volume_change(observed, volume, attempt, grown) {
-        plan = plan.step(Step::Volume(change));
-    }
+    let mut plan = with_volume(observed, volume, attempt, grown);
     let told = if observed.claim.capacity >= Some(grown.capacity) {
         // Whoever follows was faster: there is nothing left to write, and nothing to tell.
         None
@@ -204,6 +198,15 @@ fn short_event(observed: &Observed<'_>, volume: &Volume, attempt: &Attempt, grow
         "resize volume {name:?} by resizer {driver:?}: the CSI driver answered {what}; its node grows to what there is"
     );
     Event::warning(events::SHORT, told)
+}
+
+/// Begins with the volume.
+fn with_volume(observed: &Observed<'_>, volume: &Volume, attempt: &Attempt, grown: Grown) -> Plan {
+    let change = volume_change(observed, volume, attempt, grown);
+    change
+        .map(Step::Volume)
+        .into_iter()
+        .fold(begin(observed), Plan::step)
 }
 
 /// The volume's size only grows, unless a driver that works on its nodes only gives a size up (resize.md 3.8).

@@ -340,17 +340,18 @@ impl Cluster {
     }
 }
 
+/// What a snapshot-controller with these variables says that waits for no definitions.
+async fn without_definitions(cluster: &Cluster, variables: &[(&str, &str)]) -> Output {
+    let mut command = cluster.command(&["snapshot-controller", "--retry-crd-interval-max=0s"]);
+    let process = command.envs(variables.iter().copied()).spawn().unwrap();
+    let ended = tokio::time::timeout(PATIENCE, process.wait_with_output());
+    ended.await.unwrap().unwrap()
+}
+
 #[tokio::test]
 async fn snapshot_case_12_missing_definitions_end_the_snapshot_controller_and_name_the_command() {
     let cluster = Cluster::new(false).await;
-    let process = cluster
-        .command(&["snapshot-controller", "--retry-crd-interval-max=0s"])
-        .spawn()
-        .unwrap();
-    let output = tokio::time::timeout(PATIENCE, process.wait_with_output())
-        .await
-        .unwrap()
-        .unwrap();
+    let output = without_definitions(&cluster, &[]).await;
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("slackwater crds"), "{text}");
@@ -361,16 +362,8 @@ async fn snapshot_case_12_missing_definitions_end_the_snapshot_controller_and_na
 async fn sidecars_case_238_a_proxy_of_the_environment_is_not_asked_for_the_api_server() {
     let cluster = Cluster::new(false).await;
     // No address at all: nobody looks at it.
-    let process = cluster
-        .command(&["snapshot-controller", "--retry-crd-interval-max=0s"])
-        .env("HTTPS_PROXY", "http://user:pass|word@127.0.0.1:9")
-        .env("NO_PROXY", "127.0.0.1")
-        .spawn()
-        .unwrap();
-    let output = tokio::time::timeout(PATIENCE, process.wait_with_output())
-        .await
-        .unwrap()
-        .unwrap();
+    let proxy = ("HTTPS_PROXY", "http://user:pass|word@127.0.0.1:9");
+    let output = without_definitions(&cluster, &[proxy, ("NO_PROXY", "127.0.0.1")]).await;
     let text = said(&output);
     assert!(
         text.contains("slackwater crds"),

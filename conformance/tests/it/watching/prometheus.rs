@@ -1,6 +1,5 @@
 //! A Prometheus as a process of its own.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,7 +14,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-use crate::shared::PATIENCE;
+use super::LAYER;
+use crate::shared::{PATIENCE, say};
 
 /// Scrapes and evaluates each second. Dropping it ends it.
 pub struct Prometheus {
@@ -111,27 +111,32 @@ impl Prometheus {
     /// The names of the alerts that fire.
     pub async fn firing(&self) -> BTreeSet<String> {
         let query = r#"group by (alertname) (ALERTS{alertstate="firing"})"#;
-        let fire = self.query(query).await.unwrap_or_default();
+        // No answer does not mean that all is silent.
+        let fire = until("Prometheus answers", PATIENCE, async || self.query(query).await.ok());
+        let fire = fire.await.unwrap();
         let name = |series: &Value| Some(series["metric"]["alertname"].as_str()?.to_owned());
         fire.iter().filter_map(name).collect()
     }
 
     /// Waits until each of these has fired: not all fire as long as their cause lasts.
     pub async fn fires(&self, alerts: &[&str]) {
-        let fired = RefCell::new(BTreeSet::new());
-        self.wait(alerts, "fire", |firing, alert| {
-            fired.borrow_mut().extend(firing.iter().cloned());
-            fired.borrow().contains(alert)
+        let mut late = alerts.to_vec();
+        self.wait("fire", |firing| {
+            late.retain(|alert| !firing.contains(*alert));
+            late.clone()
         })
         .await;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.extend(alerts.iter().map(|alert| ((*alert).to_owned(), false)));
     }
 
-    /// Waits until these are silent.
+    /// Waits until all of these are silent.
     pub async fn is_silent(&self, alerts: &[&str]) {
-        self.wait(alerts, "are silent", |firing, alert| !firing.contains(alert))
-            .await;
+        self.wait("fall silent", |firing| {
+            let still = alerts.iter().filter(|alert| firing.contains(**alert));
+            still.copied().collect()
+        })
+        .await;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for alert in alerts {
             seen.entry((*alert).to_owned())
@@ -161,11 +166,18 @@ impl Prometheus {
         self.ports[job]
     }
 
-    async fn wait(&self, alerts: &[&str], what: &str, holds: impl Fn(&BTreeSet<String>, &str) -> bool) {
+    /// Waits until a look at what fires leaves no alert late; tells of those that are not any more.
+    async fn wait<'a>(&self, what: &str, mut late: impl FnMut(&BTreeSet<String>) -> Vec<&'a str>) {
         let end = tokio::time::Instant::now() + PATIENCE;
+        let mut before = Vec::new();
         loop {
             let firing = self.firing().await;
-            let late: Vec<_> = alerts.iter().filter(|alert| !holds(&firing, alert)).collect();
+            let late = late(&firing);
+            before.retain(|alert| !late.contains(alert));
+            if !before.is_empty() {
+                let seconds = self.began.duration_until(jiff::Timestamp::now()).as_secs();
+                say(&format!("layer {LAYER}: after {seconds} s {what}: {}", before.join(", ")));
+            }
             if late.is_empty() {
                 return;
             }
@@ -173,6 +185,7 @@ impl Prometheus {
                 tokio::time::Instant::now() < end,
                 "{late:?} do not {what}; {firing:?} fire"
             );
+            before = late;
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }

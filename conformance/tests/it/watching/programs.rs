@@ -1,5 +1,6 @@
 //! The programs themselves: what they need at their start, their leases, their end.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use base::Scope;
@@ -139,19 +140,21 @@ impl Watched {
         self.a_follower_says_so().await;
         self.give_back().await;
         self.prometheus.is_silent(&["NoLeader"]).await;
+        let has_fired = Cell::new(false);
+        // A theft is always followed by its return: one that is dropped half way may reach the API server after that.
         let to_and_fro = async {
-            loop {
+            while !has_fired.get() {
                 self.steal().await;
                 tokio::time::sleep(THEFT).await;
                 self.give_back().await;
                 tokio::time::sleep(THEFT).await;
             }
         };
-        tokio::select! {
-            () = self.prometheus.fires(&["LeaderFlapping"]) => {}
-            () = to_and_fro => {}
-        }
-        self.give_back().await;
+        let is_told = async {
+            self.prometheus.fires(&["LeaderFlapping"]).await;
+            has_fired.set(true);
+        };
+        tokio::join!(is_told, to_and_fro);
         self.prometheus.is_silent(&["LeaderFlapping"]).await;
     }
 

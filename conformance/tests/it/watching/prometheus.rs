@@ -112,7 +112,9 @@ impl Prometheus {
     pub async fn firing(&self) -> BTreeSet<String> {
         let query = r#"group by (alertname) (ALERTS{alertstate="firing"})"#;
         // No answer does not mean that all is silent.
-        let fire = until("Prometheus answers", PATIENCE, async || self.query(query).await.ok());
+        let fire = until("Prometheus answers", PATIENCE, async || {
+            self.query(query).await.ok()
+        });
         let fire = fire.await.unwrap();
         let name = |series: &Value| Some(series["metric"]["alertname"].as_str()?.to_owned());
         fire.iter().filter_map(name).collect()
@@ -176,7 +178,10 @@ impl Prometheus {
             before.retain(|alert| !late.contains(alert));
             if !before.is_empty() {
                 let seconds = self.began.duration_until(jiff::Timestamp::now()).as_secs();
-                say(&format!("layer {LAYER}: after {seconds} s {what}: {}", before.join(", ")));
+                say(&format!(
+                    "layer {LAYER}: after {seconds} s {what}: {}",
+                    before.join(", ")
+                ));
             }
             if late.is_empty() {
                 return;

@@ -35,6 +35,10 @@ const CONDITIONAL: Rules = Rules {
     unconditional_update: false,
     ..RULES
 };
+const RETURNED_CONDITIONAL: Rules = Rules {
+    returns_deleted: true,
+    ..CONDITIONAL
+};
 const CREATED_BY_PUT: Rules = Rules {
     create_on_update: true,
     ..RULES
@@ -210,7 +214,7 @@ const APPS: Row = Row {
 const STORAGE: Row = Row {
     group: "storage.k8s.io",
     namespaced: false,
-    rules: RETURNED,
+    rules: RETURNED_CONDITIONAL,
     ..BASE
 };
 const RBAC_GROUP: Row = Row {
@@ -324,6 +328,10 @@ const GROUPS: &[Row] = &[
     Row {
         kind: "CSIDriver",
         plural: "csidrivers",
+        rules: Rules {
+            generation: Generation::OnceChanged,
+            ..RETURNED_CONDITIONAL
+        },
         ..STORAGE
     },
     Row {
@@ -341,6 +349,7 @@ const GROUPS: &[Row] = &[
         kind: "StorageClass",
         plural: "storageclasses",
         short: &["sc"],
+        rules: RETURNED,
         ..STORAGE
     },
     Row {
@@ -350,7 +359,7 @@ const GROUPS: &[Row] = &[
         rules: Rules {
             initial_status: InitialStatus::Dropped,
             status_keeps_metadata: true,
-            ..RETURNED
+            ..RETURNED_CONDITIONAL
         },
         ..STORAGE
     },
@@ -358,6 +367,7 @@ const GROUPS: &[Row] = &[
         kind: "VolumeAttributesClass",
         plural: "volumeattributesclasses",
         short: &["vac"],
+        rules: RETURNED,
         ..STORAGE
     },
 ];

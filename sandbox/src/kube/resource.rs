@@ -106,6 +106,8 @@ pub(crate) enum Generation {
     None,
     /// When `spec` changes.
     Spec,
+    /// The same, but a new object has none.
+    OnceChanged,
     /// When anything outside metadata, and status where it is a subresource, changes.
     Content,
 }

@@ -175,7 +175,7 @@ fn begin_life(state: &State, target: &Target<'_>, value: &mut Value) {
     }
     metadata.insert("uid".to_owned(), json!(state.random.uuid()));
     metadata.insert("creationTimestamp".to_owned(), json!(state.now()));
-    if rules.generation != Generation::None {
+    if matches!(rules.generation, Generation::Spec | Generation::Content) {
         metadata.insert("generation".to_owned(), json!(1));
     }
     if !target.has_status() {
@@ -328,7 +328,7 @@ fn keep(old: &Value, new: &mut Value, of_stored: impl Fn(&str) -> bool) {
 fn generation_moves(target: &Target<'_>, old: &Value, new: &Value) -> bool {
     match target.resource.rules.generation {
         Generation::None => false,
-        Generation::Spec => old.get("spec") != new.get("spec"),
+        Generation::Spec | Generation::OnceChanged => old.get("spec") != new.get("spec"),
         Generation::Content => {
             let counts = |field: &str| field != "metadata" && !(field == "status" && target.has_status());
             let all_in = |one: &Value, other: &Value| {

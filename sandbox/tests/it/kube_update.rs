@@ -189,6 +189,68 @@ async fn custom_objects_and_leases_need_a_version() {
     );
 }
 
+#[tokio::test]
+async fn drivers_nodes_capacities_and_attachments_need_a_version_and_classes_do_not() {
+    let fixture = Fixture::new();
+    let storage = "/apis/storage.k8s.io/v1";
+    let attachment =
+        json!({"spec": {"attacher": "d", "nodeName": "n", "source": {"persistentVolumeName": "p"}}});
+    let driver = json!({"name": "d", "nodeID": "i", "topologyKeys": ["zone"]});
+    for (plural, mut object, code) in [
+        ("csidrivers", json!({"spec": {"attachRequired": true}}), 422),
+        ("csinodes", json!({"spec": {"drivers": [driver]}}), 422),
+        (
+            "namespaces/default/csistoragecapacities",
+            json!({"storageClassName": "c"}),
+            422,
+        ),
+        ("volumeattachments", attachment, 422),
+        ("storageclasses", json!({"provisioner": "p"}), 200),
+        (
+            "volumeattributesclasses",
+            json!({"driverName": "d", "parameters": {"iops": "1"}}),
+            200,
+        ),
+    ] {
+        let path = format!("{storage}/{plural}");
+        object["metadata"] = json!({"name": "a"});
+        let (made, answer) = fixture
+            .send("POST", &path, "application/json", object.clone())
+            .await;
+        assert_eq!(made, 201, "{answer}");
+        object["metadata"]["labels"] = json!({"a": "b"});
+        let (got, answer) = fixture
+            .send("PUT", &format!("{path}/a"), "application/json", object)
+            .await;
+        assert_eq!(got, code, "{answer}");
+        if code == 422 {
+            let cause = &answer["details"]["causes"][0];
+            assert_eq!(cause["field"], "metadata.resourceVersion", "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_driver_has_a_generation_once_its_spec_has_changed() {
+    let fixture = Fixture::new();
+    let path = "/apis/storage.k8s.io/v1/csidrivers";
+    let driver = json!({"metadata": {"name": "a"}, "spec": {"attachRequired": true}});
+    let (code, made) = fixture.send("POST", path, "application/json", driver).await;
+    assert_eq!((code, &made["metadata"]["generation"]), (201, &json!(null)));
+    let path = format!("{path}/a");
+    for (patch, generation) in [
+        (json!({"metadata": {"labels": {"a": "b"}}}), json!(null)),
+        (json!({"spec": {"podInfoOnMount": true}}), json!(1)),
+        (json!({"metadata": {"labels": {"a": "c"}}}), json!(1)),
+        (json!({"spec": {"podInfoOnMount": false}}), json!(2)),
+    ] {
+        let (code, changed) = fixture
+            .send("PATCH", &path, "application/merge-patch+json", patch)
+            .await;
+        assert_eq!((code, &changed["metadata"]["generation"]), (200, &generation));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn status_and_the_rest_are_written_apart() {
     let fixture = Fixture::new();

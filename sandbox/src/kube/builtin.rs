@@ -343,6 +343,7 @@ const GROUPS: &[Row] = &[
         kind: "CSIStorageCapacity",
         plural: "csistoragecapacities",
         namespaced: true,
+        rules: CONDITIONAL,
         ..STORAGE
     },
     Row {

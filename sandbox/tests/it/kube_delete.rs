@@ -34,6 +34,15 @@ async fn the_answer_is_a_status_or_the_object() {
         .code,
         404
     );
+    let capacities = "/apis/storage.k8s.io/v1/namespaces/default/csistoragecapacities";
+    let capacity = json!({"metadata": {"name": "one"}, "storageClassName": "c"});
+    fixture
+        .send("POST", capacities, "application/json", capacity)
+        .await;
+    let (code, status) = fixture
+        .send("DELETE", &format!("{capacities}/one"), "", json!({}))
+        .await;
+    assert_eq!((code, status["status"].as_str()), (200, Some("Success")));
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(fixture.client.clone(), "default");
     let claim = from(json!({
         "metadata": {"name": "data"},

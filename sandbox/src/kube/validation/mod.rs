@@ -5,13 +5,14 @@
 //! | [`error`] | field errors and their texts |
 //! | [`defaults`] | what the API server fills in at every write |
 //! | [`admission`] | what its admission plugins add or refuse |
-//! | [`claim`], [`sources`], [`volume`], [`attachment`], [`classes`], [`event`], [`other`], [`quota`], [`workload`] | rules of the kinds |
+//! | [`claim`], [`sources`], [`volume`], [`affinity`], [`attachment`], [`classes`], [`event`], [`other`], [`quota`], [`workload`] | rules of the kinds |
 //! | [`warnings`] | what the writer is told of an object that is taken |
 //! | [`quantity`] | sizes like `5Gi` |
 //!
 //! Sources: spec resize 4.1 and 4.2; `kubernetes/kubernetes: pkg/apis/core/validation`.
 
 mod admission;
+mod affinity;
 mod attachment;
 mod claim;
 mod classes;

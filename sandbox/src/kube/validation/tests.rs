@@ -315,6 +315,68 @@ fn resize_4_1_volumes_are_validated_as_the_api_server_does() {
     }
 }
 
+/// A volume that is reached where this label has this value.
+fn volume_at(key: &str, value: &str) -> Value {
+    let zone = json!({"key": key, "operator": "In", "values": [value]});
+    let affinity = json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}});
+    with(volume(), "/spec/nodeAffinity", affinity)
+}
+
+#[test]
+fn the_affinity_of_a_volume_names_nodes() {
+    let affinity = |affinity: Value| with(volume(), "/spec/nodeAffinity", affinity);
+    for (affinity, expected) in [
+        (
+            affinity(json!({})),
+            "spec.nodeAffinity.required: Required value: must specify required node constraints",
+        ),
+        (
+            affinity(json!({"required": {"nodeSelectorTerms": []}})),
+            "spec.nodeAffinity.required.nodeSelectorTerms: Required value: must have at least one node selector term",
+        ),
+    ] {
+        assert_eq!(errors("", "PersistentVolume", &affinity, None), [expected]);
+    }
+    assert_eq!(
+        errors("", "PersistentVolume", &volume_at("zone", "a"), None),
+        [""; 0]
+    );
+}
+
+#[test]
+fn the_affinity_of_a_volume_stays_but_for_labels_that_got_another_name() {
+    let (beta, stable) = (
+        "failure-domain.beta.kubernetes.io/zone",
+        "topology.kubernetes.io/zone",
+    );
+    let refused = |shown: &str| {
+        vec![format!(
+            "nodeAffinity: Invalid value: {shown}: field is immutable, except for updating from beta label to GA"
+        )]
+    };
+    let at = |key: &str, value: &str| {
+        refused(&format!(
+            "{{\"Required\":{{\"NodeSelectorTerms\":[{{\"MatchExpressions\":[{{\"Key\":\"{key}\",\"Operator\":\"In\",\
+             \"Values\":[\"{value}\"]}}],\"MatchFields\":null}}]}}}}"
+        ))
+    };
+    for (old, new, expected) in [
+        (volume(), volume_at("zone", "a"), Vec::new()),
+        (volume_at("zone", "a"), volume_at("zone", "a"), Vec::new()),
+        (volume_at("zone", "a"), volume_at("zone", "b"), at("zone", "b")),
+        (volume_at("zone", "a"), volume(), refused("null")),
+        (volume_at(beta, "a"), volume_at(stable, "a"), Vec::new()),
+        (volume_at(beta, "a"), volume_at(stable, "b"), at(stable, "b")),
+        (volume_at(stable, "a"), volume_at(beta, "a"), at(beta, "a")),
+    ] {
+        assert_eq!(
+            errors("", "PersistentVolume", &new, Some(&old)),
+            expected,
+            "{new}"
+        );
+    }
+}
+
 #[test]
 fn classes_secrets_events_and_leases_have_their_rules() {
     let class = json!({"provisioner": "p", "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"});

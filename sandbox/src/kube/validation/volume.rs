@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::claim::{access_modes, positive};
-use super::{FieldError, one_of, text, unchanged};
+use super::{FieldError, affinity, one_of, text, unchanged};
 use crate::kube::metadata::subdomain_errors;
 
 /// The members of a volume's spec that name a place to keep data.
@@ -59,6 +59,7 @@ pub(super) fn validate(new: &Value, old: Option<&Value>, errors: &mut Vec<FieldE
         &["Block", "Filesystem"],
         errors,
     );
+    affinity::validate(spec, errors);
     source(spec, errors);
     if spec.get("volumeAttributesClassName").is_some() && spec.get("csi").is_none() {
         errors.push(FieldError::required(
@@ -112,6 +113,7 @@ fn update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
         ));
     }
     unchanged("volumeMode", &new["volumeMode"], &old["volumeMode"], errors);
+    affinity::update(new, old, errors);
     if old.get("volumeAttributesClassName").is_some() && new.get("volumeAttributesClassName").is_none() {
         errors.push(FieldError::forbidden(
             "spec.volumeAttributesClassName",

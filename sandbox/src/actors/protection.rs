@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::ephemeral::{claim_name, is_for};
 use super::{
-    ATTRIBUTES_CLASSES, Actor, Agenda, CLAIMS, PODS, VOLUMES, attempt, claims_of, has_ended, has_finalizer,
-    is_deleting, is_gone, remove_finalizer, set, text,
+    ATTRIBUTES_CLASSES, Actor, Agenda, CLAIMS, PODS, VOLUMES, attempt, claims_of, has_finalizer, is_deleting,
+    is_gone, items, remove_finalizer, set, text,
 };
 use crate::kube::{Change, GroupResource, Store};
 
@@ -29,21 +30,16 @@ impl Protection {
         Self { store }
     }
 
-    /// A scheduled pod that has not ended uses the claims that it mounts.
-    fn is_used(&self, namespace: &str, claim: &str) -> bool {
-        self.store.list(PODS, Some(namespace)).iter().any(|pod| {
-            let pod = pod.value();
-            !text(pod, "/spec/nodeName").is_empty()
-                && !has_ended(pod)
-                && claims_of(pod).any(|name| name == claim)
-        })
+    fn is_used(&self, claim: &Value) -> bool {
+        let pods = self.store.list(PODS, Some(text(claim, "/metadata/namespace")));
+        pods.iter().any(|pod| uses(pod.value(), claim))
     }
 
     fn claim(&self, namespace: &str, name: &str) {
         let Some(claim) = self.store.get(CLAIMS, namespace, name) else {
             return;
         };
-        let needed = !is_deleting(claim.value()) || self.is_used(namespace, name);
+        let needed = !is_deleting(claim.value()) || self.is_used(claim.value());
         self.keep(CLAIMS, claim.value(), OF_CLAIMS, needed);
     }
 
@@ -94,7 +90,7 @@ impl Protection {
         );
         attempt(self.store.update(resource, namespace, name, |object| {
             if needed {
-                let mut finalizers = super::items(object, "/metadata/finalizers").to_vec();
+                let mut finalizers = items(object, "/metadata/finalizers").to_vec();
                 finalizers.push(json!(finalizer));
                 set(object, "/metadata", "finalizers", Value::Array(finalizers));
             } else {
@@ -102,6 +98,19 @@ impl Protection {
             }
         }));
     }
+}
+
+/// A scheduled pod uses the claims that it mounts until it is gone, whether it has ended or not. One that the node is done
+/// with, and that a finalizer keeps, lets go of the claims that were made for it: they may be what it waits for.
+fn uses(pod: &Value, claim: &Value) -> bool {
+    let is_done = is_deleting(pod) && pod["metadata"]["deletionGracePeriodSeconds"] == 0;
+    let mounts = |volume: &Value| {
+        let name = claim_name(pod, volume);
+        name.is_some_and(|name| name == text(claim, "/metadata/name")) && is_for(pod, volume, claim)
+    };
+    let mut volumes = items(pod, "/spec/volumes").iter();
+    !text(pod, "/spec/nodeName").is_empty()
+        && volumes.any(|volume| mounts(volume) && !(is_done && volume.get("ephemeral").is_some()))
 }
 
 impl Actor for Protection {

@@ -437,6 +437,24 @@ async fn a_pod_runs_once_its_claim_is_bound_and_keeps_it() {
     assert_eq!(cluster.phases("c", "v"), both("gone", "Released"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_claim_is_kept_until_its_pod_is_gone_though_that_has_ended() {
+    let cluster = Cluster::new();
+    cluster.volume("v", &json!({}));
+    cluster.claim("c", &json!({}));
+    cluster.store.create(PODS, pod("p", "c")).unwrap();
+    cluster.settle().await;
+    let ended = |pod: &mut Value| set(pod, "/status", "phase", json!("Succeeded"));
+    cluster.store.update_status(PODS, "default", "p", ended).unwrap();
+    cluster.delete(CLAIMS, "c");
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "v"), both("Bound", "Bound"));
+    assert!(is_deleting(&cluster.get(CLAIMS, "c").unwrap()));
+    cluster.delete(PODS, "p");
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "v"), both("gone", "Released"));
+}
+
 fn deployment(replicas: u64) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "default"},

@@ -44,6 +44,32 @@ async fn an_ephemeral_volume_has_a_claim_that_goes_with_its_pod() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_a_finalizer_alone_keeps_frees_the_claim_that_was_made_for_it() {
+    let cluster = Cluster::new();
+    let mut held = ephemeral_pod();
+    held["metadata"]["finalizers"] = json!(["example.com/held"]);
+    let named = json!({"name": "n", "persistentVolumeClaim": {"claimName": "c"}});
+    held["spec"]["volumes"].as_array_mut().unwrap().push(named);
+    cluster.claim("c", &json!({}));
+    cluster.volume("v", &json!({}));
+    cluster.volume("w", &json!({}));
+    cluster.store.create(PODS, held).unwrap();
+    cluster.settle().await;
+    assert_eq!(phase(&cluster, "p"), "Running");
+    cluster.delete(PODS, "p");
+    cluster.delete(CLAIMS, "p-d");
+    cluster.delete(CLAIMS, "c");
+    cluster.settle().await;
+    assert_eq!(phase(&cluster, "p"), "Running", "it is held");
+    assert!(cluster.get(CLAIMS, "p-d").is_none());
+    assert!(cluster.get(CLAIMS, "c").is_some(), "one that it names stays");
+    let free = |pod: &mut Value| set(pod, "/metadata", "finalizers", json!([]));
+    cluster.store.update(PODS, "default", "p", free).unwrap();
+    cluster.settle().await;
+    assert!(cluster.get(CLAIMS, "c").is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_waits_while_another_claim_has_the_name_of_its_own() {
     let cluster = Cluster::new();
     cluster.claim("p-d", &json!({}));

@@ -17,7 +17,9 @@ use super::ephemeral::{claim_name, is_for};
 use super::spread::{is_spread, spreads};
 use super::users::Users;
 use super::worker::{self, Patience, Worker};
-use super::{CLAIMS, NODES, PODS, STORAGE_CLASSES, VOLUMES, attempt, is_deleting, is_gone, items, set, text};
+use super::{
+    CLAIMS, NODES, PODS, STORAGE_CLASSES, VOLUMES, attempt, has_ended, is_deleting, is_gone, items, set, text,
+};
 use crate::kube::validation::class_of;
 use crate::kube::{Change, GroupResource, Store};
 use crate::node::Node;
@@ -124,6 +126,40 @@ impl Scheduler {
         };
         let claims: Option<Vec<Value>> = volumes.filter_map(claim).collect();
         claims.filter(|claims| !claims.iter().any(is_deleting))
+    }
+
+    /// Whether a pod that has a node uses one of the claims that are for one pod alone. As the real scheduler it looks at
+    /// claims that pods name, not at those that are made for them.
+    fn is_taken(&self, pod: &Value, claims: &[Value]) -> bool {
+        let is_alone = |claim: &&Value| {
+            let mut modes = items(claim, "/spec/accessModes").iter();
+            modes.any(|mode| mode == "ReadWriteOncePod")
+        };
+        let alone = claims.iter().filter(is_alone);
+        let alone: Vec<&str> = alone.map(|claim| text(claim, "/metadata/name")).collect();
+        if alone.is_empty() {
+            return false;
+        }
+        let others = self.store.list(PODS, Some(text(pod, "/metadata/namespace")));
+        others.iter().any(|other| {
+            let other = other.value();
+            let mut volumes = items(other, "/spec/volumes").iter();
+            !text(other, "/spec/nodeName").is_empty()
+                && !has_ended(other)
+                && volumes.any(|volume| alone.contains(&text(volume, "/persistentVolumeClaim/claimName")))
+        })
+    }
+
+    /// Gives a pod its node; one at a time, so that no two get a claim that is for one alone.
+    fn bind(&self, pod: &Value, claims: &[Value], node: &str) {
+        let _alone = self.state();
+        if self.is_taken(pod, claims) {
+            return;
+        }
+        let (namespace, name) = (text(pod, "/metadata/namespace"), text(pod, "/metadata/name"));
+        attempt(self.store.update(PODS, namespace, name, |pod| {
+            set(pod, "/spec", "nodeName", json!(node))
+        }));
     }
 
     /// The volumes that were asked for at a node: whether they are there, or will not be.
@@ -313,8 +349,13 @@ impl Worker for Scheduler {
         let all = || state.pending.keys().cloned().collect();
         match text(object, "/kind") {
             "Pod" => {
-                state.users.note(change);
+                let mounted = state.users.note(change);
                 let mut keys = vec![key(name)];
+                if is_gone(change) || has_ended(object) {
+                    // They may wait for a claim that is for one pod alone.
+                    let users = mounted.iter().flat_map(|claim| state.users.of(namespace, claim));
+                    keys.extend(users.map(|name| key(&name)));
+                }
                 let node = |object: &crate::kube::Object| text(object.value(), "/spec/nodeName").to_owned();
                 let former = change.previous.as_ref().map(|former| node(former));
                 if is_gone(change) || former.is_some_and(|former| former != node(&change.object)) {
@@ -357,6 +398,9 @@ impl Worker for Scheduler {
             return left;
         }
         let claims = self.claims(&pod)?;
+        if self.is_taken(&pod, &claims) {
+            return None;
+        }
         let place = match node {
             Some(node)
                 if claims
@@ -372,11 +416,7 @@ impl Worker for Scheduler {
             None => self.place(&pod, &claims, failures),
         };
         match place {
-            Place::Bound(node) => {
-                attempt(self.store.update(PODS, &key.namespace, &key.name, |pod| {
-                    set(pod, "/spec", "nodeName", json!(node))
-                }));
-            }
+            Place::Bound(node) => self.bind(&pod, &claims, &node),
             Place::Asked(node) => {
                 self.state().pending.entry(key.clone()).or_default().node = Some(node);
             }

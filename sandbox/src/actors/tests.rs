@@ -455,6 +455,40 @@ async fn a_claim_is_kept_until_its_pod_is_gone_though_that_has_ended() {
     assert_eq!(cluster.phases("c", "v"), both("gone", "Released"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_claim_for_one_pod_alone_is_had_by_one_after_the_other() {
+    let cluster = Cluster::new();
+    let alone = json!({"spec": {"accessModes": ["ReadWriteOncePod"]}});
+    let names = ["one", "two", "three"];
+    for name in names {
+        cluster.store.create(PODS, pod(name, "c")).unwrap();
+    }
+    cluster.claim("c", &alone);
+    cluster.volume("v", &alone);
+    let placed = || {
+        let placed = |name: &&str| cluster.get(PODS, name).is_some() && !cluster.node_of(name).is_empty();
+        names.into_iter().filter(placed).collect::<Vec<_>>()
+    };
+    cluster.settle().await;
+    let [first] = placed()[..] else {
+        panic!("{:?} have it", placed());
+    };
+    let ended = |pod: &mut Value| set(pod, "/status", "phase", json!("Failed"));
+    cluster
+        .store
+        .update_status(PODS, "default", first, ended)
+        .unwrap();
+    cluster.settle().await;
+    let mut others = placed();
+    others.retain(|name| *name != first);
+    let [second] = others[..] else {
+        panic!("{others:?} have it");
+    };
+    cluster.delete(PODS, second);
+    cluster.settle().await;
+    assert_eq!(placed().len(), 2, "that which has ended, and the last");
+}
+
 fn deployment(replicas: u64) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "default"},

@@ -135,6 +135,33 @@ async fn a_volume_that_names_a_claim_is_kept_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_volume_that_names_a_claim_is_its_own_whatever_its_class_and_labels() {
+    let cluster = Cluster::new();
+    let kept = |name: &str| json!({"namespace": "default", "name": name});
+    cluster.volume("free", &json!({"metadata": {"labels": {"a": "b"}}}));
+    cluster.volume(
+        "other",
+        &json!({"spec": {"claimRef": kept("c"), "storageClassName": "gp3"}}),
+    );
+    cluster.claim("c", &json!({"spec": {"selector": {"matchLabels": {"a": "b"}}}}));
+    for (name, mut spec) in [
+        ("small", json!({"capacity": {"storage": "1Gi"}})),
+        ("block", json!({"volumeMode": "Block"})),
+        ("shared", json!({"accessModes": ["ReadOnlyMany"]})),
+    ] {
+        spec["claimRef"] = kept(name);
+        cluster.volume(name, &json!({"spec": spec}));
+        cluster.claim(name, &json!({"spec": {"storageClassName": "none"}}));
+    }
+    cluster.settle().await;
+    assert_eq!(cluster.phases("c", "other"), both("Bound", "Bound"));
+    assert_eq!(cluster.phases("c", "free").1, "Available");
+    for name in ["small", "block", "shared"] {
+        assert_eq!(cluster.phases(name, name), both("Pending", "Available"), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_smallest_volume_that_suits_is_chosen() {
     let cluster = Cluster::new();
     cluster.volume("big", &json!({"spec": {"capacity": {"storage": "100Gi"}}}));

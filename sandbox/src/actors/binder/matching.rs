@@ -53,16 +53,22 @@ fn capacity(volume: &Value) -> Option<Quantity> {
     volume.pointer("/spec/capacity/storage").and_then(Quantity::read)
 }
 
-/// True where the volume offers all that is asked for.
-pub(super) fn satisfies(volume: &Value, wish: &Wish<'_>) -> bool {
+/// True where the volume can be what is asked for. That is enough of one which is kept for the claim: whoever keeps it has
+/// chosen it, whatever its class and labels.
+pub(super) fn can_be(volume: &Value, wish: &Wish<'_>) -> bool {
     let modes = items(volume, "/spec/accessModes");
-    let labels = &volume["metadata"]["labels"];
     !is_deleting(volume)
-        && text(volume, "/spec/storageClassName") == wish.class
         && text(volume, "/spec/volumeMode") == wish.volume_mode
         && text(volume, "/spec/volumeAttributesClassName") == wish.attributes
         && capacity(volume) >= wish.size
         && wish.modes.iter().all(|mode| modes.contains(mode))
+}
+
+/// True where the volume offers all that is asked for.
+pub(super) fn satisfies(volume: &Value, wish: &Wish<'_>) -> bool {
+    let labels = &volume["metadata"]["labels"];
+    can_be(volume, wish)
+        && text(volume, "/spec/storageClassName") == wish.class
         && wish
             .labels
             .iter()

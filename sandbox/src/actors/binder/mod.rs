@@ -10,7 +10,7 @@ use std::sync::Arc;
 use base::Clock;
 use serde_json::{Value, json};
 
-use self::matching::{Wish, is_claimed_by, satisfies};
+use self::matching::{Wish, can_be, is_claimed_by, satisfies};
 pub(super) use self::matching::{is_reserved_for, smallest};
 use self::provisioning::Provisioning;
 use super::{Actor, CLAIMS, STORAGE_CLASSES, VOLUMES, attempt, is_deleting, is_gone, set, text};
@@ -108,7 +108,7 @@ impl Binder {
         let volumes = self.store.list(VOLUMES, None);
         let reserved = volumes
             .iter()
-            .find(|volume| is_reserved_for(volume.value(), claim) && satisfies(volume.value(), &wish));
+            .find(|volume| is_reserved_for(volume.value(), claim) && can_be(volume.value(), &wish));
         if reserved.is_some() || self.waits_for_a_pod(claim) {
             return reserved.cloned();
         }

@@ -17,6 +17,9 @@ use super::write::{DEFINITIONS, NAMESPACES};
 /// How long a node has to end a pod when nobody says otherwise.
 const POD_GRACE_SECONDS: i64 = 30;
 
+/// What the garbage collector takes off when it has done its part.
+const OF_COLLECTOR: [&str; 2] = ["foregroundDeletion", "orphan"];
+
 /// `meta/v1 DeleteOptions`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeleteOptions {
@@ -105,13 +108,28 @@ impl DeleteOptions {
         Ok(())
     }
 
-    /// The finalizer that the propagation policy adds.
+    /// The finalizer of the propagation policy.
     fn finalizer(&self) -> Option<&'static str> {
         match self.propagation.as_str() {
             "Foreground" => Some("foregroundDeletion"),
             "Orphan" => Some("orphan"),
             _ => None,
         }
+    }
+
+    /// The finalizers of an object that is deleted so: a policy takes the place of the one that was there before.
+    fn finalizers_of(&self, object: &Value) -> Vec<String> {
+        let before: Vec<String> = finalizers(object).map(str::to_owned).collect();
+        if self.propagation.is_empty() {
+            return before;
+        }
+        let others = before
+            .iter()
+            .filter(|name| !OF_COLLECTOR.contains(&name.as_str()));
+        let mut after: Vec<String> = others.cloned().collect();
+        after.extend(self.finalizer().map(str::to_owned));
+        let is_same = after.len() == before.len() && after.iter().all(|name| before.contains(name));
+        if is_same { before } else { after }
     }
 }
 
@@ -127,7 +145,7 @@ pub(crate) fn delete(
 ) -> Result<Deleted, ApiError> {
     options.check(resource, object)?;
     let grace = grace_seconds(resource, object.value(), options);
-    let keeps = finalizers(object.value()).next().is_some() || options.finalizer().is_some();
+    let keeps = !options.finalizers_of(object.value()).is_empty();
     let id = resource.id();
     if !keeps && grace == 0 && id != NAMESPACES {
         if options.dry_run {
@@ -190,14 +208,18 @@ fn grace_seconds(resource: &ResourceType, object: &Value, options: &DeleteOption
 fn mark(state: &State, object: &Object, options: &DeleteOptions, grace: i64) -> Value {
     let mut value = object.value().clone();
     let deleting = is_deleting(&value);
+    let finalizers = options.finalizers_of(&value);
     let metadata = metadata_mut(&mut value);
-    if let Some(finalizer) = options.finalizer().filter(|_| !deleting) {
-        let list = metadata.entry("finalizers").or_insert_with(|| json!([]));
-        if let Some(list) = list.as_array_mut() {
-            list.push(json!(finalizer));
+    let runs_on = deleting && metadata.get("deletionGracePeriodSeconds") == Some(&json!(grace));
+    // While a grace period runs on, nothing is changed.
+    if !(runs_on && grace > 0) {
+        if finalizers.is_empty() {
+            metadata.remove("finalizers");
+        } else {
+            metadata.insert("finalizers".to_owned(), json!(finalizers));
         }
     }
-    if !deleting || metadata.get("deletionGracePeriodSeconds") != Some(&json!(grace)) {
+    if !runs_on {
         let end = state.clock.now().checked_add(SignedDuration::from_secs(grace));
         let end = end.map_or_else(|_| state.now(), time_text);
         metadata.insert("deletionTimestamp".to_owned(), json!(end));

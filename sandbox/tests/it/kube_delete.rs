@@ -174,6 +174,37 @@ async fn propagation_policies_are_finalizers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_policy_takes_the_place_of_the_one_before_also_while_an_object_is_being_deleted() {
+    let fixture = Fixture::new();
+    let path = "/api/v1/namespaces/default/configmaps";
+    let delete = async |name: &str, policy: &str| {
+        let path = format!("{path}/{name}?propagationPolicy={policy}");
+        let (code, answer) = fixture.send("DELETE", &path, "", json!({})).await;
+        assert_eq!(code, 200, "{answer}");
+        answer["metadata"]["finalizers"].clone()
+    };
+    for (name, finalizers) in [
+        ("kept", json!(["orphan", "example.com/a"])),
+        ("left", json!(["foregroundDeletion"])),
+    ] {
+        let map = json!({"metadata": {"name": name, "finalizers": finalizers}});
+        let (code, answer) = fixture.send("POST", path, "application/json", map).await;
+        assert_eq!(code, 201, "{answer}");
+    }
+    for (policy, expected) in [
+        ("Orphan", json!(["orphan", "example.com/a"])),
+        ("Foreground", json!(["example.com/a", "foregroundDeletion"])),
+        ("", json!(["example.com/a", "foregroundDeletion"])),
+        ("Background", json!(["example.com/a"])),
+        ("Orphan", json!(["example.com/a", "orphan"])),
+    ] {
+        assert_eq!(delete("kept", policy).await, expected, "{policy}");
+    }
+    delete("left", "Background").await;
+    assert_eq!(fixture.get(&format!("{path}/left")).await.0, 404);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_scheduled_pod_has_its_grace_period() {
     let fixture = Fixture::new();
     let pod = |name: &str, node: Option<&str>| -> Pod {

@@ -43,32 +43,61 @@ impl Change {
 pub(crate) struct Collection {
     pub resource: Arc<ResourceType>,
     pub objects: BTreeMap<String, Arc<Object>>,
-    history: VecDeque<Change>,
+    history: History,
     history_limit: usize,
-    /// The history lacks changes up to and with this revision.
+    changed: watch::Sender<Signal>,
+}
+
+/// What wakes the watches of a type: it changed, or, with what is left of it, it is served no more.
+pub(crate) type Signal = Option<Arc<Remains>>;
+
+/// What the watches of a type that is served no more are still to be told.
+pub(crate) struct Remains {
+    pub resource: Arc<ResourceType>,
+    pub history: History,
+}
+
+/// The recent changes of a type.
+pub(crate) struct History {
+    changes: VecDeque<Change>,
+    /// Changes up to and with this revision are missing.
     forgotten: u64,
-    changed: watch::Sender<u64>,
 }
 
 /// The history does not reach back so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooOld;
 
+impl History {
+    /// The changes after `revision`, oldest first.
+    pub fn after(&self, revision: u64) -> Result<impl Iterator<Item = &Change>, TooOld> {
+        if revision < self.forgotten {
+            return Err(TooOld);
+        }
+        let start = self
+            .changes
+            .partition_point(|change| change.revision() <= revision);
+        Ok(self.changes.range(start..))
+    }
+}
+
 impl Collection {
+    /// A type that is served from `revision` on; what was before, of another one of that name perhaps, it does not know.
     pub fn new(resource: ResourceType, history_limit: usize, revision: u64) -> Self {
         Self {
             resource: Arc::new(resource),
             objects: BTreeMap::new(),
-            history: VecDeque::new(),
+            history: History {
+                changes: VecDeque::new(),
+                forgotten: revision,
+            },
             history_limit,
-            forgotten: 0,
-            changed: watch::Sender::new(revision),
+            changed: watch::Sender::new(None),
         }
     }
 
     /// Takes a change into objects and history and wakes the watches.
     pub fn record(&mut self, change: Change) {
-        let revision = change.revision();
         match change.kind {
             ChangeKind::Added | ChangeKind::Modified => {
                 self.objects
@@ -78,37 +107,40 @@ impl Collection {
                 self.objects.remove(change.object.key());
             }
         }
-        self.history.push_back(change);
-        if self.history.len() > self.history_limit
-            && let Some(oldest) = self.history.pop_front()
+        let history = &mut self.history;
+        history.changes.push_back(change);
+        if history.changes.len() > self.history_limit
+            && let Some(oldest) = history.changes.pop_front()
         {
-            self.forgotten = oldest.revision();
+            history.forgotten = oldest.revision();
         }
-        self.changed.send_replace(revision);
+        self.changed.send_replace(None);
     }
 
     /// Forgets the history up to now, which is `revision`.
     pub fn forget(&mut self, revision: u64) {
-        self.history.clear();
-        self.forgotten = revision;
+        self.history.changes.clear();
+        self.history.forgotten = revision;
         // Watches that have not yet read everything must learn that they never can.
-        self.changed.send_replace(revision);
+        self.changed.send_replace(None);
+    }
+
+    /// Hands the watches what they have not read yet.
+    pub fn end(self) {
+        let remains = Remains {
+            resource: self.resource,
+            history: self.history,
+        };
+        self.changed.send_replace(Some(Arc::new(remains)));
     }
 
     /// A receiver that wakes on each change, and ends with the collection.
-    pub fn wake(&self) -> watch::Receiver<u64> {
+    pub fn wake(&self) -> watch::Receiver<Signal> {
         self.changed.subscribe()
     }
 
-    /// The changes after `revision`, oldest first.
-    pub fn changes_after(&self, revision: u64) -> Result<impl Iterator<Item = &Change>, TooOld> {
-        if revision < self.forgotten {
-            return Err(TooOld);
-        }
-        let start = self
-            .history
-            .partition_point(|change| change.revision() <= revision);
-        Ok(self.history.range(start..))
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// The objects of a namespace (all when none is given) from `start` on, in key order.
@@ -129,7 +161,7 @@ impl Collection {
         start: Option<&str>,
     ) -> Result<Vec<Arc<Object>>, TooOld> {
         let mut undone: BTreeMap<&str, Option<&Arc<Object>>> = BTreeMap::new();
-        for change in self.changes_after(revision)? {
+        for change in self.history.after(revision)? {
             undone
                 .entry(change.object.key())
                 .or_insert(change.previous.as_ref());
@@ -230,10 +262,10 @@ mod tests {
                 None,
             ));
         }
-        assert_eq!(pods.changes_after(0).err(), Some(TooOld));
-        assert_eq!(pods.changes_after(1).unwrap().count(), 2);
+        assert_eq!(pods.history.after(0).err(), Some(TooOld));
+        assert_eq!(pods.history.after(1).unwrap().count(), 2);
         pods.forget(3);
-        assert_eq!(pods.changes_after(2).err(), Some(TooOld));
-        assert_eq!(pods.changes_after(3).unwrap().count(), 0);
+        assert_eq!(pods.history.after(2).err(), Some(TooOld));
+        assert_eq!(pods.history.after(3).unwrap().count(), 0);
     }
 }

@@ -78,10 +78,12 @@ impl State {
         }
     }
 
-    /// Serves a type no more; its watches end.
+    /// Serves a type no more; its watches end when they have told all.
     pub fn unregister(&mut self, id: GroupResource<'_>) {
         if let Some(group) = self.groups.get_mut(id.group) {
-            group.remove(id.plural);
+            if let Some(collection) = group.remove(id.plural) {
+                collection.end();
+            }
             if group.is_empty() {
                 self.groups.remove(id.group);
             }

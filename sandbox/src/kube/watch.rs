@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::collection::{Change, ChangeKind, Collection};
+use super::collection::{Change, ChangeKind, Collection, Signal};
 use super::error::ApiError;
 use super::format::{Format, Shape, convert};
 use super::object::{Object, metadata_mut, serialise};
@@ -41,7 +41,7 @@ pub(crate) struct Watcher {
     cursor: u64,
     /// Sent first: the objects that are there.
     initial: Option<Bytes>,
-    wake: watch::Receiver<u64>,
+    wake: watch::Receiver<Signal>,
     stopping: CancellationToken,
     bookmarks: bool,
     /// The revision from which the watch began, which may lie ahead: nothing up to it is told.
@@ -148,6 +148,9 @@ impl Watcher {
             if let Some(lines) = self.collect() {
                 return Some((lines, self));
             }
+            if self.ended {
+                return None;
+            }
             if std::mem::take(&mut bookmark_due) {
                 // All changes up to now were looked at: a quiet type's watch moves on with the others.
                 if let Some(line) = self.bookmark() {
@@ -171,12 +174,18 @@ impl Watcher {
         let inner = self.inner.clone();
         let state = inner.lock();
         let now = state.clock.now();
+        // Under the lock, within which it is set: of a type that was made again another collection is there.
+        let remains = self.wake.borrow().clone();
         let id = super::GroupResource::new(&self.group, &self.plural);
-        let Some(collection) = state.collection(id) else {
-            self.ended = true;
-            return None;
+        let (resource, history) = match (&remains, state.collection(id)) {
+            (Some(remains), _) => (&remains.resource, &remains.history),
+            (None, Some(collection)) => (&collection.resource, collection.history()),
+            (None, None) => {
+                self.ended = true;
+                return None;
+            }
         };
-        let Ok(changes) = collection.changes_after(self.cursor) else {
+        let Ok(changes) = history.after(self.cursor) else {
             self.ended = true;
             let message = format!("too old resource version: {} ({})", self.cursor, state.revision);
             return Some(error_line(&ApiError::expired(message, None)));
@@ -184,13 +193,14 @@ impl Watcher {
         let mut lines = BytesMut::new();
         for change in changes {
             self.cursor = change.revision();
-            self.view.write(&collection.resource, change, now, &mut lines);
+            self.view.write(resource, change, now, &mut lines);
             if lines.len() >= PIECE_BYTES {
                 break;
             }
         }
         if lines.len() < PIECE_BYTES {
             self.cursor = self.cursor.max(state.revision);
+            self.ended = remains.is_some();
         }
         (!lines.is_empty()).then(|| lines.freeze())
     }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use runtime::objects::{AttributesClass, Claim, NodeLabels, Volume};
-use runtime::{ApiError, ApiErrorClass, Cache, ObjectKey};
+use runtime::{ApiError, ApiErrorClass, Cache, ObjectKey, migration};
 use tonic::Code;
 
 use crate::busy::{Busy, Protected, Turn};
@@ -30,7 +30,7 @@ use crate::observe::{Answer, Memory, Observed, Settings, Stage};
 use crate::plan::source::{self, CLONE_FINALIZER, Kind, SNAPSHOT_FINALIZER, Source, SourceKey};
 use crate::plan::{self, Plan, Step, parameters, request};
 use crate::topology::{self, Cluster, Trouble};
-use crate::triggers::BY_UID;
+use crate::triggers::{BY_UID, Placeless};
 
 /// Works on claims.
 pub(crate) struct Claims {
@@ -67,6 +67,7 @@ pub(crate) enum Nodes {
     Cluster {
         labels: Cache<NodeLabels>,
         drivers: Cache<CSINode>,
+        placeless: Placeless,
     },
     /// One alone, as its driver says.
     Local(LocalNode),
@@ -196,6 +197,8 @@ impl controller::Controller for Claims {
             self.end(&seen.key);
             return Plan::resting(past.memory.clone()).then(Next::Again);
         }
+        let answer = run.answers.last();
+        let owner = plan::to_be_discarded(&past.memory, answer).and_then(|handle| self.owner(handle));
         let observed = Observed {
             claim: &seen.claim,
             is_present: seen.is_present,
@@ -211,7 +214,8 @@ impl controller::Controller for Claims {
             attributes: seen.attributes.lookup(),
             topology: &seen.topology,
             secret: run.secret.as_ref(),
-            answer: run.answers.last(),
+            answer,
+            owner: owner.as_deref(),
             memory: &past.memory,
             retries: &past.retries,
             settings: &self.settings,
@@ -219,6 +223,10 @@ impl controller::Controller for Claims {
         let plan = plan::plan(&observed, now);
         if plan::is_failure(&plan) {
             self.metrics.not_made(&plan::labels(&observed));
+        }
+        if past.memory.begun().is_some() && run.answers.is_empty() && !plan.memory.is_busy() {
+            // Its request is given up without an answer.
+            self.former.add(seen.uid());
         }
         self.keep(seen, &plan);
         if plan.next != Next::Again {
@@ -426,18 +434,50 @@ impl Claims {
         };
         match nodes {
             Nodes::Local(local) => topology::requirement(&wish, &local.cluster()),
-            Nodes::Cluster { labels, drivers } => {
-                let (labels, drivers) = (labels.all(), drivers.all());
-                let cluster = Cluster {
-                    nodes: labels
-                        .iter()
-                        .filter_map(|node| Some((node.metadata.name.as_deref()?, &node.labels)))
-                        .collect(),
-                    registered: self.registered(&drivers),
-                };
-                topology::requirement(&wish, &cluster)
-            }
+            Nodes::Cluster {
+                labels,
+                drivers,
+                placeless,
+            } => match self.anywhere(&wish, labels, drivers) {
+                Err(Trouble::Refused(_)) if node.is_none() => {
+                    placeless.note();
+                    self.anywhere(&wish, labels, drivers)
+                }
+                told => told,
+            },
         }
+    }
+
+    fn anywhere(
+        &self,
+        wish: &topology::Wish<'_>,
+        labels: &Cache<NodeLabels>,
+        drivers: &Cache<CSINode>,
+    ) -> Result<Option<TopologyRequirement>, Trouble> {
+        let (labels, drivers) = (labels.all(), drivers.all());
+        let cluster = Cluster {
+            nodes: labels
+                .iter()
+                .filter_map(|node| Some((node.metadata.name.as_deref()?, &node.labels)))
+                .collect(),
+            registered: self.registered(&drivers),
+        };
+        topology::requirement(wish, &cluster)
+    }
+
+    /// The name of a volume that is the one of this handle.
+    fn owner(&self, handle: &str) -> Option<String> {
+        let mut owner = None;
+        self.volumes.cache().each(|volume| {
+            let source = migration::source_of(volume).ok();
+            let is_it = source.is_some_and(|source| {
+                source.volume_handle == handle && source.driver == self.settings.driver.name
+            });
+            if is_it {
+                owner.clone_from(&volume.metadata.name);
+            }
+        });
+        owner
     }
 
     /// What an answer says beside what becomes of the claim.

@@ -52,6 +52,8 @@ pub struct Observed<'a> {
     pub secret: Option<&'a SecretRead>,
     /// What the latest call brought.
     pub answer: Option<&'a Answer>,
+    /// A PersistentVolume that has the volume which is not what was asked for.
+    pub owner: Option<&'a str>,
     /// What is remembered of this very claim.
     pub memory: &'a Memory,
     /// Failures in a row, and the back-off that they led to.
@@ -143,7 +145,7 @@ pub struct Memory {
     /// What the driver refused for its content is not asked again before.
     pub slow: Option<Slow>,
     /// The driver asked to be called no earlier.
-    pub wait_until: Option<Timestamp>,
+    pub wait: Option<Slow>,
     /// Its selected node is not to be found.
     pub node_gone: Option<NodeGone>,
     /// There was no room on this node, or it is gone: the scheduler is to choose another one.
@@ -178,7 +180,8 @@ pub enum Stage {
     /// No call is running.
     #[default]
     Idle,
-    /// CreateVolume was sent and has no final answer: the same request is sent until there is one (Q27).
+    /// CreateVolume was sent and has no final answer: the same request is sent until there is one, or for some tries where the
+    /// class was made anew meanwhile (Q27).
     Begun(Arc<Begun>),
     /// The driver has made it; the API server does not have it yet.
     Made(Arc<Made>),
@@ -203,6 +206,8 @@ pub struct Begun {
     pub is_migrated: bool,
     /// What it was made from: another one of these is another try.
     pub of: String,
+    /// UID of the class.
+    pub class: Option<String>,
     /// The labels `class` and `source` of the metrics.
     pub labels: [String; 2],
 }
@@ -244,7 +249,7 @@ pub struct Unwanted {
     pub is_migrated: bool,
 }
 
-/// A request that the driver refused for its content.
+/// A request that the driver refused for its content, or asked to be left for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slow {
     /// When it is asked for again.

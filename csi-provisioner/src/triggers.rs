@@ -1,7 +1,7 @@
 //! Which changes concern which claims, volumes and sources. Source: sidecars.md 2.2, 2.7, 2.8, 2.11.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use controller::Difference;
 use crds::v1::VolumeSnapshotContent;
@@ -107,9 +107,12 @@ fn same_wish(old: &Claim, new: &Claim) -> bool {
         && old.wanted_class() == new.wanted_class()
 }
 
-/// The claims that wait for a class that has come, or is another one now.
+/// The claims that wait for a class that has come, is another one now, or was changed where it can be.
 pub(crate) fn of_class(change: Difference<'_, StorageClass>, claims: &Cache<Claim>) -> Vec<ObjectKey> {
-    if is_another(change) {
+    let is_edited = change.old.zip(change.new).is_some_and(|(old, new)| {
+        old.allowed_topologies != new.allowed_topologies || old.mount_options != new.mount_options
+    });
+    if is_edited || is_another(change) {
         waiting(claims, BY_CLASS, &change.key.name)
     } else {
         Vec::new()
@@ -137,50 +140,51 @@ pub(crate) fn registration(node: Option<&CSINode>, driver: &str) -> Option<Vec<S
     Some(ours.topology_keys.clone().unwrap_or_default())
 }
 
-/// The nodes that the driver is registered on.
-#[derive(Default)]
-pub(crate) struct Registered(Mutex<BTreeSet<String>>);
+/// Whether a claim for which no node was chosen has found no place to make its volume in. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Placeless(Arc<AtomicBool>);
 
-impl Registered {
-    /// Takes in what is so of a node now; true for the first one that it is registered on.
-    fn note(&self, node: &str, is_registered: bool) -> bool {
-        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let had_none = nodes.is_empty();
-        match is_registered {
-            true => had_none & nodes.insert(node.to_owned()),
-            false => {
-                nodes.remove(node);
-                false
-            }
+impl Placeless {
+    /// One has. Whoever notes it must look once more: a place may have come meanwhile.
+    pub(crate) fn note(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// The claims for a node that is another place now, and those that had none.
+    fn and_those_for(&self, claims: &Cache<Claim>, node: &str) -> Vec<ObjectKey> {
+        let mut concerned = waiting(claims, BY_NODE, node);
+        if self.0.swap(false, Ordering::SeqCst) {
+            concerned.extend(waiting(claims, BY_NODE, ""));
         }
+        concerned
     }
 }
 
-/// The claims for a node on which the driver was registered, or registered anew; with the first one those that no node was chosen
-/// for, since there was no place to make volumes in.
+/// The claims that wait for a node on which the driver was registered, or registered anew.
 pub(crate) fn of_driver(
     change: Difference<'_, CSINode>,
     claims: &Cache<Claim>,
     driver: &str,
-    registered: &Registered,
+    placeless: &Placeless,
 ) -> Vec<ObjectKey> {
     let keys = |node| registration(node, driver).unwrap_or_default();
     let keys_now = keys(change.new);
-    let mut concerned = match registered.note(&change.key.name, !keys_now.is_empty()) {
-        true => waiting(claims, BY_NODE, ""),
-        false => Vec::new(),
-    };
     if !keys_now.is_empty() && (change.old.is_none() || keys(change.old) != keys_now) {
-        concerned.extend(waiting(claims, BY_NODE, &change.key.name));
+        placeless.and_those_for(claims, &change.key.name)
+    } else {
+        Vec::new()
     }
-    concerned
 }
 
-/// The claims for a node that came, or has other labels now.
-pub(crate) fn of_labels(change: Difference<'_, NodeLabels>, claims: &Cache<Claim>) -> Vec<ObjectKey> {
+/// The claims that wait for a node that came, or has other labels now.
+pub(crate) fn of_labels(
+    change: Difference<'_, NodeLabels>,
+    claims: &Cache<Claim>,
+    placeless: &Placeless,
+) -> Vec<ObjectKey> {
     let labels = |node: Option<&NodeLabels>| node.map(|node| node.labels.clone());
     if change.new.is_some() && labels(change.old) != labels(change.new) {
-        waiting(claims, BY_NODE, &change.key.name)
+        placeless.and_those_for(claims, &change.key.name)
     } else {
         Vec::new()
     }
@@ -300,6 +304,7 @@ pub(crate) fn concerns_volume(change: Difference<'_, Volume>) -> bool {
         || old.metadata.finalizers != new.metadata.finalizers
         || old.provisioned_by != new.provisioned_by
         || old.migrated_to != new.migrated_to
+        || old.deletion_secret != new.deletion_secret
 }
 
 /// The volume whose attachment is gone, where that is waited for.

@@ -23,6 +23,8 @@ use source::SourceKey;
 
 /// After this it is looked again whether the protection of a source is still being taken away.
 const LET_GO: Duration = Duration::from_secs(1);
+/// How often a request that comes to no end is sent before a class that was made anew is taken.
+const TRIES: u32 = 5;
 /// How long at most a claim waits for the driver to register at the node that was chosen for it.
 const LONGEST_FOR_A_NODE: Duration = Duration::from_secs(120);
 
@@ -133,13 +135,21 @@ pub fn plan(observed: &Observed<'_>, now: Timestamp) -> Plan {
             Some(until) => held(observed, until),
             None => outcome::save(observed, made),
         },
-        (Stage::Unwanted(unwanted), _) => match observed.retries.held(&unwanted.of, now) {
-            Some(until) => held(observed, until),
-            None => Plan::resting(observed.memory.clone())
-                .step(Step::Discard(unwanted.clone()))
-                .then(Next::Again),
-        },
+        (Stage::Unwanted(unwanted), _) => discard(observed, unwanted, now),
         (Stage::Idle, _) => anew(observed, now),
+    }
+}
+
+/// The handle of the volume that is to be deleted since it is not what was asked for.
+#[must_use]
+pub fn to_be_discarded<'a>(memory: &'a Memory, answer: Option<&'a Answer>) -> Option<&'a str> {
+    match (&memory.stage, answer) {
+        (Stage::Begun(begun), Some(Answer::Created(Ok(volume), _))) => {
+            let is_wrong = begun.is_migrated || outcome::check(begun, volume).is_err();
+            is_wrong.then_some(volume.volume_id.as_str())
+        }
+        (Stage::Unwanted(unwanted), _) => Some(unwanted.handle.as_str()),
+        _ => None,
     }
 }
 
@@ -159,26 +169,77 @@ fn begins(observed: &Observed<'_>) -> Event {
     )
 }
 
-/// The same request again, until it has a final answer: whatever has become of claim, class, snapshot or node (Q27).
+/// The same request again, until it has a final answer: whatever has become of claim, class, snapshot or node (Q27). It may come
+/// to no end for its class: once that was made anew the claim begins anew after some tries, as with another process.
 fn again(observed: &Observed<'_>, begun: &Arc<Begun>, now: Timestamp) -> Plan {
-    let wait = observed.memory.wait_until.filter(|until| now < *until);
+    if observed.retries.failures() >= TRIES && has_another_class(observed, begun) {
+        return Plan::resting(Memory::default()).then(Next::Again);
+    }
+    let wait = observed.memory.wait.as_ref().map(|wait| wait.until);
+    let wait = wait.filter(|until| now < *until);
     if let Some(until) = wait.or_else(|| observed.retries.held(&begun.of, now)) {
         return held(observed, until);
     }
-    let named = begun.secret.as_ref().map(|read| &read.secret);
-    let begun = match (named, observed.secret) {
-        (Some(secret), None) => {
-            return Plan::resting(observed.memory.clone())
-                .read_secret(secret.clone())
-                .then(Next::Again);
-        }
-        (Some(_), Some(read)) if matches!(read.answer, SecretAnswer::Found(_)) => Arc::new(Begun {
-            secret: Some(read.clone()),
+    let begun = match newest(observed, begun.secret.as_ref()) {
+        Newest::Unread(plan) => return *plan,
+        Newest::Read(secret) => Arc::new(Begun {
+            secret: Some(secret),
             ..(**begun).clone()
         }),
-        _ => begun.clone(),
+        Newest::Kept => begun.clone(),
     };
     call(observed, begun, None)
+}
+
+/// DeleteVolume of what is not what was asked for, unless it is another claim's.
+fn discard(observed: &Observed<'_>, unwanted: &Arc<Unwanted>, now: Timestamp) -> Plan {
+    if let Some(until) = observed.retries.held(&unwanted.of, now) {
+        return held(observed, until);
+    }
+    if let Some(owner) = observed.owner {
+        return outcome::owned(&unwanted.handle, owner, &unwanted.why, &unwanted.of);
+    }
+    let unwanted = match newest(observed, unwanted.secret.as_ref()) {
+        Newest::Unread(plan) => return *plan,
+        Newest::Read(secret) => Arc::new(Unwanted {
+            secret: Some(secret),
+            ..(**unwanted).clone()
+        }),
+        Newest::Kept => unwanted.clone(),
+    };
+    Plan::resting(observed.memory.clone())
+        .step(Step::Discard(unwanted))
+        .then(Next::Again)
+}
+
+/// The Secret of a call that is made once more: it may have been mended since.
+enum Newest {
+    /// It is to be read first.
+    Unread(Box<Plan>),
+    /// As it is now.
+    Read(SecretRead),
+    /// There is none, or it cannot be read: the call goes with what it went with.
+    Kept,
+}
+
+fn newest(observed: &Observed<'_>, kept: Option<&SecretRead>) -> Newest {
+    match (kept, observed.secret) {
+        (Some(kept), None) => {
+            let resting = Plan::resting(observed.memory.clone());
+            let plan = resting.read_secret(kept.secret.clone()).then(Next::Again);
+            Newest::Unread(Box::new(plan))
+        }
+        (Some(_), Some(read)) if matches!(read.answer, SecretAnswer::Found(_)) => Newest::Read(read.clone()),
+        _ => Newest::Kept,
+    }
+}
+
+fn has_another_class(observed: &Observed<'_>, begun: &Begun) -> bool {
+    let wish = observed.claim.wish.as_deref().filter(|_| observed.is_present);
+    let class = class_uid(observed);
+    wish.is_some_and(|wish| is_ours(wish, observed.settings))
+        && class.is_some()
+        && class != begun.class.as_deref()
 }
 
 /// CreateVolume, for a source that is protected. It is remembered before it is sent.
@@ -317,12 +378,9 @@ fn of_another(observed: &Observed<'_>, object: &StorageClass, now: Timestamp) ->
 fn due(observed: &Observed<'_>, prepared: request::Prepared, now: Timestamp) -> Plan {
     let memory = observed.memory;
     let begun = prepared.begun;
-    let slow = memory
-        .slow
-        .as_ref()
-        .filter(|slow| slow.of == begun.of && now < slow.until);
-    let wait = memory.wait_until.filter(|until| now < *until);
-    let until = slow.map(|slow| slow.until).or(wait);
+    let told = memory.slow.as_ref().or(memory.wait.as_ref());
+    let told = told.filter(|told| told.of == begun.of && now < told.until);
+    let until = told.map(|told| told.until);
     if let Some(until) = until.or_else(|| observed.retries.held(&begun.of, now)) {
         return held(observed, until);
     }
@@ -488,16 +546,29 @@ fn ready(read: Option<&SecretRead>, named: Option<&SecretName>) -> Result<Option
 
 /// What a request is made from that people change to help it: another one of these is another try (Q8).
 fn fingerprint(observed: &Observed<'_>) -> String {
-    let claim = observed.claim;
-    let class = observed.class.and_then(|class| class.metadata.uid.as_deref());
     let attributes = match observed.attributes {
         Lookup::Found(class) => class.metadata.resource_version.as_deref(),
         Lookup::Unread | Lookup::Unserved | Lookup::Absent => None,
     };
-    let node = claim.wish.as_ref().and_then(|wish| wish.selected_node());
-    let parts = [class, claim.wanted_class(), attributes, node];
+    let wish = observed.claim.wish.as_ref();
+    let node = wish.and_then(|wish| wish.selected_node());
+    let parts = [
+        class_uid(observed),
+        observed.claim.wanted_class(),
+        attributes,
+        node,
+    ];
     let parts = parts.map(|part| part.unwrap_or("-"));
-    format!("create {}", parts.join(" "))
+    // What can be changed of a class that is there.
+    let edited = observed
+        .class
+        .map(|class| (&class.allowed_topologies, &class.mount_options));
+    let edited = serde_json::to_string(&edited).unwrap_or_default();
+    format!("create {} {edited}", parts.join(" "))
+}
+
+fn class_uid<'a>(observed: &Observed<'a>) -> Option<&'a str> {
+    observed.class.and_then(|class| class.metadata.uid.as_deref())
 }
 
 /// The labels `class` and `source` of the metrics (2.13).

@@ -22,13 +22,13 @@ pub(super) fn created(
     took: Duration,
 ) -> Plan {
     if let Err(why) = check(begun, volume) {
-        return unwanted(begun, volume, why);
+        return unwanted(observed, begun, volume, why);
     }
     let mut object = request::volume(observed.settings, begun, volume);
     if begun.is_migrated {
         object = match migration::to_in_tree(&object) {
             Ok(object) => object,
-            Err(error) => return unwanted(begun, volume, error.to_string()),
+            Err(error) => return unwanted(observed, begun, volume, error.to_string()),
         };
     }
     let made = Arc::new(Made {
@@ -89,7 +89,10 @@ pub(super) fn check(begun: &Begun, volume: &v1::Volume) -> Result<(), String> {
 }
 
 /// It must go before another one is asked for (Q22).
-fn unwanted(begun: &Begun, volume: &v1::Volume, why: String) -> Plan {
+fn unwanted(observed: &Observed<'_>, begun: &Begun, volume: &v1::Volume, why: String) -> Plan {
+    if let Some(owner) = observed.owner {
+        return owned(&volume.volume_id, owner, &why, &begun.of);
+    }
     let text = format!(
         "the CSI driver made volume {} for the claim, but {why}; the volume is deleted, and asked for again",
         volume.volume_id
@@ -110,6 +113,17 @@ fn unwanted(begun: &Begun, volume: &v1::Volume, why: String) -> Plan {
         .event(Event::warning(events::FAILED, text))
         .step(Step::Discard(unwanted))
         .then(Next::Again)
+}
+
+/// A driver that answers the volume of another claim does not have it deleted.
+pub(super) fn owned(handle: &str, owner: &str, why: &str, of: &str) -> Plan {
+    let text = format!(
+        "the CSI driver answered volume {handle}, which PersistentVolume {owner} has already, and {why}: it is not deleted; look \
+         for the fault in the driver"
+    );
+    Plan::resting(Memory::default())
+        .event(Event::warning(events::FAILED, text.clone()))
+        .then(backoff(text, of))
 }
 
 /// The wrong volume was deleted, or not.
@@ -176,8 +190,9 @@ pub(super) fn failed(
         // A wait that the driver asks for is no failure (decision 125).
         (.., Some(wait)) => {
             let until = later(now, wait);
+            let of = begun.of.clone();
             Plan::resting(Memory {
-                wait_until: Some(until),
+                wait: Some(Slow { until, of }),
                 ..memory
             })
             .event(Event::normal(events::PROVISIONING, failure.text.clone()))

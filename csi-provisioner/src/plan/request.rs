@@ -114,6 +114,7 @@ pub fn prepare(observed: &Observed<'_>, wish: &Wish, class: &Class<'_>) -> Resul
             source,
             is_migrated: class.is_migrated,
             of: super::fingerprint(observed),
+            class: super::class_uid(observed).map(str::to_owned),
             labels: super::labels(observed),
         },
         is_unprotected,

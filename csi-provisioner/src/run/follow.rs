@@ -4,7 +4,6 @@ use base::Scope;
 use controller::Enqueue;
 
 use crate::plan::source::Kind;
-use crate::triggers::Registered;
 use crate::{guards, triggers};
 
 use super::Prepared;
@@ -34,12 +33,14 @@ impl Prepared {
             });
         }
         if let Some((labels, drivers)) = &term.nodes {
-            let claims = term.claims.clone();
-            enqueue.on(labels, queue, move |change| triggers::of_labels(change, &claims));
-            let (claims, driver) = (term.claims.clone(), term.settings.driver.name.clone());
-            let registered = Registered::default();
+            let (claims, placeless) = (term.claims.clone(), term.placeless.clone());
+            enqueue.on(labels, queue, move |change| {
+                triggers::of_labels(change, &claims, &placeless)
+            });
+            let (claims, placeless) = (term.claims.clone(), term.placeless.clone());
+            let driver = term.settings.driver.name.clone();
             enqueue.on(drivers, queue, move |change| {
-                triggers::of_driver(change, &claims, &driver, &registered)
+                triggers::of_driver(change, &claims, &driver, &placeless)
             });
         }
     }

@@ -76,6 +76,7 @@ impl Prepared {
             (true, None, Some((labels, drivers))) => Some(Nodes::Cluster {
                 labels: labels.clone(),
                 drivers: drivers.clone(),
+                placeless: term.placeless.clone(),
             }),
         }
     }

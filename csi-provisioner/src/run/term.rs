@@ -15,6 +15,7 @@ use crate::capacity::{self, Whereabouts};
 use crate::former::Former;
 use crate::grants::{self, ReferenceGrant};
 use crate::observe::Settings;
+use crate::triggers::Placeless;
 use crate::{kept, triggers};
 
 use super::kinds::{Kinds, SNAPSHOTS};
@@ -47,6 +48,7 @@ pub(super) struct Term {
     serves_grants: bool,
     pub(super) attachments: Option<Cache<Attachment>>,
     pub(super) nodes: Option<(Cache<NodeLabels>, Cache<CSINode>)>,
+    pub(super) placeless: Placeless,
     /// None where no capacity is published.
     pub(super) capacity: Option<capacity::Term>,
     pub(super) claim_editor: Arc<Editor<Claim>>,
@@ -123,6 +125,7 @@ impl Prepared {
             serves_grants: kinds.serves_grants,
             attachments,
             nodes,
+            placeless: Placeless::default(),
             capacity,
             claim_editor: self.editor(PATCH_CLAIMS),
             snapshot_editor: self.editor(PATCH_SNAPSHOTS),

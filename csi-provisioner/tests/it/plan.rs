@@ -73,6 +73,7 @@ fn planned(cross_namespace: bool, is_granted: bool) -> Plan {
         topology: &topology,
         secret: None,
         answer: None,
+        owner: None,
         memory: &Memory::default(),
         retries: &Retries::default(),
         settings: &settings(cross_namespace),

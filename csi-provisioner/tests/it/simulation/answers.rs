@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use controller::testing::resources::{ATTRIBUTES_CLASSES, CLAIMS, STORAGE_CLASSES};
+use controller::testing::resources::{ATTRIBUTES_CLASSES, CLAIMS, SECRETS, STORAGE_CLASSES};
 use controller::testing::{VolumeAnswer, seconds};
 use csi::v1::VolumeContentSource;
 use csi::v1::controller_service_capability::rpc;
@@ -79,6 +79,28 @@ async fn sidecars_case_75_76_77_the_request_that_was_sent_is_repeated() {
         world.volume(&name).unwrap()["spec"]["volumeAttributesClassName"],
         "gold"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_248_a_request_without_an_end_goes_by_a_class_made_anew_after_some_tries() {
+    let world = World::new();
+    world
+        .driver
+        .refuse_volumes(&Status::unavailable("who are you?"), 7);
+    let _process = world.start();
+    let name = world.claim(|_| {});
+    seconds(2).await;
+    world.remove_by_force(STORAGE_CLASSES, "", "s");
+    world.class("s", &json!({ "parameters": { "backend": "other" } }));
+    seconds(60).await;
+    let requests = world.driver.state().volumes.created.clone();
+    let backends: Vec<Option<&str>> = requests
+        .iter()
+        .map(|request| request.parameters.get("backend").map(String::as_str))
+        .collect();
+    assert_eq!(backends, [[None; 5].as_slice(), &[Some("other"); 3]].concat());
+    assert!(requests.iter().all(|request| request.name == name));
+    assert_eq!(world.phase("c"), "Bound");
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,9 +289,75 @@ async fn sidecars_case_207_wrong_volumes_are_further_and_further_apart() {
     assert_eq!(world.phase("c"), "Bound");
 }
 
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_249_a_wrong_volume_is_deleted_with_the_secret_as_it_is_now() {
+    let world = World::new();
+    world.secret("of old");
+    let named = json!({
+        "csi.storage.k8s.io/provisioner-secret-name": "sec",
+        "csi.storage.k8s.io/provisioner-secret-namespace": "default",
+    });
+    world.class("k", &json!({ "parameters": named }));
+    let wrong = Some(VolumeAnswer::Made(|volume| volume.capacity_bytes = 5));
+    world.driver.state().volumes.create.push_back(wrong);
+    let refusals = std::iter::repeat_with(|| Some(Status::permission_denied("wrong password")));
+    world.driver.state().volumes.delete.extend(refusals.take(2));
+    let _process = world.start();
+    world.claim(|claim| claim["spec"]["storageClassName"] = json!("k"));
+    seconds(2).await;
+    world.change(SECRETS, "default", "sec", |secret| {
+        secret["stringData"] = json!({ "password": "of now" });
+    });
+    seconds(60).await;
+    let deleted = world.driver.state().volumes.deleted.clone();
+    let passwords: Vec<&str> = deleted
+        .iter()
+        .map(|request| request.secrets["password"].as_str())
+        .collect();
+    assert_eq!(passwords, ["of old", "of old", "of now"]);
+    assert_eq!((world.made(), world.phase("c").as_str()), (1, "Bound"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_250_the_volume_of_another_claim_is_never_deleted() {
+    let world = World::new();
+    let _process = world.start();
+    let first = world.claim_named("first", |_| {});
+    seconds(5).await;
+    let of_another = Some(VolumeAnswer::Made(|volume| {
+        volume.volume_id = "vol-1".to_owned();
+        volume.capacity_bytes = 5;
+    }));
+    world.driver.state().volumes.create.push_back(of_another);
+    world.claim_named("second", |_| {});
+    seconds(300).await;
+    assert_eq!(world.calls()[1], 0);
+    assert_eq!(world.phase("first"), "Bound");
+    let says = format!("vol-1, which PersistentVolume {first} has already");
+    let events = world.events();
+    assert!(
+        events.iter().any(|event| event.message.contains(&says)),
+        "{events:?}"
+    );
+}
+
 /// A refusal of this code that asks for so much time.
 fn come_back(code: Code, delay_seconds: u64) -> Status {
     csi::retry::status_with_delay(code, "come back", Duration::from_secs(delay_seconds))
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_253_what_was_mended_does_not_wait_for_the_time_of_the_driver() {
+    let world = World::new();
+    world.driver.refuse_volumes(&come_back(Code::Internal, 250), 1);
+    let _process = world.start();
+    world.claim(|_| {});
+    seconds(20).await;
+    assert_eq!(world.calls(), [1, 0]);
+    world.remove_by_force(STORAGE_CLASSES, "", "s");
+    world.class("s", &json!({ "parameters": { "backend": "other" } }));
+    seconds(2).await;
+    assert_eq!((world.calls(), world.phase("c").as_str()), ([2, 0], "Bound"));
 }
 
 #[tokio::test(start_paused = true)]

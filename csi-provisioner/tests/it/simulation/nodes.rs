@@ -1,5 +1,6 @@
 //! Volumes for the node of their first consumer (sidecars.md 2.6).
 
+use controller::testing::resources::STORAGE_CLASSES;
 use controller::testing::seconds;
 use serde_json::json;
 use tonic::Status;
@@ -188,4 +189,61 @@ async fn sidecars_case_216_the_first_node_of_the_driver_is_noticed_at_once() {
     world.register("n1");
     seconds(1).await;
     assert_eq!(zones(&world), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_252_the_first_place_for_a_claim_without_a_node_is_noticed_at_once() {
+    let another = |world: &World| {
+        world.node("n2", "b");
+        world.register("n2");
+    };
+    let label = |world: &World| {
+        world.change(NODES, "", "n1", |node| {
+            node["metadata"]["labels"] = json!({ZONE: "b"});
+        });
+    };
+    let places: [&dyn Fn(&World); 2] = [&another, &label];
+    for (number, place) in places.into_iter().enumerate() {
+        let world = World::new();
+        world.driver.state().volumes.have_topology = true;
+        world.create(
+            NODES,
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}),
+        );
+        world.register("n1");
+        let _process = world.start();
+        world.claim(|_| {});
+        seconds(100).await;
+        assert_eq!(world.calls(), [0, 0], "{number}");
+        place(&world);
+        seconds(1).await;
+        assert_eq!(zones(&world), ["b"], "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_251_a_class_that_is_edited_is_tried_at_once() {
+    let of_zones = |zones: &[&str]| json!([{"matchLabelExpressions": [{"key": ZONE, "values": zones}]}]);
+    let world = World::with_nodes();
+    world.change(STORAGE_CLASSES, "", "s", |class| {
+        class["allowedTopologies"] = of_zones(&["a"]);
+    });
+    let _process = world.start();
+    world.claim(|_| {});
+    world.select("n2");
+    seconds(100).await;
+    assert_eq!(world.calls(), [0, 0]);
+    world
+        .driver
+        .refuse_volumes(&Status::invalid_argument("no such option"), 1);
+    world.change(STORAGE_CLASSES, "", "s", |class| {
+        class["allowedTopologies"] = of_zones(&["a", "b"]);
+    });
+    seconds(1).await;
+    assert_eq!(world.calls(), [1, 0]);
+    world.change(STORAGE_CLASSES, "", "s", |class| {
+        class["mountOptions"] = json!(["noatime"]);
+    });
+    seconds(2).await;
+    assert_eq!((world.calls(), world.phase("c").as_str()), ([2, 0], "Bound"));
 }

@@ -68,7 +68,11 @@ fn done(observed: &Observed<'_>) -> Plan {
 fn wanted<'a>(observed: &Observed<'a>) -> Result<(Source<'a>, Publish), Problem> {
     let (attachment, settings) = (observed.attachment, observed.settings);
     let source = Source::of(attachment, observed.volume).map_err(|error| match error {
-        NoSource::Missing(_) => Problem::missing(error.to_string()),
+        // Those of other drivers are not followed.
+        NoSource::Missing(_) => Problem::missing(format!(
+            "{error}, or it is none of the CSI driver {}",
+            settings.driver
+        )),
         _ => Problem::new(error.to_string()),
     })?;
     if source.volume.metadata.deletion_timestamp.is_some() {

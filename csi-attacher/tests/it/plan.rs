@@ -259,7 +259,10 @@ fn sidecars_case_29_modes_that_no_mode_of_csi_is_like_are_named() {
 #[test]
 fn what_is_missing_is_told_after_a_second() {
     for (take, says) in [
-        (true, "PersistentVolume \"v\" not found"),
+        (
+            true,
+            "PersistentVolume \"v\" not found, or it is none of the CSI driver",
+        ),
         (false, "CSINode n not found"),
     ] {
         let mut scene = scene();

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -228,6 +228,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A test has failed, and its log goes with it.
+            let status = self
+                .ended()
+                .map_or("runs".to_owned(), |status| status.to_string());
+            let _ = writeln!(std::io::stderr(), "{} ({status}): {}", self.name, self.log_tail());
+        }
         self.kill();
     }
 }

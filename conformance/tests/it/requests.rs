@@ -9,7 +9,7 @@ use crate::journey::{FUNCTIONS, LEASES, Stage};
 use crate::shared::PATIENCE;
 
 /// So long without a request, and the work is done.
-const SILENCE: Duration = Duration::from_millis(1500);
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// Requests of all our processes for one operation. Watches, leases and access reviews are not counted.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::{GIB, MANY, Watched, pictures};
 
 /// Longer than an alert must hold, shorter than a call may take.
-const SECONDS: u64 = 10;
+const SECONDS: u64 = 13;
 const ALERTS: [&str; 4] = ["EC2Slow", "WorkerStuck", "QueueBacklog", "EC2Unreachable"];
 
 impl Watched {

@@ -19,6 +19,7 @@ const KINDS: &str = "volumesnapshots,volumesnapshotcontents,volumesnapshotclasse
 const AT_THE_START: [&str; 2] = ["DriverProbeFailing", "DefinitionsMissing"];
 /// A namespace in which no snapshot-controller should look for its lease.
 const ELSEWHERE: &str = "default";
+const THIEF: &str = "thief";
 /// How long a thief keeps the lease, and how long it is left alone.
 const THEFT: Duration = Duration::from_millis(1500);
 
@@ -163,7 +164,7 @@ impl Watched {
         let now = jiff::Timestamp::now();
         let theft = json!({
             "spec": {
-                "holderIdentity": "thief",
+                "holderIdentity": THIEF,
                 "leaseDurationSeconds": 3600,
                 "renewTime": format!("{now:.6}"),
             },
@@ -173,9 +174,15 @@ impl Watched {
         drop(hand.patch(&path, Patch::Merge, &theft).await.unwrap());
     }
 
+    /// Whoever works takes it then.
     async fn give_back(&self) {
         let path = lease_path(OURS, LEASES[0]);
-        self.stage.hand.delete(&path).await.unwrap();
+        until("the thief is gone", PATIENCE, async || {
+            drop(self.stage.hand.delete(&path).await.ok()?);
+            (self.stage.holder(LEASES[0]).await? != THIEF).then_some(())
+        })
+        .await
+        .unwrap();
     }
 
     /// A second snapshot-controller is told another namespace for its lease, as by a second installation.

@@ -12,6 +12,7 @@ mod story;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use base::Scope;
 use base::process::Signals;
 use sandbox::ec2::Ec2Options;
 
@@ -64,6 +65,19 @@ pub enum Error {
         /// The lines.
         expected: String,
     },
+    /// Something is otherwise than the story is about to say.
+    #[error("{what} should be {expected:?}, and is {found:?}")]
+    Otherwise {
+        /// What.
+        what: String,
+        /// As it should be.
+        expected: String,
+        /// As it is.
+        found: String,
+    },
+    /// All was deleted, and something stays.
+    #[error("of what the story has made {0} things are left, see the table")]
+    Left(usize),
 }
 
 /// Plays the story.
@@ -71,7 +85,7 @@ pub enum Error {
 /// # Errors
 /// When something does not come about in time.
 pub async fn run(args: &Args) -> anyhow::Result<()> {
-    let signals = Signals::install()?;
+    let mut ended = std::pin::pin!(first_of(Signals::install()?));
     let mut screen = Screen::stdout();
     screen.plain(
         "Slackwater quick start: a Kubernetes API and an EC2 in this process, no cluster, no AWS account.",
@@ -101,6 +115,7 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     tokio::select! {
         biased;
         panicked = scope.failed() => anyhow::bail!(panicked),
+        () = &mut ended => anyhow::bail!("ended before the story was; nothing of the sandbox is left"),
         told = played => told?,
         failed = stage.failed() => anyhow::bail!("the controllers ended: {failed}"),
         () = tokio::time::sleep(Duration::from_secs(150)) => anyhow::bail!("the story took too long"),
@@ -108,13 +123,21 @@ pub async fn run(args: &Args) -> anyhow::Result<()> {
     if args.stay {
         let (text, _folder) = stage.open().await?;
         screen.plain(&text)?;
-        // The first signal is enough: nothing here has to be drained.
         tokio::select! {
             biased;
             panicked = scope.failed() => anyhow::bail!(panicked),
-            () = scope.stopping() => {}
-            () = signals.relay(&scope) => {}
+            () = ended => {}
         }
     }
     Ok(())
+}
+
+/// Waits for a signal. The first is enough: nothing here has to be drained.
+async fn first_of(signals: Signals) {
+    let told = Scope::new();
+    tokio::select! {
+        biased;
+        () = told.stopping() => {}
+        () = signals.relay(&told) => {}
+    }
 }

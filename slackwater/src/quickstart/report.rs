@@ -121,10 +121,10 @@ impl Cost {
 /// The tag of what the driver has made in EC2.
 const OF_DRIVER: &str = "ebs.csi.aws.com/cluster";
 
-/// The table of what there is now; of EC2 what the driver has made.
+/// The table of what there is now, and how much it is; of EC2 what the driver has made.
 #[must_use]
-pub fn holdings(api: &ApiServer, ec2: &Ec2) -> Table {
-    let mut table = Table::new();
+pub fn holdings(api: &ApiServer, ec2: &Ec2) -> (Table, usize) {
+    let (mut table, mut count) = (Table::new(), 0);
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header(["Where", "What", "Count", "Which"]);
     let dump = api.dump();
@@ -153,6 +153,7 @@ pub fn holdings(api: &ApiServer, ec2: &Ec2) -> Table {
             })
             .unwrap_or_default();
         add(&mut table, "Kubernetes", kind, &names);
+        count += names.len();
     }
     let state = ec2.state();
     let is_made = |tags: &BTreeMap<String, String>| tags.contains_key(OF_DRIVER);
@@ -162,7 +163,7 @@ pub fn holdings(api: &ApiServer, ec2: &Ec2) -> Table {
     let volumes: Vec<&str> = volumes.map(|one| one.id.as_str()).collect();
     add(&mut table, "EC2", "snapshot", &snapshots);
     add(&mut table, "EC2", "volume", &volumes);
-    table
+    (table, count + snapshots.len() + volumes.len())
 }
 
 fn add(table: &mut Table, place: &str, what: &str, names: &[&str]) {

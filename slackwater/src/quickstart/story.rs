@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sandbox::ec2::{Disk, Ec2};
+use sandbox::ec2::{Disk, Ec2, VolumeView};
 use sandbox::kube::ApiServer;
 use sandbox::node::Machine;
 use serde_json::{Value, json};
@@ -69,6 +69,10 @@ struct Place {
     volume: String,
     /// The EBS volume.
     handle: String,
+    /// What the PersistentVolume says of its size.
+    capacity: String,
+    /// UID of the pod, and how often its containers were restarted.
+    run: String,
     file: PathBuf,
 }
 
@@ -103,7 +107,7 @@ impl Story<'_> {
         meter.step("deletion of three pods, claims and volumes");
         self.delete_snapshot().await?;
         meter.step("deletion of the snapshot");
-        self.close(&meter)
+        self.close(&meter).await
     }
 
     async fn claim(&mut self) -> Result<(), Error> {
@@ -112,15 +116,24 @@ impl Story<'_> {
         self.apply(&examples::DYNAMIC).await?;
         self.until_running(FIRST).await?;
         let place = self.place(FIRST).await?;
-        let on_disk = self.file_system(&place.handle);
-        let zone = self.machine.zone().to_owned();
+        let claim = self.person.look(&FIRST.claim()).await?;
+        must(
+            "the phase of the claim",
+            text(claim.as_ref(), "/status/phase"),
+            "Bound",
+        )?;
+        let (zone, instance) = (self.machine.zone(), self.machine.instance_id());
+        let made = self.ec2_volume(&place.handle)?;
+        must("the zone of the volume", &made.zone, zone)?;
+        let attached = made.attachments.get(instance).map(String::as_str);
+        must("the attachment", attached.unwrap_or_default(), "attached")?;
+        let on_disk = self.file_system(&place.handle, made.size_gib)?;
         self.screen.line(&format!(
             "{} is Bound to {}: {} in {zone}, where the pod goes",
             FIRST.claim, place.volume, place.handle
         ))?;
         self.screen.line(&format!(
-            "it is attached to {}, {on_disk} is mounted, the pod is Running",
-            self.machine.instance_id()
+            "it is attached to {instance}, {on_disk} is mounted, the pod is Running"
         ))?;
         self.write(FIRST, LINES[0]).await
     }
@@ -180,15 +193,14 @@ impl Story<'_> {
             .await?;
         failed?;
         self.settle(&mut events, "FileSystemResizeSuccessful").await?;
-        let on_disk = self.file_system(&place.handle);
-        let gib = self
-            .ec2
-            .state()
-            .volumes
-            .get(&place.handle)
-            .map_or(0, |volume| volume.size_gib);
+        let grown = self.ec2_volume(&place.handle)?.size_gib;
+        must("the size of the EC2 volume", &format!("{grown}Gi"), GROWN)?;
+        let on_disk = self.file_system(&place.handle, grown)?;
+        let now = self.place(FIRST).await?;
+        must("the capacity of the PersistentVolume", &now.capacity, GROWN)?;
+        must("the pod and how often it was restarted", &now.run, &place.run)?;
         self.screen.line(&format!(
-            "the controller's half: {} has {gib} GiB, and so says {}",
+            "the controller's half: {} has {grown} GiB, and so says {}",
             place.handle, place.volume
         ))?;
         self.screen.line(&format!(
@@ -233,13 +245,19 @@ impl Story<'_> {
         self.delete(&class).await
     }
 
-    fn close(&mut self, meter: &Meter) -> Result<(), Error> {
+    async fn close(&mut self, meter: &Meter) -> Result<(), Error> {
+        let left = || holdings(self.api, self.ec2);
+        self.until(|| left().1 == 0).await;
+        let (table, left) = left();
         self.screen
             .plain("\nWhat it took (controllers only; watches and leases apart):\n")?;
         self.screen.plain(&meter.table().to_string())?;
         self.screen.plain("\nWhat is left of it:\n")?;
-        self.screen.plain(&holdings(self.api, self.ec2).to_string())?;
-        Ok(())
+        self.screen.plain(&table.to_string())?;
+        match left {
+            0 => Ok(()),
+            left => Err(Error::Left(left)),
+        }
     }
 }
 
@@ -295,20 +313,22 @@ impl Story<'_> {
 
     /// EC2 shows a deleted volume for a moment.
     async fn until_deleted(&mut self, handles: &[String]) -> Result<(), Error> {
-        let deadline = Instant::now() + PATIENCE;
         let is_there = |handle: &String| self.ec2.state().volumes.contains_key(handle);
-        while Instant::now() < deadline && handles.iter().any(is_there) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        self.until(|| !handles.iter().any(is_there)).await;
         for handle in handles {
-            let fate = if is_there(handle) {
-                "is still there"
-            } else {
-                "is gone"
-            };
-            self.screen.line(&format!("{handle} {fate} in EC2"))?;
+            let fate = if is_there(handle) { "there" } else { "gone" };
+            must(handle, fate, "gone")?;
+            self.screen.line(&format!("{handle} is gone in EC2"))?;
         }
         Ok(())
+    }
+
+    /// Waits until it is so, or patience ends.
+    async fn until(&self, so: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline && !so() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn place(&self, mounted: Mounted) -> Result<Place, Error> {
@@ -319,8 +339,13 @@ impl Story<'_> {
         let object = self.person.look(&object).await?;
         let uid = text(pod.as_ref(), "/metadata/uid");
         let mount = PathBuf::from(self.machine.node().mount_path(uid, &volume));
+        let containers = pod.as_ref().map(|pod| &pod["status"]["containerStatuses"]);
+        let containers = containers.and_then(Value::as_array).into_iter().flatten();
+        let restarts = containers.filter_map(|container| container["restartCount"].as_u64());
         Ok(Place {
             handle: text(object.as_ref(), "/spec/csi/volumeHandle").to_owned(),
+            capacity: text(object.as_ref(), "/spec/capacity/storage").to_owned(),
+            run: format!("{uid}, {}", restarts.sum::<u64>()),
             file: mount.join("out.txt"),
             volume,
         })
@@ -352,12 +377,19 @@ impl Story<'_> {
         }
     }
 
-    /// What lies on a volume.
-    fn file_system(&self, handle: &str) -> String {
-        match self.ec2.disk(handle) {
+    /// What lies on a volume, all over it.
+    fn file_system(&self, handle: &str, gib: u32) -> Result<String, Error> {
+        let found = match self.ec2.disk(handle) {
             Some(Disk { contents, bytes, .. }) => format!("{contents} of {} GiB", bytes >> 30),
             None => "nothing".to_owned(),
-        }
+        };
+        must("what lies on the volume", &found, &format!("ext4 of {gib} GiB"))?;
+        Ok(found)
+    }
+
+    fn ec2_volume(&self, handle: &str) -> Result<VolumeView, Error> {
+        let volume = self.ec2.state().volumes.remove(handle);
+        volume.ok_or_else(|| otherwise(handle, "nowhere", "in EC2"))
     }
 
     async fn apply(&mut self, folder: &Folder) -> Result<(), Error> {
@@ -386,6 +418,22 @@ impl Story<'_> {
             .await?;
         self.screen.line(&format!("{} is gone", object.spelled()))?;
         Ok(())
+    }
+}
+
+/// What the story is about to say.
+fn must(what: &str, found: &str, expected: &str) -> Result<(), Error> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(otherwise(what, found, expected)),
+    }
+}
+
+fn otherwise(what: &str, found: &str, expected: &str) -> Error {
+    Error::Otherwise {
+        what: what.to_owned(),
+        expected: expected.to_owned(),
+        found: found.to_owned(),
     }
 }
 

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::addresses::free_address;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_slackwater");
 /// Patience with a process.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,11 +42,6 @@ fn until(what: &str, so: impl Fn() -> bool) {
         assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
 }
 
 /// The answer to a GET; none where nothing listens.

@@ -11,6 +11,8 @@ use base::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options};
 use sandbox::kube::{ApiServer, GroupResource};
 
+use crate::addresses::free_address;
+
 const BINARY: &str = env!("CARGO_BIN_EXE_slackwater");
 
 /// Patience with a process.
@@ -466,12 +468,6 @@ async fn get(address: &str, path: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// An address on loopback at which nobody listens.
-fn free_address() -> String {
-    let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    port.local_addr().unwrap().to_string()
-}
-
 #[tokio::test]
 async fn resize_case_102_without_an_election_there_is_no_health_of_it() {
     let (cluster, address) = (Cluster::new(true).await, free_address());
@@ -596,4 +592,33 @@ fn watches(metrics: &str) -> Vec<&str> {
         .lines()
         .filter(|line| line.starts_with("slackwater_kube_requests_total"));
     series.filter(|line| line.contains("verb=\"watch\"")).collect()
+}
+
+#[test]
+fn a_signal_ends_the_quick_start_in_the_middle_of_its_story() {
+    use std::io::{BufRead, BufReader};
+    for signal in ["-INT", "-TERM"] {
+        let mut command = Command::new(BINARY);
+        command
+            .arg("quickstart")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("kubectl apply")));
+        let id = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let rest = lines.count();
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{signal}: {error}");
+        assert!(error.contains("ended before the story was"), "{signal}: {error}");
+        assert!(rest < 20, "{signal}: it went on for {rest} lines");
+    }
 }

@@ -21,7 +21,7 @@ SPECS = {"snapshot": "snapshot.md", "resize": "resize.md", "ebs": "ebs-driver.md
 # The cases of programs that are there: the sidecars but for what the first ones of the table are of both; of journeys what
 # people see of installing, volumes, snapshots, restores, growth and watching.
 DUE = {
-    "sidecars": set(range(16, 254)),
+    "sidecars": set(range(16, 255)),
     "journeys": {*range(1, 18), *range(19, 46), *range(60, 104), *range(105, 110),
                  *range(113, 130)},
 }

@@ -1,6 +1,6 @@
 //! Volumes that go: requests and calls counted (sidecars.md 7.2).
 
-use controller::testing::resources::{ATTACHMENTS, CLAIMS, VOLUMES};
+use controller::testing::resources::{ATTACHMENTS, CLAIMS, STORAGE_CLASSES, VOLUMES};
 use controller::testing::{Process, seconds};
 use csi::v1::controller_service_capability::rpc;
 use serde_json::json;
@@ -219,4 +219,27 @@ async fn sidecars_case_182_the_attacher_goes_first_where_there_is_one() {
     assert!(has_attachers(&world, &name));
     seconds(10).await;
     assert!(!has_attachers(&world, &name));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sidecars_case_254_a_secret_that_is_named_on_the_volume_is_taken_at_once() {
+    let (world, _process, name) = bound().await;
+    let [of_name, of_namespace] =
+        ["name", "namespace"].map(|part| format!("volume.kubernetes.io/provisioner-deletion-secret-{part}"));
+    world.change(VOLUMES, "", &name, |volume| {
+        let annotations = volume["metadata"]["annotations"].as_object_mut().unwrap();
+        annotations.retain(|key, _| *key != of_name && *key != of_namespace);
+    });
+    world.remove_by_force(STORAGE_CLASSES, "", "s");
+    let half = json!({ "csi.storage.k8s.io/provisioner-secret-name": "sec" });
+    world.class("s", &json!({ "parameters": half }));
+    world.delete(CLAIMS, "default", "c");
+    seconds(200).await;
+    assert_eq!(world.calls(), [1, 0]);
+    world.change(VOLUMES, "", &name, |volume| {
+        volume["metadata"]["annotations"][&of_name] = json!("");
+        volume["metadata"]["annotations"][&of_namespace] = json!("");
+    });
+    seconds(1).await;
+    assert_eq!((world.calls(), world.volume(&name)), ([1, 1], None));
 }

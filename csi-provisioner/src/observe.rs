@@ -142,10 +142,8 @@ pub enum Answer {
 pub struct Memory {
     /// How far its volume is.
     pub stage: Stage,
-    /// What the driver refused for its content is not asked again before.
+    /// What the driver refused for its content, or asked to be left for a while, is not asked again before.
     pub slow: Option<Slow>,
-    /// The driver asked to be called no earlier.
-    pub wait: Option<Slow>,
     /// Its selected node is not to be found.
     pub node_gone: Option<NodeGone>,
     /// There was no room on this node, or it is gone: the scheduler is to choose another one.

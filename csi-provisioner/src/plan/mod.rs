@@ -175,20 +175,18 @@ fn again(observed: &Observed<'_>, begun: &Arc<Begun>, now: Timestamp) -> Plan {
     if observed.retries.failures() >= TRIES && has_another_class(observed, begun) {
         return Plan::resting(Memory::default()).then(Next::Again);
     }
-    let wait = observed.memory.wait.as_ref().map(|wait| wait.until);
-    let wait = wait.filter(|until| now < *until);
-    if let Some(until) = wait.or_else(|| observed.retries.held(&begun.of, now)) {
+    let slow = observed.memory.slow.as_ref().map(|slow| slow.until);
+    let slow = slow.filter(|until| now < *until);
+    if let Some(until) = slow.or_else(|| observed.retries.held(&begun.of, now)) {
         return held(observed, until);
     }
-    let begun = match newest(observed, begun.secret.as_ref()) {
-        Newest::Unread(plan) => return *plan,
-        Newest::Read(secret) => Arc::new(Begun {
-            secret: Some(secret),
-            ..(**begun).clone()
-        }),
-        Newest::Kept => begun.clone(),
-    };
-    call(observed, begun, None)
+    match newest(observed, begun.secret.as_ref()) {
+        Ok(secret) => {
+            let begun = (**begun).clone();
+            call(observed, Arc::new(Begun { secret, ..begun }), None)
+        }
+        Err(unread) => obstructed(observed, unread, now),
+    }
 }
 
 /// DeleteVolume of what is not what was asked for, unless it is another claim's.
@@ -199,38 +197,22 @@ fn discard(observed: &Observed<'_>, unwanted: &Arc<Unwanted>, now: Timestamp) ->
     if let Some(owner) = observed.owner {
         return outcome::owned(&unwanted.handle, owner, &unwanted.why, &unwanted.of);
     }
-    let unwanted = match newest(observed, unwanted.secret.as_ref()) {
-        Newest::Unread(plan) => return *plan,
-        Newest::Read(secret) => Arc::new(Unwanted {
-            secret: Some(secret),
-            ..(**unwanted).clone()
-        }),
-        Newest::Kept => unwanted.clone(),
-    };
-    Plan::resting(observed.memory.clone())
-        .step(Step::Discard(unwanted))
-        .then(Next::Again)
-}
-
-/// The Secret of a call that is made once more: it may have been mended since.
-enum Newest {
-    /// It is to be read first.
-    Unread(Box<Plan>),
-    /// As it is now.
-    Read(SecretRead),
-    /// There is none, or it cannot be read: the call goes with what it went with.
-    Kept,
-}
-
-fn newest(observed: &Observed<'_>, kept: Option<&SecretRead>) -> Newest {
-    match (kept, observed.secret) {
-        (Some(kept), None) => {
-            let resting = Plan::resting(observed.memory.clone());
-            let plan = resting.read_secret(kept.secret.clone()).then(Next::Again);
-            Newest::Unread(Box::new(plan))
+    match newest(observed, unwanted.secret.as_ref()) {
+        Ok(secret) => {
+            let unwanted = (**unwanted).clone();
+            Plan::resting(observed.memory.clone())
+                .step(Step::Discard(Arc::new(Unwanted { secret, ..unwanted })))
+                .then(Next::Again)
         }
-        (Some(_), Some(read)) if matches!(read.answer, SecretAnswer::Found(_)) => Newest::Read(read.clone()),
-        _ => Newest::Kept,
+        Err(unread) => obstructed(observed, unread, now),
+    }
+}
+
+/// The Secret of a call that is made once more, which may have been mended since; what the call went with where it cannot be read.
+fn newest(observed: &Observed<'_>, kept: Option<&SecretRead>) -> Result<Option<SecretRead>, Obstacle> {
+    match ready(observed.secret, kept.map(|kept| &kept.secret)) {
+        Err(Obstacle::Refused(_)) => Ok(kept.cloned()),
+        read => read,
     }
 }
 
@@ -378,9 +360,11 @@ fn of_another(observed: &Observed<'_>, object: &StorageClass, now: Timestamp) ->
 fn due(observed: &Observed<'_>, prepared: request::Prepared, now: Timestamp) -> Plan {
     let memory = observed.memory;
     let begun = prepared.begun;
-    let told = memory.slow.as_ref().or(memory.wait.as_ref());
-    let told = told.filter(|told| told.of == begun.of && now < told.until);
-    let until = told.map(|told| told.until);
+    let slow = memory
+        .slow
+        .as_ref()
+        .filter(|slow| slow.of == begun.of && now < slow.until);
+    let until = slow.map(|slow| slow.until);
     if let Some(until) = until.or_else(|| observed.retries.held(&begun.of, now)) {
         return held(observed, until);
     }

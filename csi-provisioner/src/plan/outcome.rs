@@ -192,7 +192,7 @@ pub(super) fn failed(
             let until = later(now, wait);
             let of = begun.of.clone();
             Plan::resting(Memory {
-                wait: Some(Slow { until, of }),
+                slow: Some(Slow { until, of }),
                 ..memory
             })
             .event(Event::normal(events::PROVISIONING, failure.text.clone()))

@@ -1,6 +1,5 @@
 //! The rules for claims as the frame runs them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,8 +10,8 @@ use csi::Operation;
 use csi::v1::TopologyRequirement;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
-use runtime::objects::{AttributesClass, Claim, NodeLabels, Volume};
+use k8s_openapi::api::storage::v1::StorageClass;
+use runtime::objects::{AttributesClass, Claim, Volume};
 use runtime::{ApiError, ApiErrorClass, Cache, ObjectKey, migration};
 use tonic::Code;
 
@@ -23,14 +22,14 @@ use crate::events;
 use crate::former::Former;
 use crate::grants::Grants;
 use crate::guards;
-use crate::local::LocalNode;
 use crate::lookups::{Asker, Found, Lookups};
 use crate::metrics::Metrics;
 use crate::observe::{Answer, Memory, Observed, Settings, Stage};
+use crate::places::Nodes;
 use crate::plan::source::{self, CLONE_FINALIZER, Kind, SNAPSHOT_FINALIZER, Source, SourceKey};
 use crate::plan::{self, Plan, Step, parameters, request};
-use crate::topology::{self, Cluster, Trouble};
-use crate::triggers::{BY_UID, Placeless};
+use crate::topology::{self, Trouble};
+use crate::triggers::BY_UID;
 
 /// Works on claims.
 pub(crate) struct Claims {
@@ -59,18 +58,6 @@ pub(crate) struct Claims {
     pub(crate) settings: Settings,
     pub(crate) is_strict: bool,
     pub(crate) is_immediate: bool,
-}
-
-/// Where the nodes are, and where the driver is registered.
-pub(crate) enum Nodes {
-    /// As the cluster says.
-    Cluster {
-        labels: Cache<NodeLabels>,
-        drivers: Cache<CSINode>,
-        placeless: Placeless,
-    },
-    /// One alone, as its driver says.
-    Local(LocalNode),
 }
 
 /// Who looks at a source that is no longer used.
@@ -432,37 +419,7 @@ impl Claims {
             strict: self.is_strict,
             immediate: self.is_immediate,
         };
-        match nodes {
-            Nodes::Local(local) => topology::requirement(&wish, &local.cluster()),
-            Nodes::Cluster {
-                labels,
-                drivers,
-                placeless,
-            } => match self.anywhere(&wish, labels, drivers) {
-                Err(Trouble::Refused(_)) if node.is_none() => {
-                    placeless.note();
-                    self.anywhere(&wish, labels, drivers)
-                }
-                told => told,
-            },
-        }
-    }
-
-    fn anywhere(
-        &self,
-        wish: &topology::Wish<'_>,
-        labels: &Cache<NodeLabels>,
-        drivers: &Cache<CSINode>,
-    ) -> Result<Option<TopologyRequirement>, Trouble> {
-        let (labels, drivers) = (labels.all(), drivers.all());
-        let cluster = Cluster {
-            nodes: labels
-                .iter()
-                .filter_map(|node| Some((node.metadata.name.as_deref()?, &node.labels)))
-                .collect(),
-            registered: self.registered(&drivers),
-        };
-        topology::requirement(wish, &cluster)
+        nodes.requirement(&wish, &self.settings.driver.name)
     }
 
     /// The name of a volume that is the one of this handle.
@@ -503,20 +460,6 @@ impl Claims {
             (Some(refresh), Answer::Created(Err(_), _)) => refresh.class(class),
             _ => {}
         }
-    }
-
-    /// The keys of our driver on each node.
-    fn registered<'a>(&self, drivers: &'a [Arc<CSINode>]) -> BTreeMap<&'a str, &'a [String]> {
-        let keys = |node: &'a CSINode| {
-            let mut drivers = node.spec.drivers.iter();
-            let ours = drivers.find(|driver| driver.name == self.settings.driver.name);
-            ours.and_then(|driver| driver.topology_keys.as_deref())
-                .unwrap_or_default()
-        };
-        drivers
-            .iter()
-            .filter_map(|node| Some((node.metadata.name.as_deref()?, keys(node))))
-            .collect()
     }
 
     /// What the plan may leave remembered decides whether the claim is worked on when it is gone.

@@ -28,6 +28,7 @@
 //! | `calls` | calls of the driver |
 //! | `lookups` | objects that our role may not let us follow |
 //! | `triggers` | which changes concern what |
+//! | `places` | where volumes can be made, as the nodes tell it |
 //! | `kept` | which claims are kept in memory |
 //! | `metrics` | upstream's counts |
 //! | `pending` | claims that wait for their volume, as metrics |
@@ -57,6 +58,7 @@ mod metrics;
 pub mod observe;
 pub mod orphans;
 mod pending;
+mod places;
 pub mod plan;
 mod run;
 pub mod topology;

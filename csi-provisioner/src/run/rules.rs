@@ -7,10 +7,11 @@ use controller::{Editor, Objects};
 
 use crate::calls::Calls;
 use crate::capacity::{self, Refresh};
-use crate::claims::{Claims, Ended, Nodes};
+use crate::claims::{Claims, Ended};
 use crate::grants::Grants;
 use crate::guards::{Guarded, Guards, Origins};
 use crate::lookups::Lookups;
+use crate::places::Nodes;
 use crate::volumes::Volumes;
 
 use super::term::Term;

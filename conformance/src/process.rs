@@ -2,16 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{ErrorKind, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
-use std::ops::Range;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use base::Random;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Error, Keeper, until};
@@ -271,32 +266,10 @@ impl Usage {
     }
 }
 
-/// Below those that Linux gives to outgoing connections, which would take a port between the look and its use.
-const PORTS: Range<u16> = 10_000..32_000;
-
-/// A port on loopback that was free a moment ago, and that this process was not told before: whoever was may bind it later.
+/// A port on loopback of which nobody else was told.
 ///
 /// # Errors
 /// When there is none.
 pub fn free_port() -> Result<u16, Error> {
-    static NEXT: LazyLock<AtomicU64> =
-        LazyLock::new(|| AtomicU64::new(Random::from_entropy().below(PORTS.len() as u64)));
-    let next = || NEXT.fetch_add(1, Ordering::Relaxed) % PORTS.len() as u64;
-    let port = |_| PORTS.start + u16::try_from(next()).unwrap_or_default();
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    let none = || Error::system("find a free port on loopback")(ErrorKind::AddrInUse.into());
-    PORTS.map(port).find(is_free).ok_or_else(none)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::free_port;
-
-    #[test]
-    fn a_port_is_told_once() {
-        let ports: BTreeSet<u16> = (0..1000).map(|_| free_port().unwrap()).collect();
-        assert_eq!(ports.len(), 1000);
-    }
+    sandbox::free_port().map_err(Error::system("find a free port on loopback"))
 }

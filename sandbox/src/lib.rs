@@ -7,5 +7,7 @@ pub mod kube;
 mod listener;
 pub mod metadata;
 pub mod node;
+mod ports;
 
 pub use kube::Body;
+pub use ports::free_port;

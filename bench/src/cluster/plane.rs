@@ -11,7 +11,7 @@ use conformance::{Peers, Programs};
 use http::Request;
 use serde_json::{Value, json};
 
-use super::program::{Program, free_port};
+use super::program::Program;
 use crate::load::Binder;
 
 /// Users with a kubeconfig: one a function, so that the audit log tells them apart.
@@ -53,7 +53,10 @@ impl Plane {
     /// When one of them is missing or does not become ready.
     pub async fn start(folder: &Path, random: &Random, binder: Binder) -> anyhow::Result<Self> {
         let binaries = Programs::find()?;
-        let (etcd_url, port) = (format!("http://127.0.0.1:{}", free_port()?), free_port()?);
+        let (etcd_url, port) = (
+            format!("http://127.0.0.1:{}", sandbox::free_port()?),
+            sandbox::free_port()?,
+        );
         let etcd = start_etcd(&binaries, folder, &etcd_url)?;
         furnish(folder, port, random)?;
         let apiserver = start_apiserver(&binaries, folder, &etcd_url, port, binder)?;
@@ -172,7 +175,7 @@ fn definitions_of_upstream() -> anyhow::Result<Vec<Value>> {
 }
 
 fn start_etcd(binaries: &Programs, folder: &Path, url: &str) -> anyhow::Result<Program> {
-    let peer = format!("http://127.0.0.1:{}", free_port()?);
+    let peer = format!("http://127.0.0.1:{}", sandbox::free_port()?);
     let arguments = [
         format!("--data-dir={}", folder.join("etcd").display()),
         format!("--listen-client-urls={url}"),

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use conformance::Peers;
 use slackwater::controller::Function;
 
-use super::program::{Program, free_port};
+use super::program::Program;
 
 /// The driver in a process of its own.
 pub const DRIVER: &str = "aws-ebs-csi-driver";
@@ -196,7 +196,10 @@ impl Set {
         arguments.push(kubeconfig(around, "controller"));
         arguments.extend(ELECTION.map(str::to_owned));
         for function in functions {
-            arguments.push(format!("--{function}.http-endpoint=127.0.0.1:{}", free_port()?));
+            arguments.push(format!(
+                "--{function}.http-endpoint=127.0.0.1:{}",
+                sandbox::free_port()?
+            ));
             match function {
                 Function::DRIVER => {
                     arguments.push(format!("--{function}.endpoint=unix://{}", socket(around)))
@@ -224,7 +227,7 @@ impl Set {
             }
         } else {
             arguments.extend(ELECTION.map(str::to_owned));
-            arguments.push(format!("--http-endpoint=127.0.0.1:{}", free_port()?));
+            arguments.push(format!("--http-endpoint=127.0.0.1:{}", sandbox::free_port()?));
         }
         arguments.push(kubeconfig_of(around, name));
         if !matches!(name, DRIVER | "snapshot-controller") {

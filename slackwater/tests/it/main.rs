@@ -3,7 +3,6 @@
 // Helpers of tests are tests too; Clippy only knows functions with the attribute.
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::unwrap_used)]
 
-mod addresses;
 mod bad_input;
 mod budget;
 mod claims_storm;

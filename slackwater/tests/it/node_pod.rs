@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::addresses::free_address;
+use crate::process::free_address;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_slackwater");
 /// Patience with a process.

@@ -11,8 +11,6 @@ use base::{Clock, Random, Scope};
 use sandbox::ec2::{Ec2, Ec2Options};
 use sandbox::kube::{ApiServer, GroupResource};
 
-use crate::addresses::free_address;
-
 const BINARY: &str = env!("CARGO_BIN_EXE_slackwater");
 
 /// Patience with a process.
@@ -466,6 +464,11 @@ async fn get(address: &str, path: &str) -> std::io::Result<String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(answer)
+}
+
+/// An address on loopback at which nobody listens.
+pub fn free_address() -> String {
+    format!("127.0.0.1:{}", sandbox::free_port().unwrap())
 }
 
 #[tokio::test]
